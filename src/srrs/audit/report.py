@@ -1,0 +1,197 @@
+"""The audit as one HTML page that opens offline and asks nothing of any network.
+
+Names of files and classes come from strangers: Jinja escapes what is HTML, the data travel as JSON with every
+character escaped that could end a script, the script of the page sets text and never markup, and a content policy
+lets only that one script and that one style sheet run.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image, ImageOps
+
+from srrs.audit.plots import noise_matrix, quality_histogram
+from srrs.audit.summary import STATUSES, Summary, codes, finite, percent
+from srrs.audit.table import NUMBERS, Audit
+
+Thumbnail = Callable[[int], bytes | None]
+SIDE = 96
+JPEG_QUALITY = 70
+CODED = ("given", "suggested", "zero_shot", "macro", "micro")
+
+
+def render(audit: Audit, *, title: str, thumbnail: Thumbnail, photos: int, rows: int) -> str:
+    """The page as text; the arguments are those of `Audit.report`."""
+    templates = Environment(loader=PackageLoader("srrs.audit"), autoescape=True, undefined=StrictUndefined)
+    style, script = (_source(templates, name) for name in ("report.css", "report.js"))
+    summary = audit.summary()
+    order = worst_first(audit.table)[:rows]
+    pictures = [_encode(thumbnail(int(row))) for row in order[:photos]]
+    score, band = cut_score(audit)
+    return templates.get_template("report.html.j2").render(
+        title=title,
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_digest(style),
+        script_hash=_digest(script),
+        summary=summary,
+        percent=percent,
+        used=_used(audit.settings),
+        settings=list(_flat(audit.settings)),
+        histogram=Markup(quality_histogram(_by_status(audit.table, score), band, score)),
+        histogram_note=_histogram_note(score, band),
+        matrix=Markup(noise_matrix(summary.matrix, audit.class_names)),
+        rule=_rule(len(order), summary.images, len(pictures)),
+        data=_embedded(_data(audit, order, pictures, summary)),
+    )
+
+
+def worst_first(table: pd.DataFrame) -> np.ndarray:
+    """Row numbers by quality, lowest first; rows without one come last."""
+    return np.argsort(table.quality.to_numpy(), kind="stable")
+
+
+def cut_score(audit: Audit) -> tuple[str, tuple[float, float] | None]:
+    """The score that the thresholds cut, and where.
+
+    A method may put its thresholds on a score of its own, or have a pair for each class. They are drawn only where they
+    do explain at least 95 % of the verdicts: on quality, else on p_clean, else nowhere (then the score is quality).
+    """
+    if len(audit.thresholds) == 1:
+        low, high = (float(value) for value in audit.thresholds[0])
+        judged = audit.table[audit.table.status.isin(["noisy", "ambiguous", "clean"])]
+        for score in ("quality", "p_clean"):
+            values = judged[score].to_numpy()
+            verdict = np.where(values < low, "noisy", np.where(values > high, "clean", "ambiguous"))
+            if len(judged) and 0 <= low <= high <= 1 and (verdict == judged.status.to_numpy()).mean() >= 0.95:
+                return score, (low, high)
+    return "quality", None
+
+
+def photo_reader(audit: Audit, root: str | os.PathLike[str] | None) -> Thumbnail:
+    """Thumbnails read from the paths of the table, relative ones below `root`."""
+    paths = audit.table.path.tolist()
+    return lambda row: photo(Path(root or ".") / paths[row]) if paths[row] else None
+
+
+def photo(path: Path) -> bytes | None:
+    """A small JPEG of an image file; None where it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (2 * SIDE, 2 * SIDE))
+            small = ImageOps.exif_transpose(image)
+            if small.mode.startswith("I;16"):
+                small = small.point(lambda value: value / 256).convert("L")
+            if small.has_transparency_data:
+                small = small.convert("RGBA")
+                small = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small)
+            return jpeg(small)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return None
+
+
+def jpeg(image: Image.Image) -> bytes:
+    """A picture as a JPEG of at most 96 px a side, for the page."""
+    small = image.convert("RGB")
+    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    return buffer.getvalue()
+
+
+def _data(audit: Audit, order: np.ndarray, pictures: list[str | None], summary: Summary) -> dict[str, Any]:
+    """What the script of the page reads: a list per column, rows in the order of the gallery."""
+    table = audit.table.iloc[order]
+    columns: dict[str, list[Any]] = {name: table[name].tolist() for name in ("id", "path", "issue")}
+    columns |= {name: codes(table[name], audit.class_names).tolist() for name in CODED}
+    columns |= {name: [_rounded(value) for value in table[name]] for name in NUMBERS}
+    columns["status"] = [STATUSES.index(status) for status in table.status]
+    return {
+        "classes": audit.class_names,
+        "statuses": STATUSES,
+        "pairs": [
+            [*(audit.class_names.index(name) for name in (pair.given, pair.suggested)), pair.count]
+            for pair in summary.pairs[:100]
+        ],
+        "columns": columns | {"photo": pictures},
+    }
+
+
+def _embedded(data: Mapping[str, Any]) -> Markup:
+    """JSON in pure ASCII that cannot end the script element it stands in, nor open a comment."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _encode(picture: bytes | None) -> str | None:
+    return base64.b64encode(picture).decode() if picture else None
+
+
+def _rounded(value: float) -> float | None:
+    known = finite(value)
+    return None if known is None else round(known, 4)
+
+
+def _by_status(table: pd.DataFrame, score: str) -> dict[str, np.ndarray]:
+    return {status: table.loc[table.status == status, score].to_numpy() for status in STATUSES}
+
+
+def _histogram_note(score: str, band: tuple[float, float] | None) -> str:
+    meaning = {
+        "quality": "Quality ranks the given labels, 0 worst.",
+        "p_clean": "p_clean is the chance that a given label is right.",
+    }[score]
+    lines = "The dashed lines part noisy, ambiguous and clean." if band else "The method cuts on a score of its own."
+    return f"{meaning} {lines}"
+
+
+def _rule(listed: int, images: int, pictures: int) -> str:
+    """Which images the page holds, in a sentence or two."""
+    text = f"All {images:,} images are listed" if listed == images else f"Of {images:,} images, {listed:,} are listed"
+    text += ", the lowest quality first."
+    if listed < images:
+        text += " The rest, of higher quality, are in the audit table."
+    if pictures < listed:
+        text += f" The first {pictures:,} have their photo in this file; the others go without, to keep it small."
+    return text
+
+
+def _used(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Method, model and matcher for the head of the page."""
+    named = {"Method": settings.get("method"), "Model": settings.get("model"), "Matcher": settings.get("matcher")}
+    return [(name, _words(value)) for name, value in named.items() if value or name == "Matcher"]
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", _words(value)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "none" if value is None else str(value)
+
+
+def _source(templates: Environment, name: str) -> str:
+    assert templates.loader is not None
+    return templates.loader.get_source(templates, name)[0].strip()
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

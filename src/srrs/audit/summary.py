@@ -1,0 +1,161 @@
+"""What the audit says of the data set as a whole.
+
+C classes. Every figure is computed from the audit table, so that a saved audit sums up as the fresh one did.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from srrs.records import Group, Ints, NoiseEstimate
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+STATUSES = (*(group.name.lower() for group in (Group.NOISY, Group.AMBIGUOUS, Group.CLEAN, Group.OUTSIDE)), "unusable")
+"""Every status, the one to look at first in front."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """`count` photographs labelled `given` that look like `suggested`."""
+
+    given: str
+    suggested: str
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """The audit in a few figures; rates lie in 0..1."""
+
+    images: int
+    classes: int
+    counts: dict[str, int]
+    """Images per status, zeros included."""
+    zero_shot_agreement: float
+    """Share of the usable labels that the untuned model would have given too; NaN where nothing is usable."""
+    noise: NoiseEstimate
+    matrix: Ints
+    """(C, C) usable images by given class (rows) and suggested class (columns)."""
+    pairs: tuple[Pair, ...]
+    """Given and suggested classes that differ, most frequent first."""
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, class_names: Sequence[str], noise: NoiseEstimate) -> "Summary":
+        """Sum up an audit table."""
+        usable = table[table.status != "unusable"]
+        matrix = confusion(usable, class_names)
+        found = table.status.value_counts()
+        return cls(
+            images=len(table),
+            classes=len(class_names),
+            counts={status: int(found.get(status, 0)) for status in STATUSES},
+            zero_shot_agreement=float((usable.zero_shot == usable.given).mean()) if len(usable) else float("nan"),
+            noise=noise,
+            matrix=matrix,
+            pairs=_pairs(matrix, class_names),
+        )
+
+    @property
+    def unusable(self) -> int:
+        """Images that could not be audited."""
+        return self.counts["unusable"]
+
+    @property
+    def changed(self) -> int:
+        """Images whose suggested class is not the given one."""
+        return sum(pair.count for pair in self.pairs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON; null where a figure cannot be told."""
+        return {
+            "images": self.images,
+            "classes": self.classes,
+            "unusable": self.unusable,
+            "counts": dict(self.counts),
+            "zero_shot_agreement": finite(self.zero_shot_agreement),
+            "noise": {name: finite(getattr(self.noise, name)) for name in ("rate", "low", "high")},
+            "worst_pairs": [vars(pair) for pair in self.pairs[:20]],
+            "noise_matrix": self.matrix.tolist(),
+        }
+
+    def lines(self) -> list[str]:
+        """The summary in words, a line each."""
+        head = f"{self.images:,} images, {self.classes:,} classes" + (
+            f", {self.unusable:,} unusable" * bool(self.unusable)
+        )
+        lines = [
+            head,
+            f"zero-shot agrees with {percent(self.zero_shot_agreement)} of labels",
+            f"estimated noise {percent(self.noise.rate)} ({noise_range(self.noise)})",
+            ", ".join(f"{n:,} {s}" for s, n in self.counts.items() if s != "unusable" and (n or s != "outside")),
+        ]
+        if self.pairs:
+            worst = self.pairs[0]
+            lines.append(f"worst pair: {printable(worst.given)} -> {printable(worst.suggested)} ({worst.count:,})")
+        return lines
+
+    def __str__(self) -> str:
+        return "; ".join(self.lines())
+
+    def __rich__(self) -> "RenderableType":
+        from rich.table import Table
+        from rich.text import Text
+
+        colours = {"noisy": "red", "ambiguous": "yellow", "clean": "green"}
+        grid = Table.grid(padding=(0, 2))
+        for line in self.lines():
+            text = Text(line)
+            for status, colour in colours.items():
+                text.highlight_regex(rf"^[\d,]+ {status}\b|(?<=, )[\d,]+ {status}\b", colour)
+            grid.add_row(text)
+        return grid
+
+
+def confusion(table: pd.DataFrame, class_names: Sequence[str]) -> Ints:
+    """(C, C) rows of an audit table by given and suggested class; rows without either are left out."""
+    size = len(class_names)
+    given, suggested = (codes(table[column], class_names) for column in ("given", "suggested"))
+    known = (given >= 0) & (suggested >= 0)
+    cells = given[known] * size + suggested[known]
+    return np.bincount(cells, minlength=size * size).reshape(size, size)
+
+
+def codes(names: pd.Series, class_names: Sequence[str]) -> Ints:
+    """(N,) index of each name among the classes, -1 for none."""
+    index = {name: i for i, name in enumerate(class_names)}
+    return np.fromiter((index.get(name, -1) for name in names), np.int64, len(names))
+
+
+def _pairs(matrix: Ints, class_names: Sequence[str]) -> tuple[Pair, ...]:
+    off = matrix * (1 - np.eye(len(matrix), dtype=matrix.dtype))
+    given, suggested = np.nonzero(off)
+    order = np.argsort(-off[given, suggested], kind="stable")
+    return tuple(
+        Pair(class_names[i], class_names[j], int(off[i, j]))
+        for i, j in zip(given[order], suggested[order], strict=True)
+    )
+
+
+def finite(value: float) -> float | None:
+    """None for NaN and infinities, which JSON does not have."""
+    return float(value) if np.isfinite(value) else None
+
+
+def percent(rate: float) -> str:
+    """A rate as a whole percentage; `?` where it is not known."""
+    return f"{100 * rate:.0f} %" if np.isfinite(rate) else "?"
+
+
+def noise_range(noise: NoiseEstimate) -> str:
+    """The range of the noise estimate, such as 22-29 %."""
+    return f"{100 * noise.low:.0f}-{percent(noise.high)}" if np.isfinite(noise.low) else "?"
+
+
+def printable(text: str) -> str:
+    """Text safe for a terminal and for XML: control and direction characters become a replacement character."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,241 @@
+"""The audit: one row per image of the user's, in the user's order, with class names and never bare numbers.
+
+N usable samples, C classes. What is shown is what is saved: summary, CSV, JSON and page all read the one table.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from srrs.audit.files import write_atomic
+from srrs.audit.summary import Summary, finite
+from srrs.errors import DataError
+from srrs.records import Floats, Group, Ints, NoiseEstimate, Round
+
+SCHEMA_VERSION = 1
+TEXT = ("id", "path", "given", "status", "suggested", "zero_shot", "macro", "micro", "issue")
+NUMBERS = ("quality", "p_clean", "suggested_confidence", "match", "neighbours_agree")
+COLUMNS = (
+    *("id", "path", "given", "status", "quality", "p_clean", "suggested", "suggested_confidence"),
+    *("match", "zero_shot", "macro", "micro", "neighbours_agree", "issue"),
+)
+NEIGHBOURS = 10
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The user's rows as they were read: all of them, usable or not, in the user's order."""
+
+    ids: tuple[str, ...]
+    paths: tuple[str | None, ...]
+    """None where a row is no file."""
+    given: Ints
+    """Index of the given class, -1 for none."""
+    class_names: tuple[str, ...]
+    issues: tuple[str | None, ...]
+    """What is wrong with the row, in words; None or empty where nothing is."""
+
+    def __post_init__(self) -> None:
+        sizes = {"ids": len(self.ids), "paths": len(self.paths), "given": len(self.given), "issues": len(self.issues)}
+        if len(set(sizes.values())) != 1:
+            raise ValueError(f"ids, paths, given and issues must be of one length, but have {sizes}")
+        if len(set(self.ids)) != len(self.ids):
+            raise ValueError("ids must be unique")
+        if len(set(self.class_names)) != len(self.class_names):
+            raise ValueError("class_names must be unique")
+        if len(self.given) and (self.given.min() < -1 or self.given.max() >= len(self.class_names)):
+            raise ValueError(f"given must lie in -1..{len(self.class_names) - 1}")
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """Which labels are wrong, and what each should be. Made by `Audit.of`, or read back by `Audit.from_json`."""
+
+    table: pd.DataFrame = field(repr=False)
+    """One row per image, columns `COLUMNS`; text is None and numbers are NaN where there is nothing to say."""
+    class_names: tuple[str, ...]
+    noise: NoiseEstimate
+    thresholds: Floats
+    """(G, 2) as in `Partition`."""
+    settings: dict[str, Any]
+    """Model, matcher, method, seed, views and versions, as JSON."""
+    round: Round | None = field(default=None, repr=False)
+    """The round the table was made from; None for an audit read from a file."""
+
+    @classmethod
+    def of(
+        cls, rows: Rows, round: Round, settings: dict[str, Any], *, neighbours_agree: Floats | None = None
+    ) -> "Audit":
+        """Join the last round with the user's rows.
+
+        `neighbours_agree` (N,) is the share of each sample's nearest samples that carry its label; it is computed
+        from the round's features where it is not given. Raises ValueError where round and rows do not belong together.
+        """
+        if neighbours_agree is None:
+            neighbours_agree = _neighbours_agree(round)
+        table = _table(rows, round, neighbours_agree)
+        return cls(table, rows.class_names, round.noise, round.partition.thresholds, settings, round)
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> "Audit":
+        """Read what `to_json` wrote. Raises DataError where the file is something else."""
+        content = _read(Path(path))
+        return cls(
+            table=_frame({name: [row[name] for row in content["rows"]] for name in COLUMNS}),
+            class_names=tuple(content["class_names"]),
+            noise=NoiseEstimate(**{k: _number(v) for k, v in content["summary"]["noise"].items()}),
+            thresholds=np.array([[_number(v) for v in band] for band in content["thresholds"]]).reshape(-1, 2),
+            settings=content["settings"],
+        )
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A copy of the table, in the user's row order."""
+        return self.table.copy()
+
+    def summary(self) -> Summary:
+        """The audit in a few figures."""
+        return Summary.of(self.table, self.class_names, self.noise)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write the table as CSV; raises DataError where the path cannot be written."""
+        text = self.table.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+        return write_atomic(path, text.encode("utf-8", "backslashreplace"))
+
+    def to_json(self, path: str | os.PathLike[str]) -> Path:
+        """Write the whole audit as JSON; raises DataError where the path cannot be written."""
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "summary": self.summary().to_dict(),
+            "settings": self.settings,
+            "class_names": list(self.class_names),
+            "thresholds": [[finite(v) for v in band] for band in self.thresholds],
+            "rows": self.table.astype(object).where(self.table.notna(), None).to_dict("records"),
+        }
+        return write_atomic(path, json.dumps(content, indent=1, allow_nan=False).encode())
+
+    def report(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        title: str = "Label audit",
+        thumbnail: Callable[[int], bytes | None] | None = None,
+        root: str | os.PathLike[str] | None = None,
+        photos: int = 500,
+        rows: int = 5000,
+    ) -> Path:
+        """Write the audit as one page that opens offline.
+
+        `thumbnail` gives the JPEG of a row of the table, or None where there is no picture; without it, pictures are
+        read from the table's paths, relative ones below `root`. The page lists the `rows` images of lowest quality,
+        the `photos` lowest of them with their picture, and says so.
+        """
+        from srrs.audit.report import photo_reader, render
+
+        thumbnail = thumbnail or photo_reader(self, root)
+        page = render(self, title=title, thumbnail=thumbnail, photos=photos, rows=rows)
+        return write_atomic(path, page.encode("utf-8", "backslashreplace"))
+
+
+def _table(rows: Rows, round: Round, neighbours_agree: Floats) -> pd.DataFrame:
+    evidence, targets = round.evidence, round.targets
+    at = _places(rows, round)
+    learners = evidence.probs.shape[1]
+    of_class = np.array([*rows.class_names, None], dtype=object)  # index -1 is None
+    best = targets.hard
+
+    def spread(values: Any) -> list[Any]:
+        column = np.full(len(rows.ids), None, dtype=object)
+        column[at] = np.asarray(values)
+        return column.tolist()
+
+    issues = [issue or None for issue in rows.issues]
+    usable = np.zeros(len(rows.ids), dtype=bool)
+    usable[at] = True
+    for i in np.flatnonzero(~usable):
+        issues[i] = issues[i] or ("has no label" if rows.given[i] < 0 else "was not audited")
+    names = np.array([group.name.lower() for group in Group], dtype=object)
+    return _frame(
+        {
+            "id": rows.ids,
+            "path": rows.paths,
+            "given": of_class[rows.given],
+            "status": [status or "unusable" for status in spread(names[round.partition.group])],
+            "quality": spread(round.quality),
+            "p_clean": spread(round.partition.p_clean),
+            "suggested": spread(of_class[best]),
+            "suggested_confidence": spread(targets.soft[np.arange(len(at)), best]),
+            "match": spread(round.matched.score),
+            "zero_shot": spread(of_class[evidence.zero_shot.argmax(1)]),
+            "macro": spread(of_class[evidence.probs[:, 0].argmax(1)]),
+            "micro": spread(of_class[evidence.probs[:, 1].argmax(1)]) if learners > 1 else [None] * len(rows.ids),
+            "neighbours_agree": spread(neighbours_agree),
+            "issue": issues,
+        }
+    )
+
+
+def _frame(columns: dict[str, Iterable[Any]]) -> pd.DataFrame:
+    """A table whose text stays plain Python text, whatever it is called (`nan`, `NA`), in every version of pandas."""
+    kinds = {name: np.float64 if name in NUMBERS else object for name in COLUMNS}
+    return pd.DataFrame({name: pd.Series(list(columns[name]), dtype=kind) for name, kind in kinds.items()})
+
+
+def _places(rows: Rows, round: Round) -> Ints:
+    """(N,) where each sample of the round stands among the user's rows."""
+    ids = round.evidence.ids
+    place = {id: i for i, id in enumerate(rows.ids)}
+    unknown = [id for id in ids if id not in place]
+    if unknown or len(set(ids)) != len(ids):
+        raise ValueError(
+            f"every id of the round must be one row of the user's, once; not so: {unknown[:3] or 'repeated'}"
+        )
+    at = np.array([place[id] for id in ids], dtype=np.int64)
+    if not np.array_equal(rows.given[at], round.evidence.labels):
+        raise ValueError("the labels of the round must be the given labels of the rows")
+    if round.evidence.zero_shot.shape[1] != len(rows.class_names):
+        raise ValueError(f"the round knows {round.evidence.zero_shot.shape[1]} classes, not {len(rows.class_names)}")
+    return at
+
+
+def _neighbours_agree(round: Round) -> Floats:
+    from srrs.core.neighbours import label_agreement
+
+    order = np.argsort(np.array(round.evidence.ids))  # by id, so that ties do not depend on the order of rows
+    labels = round.evidence.labels[order]
+    sizes = np.unique(labels, return_counts=True)[1]
+    k = min(NEIGHBOURS, int(np.median(sizes)) - 1) if len(sizes) else 0
+    agreement = np.full(len(labels), np.nan)
+    if k > 0:
+        agreement[order] = label_agreement(np.asarray(round.evidence.features)[order], labels, k)
+    return agreement
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A checked audit.json."""
+    wanted = f"expected an audit as srrs writes it (audit.json, schema version {SCHEMA_VERSION}) at {path}"
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{wanted}, but it cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{wanted}, but found no JSON: {error}") from error
+    found = content.get("schema_version") if isinstance(content, dict) else None
+    if found != SCHEMA_VERSION:
+        raise DataError(f"{wanted}, but found schema version {found}. Make it again with this version of srrs.")
+    missing = {"summary", "settings", "class_names", "thresholds", "rows"} - set(content)
+    if missing:
+        raise DataError(f"{wanted}, but it lacks {', '.join(sorted(missing))}. Make it again with srrs audit.")
+    return dict(content)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

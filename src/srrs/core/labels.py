@@ -1,0 +1,68 @@
+"""Soft labels: making, sharpening, rectifying and mixing them. N samples, C classes, D feature size."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+Bools = NDArray[np.bool_]
+
+CLEAN, AMBIGUOUS = 0, 1
+
+
+def one_hot(labels: Ints, classes: int) -> Floats:
+    """Labels (N,) -> (N, C). Raises ValueError where a label is not in 0..C-1."""
+    labels = np.asarray(labels)
+    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+        raise ValueError(f"Expected labels in 0..{classes - 1}, but they run from {labels.min()} to {labels.max()}")
+    hot = np.zeros((len(labels), classes))
+    hot[np.arange(len(labels)), labels] = 1
+    return hot
+
+
+def sharpen(probs: Floats, exponent: float) -> Floats:
+    """`p^exponent`, renormalised: above 1 sharpens, below 1 flattens. (N, C) -> (N, C).
+
+    Raises ValueError where a row has no positive entry.
+    """
+    probs = np.asarray(probs, np.float64)
+    peak = probs.max(-1, keepdims=True)
+    if not (peak > 0).all():
+        raise ValueError(f"Expected a positive entry in every row, but row {int(np.argmin(peak > 0))} has none")
+    powered = (probs / peak) ** exponent
+    return np.asarray(powered / powered.sum(-1, keepdims=True))
+
+
+def three_way(group: Ints, labels: Ints, p_clean: Floats, pseudo: Floats, exponent: float) -> Floats:
+    """Rectified labels (N, C) as in SRRS.
+
+    A clean sample keeps its label. An ambiguous one blends it with the prediction, `w y + (1 - w) pseudo` with
+    `w = p_clean`; any other takes the prediction. Both are then sharpened.
+
+    group (N,): 0 clean, 1 ambiguous, anything else neither. labels (N,), p_clean (N,) in 0..1, pseudo (N, C) rows
+    that sum to 1.
+    """
+    group = np.asarray(group)
+    given = one_hot(labels, pseudo.shape[1])
+    trust = np.where(group == AMBIGUOUS, p_clean, 0.0)[:, None]
+    rectified = sharpen(trust * given + (1 - trust) * pseudo, exponent)
+    return np.where((group == CLEAN)[:, None], given, rectified)
+
+
+def mixup_pairs(matched: Bools, alpha: float, generator: np.random.Generator) -> tuple[Ints, Floats]:
+    """Who is mixed with whom, and how much of a sample stays its own: partner (N,), share (N,).
+
+    Each unmatched sample gets a matched one (any one, where none is matched) and the share `max(l, 1 - l)` with
+    `l ~ Beta(alpha, alpha)`; a matched sample is its own partner with share 1. `alpha` 0 mixes nothing; a tiny one
+    almost nothing, 0.2 to 1 a good deal.
+    """
+    matched = np.asarray(matched, bool)
+    partner, share = np.arange(len(matched)), np.ones(len(matched))
+    mixed = np.flatnonzero(~matched)
+    if alpha <= 0 or not len(mixed):
+        return partner, share
+    pool = np.flatnonzero(matched) if matched.any() else partner.copy()
+    partner[mixed] = generator.choice(pool, len(mixed))
+    draw = generator.beta(alpha, alpha, len(mixed))
+    share[mixed] = np.maximum(draw, 1 - draw)
+    return partner, share

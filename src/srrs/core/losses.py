@@ -1,0 +1,101 @@
+"""Losses on log-probabilities, differentiable and finite even where a probability is exactly zero.
+
+B samples, C classes. Half-precision inputs are lifted to float32 before any sum, and a log-probability counts as at
+least -1e4, so that `0 * log 0` is 0, and a certain mistake costs much but not infinity.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Consistency = Literal["jeffreys", "js"]
+
+_LOWEST = -1e4
+
+
+def _safe(log_probs: Tensor) -> Tensor:
+    if log_probs.dtype in (torch.float16, torch.bfloat16):
+        log_probs = log_probs.float()
+    return log_probs.clamp(min=_LOWEST)
+
+
+def soft_cross_entropy(log_probs: Tensor, soft: Tensor) -> Tensor:
+    """Cross-entropy with soft targets: (B, C), (B, C) -> (B,)."""
+    log_p = _safe(log_probs)
+    return -(soft.to(log_p.dtype) * log_p).sum(-1)
+
+
+def generalised_cross_entropy(log_probs: Tensor, soft: Tensor, q: float) -> Tensor:
+    """`(1 - p^q) / q`, weighted by the soft targets (Zhang and Sabuncu 2018): (B, C), (B, C) -> (B,).
+
+    `q = 0` is cross-entropy, `q = 1` is `1 - p`, half of the mean absolute error; between them the loss is continuous
+    in q. Raises ValueError unless 0 <= q <= 1.
+    """
+    if not 0 <= q <= 1:
+        raise ValueError(f"Expected q between 0 (cross-entropy) and 1 (absolute error), but got {q}")
+    if q == 0:
+        return soft_cross_entropy(log_probs, soft)
+    log_p = _safe(log_probs)
+    return -(soft.to(log_p.dtype) * torch.expm1(q * log_p)).sum(-1) / q
+
+
+def mean_absolute_error(log_probs: Tensor, soft: Tensor) -> Tensor:
+    """`|p - soft|` summed over the classes, `2 (1 - p_y)` for a hard label: (B, C), (B, C) -> (B,), 0 to 2."""
+    probs = _safe(log_probs).exp()
+    return (probs - soft.to(probs.dtype)).abs().sum(-1)
+
+
+def jeffreys(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Symmetric Kullback-Leibler divergence `KL(p||q) + KL(q||p)` (paper, Eq. 3): (B, C), (B, C) -> (B,), >= 0."""
+    log_p, log_q = _safe(log_p), _safe(log_q)
+    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1)
+
+
+def jensen_shannon(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Mean divergence from the mixture of both: (B, C), (B, C) -> (B,), 0 to ln 2."""
+    log_p, log_q = _safe(log_p), _safe(log_q)
+    log_m = torch.logaddexp(log_p, log_q) - math.log(2)
+    divergence = log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)
+    return (divergence.sum(-1) / 2).clamp(0, math.log(2))
+
+
+def entropy(log_probs: Tensor) -> Tensor:
+    """Entropy in nats: (B, C) -> (B,), 0 to ln C."""
+    log_p = _safe(log_probs)
+    return -(log_p.exp() * log_p).sum(-1)
+
+
+def prior_penalty(log_probs: Tensor) -> Tensor:
+    """`KL(uniform || mean prediction)` over a batch, which keeps classes from being abandoned (DivideMix).
+
+    (B, C) -> scalar, >= 0.
+    """
+    log_p = _safe(log_probs)
+    batch, classes = log_p.shape
+    log_mean = torch.logsumexp(log_p, 0) - math.log(batch)
+    return -math.log(classes) - log_mean.mean()
+
+
+def screening_loss(
+    log_macro: Tensor,
+    log_micro: Tensor,
+    labels: Tensor,
+    *,
+    consistency: Consistency = "jeffreys",
+    weight: float = 0.5,
+    entropy_weight: float = 0.001,
+) -> Tensor:
+    """Joint loss of both learners that screening splits (paper, Eq. 2-5): (B, C), (B, C), (B,) -> (B,).
+
+    Cross-entropy of each learner with the given label, plus `weight` times their disagreement, plus `entropy_weight`
+    times their entropies.
+    """
+    if consistency not in ("jeffreys", "js"):
+        raise ValueError(f"Expected the consistency 'jeffreys' or 'js', but got {consistency!r}")
+    divergence = jeffreys if consistency == "jeffreys" else jensen_shannon
+    given = labels.unsqueeze(-1)
+    match = _safe(log_macro).gather(-1, given) + _safe(log_micro).gather(-1, given)
+    doubt = entropy(log_macro) + entropy(log_micro)
+    return -match.squeeze(-1) + weight * divergence(log_macro, log_micro) + entropy_weight * doubt

@@ -1,0 +1,97 @@
+"""How well it went, measured against the true labels. Nothing outside this file and the data protocols sees those.
+
+N samples, C classes, R runs. `wrong` (N,) says where the given label is not the true one.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+Bools = NDArray[np.bool_]
+
+
+def accuracy(predicted: Ints, truth: Ints) -> float:
+    """Share of right predictions, 0 to 1."""
+    return float(np.mean(np.asarray(predicted) == np.asarray(truth)))
+
+
+def macro_f1(predicted: Ints, truth: Ints) -> float:
+    """F1 averaged over the classes that occur in `truth`, 0 to 1."""
+    return float(f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0))
+
+
+def expected_calibration_error(probs: Floats, truth: Ints, bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy over bins of equal width of the confidence; probs (N, C)."""
+    probs = np.asarray(probs, np.float64)
+    confidence = probs.max(1)
+    gap = (probs.argmax(1) == np.asarray(truth)) - confidence
+    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    return float(np.abs(np.bincount(bin_of, gap, bins)).sum() / len(probs))
+
+
+def audit_auroc(quality: Floats, wrong: Bools) -> float | None:
+    """How well `1 - quality` ranks wrong labels above right ones; None where all are right or all are wrong."""
+    wrong = np.asarray(wrong, bool)
+    return float(roc_auc_score(wrong, 1 - np.asarray(quality))) if 0 < wrong.sum() < len(wrong) else None
+
+
+def average_precision(quality: Floats, wrong: Bools) -> float | None:
+    """Average precision of `1 - quality` for wrong labels; None where all are right or all are wrong."""
+    wrong = np.asarray(wrong, bool)
+    return float(average_precision_score(wrong, 1 - np.asarray(quality))) if 0 < wrong.sum() < len(wrong) else None
+
+
+class PrecisionRecall(NamedTuple):
+    """Share of flagged labels that are wrong, and share of wrong labels that are flagged; None where none are."""
+
+    precision: float | None
+    recall: float | None
+
+
+def precision_recall(noisy: Bools, wrong: Bools) -> PrecisionRecall:
+    """Precision and recall of flags (N,) for wrong labels (N,)."""
+    noisy, wrong = np.asarray(noisy, bool), np.asarray(wrong, bool)
+    hits = int((noisy & wrong).sum())
+    return PrecisionRecall(
+        precision=hits / int(noisy.sum()) if noisy.any() else None,
+        recall=hits / int(wrong.sum()) if wrong.any() else None,
+    )
+
+
+def label_noise(labels: Ints, truth: Ints) -> float:
+    """Share of wrong labels, 0 to 1."""
+    return float(np.mean(np.asarray(labels) != np.asarray(truth)))
+
+
+class Difference(NamedTuple):
+    """A difference of accuracies with its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def paired_bootstrap(
+    correct_a: Bools, correct_b: Bools, seed: int, n: int = 2000, *, level: float = 0.95
+) -> Difference:
+    """Accuracy of a minus that of b with a percentile interval from `n` draws.
+
+    Both (R, N), or (N,) for one run: the same runs (seeds) on the same test samples. Each draw resamples runs and
+    samples with replacement, so that the interval speaks of new seeds and new samples alike.
+    """
+    a, b = np.atleast_2d(correct_a), np.atleast_2d(correct_b)
+    if a.shape != b.shape or not a.size:
+        raise ValueError(f"Expected the same runs and samples for both, but got shapes {a.shape} and {b.shape}")
+    gain = a.astype(np.float64) - b.astype(np.float64)
+    runs, samples = gain.shape
+    generator = np.random.default_rng(seed)
+    draws = np.empty(n)
+    for i in range(n):
+        by_sample = gain[generator.integers(runs, size=runs)].mean(0)
+        draws[i] = by_sample[generator.integers(samples, size=samples)].mean()
+    low, high = np.quantile(draws, ((1 - level) / 2, (1 + level) / 2))
+    return Difference(float(gain.mean()), float(low), float(high))

@@ -1,0 +1,105 @@
+"""Two Gaussians on one number per sample: which samples belong to the low and which to the high component?"""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class TwoGaussians:
+    """A mixture of two Gaussians, the low component first.
+
+    A high component of weight 0 means that the values hold nothing to separate.
+    """
+
+    mean: Floats
+    """(2,)"""
+    std: Floats
+    """(2,)"""
+    weight: Floats
+    """(2,) sums to 1."""
+
+
+def normalise(values: Floats, trim: float = 0.0) -> Floats:
+    """Values (N,) stretched to 0..1 by their minimum and maximum; all 0 where they are constant.
+
+    One outlier compresses all other values. With `trim`, the share of samples cut at either end (0.01, say), the
+    range runs between those two quantiles instead, and what lies beyond is clipped. Raises ValueError unless
+    0 <= trim < 0.5.
+    """
+    if not 0 <= trim < 0.5:
+        raise ValueError(f"Expected trim from 0 to below 0.5, but got {trim}")
+    values = np.asarray(values, np.float64)
+    if values.size == 0 or _is_constant(values):
+        return np.zeros_like(values)
+    low, high = np.quantile(values, (trim, 1 - trim))
+    if _is_constant(np.array((low, high))):
+        low, high = values.min(), values.max()
+    return np.asarray(np.clip((values - low) / (high - low), 0, 1))
+
+
+def fit_two(
+    values: Floats, seed: int, *, max_iter: int = 100, tol: float = 1e-3, reg_covar: float = 5e-4
+) -> TwoGaussians:
+    """Fit two Gaussians to values (N,) by expectation maximisation (paper, Eq. 6-7).
+
+    The result depends on the values and the seed, not on the order of the samples. Constant values, or a single one,
+    are one component: the high one gets weight 0. `reg_covar` is added to both variances, in squared units of the
+    values. Raises ValueError where there are no values, or some are not finite.
+    """
+    values = np.sort(np.asarray(values, np.float64))
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f"Expected values of shape (N,) with N > 0, but got {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("Expected finite values, but some are not")
+    if _is_constant(values):
+        return TwoGaussians(np.full(2, values[0]), np.full(2, math.sqrt(reg_covar)), np.array([1.0, 0.0]))
+    fit = GaussianMixture(2, random_state=seed, max_iter=max_iter, tol=tol, reg_covar=reg_covar)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # max_iter is a budget, as published
+        fit.fit(values[:, None])
+    order = np.argsort(fit.means_[:, 0], kind="stable")
+    return TwoGaussians(
+        mean=fit.means_[order, 0], std=np.sqrt(fit.covariances_[order, 0, 0]), weight=fit.weights_[order]
+    )
+
+
+def posterior_low(values: Floats, mixture: TwoGaussians) -> Floats:
+    """Probability (N,) that each value belongs to the low component.
+
+    Not monotone where the components differ in width: far below both means the wider one wins.
+    """
+    z = (np.asarray(values, np.float64)[:, None] - mixture.mean) / mixture.std
+    with np.errstate(divide="ignore"):
+        log_density = np.log(mixture.weight) - np.log(mixture.std) - z**2 / 2
+    odds = log_density[:, 0] - log_density[:, 1]
+    return np.exp(-np.logaddexp(0, -odds))
+
+
+def density_thresholds(mixture: TwoGaussians, theta: float) -> tuple[float, float]:
+    """Lower and upper bound of the ambiguous band (paper, Eq. 8-9).
+
+    `theta` is compared with the density of each component (its weight left out): the right flank of the low one and
+    the left flank of the high one. A component whose peak stays below theta counts from its mean on. With nothing to
+    separate, both bounds are the low component's. Raises ValueError unless theta > 0.
+    """
+    if theta <= 0:
+        raise ValueError(f"Expected theta above 0, but got {theta}")
+    reach = -2 * mixture.std**2 * np.log(theta * mixture.std * math.sqrt(2 * math.pi))
+    reach = np.sqrt(np.maximum(reach, 0))
+    from_low = float(mixture.mean[0] + reach[0])
+    if mixture.weight[1] == 0:
+        return from_low, from_low
+    from_high = float(mixture.mean[1] - reach[1])
+    return min(from_low, from_high), max(from_low, from_high)
+
+
+def _is_constant(values: Floats) -> bool:
+    return float(np.ptp(values)) <= 1e-9 * max(1.0, float(np.abs(values).max()))

@@ -1,0 +1,54 @@
+"""Exact nearest neighbours by cosine, in chunks that bound the memory. N samples, D feature size."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+
+def nearest(features: Floats, k: int, chunk: int = 512) -> tuple[Ints, Floats]:
+    """The k most similar other samples of features (N, D): indices (N, k) and cosine similarities (N, k).
+
+    Best first. Similarities are rounded to six decimals, and among equal ones the earlier sample comes first, so that
+    neither the chunk size nor the threads decide ties; sort samples by id where the order of rows must not either.
+    Holds `chunk * N` similarities at a time. Features of any float type and length; a zero vector is similar to none.
+    Raises ValueError unless 1 <= k < N and all features are finite.
+    """
+    n = len(features)
+    if not 1 <= k < n:
+        raise ValueError(f"Expected k from 1 to {n - 1} (one less than the samples), but got {k}")
+    unit = np.array(features, np.float32)
+    if not np.isfinite(unit).all():
+        raise ValueError("Expected finite features, but some are not")
+    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    indices, similarity = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
+    for start in range(0, n, chunk):
+        rows = np.arange(start, min(start + chunk, n))
+        found = np.round(unit[rows] @ unit.T, 6)
+        found[rows - start, rows] = -np.inf
+        indices[rows] = _best(found, k)
+        similarity[rows] = np.take_along_axis(found, indices[rows], 1)
+    return indices, similarity
+
+
+def label_agreement(features: Floats, labels: Ints, k: int, chunk: int = 512) -> Floats:
+    """Share (N,) of the k nearest samples that carry the same label, 0 to 1; all others count where there are fewer.
+
+    NaN for a single sample, which has no neighbour.
+    """
+    n = len(features)
+    if n < 2:
+        return np.full(n, np.nan)
+    labels = np.asarray(labels)
+    indices, _ = nearest(features, min(k, n - 1), chunk)
+    return np.asarray((labels[indices] == labels[:, None]).mean(1))
+
+
+def _best(found: Floats, k: int) -> Ints:
+    """Columns of the k largest entries of each row, in order; the smaller column first among equals."""
+    bound = np.partition(found, -k, axis=1)[:, -k, None]
+    rows, columns = np.nonzero(found >= bound)
+    order = np.lexsort((columns, -found[rows, columns], rows))
+    first = np.searchsorted(rows, np.arange(len(found)))
+    return np.asarray(columns[order][first[:, None] + np.arange(k)])

@@ -1,0 +1,142 @@
+"""Class keys as users write them, and the words a model reads instead."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from srrs.data.tables import read_text
+from srrs.errors import DataError
+
+Names = Mapping[str, str] | str | Path
+"""Class keys to words: a mapping, or a JSON, YAML, CSV, TSV or text file of it."""
+
+_CODE = re.compile(r"[a-z]?\d+|(class|label|category|id)[ _-]?\d+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """C classes, in the order of their words unless the user fixed another one."""
+
+    keys: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def looks_like_codes(class_names: Iterable[str]) -> list[str]:
+    """The names that a model of words cannot know, such as n01443537, c01, 12 or class_3."""
+    return [name for name in class_names if _CODE.fullmatch(name.strip())]
+
+
+def read_names(source: Names) -> dict[str, str]:
+    """Words of each class key, from a mapping or from a JSON, YAML, CSV, TSV or `code words` text file.
+
+    Raises
+    ------
+    DataError
+        The file is missing, malformed or holds no mapping of codes to words.
+    """
+    if isinstance(source, Mapping):
+        return {str(key): str(words) for key, words in source.items()}
+    path = Path(source)
+    text = read_text(path)
+    wanted = f"Expected class keys and their words in {path} (JSON or YAML mapping, or CSV of code,words)"
+    try:
+        pairs = _pairs(path.suffix.lower(), text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{wanted}, but could not read it: {error}.") from None
+    if not isinstance(pairs, dict) or not all(isinstance(words, str) for words in pairs.values()):
+        raise DataError(f"{wanted}, but found something else. Write one text for each code.")
+    return pairs
+
+
+def _pairs(suffix: str, text: str) -> object:
+    if suffix == ".json":
+        return json.loads(text)
+    if suffix in (".yaml", ".yml"):
+        return yaml.load(text, yaml.BaseLoader)  # keeps `01` and `no` as they are written, and builds nothing but text
+    separator = {".csv": ",", ".tsv": "\t"}.get(suffix)
+    lines = [line.split(separator, 1) for line in text.splitlines() if line.strip()]
+    if short := next((line for line in lines if len(line) < 2), None):
+        raise ValueError(f"the line '{short[0]}' has no words")
+    return {key.strip(' "'): words.strip(' "') for key, words in lines}
+
+
+def words_of(key: str) -> str:
+    """`hot_dog` -> `hot dog`."""
+    return " ".join(key.replace("_", " ").split()) or key
+
+
+def find_classes(present: set[str], names: Names | None, source: str) -> Classes:
+    """The classes that a table's keys make, at least two.
+
+    They are sorted by their words, so that a folder `hot_dog` and a CSV's `hot dog` give the same order.
+
+    Raises
+    ------
+    DataError
+        There are fewer than two, two keys have the same words, or `names` knows none of the keys.
+    """
+    if len(present) < 2:
+        found = f"only '{next(iter(present))}'" if present else "no labels at all"
+        raise DataError(f"Expected at least two classes in {source}, but found {found}.")
+    given = read_names(names) if names is not None else {}
+    unknown = sorted(present - given.keys()) if names is not None else []
+    if len(unknown) == len(present):
+        raise DataError(
+            f"Expected words for the classes {_some(sorted(present))} of {source}, but the names given are those of "
+            f"{_some(sorted(given)) or 'nothing'}."
+        )
+    notes = (f"No words were given for {_some(unknown)}: kept as written.",) if unknown else ()
+    pairs = sorted((" ".join(given[key].split()) if key in given else words_of(key), key) for key in present)
+    _check_words(pairs, source)
+    return Classes(tuple(key for _, key in pairs), tuple(words for words, _ in pairs), notes)
+
+
+def match_classes(
+    present: set[str], class_names: Sequence[str], names: Names | None, source: str
+) -> tuple[Classes, dict[str, int]]:
+    """Classes fixed beforehand, and the index of each key that a table uses.
+
+    Raises
+    ------
+    DataError
+        Two class names are the same, or a key is none of them.
+    """
+    words = [words_of(name) for name in class_names]
+    _check_words(list(zip(words, class_names, strict=True)), "the class names")
+    known = {name.casefold(): at for at, name in enumerate(words)}
+    given = read_names(names) if names is not None else {}
+    index = {}
+    for key in sorted(present):
+        word = given.get(key, words_of(key))
+        if word.casefold() not in known:
+            near = difflib.get_close_matches(word, words, 1)
+            raise DataError(
+                f"Expected the classes {_some(words)} in {source}, but found '{key}'."
+                + (f" Did you mean '{near[0]}'?" if near else "")
+            )
+        index[key] = known[word.casefold()]
+    return Classes(tuple(class_names), tuple(words)), index
+
+
+def _check_words(pairs: Sequence[tuple[str, str]], source: str) -> None:
+    first: dict[str, str] = {}
+    for words, key in pairs:
+        if not words:
+            raise DataError(f"Expected words for the class '{key}' of {source}, but they are empty.")
+        other = first.setdefault(words.casefold(), key)
+        if other != key or len(pairs) != len({key for _, key in pairs}):
+            raise DataError(
+                f"Expected different words for each class of {source}, but '{other}' and '{key}' are both '{words}'. "
+                "Merge the two, or give them other words."
+            )
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

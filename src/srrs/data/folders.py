@@ -1,0 +1,46 @@
+"""What lies in a folder of photographs, and what of it is left out."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+_PHOTOS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".heic", ".heif")
+_OTHERS = (".bmp", ".gif", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".pbm")
+EXTENSIONS = frozenset((*_PHOTOS, *_OTHERS))
+"""Files called so are rows, whatever is in them."""
+SPLITS = frozenset(("train", "test", "val", "valid", "validation", "dev", "eval"))
+"""Folders that are parts of a data set rather than classes."""
+
+
+def find_pictures(root: Path) -> tuple[list[Path], tuple[str, ...]]:
+    """Files with a picture's extension anywhere below a folder, sorted, and notes on what was left out."""
+    found, hidden, others = [], 0, Counter[str]()
+    top = sorted(path for path in root.iterdir() if path.is_dir() and not _hidden(path.name))
+    for start in (root, *top):  # a class folder may be a link; links further down are not followed
+        for folder, folders, files in os.walk(start):
+            folders[:] = [] if start == root else [name for name in folders if not _hidden(name)]
+            for name in files:
+                if _hidden(name):
+                    hidden += 1
+                elif is_picture(name):
+                    found.append(Path(folder, name))
+                else:
+                    others[Path(name).suffix.lower() or "without extension"] += 1
+    found.sort(key=lambda path: path.relative_to(root).parts)
+    notes = [f"{hidden} hidden files were left out."] if hidden else []
+    if others:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
+        notes.append(f"Files that are not pictures were left out: {kinds}.")
+    used = {path.relative_to(root).parts[0] for path in found}
+    if empty := [path.name for path in top if path.name not in used]:
+        notes.append(f"Folders without pictures were left out: {', '.join(empty)}.")
+    return found, tuple(notes)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is called like a picture."""
+    return Path(name).suffix.lower() in EXTENSIONS
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"

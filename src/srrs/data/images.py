@@ -1,0 +1,173 @@
+"""Opening photographs as people have them: turned by EXIF, grey, transparent, 16-bit, CMYK, damaged."""
+
+import hashlib
+import io
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from srrs.errors import DataError
+
+MAX_PIXELS = 200_000_000
+"""Larger pictures are refused: their pixels alone take 600 MB."""
+MAX_BYTES = 2**30
+WORKERS = min(8, os.cpu_count() or 1)
+"""Threads that open pictures; Pillow decodes without holding the interpreter lock."""
+
+# Named, so that a file cannot reach a format that starts other programs (EPS runs Ghostscript).
+_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "ICO")
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_GLOBALS = threading.Lock()
+
+
+class _BadImageError(Exception):
+    """Why a picture cannot be used, in the words of the audit's `issue` column."""
+
+
+def open_rgb(source: Path | bytes | Image.Image, at_least: int | None = None) -> Image.Image:
+    """Open a picture upright and in RGB, transparency laid on white and every pixel decoded.
+
+    With `at_least` a large picture is shrunk while it is read, but its short side stays at least `2 * at_least`
+    pixels. Of an animation the first frame counts.
+
+    Raises
+    ------
+    DataError
+        The file is missing, empty, truncated, too large or not a picture.
+    """
+    try:
+        image = source if isinstance(source, Image.Image) else _header(_bytes(source), at_least)
+        return _decode(image, at_least)
+    except _BadImageError as reason:
+        where = source if isinstance(source, Path) else "the one given"
+        raise DataError(f"Expected a readable picture, but {where} is not: {reason}. Mend or remove it.") from None
+
+
+def problem(source: Path | bytes) -> str:
+    """What is wrong with a picture, as the audit's `issue` says it; '' when it opens."""
+    try:
+        # Shrinking while reading still reads the whole file, so it finds what is truncated, several times faster.
+        _decode(_header(_bytes(source), at_least=32), at_least=32)
+    except _BadImageError as reason:
+        return str(reason)
+    return ""
+
+
+def inspect(path: Path) -> tuple[str, str]:
+    """Content digest ('' if the file cannot be read) and `problem` of a file, opened once."""
+    try:
+        data = _bytes(path)
+    except _BadImageError as reason:
+        return "", str(reason)
+    return digest(data), problem(data)
+
+
+def digest(data: bytes) -> str:
+    """The key of a picture: sha256 of its file's bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Pillow's remarks on odd files off the screen. Filters are global: wrap a whole thread pool in it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+def _bytes(source: Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    try:
+        if (size := source.stat().st_size) > MAX_BYTES:
+            raise _BadImageError(f"too large: {size // 2**20} MB")
+        return source.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise _BadImageError("missing file") from None
+    except OSError as error:
+        raise _BadImageError(f"unreadable: {error.strerror or error}") from None
+    except ValueError as error:  # a path with a NUL character
+        raise _BadImageError(f"unreadable: {error}") from None
+
+
+def _header(data: bytes, at_least: int | None) -> Image.Image:
+    """A picture whose pixels are not read yet, and will be read smaller where its format can do that."""
+    if not data:
+        raise _BadImageError("empty file")
+    # Pillow's own limit warns far below ours and hides the size. It and the warning filters are global: hence a lock.
+    with _GLOBALS, quiet():
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            Image.init()
+            image = Image.open(io.BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
+        except Exception:  # damaged bytes make Pillow's readers raise nearly anything
+            raise _BadImageError("unreadable: not an image") from None
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    _check_size(image)
+    if at_least is not None:
+        image.draft(None, (2 * at_least, 2 * at_least))  # type: ignore[arg-type]
+    return image
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _BadImageError(f"too large: {width} x {height} pixels")
+    if not width * height:
+        raise _BadImageError("unreadable: no pixels")
+
+
+def _decode(image: Image.Image, at_least: int | None) -> Image.Image:
+    _check_size(image)
+    try:
+        image.load()
+        image = _rgb(_upright(image))
+        factor = 1 if at_least is None else min(image.size) // (2 * at_least)
+        return image.reduce(factor) if factor > 1 else image
+    except Exception as error:  # as above
+        text = str(error).lower()
+        cut = isinstance(error, EOFError) or any(
+            word in text for word in ("truncated", "broken", "data stream", "cannot load")
+        )
+        raise _BadImageError("truncated" if cut else f"unreadable: {error or type(error).__name__}") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF does not spoil the pixels
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _scaled(image).convert("RGB")
+    if image.has_transparency_data:
+        layered = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), layered).convert("RGB")
+    return image.convert("RGB")
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    """Deep grey values brought to 8 bits by their range, where `convert` would clip them."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
+    low, high = min(0.0, float(values.min())), float(values.max())
+    ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
+    top = next((top for top in ranges if high <= top), high)
+    return Image.fromarray(np.rint((values - low) * (255 / (top - low))).astype(np.uint8))

@@ -1,0 +1,77 @@
+"""Learning: what a step minimises, and which samples it sees."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srrs.core import losses
+from srrs.core.labels import mixup_pairs
+from srrs.methods.stages import Lesson, Loss, Prepare
+
+
+def _weighted_mean(per_sample: Tensor, weight: Tensor) -> Tensor:
+    return (per_sample * weight).sum() / weight.sum().clamp(min=1e-6)
+
+
+def cross_entropy() -> Loss:
+    """Soft cross-entropy of every learner (paper, Eq. 2)."""
+    return generalised(0.0)
+
+
+def generalised(q: float) -> Loss:
+    """Generalised cross-entropy of every learner (Zhang and Sabuncu 2018): q = 0 is cross-entropy, q = 1 is MAE."""
+
+    def loss(log_probs: Tensor, soft: Tensor, weight: Tensor) -> Tensor:
+        per_learner = [losses.generalised_cross_entropy(learner, soft, q) for learner in log_probs]
+        return _weighted_mean(torch.stack(per_learner).sum(0), weight)
+
+    return loss
+
+
+def co_regularised(q: float = 0.0, consistency: float = 0.5, prior: float = 1.0, confidence: float = 0.0) -> Loss:
+    """The learners' losses, their disagreement (paper, Eq. 3) and a pull of the mean prediction to uniform.
+
+    `confidence` subtracts the learners' entropy, as the warm-up of JoAPR and of the released code does.
+    """
+    base = generalised(q)
+
+    def loss(log_probs: Tensor, soft: Tensor, weight: Tensor) -> Tensor:
+        total = base(log_probs, soft, weight)
+        if len(log_probs) == 2 and consistency:
+            total = total + consistency * _weighted_mean(losses.jeffreys(log_probs[0], log_probs[1]), weight)
+        for learner in log_probs:
+            if prior:
+                total = total + prior * losses.prior_penalty(learner)
+            if confidence:
+                total = total - confidence * _weighted_mean(losses.entropy(learner), weight)
+        return total
+
+    return loss
+
+
+def as_given() -> Prepare:
+    """Every sample of the step, unmixed."""
+
+    def prepare(lesson: Lesson, is_match: Tensor, generator: np.random.Generator) -> Lesson:
+        return lesson
+
+    return prepare
+
+
+def mixup_unmatched(alpha: float) -> Prepare:
+    """Matched samples as they are; each other one mixed with a matched one, on features (paper, section 3.3).
+
+    The weight of the sample itself is max(l, 1 - l), l ~ Beta(alpha, alpha).
+    """
+
+    def prepare(lesson: Lesson, is_match: Tensor, generator: np.random.Generator) -> Lesson:
+        partner, own = mixup_pairs(is_match.cpu().numpy(), alpha, generator)
+        rows = torch.from_numpy(partner).to(lesson.features.device)
+        share = torch.from_numpy(own).to(lesson.features)[:, None]
+        return Lesson(
+            features=share * lesson.features + (1 - share) * lesson.features[rows],
+            soft=share * lesson.soft + (1 - share) * lesson.soft[rows],
+            weight=lesson.weight,
+        )
+
+    return prepare

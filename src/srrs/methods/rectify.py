@@ -1,0 +1,42 @@
+"""Rectifying: the label each sample should be learned with."""
+
+import numpy as np
+
+from srrs.core.labels import one_hot, three_way
+from srrs.methods.stages import Memory, Rectify
+from srrs.records import Evidence, Partition, Targets
+
+
+def keep() -> Rectify:
+    """The given labels."""
+
+    def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
+        n, classes = evidence.zero_shot.shape
+        return Targets(one_hot(evidence.labels, classes), np.ones(n)), memory
+
+    return rectify
+
+
+def blend(sharpness: float = 2.0) -> Rectify:
+    """SRRS as published: clean keeps its label, noisy takes the learners' mean, ambiguous a blend by `p_clean`.
+
+    Blends and pseudo-labels are sharpened to the power `sharpness`, as the released code does.
+    """
+
+    def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
+        pseudo = evidence.probs.mean(1)
+        soft = three_way(partition.group, evidence.labels, partition.p_clean, pseudo, sharpness)
+        return Targets(soft, np.ones(len(soft))), memory
+
+    return rectify
+
+
+def posterior() -> Rectify:
+    """The posterior of the true class, from a screening stage that models it."""
+
+    def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
+        if partition.posterior is None:
+            raise ValueError("rectifying by the posterior needs a screening stage that gives one, such as channel()")
+        return Targets(partition.posterior, np.ones(len(partition.posterior))), memory
+
+    return rectify

@@ -1,0 +1,70 @@
+"""The seams of a method. A stage is a function from records and memory to a record and memory.
+
+What a stage remembers between rounds is an explicit value, a mapping of arrays, so that a resumed run is exact. A
+researcher's new stage is one function with one of the signatures below.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from srrs.records import Evidence, Floats, Ints, Matched, Partition, Round, Targets
+
+Memory = Mapping[str, np.ndarray]
+MatchScores = Callable[[Ints, Ints], Floats]
+"""`(rows, classes) -> scores`: how well the picture of each row matches each class, 0..1."""
+
+Screen = Callable[[Evidence, Memory], tuple[Partition, Memory]]
+Rectify = Callable[[Evidence, Partition, Memory], tuple[Targets, Memory]]
+Rescreen = Callable[[Evidence, Partition, Targets, MatchScores | None, Memory], tuple[Matched, Memory]]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one step learns from, row by row."""
+
+    features: Tensor
+    """(B, D) image features, perhaps mixed."""
+    soft: Tensor
+    """(B, C) targets."""
+    weight: Tensor
+    """(B,)"""
+
+
+Prepare = Callable[[Lesson, Tensor, np.random.Generator], Lesson]
+"""`(lesson, is_match (B,), generator) -> lesson`: which samples a step learns from, and how they are mixed."""
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""`(log_probs (learners, B, C), soft (B, C), weight (B,)) -> scalar`"""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method is a short composition of stages over shared machinery."""
+
+    name: str
+    learners: tuple[str, ...]
+    """`class` (macro) and `described` (micro), in this order."""
+    screen: Screen
+    rectify: Rectify
+    rescreen: Rescreen
+    loss: Loss
+    warm_up_loss: Loss
+    prepare: Prepare
+    tunes: bool = True
+    """False: the prompts stay as they are."""
+    warm_up: float = 0.0
+    """Share of the steps that learn from the given labels before the first screening."""
+    rounds: int = 0
+    """Screenings during training, evenly spaced; one more follows the last step."""
+    needs: str = ""
+    """What the method must be told that a user does not know, such as the noise rate."""
+
+
+def one_round(method: Method, evidence: Evidence, match: MatchScores | None, memory: Memory) -> tuple[Round, Memory]:
+    """Screening, rectifying and re-screening, once."""
+    partition, memory = method.screen(evidence, memory)
+    targets, memory = method.rectify(evidence, partition, memory)
+    matched, memory = method.rescreen(evidence, partition, targets, match, memory)
+    return Round(evidence, partition, targets, matched, quality=partition.p_clean), memory

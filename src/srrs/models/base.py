@@ -1,0 +1,100 @@
+"""What the rest of the package asks of a model: two small protocols and the record that carries prompts.
+
+C classes, L prompt length, W token embedding size, D feature size, B batch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts ready for the text tower: token embeddings, some of them learned, before positions are added.
+
+    Row c is `start tokens, content, end tokens` in its first `length[c]` positions, then padding. The start and end
+    tokens are the tower's own.
+    """
+
+    embeddings: Tensor
+    """(C, L, W) with gradient where the context is learned."""
+    length: Tensor
+    """(C,) real length, special tokens included."""
+    shared: int
+    """How many leading positions hold the same vectors in every row (start token and shared context)."""
+    class_of: Tensor
+    """(C,) the class each row belongs to; several rows may name one class."""
+
+
+class VisionLanguage(Protocol):
+    """A frozen dual encoder. Features are unit length, float32, on `device`."""
+
+    name: str
+    """What the user asked for: a hub name, a path, or `bundled`."""
+    fingerprint: str
+    """Digest of weights and preprocessing; part of every cache key."""
+    feature_size: int
+    token_size: int
+    context_length: int
+    """Longest prompt the text tower takes, special tokens included."""
+    logit_scale: float
+    device: torch.device
+    preprocessing: dict[str, object]
+    """Everything that turns a picture into pixels, as JSON; part of every cache key and of a saved model."""
+
+    def preprocess(self, image: Image.Image) -> Tensor:
+        """An RGB picture as (3, H, W) float32: resize, crop and normalise as the model was trained."""
+        ...
+
+    def preprocess_crop(self, image: Image.Image, box: tuple[float, float, float, float], flip: bool) -> Tensor:
+        """The box (left, top, right, bottom in pixels) of an RGB picture as (3, H, W): one augmented view."""
+        ...
+
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, D)."""
+        ...
+
+    def tokens(self, text: str) -> list[int]:
+        """Token ids of a piece of text, without start and end tokens."""
+        ...
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Token ids -> (len(ids), W) token embeddings, detached."""
+        ...
+
+    @property
+    def start(self) -> list[int]:
+        """Ids every prompt starts with (may be empty)."""
+        ...
+
+    @property
+    def end(self) -> list[int]:
+        """Ids every prompt ends with (may be empty)."""
+        ...
+
+    def encode_prompts(self, prompts: Prompts) -> Tensor:
+        """-> (C, D), one row per prompt, gradients flowing to `prompts.embeddings`: the text pass."""
+        ...
+
+
+class Matcher(Protocol):
+    """A frozen image-text matcher: does this picture show what this text says?"""
+
+    name: str
+    fingerprint: str
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Tensor:
+        """The image side, encoded once: (B, tokens, width) states, float16 on the CPU."""
+        ...
+
+    def scores(self, states: Tensor, texts: Sequence[str], rows: Tensor, texts_of: Tensor) -> Tensor:
+        """Match probability of `states[rows[i]]` with `texts[texts_of[i]]`, (len(rows),) in 0..1."""
+        ...
+
+    def similarity(self, states: Tensor, texts: Sequence[str]) -> Tensor:
+        """Contrastive similarity of every picture with every text, (B, len(texts)) in 0..1."""
+        ...

@@ -1,0 +1,233 @@
+"""Models by hub name, by local path, or `bundled`. Weights are safetensors; no code from a model is ever run."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub import HfApi, constants, get_repo_discussions, snapshot_download
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+from safetensors import SafetensorError
+from transformers.image_processing_base import ImageProcessingMixin
+from transformers.utils import logging as transformers_logging
+
+from srrs.errors import ModelError
+from srrs.models.base import VisionLanguage
+from srrs.models.device import choose_device, choose_precision
+from srrs.models.dual import DualEncoder
+from srrs.models.preprocess import Preprocessing
+
+DUAL_ENCODERS = {
+    "clip": "CLIPModel",
+    "siglip": "SiglipModel",
+    "vision-text-dual-encoder": "VisionTextDualEncoderModel",
+}
+BUNDLED = "bundled"
+REACH_SECONDS = 5.0
+CONVERTER = "SFconvertbot"
+
+
+def load_model(name_or_path: str, device: str = "auto", precision: str = "auto") -> VisionLanguage:
+    """A frozen dual encoder, ready to encode.
+
+    Parameters
+    ----------
+    name_or_path : a hub name, a folder in the transformers format, or `bundled`.
+    device : auto (CUDA, then MPS, then CPU) or a device's name.
+    precision : auto (bf16 on a CUDA device that computes it, else fp32), fp32, bf16 or fp16.
+
+    Raises
+    ------
+    ModelError
+        If the model is neither on disk nor reachable, lacks a file, or is of a kind that cannot be used.
+    SettingsError
+        If the device or the precision is unknown or not there.
+    """
+    where = choose_device(device)
+    dtype = choose_precision(precision, where)
+    folder = find_folder(name_or_path, "clip")
+    model = load_weights(folder, DUAL_ENCODERS, name_or_path)
+    tokenizer, preprocessing = load_tokenizer(folder, name_or_path), load_preprocessing(folder, name_or_path)
+    fingerprint = digest(model, folder, preprocessing)
+    if dtype != torch.float32:
+        fingerprint += f"-{str(dtype).removeprefix('torch.')}"
+    model = model.to(device=where, dtype=dtype)
+    return DualEncoder(model, tokenizer, preprocessing, name=name_or_path, fingerprint=fingerprint)
+
+
+def find_folder(name_or_path: str, asset: str) -> Path:
+    """The folder that holds the files of a model: its own, the package's, or the hub's cache (filled if need be).
+
+    `asset` names the folder of the package's assets that `bundled` stands for.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model on disk and none can be fetched.
+    """
+    if name_or_path == BUNDLED:
+        folder = Path(str(files("srrs"))) / "assets" / asset
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"This installation of srrs holds no bundled {asset} model: install the released package.")
+        return folder
+    if Path(name_or_path).is_dir():
+        return Path(name_or_path)
+    cached = find_cached(name_or_path)
+    if cached is not None:
+        return cached
+    if not constants.HF_HUB_OFFLINE and _is_reachable(name_or_path):
+        fetched = _from_hub(name_or_path, local=False)
+        if fetched is not None:
+            return fetched
+        raise ModelError(
+            f"The model {name_or_path!r} has no safetensors weights on the hub; "
+            "load it with transformers once, save it with save_pretrained, and give that folder's path."
+        )
+    raise ModelError(
+        f"The model {name_or_path!r} is neither on disk (as safetensors) nor reachable: "
+        "give the path of a folder that holds it, or --model bundled to try the small bundled pair."
+    )
+
+
+def find_cached(name: str) -> Path | None:
+    """The folder of a hub model in the hub's cache; None where it is not there with safetensors weights."""
+    return _from_hub(name, local=True)
+
+
+def load_weights(folder: Path, kinds: dict[str, str], name: str) -> Any:
+    """The model of a folder in float32, frozen; `kinds` are the configuration's model types and their classes."""
+    config = _read_json(folder / "config.json", name)
+    kind = config.get("model_type")
+    if kind == "siglip2":
+        raise ModelError(
+            f"The model {name!r} is a SigLIP 2 of variable resolution (NaFlex), which srrs cannot use: "
+            "take a variant of fixed resolution, such as google/siglip2-base-patch16-224."
+        )
+    if kind not in kinds:
+        raise ModelError(f"Expected a model of type {', '.join(kinds)}, but {name!r} is of type {kind!r}.")
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(f"The model {name!r} lacks safetensors weights: no such file in {folder}.")
+    try:
+        with _quiet():
+            model, report = getattr(transformers, kinds[kind]).from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
+            )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise ModelError(f"The weights of {name!r} cannot be loaded: {_first_line(error)}") from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ModelError(f"The weights of {name!r} lack {len(missing)} tensors, {missing[0]} among them.")
+    return model.eval().requires_grad_(False)
+
+
+def load_tokenizer(folder: Path, name: str) -> Any:
+    """The tokenizer of a folder."""
+    if not any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model")):
+        raise ModelError(f"The model {name!r} lacks its tokenizer: no tokenizer.json in {folder}.")
+    try:
+        with _quiet():
+            return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise ModelError(f"The tokenizer of {name!r} cannot be loaded: {_first_line(error)}") from error
+
+
+def load_preprocessing(folder: Path, name: str) -> Preprocessing:
+    """The preprocessing of a folder, as its Pillow image processor reads it."""
+    try:
+        with _quiet():
+            settings, _ = ImageProcessingMixin.get_image_processor_dict(folder, local_files_only=True)
+    except OSError as error:
+        raise ModelError(f"The model {name!r} lacks preprocessor_config.json in {folder}.") from error
+    kind = str(settings.get("image_processor_type") or settings.get("feature_extractor_type"))
+    kind = kind.removesuffix("Fast").replace("FeatureExtractor", "ImageProcessor")
+    processor = getattr(transformers, f"{kind}Pil", None)
+    if processor is None:
+        raise ModelError(f"Expected an image processor known to transformers, but {name!r} names {kind!r}.")
+    with _quiet():
+        return Preprocessing.of(processor.from_dict(settings))
+
+
+def digest(model: Any, folder: Path, preprocessing: Preprocessing) -> str:
+    """Hash of the configuration, of the preprocessing, and of every weight by name, shape and bytes."""
+    sha = hashlib.sha256((folder / "config.json").read_bytes())
+    sha.update(json.dumps(preprocessing.to_json(), sort_keys=True).encode())
+    for key, weight in sorted(model.state_dict().items()):
+        sha.update(f"{key} {tuple(weight.shape)}".encode())
+        sha.update(weight.reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()[:32]
+
+
+def _from_hub(name: str, *, local: bool, revision: str | None = None) -> Path | None:
+    """The cached snapshot of a hub model, downloaded first unless `local`; None where it has no safetensors."""
+    wanted = ["*.json", "*.txt", "*.model", "model*.safetensors"]
+    try:
+        folder = Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*"], local_files_only=local
+            )
+        )
+    except (OSError, ValueError) as error:
+        if local:
+            return None
+        raise ModelError(f"The model {name!r} cannot be fetched: {_first_line(error)}") from error
+    if any(folder.glob("*.safetensors")):
+        return folder
+    if local:  # a converted revision fetched earlier lies beside the main one
+        beside = sorted(f.parent for f in folder.parent.glob("*/*.safetensors") if (f.parent / "config.json").exists())
+        return beside[0] if beside else None
+    converted = _converted_revision(name) if revision is None else None
+    return _from_hub(name, local=False, revision=converted) if converted else None
+
+
+def _converted_revision(name: str) -> str | None:
+    """Older models hold pickled weights alone; the hub's own bot offers most of them as safetensors in a request."""
+    for request in get_repo_discussions(name):
+        if request.is_pull_request and request.author == CONVERTER and request.status == "open":
+            return request.git_reference
+    return None
+
+
+def _is_reachable(name: str) -> bool:
+    """Whether the hub answers, asked once: the download itself would retry for half a minute."""
+    try:
+        HfApi().model_info(name, timeout=REACH_SECONDS)
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise ModelError(
+            f"There is no model {name!r}, neither as a folder nor on the hub (or it is private): check the spelling, "
+            "or give --model bundled to try the small bundled pair."
+        ) from error
+    except Exception:  # the client's own HTTP errors share no public root between its versions
+        return False
+    return True
+
+
+def _read_json(path: Path, name: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise ModelError(f"The model {name!r} lacks {path.name}: no such file in {path.parent}.")
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ModelError(f"The file {path.name} of the model {name!r} is not JSON: {error}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bars and remarks of transformers; what goes wrong is raised all the same."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()

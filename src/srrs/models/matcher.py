@@ -1,0 +1,149 @@
+"""Image-text matchers for re-screening: does this picture show what this text says?
+
+N images, T texts, S states per image, W state width.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from srrs.models.base import Matcher
+from srrs.models.device import choose_device
+from srrs.models.hub import BUNDLED, digest, find_cached, find_folder, load_preprocessing, load_tokenizer, load_weights
+from srrs.models.preprocess import Preprocessing
+
+MATCHERS = {"blip": "BlipForImageTextRetrieval"}
+BLIP = "Salesforce/blip-itm-base-coco"
+BATCH = 64
+
+
+def load_matcher(choice: str, model_name: str, device: str = "auto") -> Matcher | None:
+    """The matcher of that name, or none.
+
+    Parameters
+    ----------
+    choice : `none`; a hub name or path; or `auto`: the bundled matcher with the bundled model, a BLIP already on disk
+        on a CUDA device, else none.
+    model_name : the dual encoder it goes with.
+
+    Raises
+    ------
+    ModelError
+        If a matcher that was named cannot be loaded.
+    """
+    where = choose_device(device)
+    if choice == "none":
+        return None
+    if choice == "auto":
+        if model_name == BUNDLED:
+            return _blip(find_folder(BUNDLED, "matcher"), BUNDLED, where)
+        folder = find_cached(BLIP) if where.type == "cuda" else None
+        return _blip(folder, BLIP, where) if folder is not None else None
+    return _blip(find_folder(choice, "matcher"), choice, where)
+
+
+def _blip(folder: Path, name: str, device: torch.device) -> "BlipMatcher":
+    model = load_weights(folder, MATCHERS, name)
+    tokenizer, preprocessing = load_tokenizer(folder, name), load_preprocessing(folder, name)
+    fingerprint = digest(model, folder, preprocessing)
+    return BlipMatcher(model.to(device), tokenizer, preprocessing, name=name, fingerprint=fingerprint)
+
+
+class BlipMatcher:
+    """BLIP's image-text matching: a text encoder that attends to the picture; and its contrastive similarity.
+
+    Frozen and without dropout, so that the same picture and text always score the same.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, preprocessing: Preprocessing, *, name: str, fingerprint: str):
+        self.name = name
+        self.fingerprint = fingerprint
+        self.device = cast(torch.device, model.device)
+        self._model = model.eval()
+        self._tokenizer = tokenizer
+        self._preprocessing = preprocessing
+
+    @torch.no_grad()
+    def encode_images(self, images: Sequence[Image.Image]) -> Tensor:
+        """RGB pictures -> (N, S, W) states, float16 on the CPU."""
+        pixels = torch.stack([self._preprocessing.plain(image) for image in images])
+        states = [
+            self._model.vision_model(pixel_values=batch.to(self.device)).last_hidden_state.half().cpu()
+            for batch in torch.split(pixels, BATCH)
+        ]
+        return torch.cat(states)
+
+    @torch.no_grad()
+    def scores(self, states: Tensor, texts: Sequence[str], rows: Tensor, texts_of: Tensor) -> Tensor:
+        """Match probability (ITM) of `states[rows[i]]` with `texts[texts_of[i]]`: (len(rows),) in 0..1, float32."""
+        ids, mask = self._tokenize(texts)
+        found = [torch.empty(0)]
+        for images, words in zip(torch.split(rows.cpu(), BATCH), torch.split(texts_of.cpu(), BATCH), strict=True):
+            longest = int(mask[words].sum(1).max())
+            fused = self._model.text_encoder(
+                input_ids=ids[words, :longest].to(self.device),
+                attention_mask=mask[words, :longest].to(self.device),
+                encoder_hidden_states=states[images].to(self.device, torch.float32),
+            ).last_hidden_state
+            found.append(self._model.itm_head(fused[:, 0]).softmax(-1)[:, 1].float().cpu())
+        return torch.cat(found)
+
+    @torch.no_grad()
+    def similarity(self, states: Tensor, texts: Sequence[str]) -> Tensor:
+        """Contrastive similarity (ITC) of every picture with every text: (N, T), cosine mapped to 0..1."""
+        ids, mask = self._tokenize(texts)
+        words = [
+            self._model.text_encoder(input_ids=i.to(self.device), attention_mask=m.to(self.device)).last_hidden_state
+            for i, m in zip(torch.split(ids, BATCH), torch.split(mask, BATCH), strict=True)
+        ]
+        text = normalize(self._model.text_proj(torch.cat([w[:, 0] for w in words])).float(), dim=-1)
+        first = states[:, 0].to(self.device, torch.float32)
+        image = normalize(self._model.vision_proj(first).float(), dim=-1)
+        return ((1 + image @ text.T) / 2).clamp(0, 1).cpu()
+
+    def _tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """(T, L) token ids and mask."""
+        longest = self._model.config.text_config.max_position_embeddings
+        made = self._tokenizer(
+            list(texts), padding=True, truncation=True, max_length=longest, padding_side="right", return_tensors="pt"
+        )
+        return made["input_ids"], made["attention_mask"]
+
+
+class MemoisedScores:
+    """Scores of (image, class) pairs, each computed once, ever: matcher, pictures and class texts are all fixed.
+
+    Calling it with `rows` and `classes` (K,) gives their scores (K,), float32 in 0..1.
+    """
+
+    def __init__(self, matcher: Matcher, states: Tensor, texts: Sequence[str], *, kind: Literal["itm", "itc"] = "itm"):
+        self._matcher = matcher
+        self._states = states
+        self._texts = list(texts)
+        self._kind = kind
+        self._keys: NDArray[np.int64] = np.empty(0, np.int64)  # row · C + class, sorted
+        self._values: NDArray[np.float32] = np.empty(0, np.float32)
+
+    def __call__(self, rows: NDArray[np.integer], classes: NDArray[np.integer]) -> NDArray[np.float32]:
+        keys = np.asarray(rows, np.int64) * len(self._texts) + np.asarray(classes, np.int64)
+        new = np.setdiff1d(keys, self._keys)
+        if len(new):
+            merged = np.concatenate([self._keys, new])
+            order = np.argsort(merged)
+            self._keys = merged[order]
+            self._values = np.concatenate([self._values, self._compute(new)])[order]
+        return self._values[np.searchsorted(self._keys, keys)]
+
+    def _compute(self, keys: NDArray[np.int64]) -> NDArray[np.float32]:
+        rows, classes = (torch.from_numpy(part) for part in np.divmod(keys, len(self._texts)))
+        if self._kind == "itm":
+            return np.asarray(self._matcher.scores(self._states, self._texts, rows, classes), np.float32)
+        unique, at = torch.unique(rows, return_inverse=True)
+        return np.asarray(self._matcher.similarity(self._states[unique], self._texts)[at, classes], np.float32)

@@ -1,0 +1,84 @@
+"""The text pass through a tower's own forward, for towers that are not causal.
+
+A tower in which every position sees every other one allows no shared prefix. What is exact depends on the padding:
+
+* **BERT-like** towers mask it, so prompts are cut to the longest of their chunk;
+* **SigLIP** was trained with padding unmasked and reads its feature at the last position, so padding is part of the
+  prompt, and every prompt runs at the full context length.
+
+The models take token ids. A hook on their input embeddings puts the prompts' vectors in the place of what the ids,
+which are only there for their shape and padding, would have given.
+
+C rows, L prompt length, W token width, D feature size.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize, pad
+from torch.utils.checkpoint import checkpoint
+
+from srrs.models.base import Prompts
+
+CHUNK_ROWS = 64
+
+
+@dataclass(frozen=True)
+class OwnTower:
+    """A text tower run through its own forward."""
+
+    features: Callable[[Tensor, Tensor | None], Tensor]
+    """(ids (C, L), mask (C, L) or None) -> (C, D)."""
+    tokens: nn.Embedding
+    pad_id: int
+    full_length: int | None
+    """Run every prompt at this length with its padding attended; None: mask the padding."""
+
+
+def own_text_pass(tower: OwnTower, prompts: Prompts, chunk: int = CHUNK_ROWS) -> Tensor:
+    """Encode prompts: (C, D) unit vectors, float32, gradients flowing to the embeddings.
+
+    Chunks of rows sorted by length, each recomputed in the backward pass where there is more than one.
+    """
+    length = prompts.length.cpu()
+    order = torch.argsort(length, stable=True)
+    chunks = torch.split(order, chunk)
+    recompute = len(chunks) > 1 and torch.is_grad_enabled() and prompts.embeddings.requires_grad
+
+    features = []
+    for rows in chunks:
+        longest = int(length[rows].max())
+        device = prompts.embeddings.device
+        arguments = (tower, prompts.embeddings[rows.to(device), :longest], length[rows].to(device))
+        features.append(
+            checkpoint(_encode_rows, *arguments, use_reentrant=False, preserve_rng_state=False)
+            if recompute
+            else _encode_rows(*arguments)
+        )
+    restore = torch.argsort(order).to(prompts.embeddings.device)
+    return normalize(torch.cat(features)[restore].float(), dim=-1)
+
+
+def _encode_rows(tower: OwnTower, vectors: Tensor, length: Tensor) -> Tensor:
+    """(B, L, W) prompts, of which row b uses the first length[b] positions -> (B, D)."""
+    weight = tower.tokens.weight
+    width = tower.full_length or vectors.shape[1]
+    real = torch.arange(width, device=vectors.device) < length[:, None]  # (B, L)
+    vectors = pad(vectors.to(weight.dtype), (0, 0, 0, width - vectors.shape[1]))
+    vectors = torch.where(real[..., None], vectors, weight[tower.pad_id])
+    filler = 0 if tower.pad_id else 1
+    ids = torch.where(real, filler, tower.pad_id)
+    with _embedded_as(tower.tokens, vectors):
+        return tower.features(ids, None if tower.full_length else real.long())
+
+
+@contextmanager
+def _embedded_as(tokens: nn.Embedding, vectors: Tensor) -> Iterator[None]:
+    handle = tokens.register_forward_hook(lambda module, inputs, output: vectors)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,110 @@
+"""From a picture to pixels as a model was trained, with Pillow alone; the model's own settings, to the same bits."""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from srrs.errors import ModelError
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize, centre crop, rescale and normalise."""
+
+    resize: tuple[int, int] | int | None
+    """(height, width), or the length of the shorter side, or None."""
+    crop: tuple[int, int] | None
+    """(height, width) of the centre crop."""
+    resample: int
+    """Pillow's number of the filter."""
+    rescale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, processor: Any) -> "Preprocessing":
+        """From a transformers image processor.
+
+        Raises
+        ------
+        ModelError
+            If its pictures would not all have one size.
+        """
+        size = {key: int(value) for key, value in dict(processor.size).items() if value}
+        crop = dict(processor.crop_size) if getattr(processor, "do_center_crop", False) else None
+        resize: tuple[int, int] | int | None = None
+        if processor.do_resize:
+            if set(size) not in ({"shortest_edge"}, {"height", "width"}):
+                raise ModelError(f"Expected a preprocessing size of shortest_edge or height and width, found {size}.")
+            resize = size.get("shortest_edge") or (size["height"], size["width"])
+        if crop is None and not isinstance(resize, tuple):
+            raise ModelError(f"Expected preprocessing that gives pictures of one size, but found {size} and no crop.")
+        normal = processor.do_normalize
+        return cls(
+            resize=resize,
+            crop=(crop["height"], crop["width"]) if crop else None,
+            resample=int(processor.resample if processor.resample is not None else Image.Resampling.BILINEAR),
+            rescale=float(processor.rescale_factor) if processor.do_rescale else 1.0,
+            mean=_three(processor.image_mean if normal else 0.0),
+            std=_three(processor.image_std if normal else 1.0),
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of what the model sees."""
+        if self.crop is not None:
+            return self.crop
+        assert isinstance(self.resize, tuple)
+        return self.resize
+
+    def to_json(self) -> dict[str, object]:
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    def plain(self, image: Image.Image) -> Tensor:
+        """An RGB picture -> (3, H, W) float32, as the model was trained."""
+        image = image.convert("RGB")
+        if self.resize is not None:
+            height, width = self._resized(image.height, image.width)
+            image = image.resize((width, height), Image.Resampling(self.resample))
+        if self.crop is not None:
+            height, width = self.crop
+            top, left = (image.height - height) // 2, (image.width - width) // 2
+            image = image.crop((left, top, left + width, top + height))
+        return self._pixels(image)
+
+    def view(self, image: Image.Image, box: Box, flip: bool) -> Tensor:
+        """A box (left, top, right, bottom) of an RGB picture, scaled to the model's size -> (3, H, W) float32."""
+        height, width = self.size
+        image = image.convert("RGB").resize((width, height), Image.Resampling(self.resample), box=box)
+        return self._pixels(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else image)
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        if not isinstance(self.resize, int):
+            assert self.resize is not None
+            return self.resize
+        short, long = min(height, width), max(height, width)
+        longer = int(self.resize * long / short)
+        return (longer, self.resize) if width <= height else (self.resize, longer)
+
+    @cached_property
+    def _table(self) -> np.ndarray:
+        """(3, 256): the pixel of each channel's 256 values; rounded as transformers rounds, in this order."""
+        values = (np.arange(256, dtype=np.float64) * self.rescale).astype(np.float32)
+        return (values - np.array(self.mean, np.float32)[:, None]) / np.array(self.std, np.float32)[:, None]
+
+    def _pixels(self, image: Image.Image) -> Tensor:
+        channels = np.asarray(image).transpose(2, 0, 1)
+        return torch.from_numpy(
+            np.stack([table[channel] for table, channel in zip(self._table, channels, strict=True)])
+        )
+
+
+def _three(value: float | list[float] | tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(float(v) for v in value) if isinstance(value, list | tuple) else (float(value),) * 3

@@ -1,0 +1,100 @@
+"""What classes look like, for the described prompts: read from JSON, matched by name, tidied to one clause."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from srrs.errors import DataError
+
+LEAD = re.compile(
+    r"(?:an? (?:\w+ )?photo of .*?)?(?:which|that|it) (?:typically |usually |often )?(?:has|have)\b[ :]*",
+    re.IGNORECASE,
+)
+ADJECTIVES = {"and", "or", "the", "its", "of", "with", "distinctive", "unique", "notable", "key", "facial", "many"}
+
+Descriptions = Mapping[str, str]
+"""Class name -> clause, without a leading `which has` and without a full stop."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The description of each class, in the order of the classes, and the classes that have none."""
+
+    clauses: tuple[str | None, ...]
+    missing: tuple[str, ...]
+
+    def note(self) -> str | None:
+        """One sentence on what is missing; None where nothing is."""
+        if not self.missing:
+            return None
+        names = ", ".join(self.missing[:5]) + (", …" if len(self.missing) > 5 else "")
+        return (
+            f"No description for {len(self.missing)} of {len(self.clauses)} classes ({names}): "
+            "their described prompt is the plain one."
+        )
+
+
+def load_descriptions(path: str | Path) -> dict[str, str]:
+    """Read {class name: description}; a description is a clause, a sentence, or a list of short descriptors.
+
+    Sentences of the published form (`A photo of a hen, which has a red comb features.`) and lists as language models
+    give them (`["two legs", "a red comb"]`) both become a clause: `a red comb`, `two legs and a red comb`.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or does not hold descriptions.
+    """
+    try:
+        table = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"The descriptions {str(path)!r} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise DataError(f"The descriptions {str(path)!r} are not JSON: {error}.") from error
+    if not isinstance(table, dict):
+        raise DataError(f"Expected {{class name: description}} in {str(path)!r}, but found a {type(table).__name__}.")
+    return {name: _clause(value, name, str(path)) for name, value in table.items()}
+
+
+def bundled_descriptions() -> dict[str, str]:
+    """The descriptions that come with the package; empty where there are none."""
+    path = Path(str(files("srrs"))) / "assets" / "descriptions.json"
+    return load_descriptions(path) if path.is_file() else {}
+
+
+def match_descriptions(class_names: Sequence[str], descriptions: Descriptions) -> Matched:
+    """Find each class by name, whatever its case, underscores, hyphens and spaces."""
+    by_key = {_key(name): clause for name, clause in descriptions.items() if clause}
+    clauses = tuple(by_key.get(_key(name)) for name in class_names)
+    return Matched(clauses, tuple(n for n, c in zip(class_names, clauses, strict=True) if c is None))
+
+
+def _key(name: str) -> str:
+    return " ".join(re.split(r"[\s_\-]+", name.casefold().strip()))
+
+
+def _clause(value: object, name: str, path: str) -> str:
+    if isinstance(value, str):
+        return tidy(value)
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        items = [clause for clause in map(tidy, value) if clause]
+        return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+    raise DataError(f"Expected text or a list of texts for class {name!r} in {path!r}, but found {value!r}.")
+
+
+def tidy(text: str) -> str:
+    """A clause out of a description: without what leads up to it, and without `features` and full stop at its end.
+
+    `features` goes only where it is the tail of the published form (`…, which has a red comb features.`); where an
+    adjective or a linking word stands before it (`distinctive features`), it belongs to the description.
+    """
+    text = " ".join(text.split())
+    lead = LEAD.match(text)
+    clause = text[lead.end() :] if lead else text
+    words = clause.strip().rstrip(".;,").split()
+    if lead and len(words) > 2 and words[-1].lower() in ("feature", "features") and words[-2].lower() not in ADJECTIVES:
+        words.pop()
+    return " ".join(words).rstrip(".;,")

@@ -1,0 +1,49 @@
+"""Templates: where the class name stands in a prompt, and what is said of it."""
+
+from dataclasses import dataclass
+
+from srrs.errors import SettingsError
+
+CLASS, DESCRIPTION = "{class}", "{description}"
+
+
+@dataclass(frozen=True)
+class Template:
+    """A prompt around a class name: `before` class `after`, or `before` class `clause` description `after`."""
+
+    before: str
+    after: str
+    clause: str | None = None
+    """The words between class and description; None where the template describes nothing."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Template":
+        """From `a photo of a {class}.` or `a photo of a {class}, which has {description}.`; articles stay as written.
+
+        Raises
+        ------
+        SettingsError
+            If the text does not hold {class} once and, behind it, {description} at most once.
+        """
+        before, _, rest = text.partition(CLASS)
+        clause, described, after = rest.partition(DESCRIPTION)
+        if CLASS not in text or any("{" in part or "}" in part for part in (before, clause, after)):
+            raise SettingsError(
+                "Expected a template with {class} once and, behind it, {description} at most once, "
+                f"such as 'a photo of a {{class}}.', but found {text!r}."
+            )
+        return cls(before.strip(), after, clause) if described else cls(before.strip(), rest)
+
+    def tail(self, description: str | None = None) -> str:
+        """What follows the class name; without a description the clause is left out."""
+        if self.clause is None or not description:
+            return self.after
+        return f"{self.clause}{description}{self.after}"
+
+    def text(self, name: str, description: str | None = None) -> str:
+        """The whole prompt."""
+        return f"{self.before} {name}{self.tail(description)}".strip()
+
+
+MACRO = Template.parse("a photo of a {class}.")
+MICRO = Template.parse("a photo of a {class}, which has {description}.")

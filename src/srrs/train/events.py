@@ -1,0 +1,21 @@
+"""What a run tells those who listen: progress, a history, trackers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from srrs.records import Round
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a run; `round` comes with screenings only."""
+
+    kind: Literal["step", "screening", "end"]
+    step: int
+    steps: int
+    values: dict[str, float] = field(default_factory=dict)
+    round: Round | None = None
+
+
+Listener = Callable[[Event], None]

@@ -1,0 +1,60 @@
+"""What is tuned on: cached features, given labels, and what can be asked of the frozen models."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srrs.core.keyed import Keys, content_keys
+from srrs.methods.stages import MatchScores
+from srrs.models.base import VisionLanguage
+from srrs.records import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Task:
+    """Usable samples in canonical order, with the frozen model that encoded them."""
+
+    model: VisionLanguage
+    class_names: tuple[str, ...]
+    descriptions: tuple[str | None, ...]
+    """(C,) what the micro prompt adds to each class name; None where there is no description."""
+    ids: tuple[str, ...]
+    labels: Ints
+    plain: Floats
+    """(N, D) unit-length features of the plain view."""
+    views: Floats
+    """(N, V, D) unit-length features of the augmented views; V may be 0."""
+    match: MatchScores | None = field(default=None, repr=False)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """(N,) content keys for every random draw."""
+        return content_keys(self.plain)
+
+    @cached_property
+    def all_views(self) -> Tensor:
+        """(N, 1 + V, D) the plain view first."""
+        stacked = np.concatenate([self.plain[:, None], self.views], axis=1)
+        return torch.from_numpy(np.asarray(stacked, dtype=np.float32)).to(self.model.device)
+
+    @cached_property
+    def mean_view(self) -> Tensor:
+        """(N, D) mean over all views, not renormalised: its logits are the mean of the views' logits."""
+        return self.all_views.mean(1)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to learn. The budget is counted in steps: one text pass per learner each."""
+
+    steps: int = 100
+    batch: int = 512
+    """Samples per step."""
+    views: int = 4
+    """Views of each sample per step."""
+    learning_rate: float = 0.002
+    warm_up_rate: float = 1e-5
+    """Learning rate of the first 2 % of the steps, as CoOp's first epoch."""

@@ -1,0 +1,174 @@
+"""Loading by path and by name, and everything that can be missing."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoTokenizer
+
+import support
+from srrs.errors import ModelError
+from srrs.models import hub
+from srrs.models.hub import load_model
+
+MAKERS = {
+    "clip": support.tiny_clip,
+    "clip legacy": lambda folder: support.tiny_clip(folder, legacy=True),
+    "siglip": support.tiny_siglip,
+    "dual bert": support.tiny_dual,
+    "dual clip": lambda folder: support.tiny_dual(folder, text="clip"),
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    base = tmp_path_factory.mktemp("models")
+    return {name: make(base / name) for name, make in MAKERS.items()}
+
+
+@pytest.fixture
+def copy(folders: dict[str, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folders["clip"], tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_image_features_are_the_models_own(folders, kind: str) -> None:
+    model = load_model(str(folders[kind]), device="cpu")
+    reference = AutoModel.from_pretrained(folders[kind])
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (45, 61, 3), dtype=np.uint8))
+    pixels = torch.stack([model.preprocess(image), model.preprocess_crop(image, (5, 5, 40, 40), True)])
+    with torch.no_grad():
+        theirs = torch.nn.functional.normalize(reference.get_image_features(pixel_values=pixels).pooler_output, dim=-1)
+    features = model.encode_images(pixels)
+    torch.testing.assert_close(features, theirs)
+    assert features.shape == (2, model.feature_size)
+    assert not features.requires_grad
+    assert not any(p.requires_grad for p in model.model.parameters())
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_tokens_between_start_and_end_are_the_tokenizers_own(folders, kind: str) -> None:
+    model = load_model(str(folders[kind]), device="cpu")
+    tokenizer = AutoTokenizer.from_pretrained(folders[kind])
+    text = "a photo of a Grand Piano."
+    assert [*model.start, *model.tokens(text), *model.end] == tokenizer(text)["input_ids"]
+    assert model.embed(model.tokens(text)).shape == (len(model.tokens(text)), model.token_size)
+
+
+def test_the_logit_scale_and_the_longest_prompt_are_the_models_own(folders) -> None:
+    clip, siglip = load_model(str(folders["clip"])), load_model(str(folders["siglip"]))
+    assert clip.logit_scale == pytest.approx(np.exp(2.6592), rel=1e-4)
+    assert (clip.context_length, siglip.context_length) == (77, 16)
+
+
+def test_the_fingerprint_changes_with_weights_preprocessing_and_precision_alone(copy: Path) -> None:
+    seen = [load_model(str(copy)).fingerprint, load_model(str(copy), precision="bf16").fingerprint]
+    settings = json.loads((copy / "preprocessor_config.json").read_text())
+    (copy / "preprocessor_config.json").write_text(json.dumps(settings | {"resample": 2}))
+    seen.append(load_model(str(copy)).fingerprint)
+    weights = load_file(copy / "model.safetensors")
+    weights["visual_projection.weight"][0, 0] += 1e-3
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    seen.append(load_model(str(copy)).fingerprint)
+    assert len(set(seen)) == 4
+    moved = copy.rename(copy.with_name("elsewhere"))
+    assert load_model(str(moved)).fingerprint == seen[-1]
+
+
+def test_half_precision_gives_float32_unit_features(folders) -> None:
+    model = load_model(str(folders["clip"]), precision="bf16")
+    features = model.encode_images(torch.zeros(2, 3, 32, 32))
+    assert features.dtype == torch.float32
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("config.json", "lacks config.json"),
+        ("model.safetensors", "lacks safetensors weights"),
+        ("tokenizer.json", "lacks its tokenizer"),
+        ("preprocessor_config.json", r"lacks preprocessor_config\.json"),
+    ],
+)
+def test_a_missing_file_is_named(copy: Path, file: str, message: str) -> None:
+    (copy / file).unlink()
+    with pytest.raises(ModelError, match=message):
+        load_model(str(copy))
+
+
+def test_weights_that_are_incomplete_or_broken_are_refused(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    del weights["text_projection.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lack 1 tensors, text_projection\.weight among them"):
+        load_model(str(copy))
+    (copy / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(ModelError, match=r"weights of .* cannot be loaded"):
+        load_model(str(copy))
+
+
+def test_other_kinds_of_model_are_refused_by_name(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    for kind, message in (("siglip2", "NaFlex"), ("bert", "Expected a model of type clip, .* is of type 'bert'")):
+        (copy / "config.json").write_text(json.dumps(config | {"model_type": kind}))
+        with pytest.raises(ModelError, match=message):
+            load_model(str(copy))
+
+
+def test_a_model_neither_on_disk_nor_reachable_says_what_to_do(monkeypatch) -> None:
+    monkeypatch.setattr(hub, "_is_reachable", lambda name: False)
+    with pytest.raises(ModelError, match=r"neither on disk .* nor reachable: give the path .*--model bundled"):
+        load_model("somebody/some-model")
+
+
+def test_a_bundled_model_that_is_not_there_says_so(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(hub, "files", lambda package: tmp_path)
+    with pytest.raises(ModelError, match="holds no bundled clip model"):
+        load_model("bundled")
+
+
+def test_the_bundled_model_is_the_packages_own(monkeypatch, tmp_path: Path, folders) -> None:
+    shutil.copytree(folders["clip"], tmp_path / "assets" / "clip")
+    monkeypatch.setattr(hub, "files", lambda package: tmp_path)
+    model = load_model("bundled")
+    assert model.name == "bundled"
+    assert model.fingerprint == load_model(str(folders["clip"])).fingerprint
+
+
+def test_the_hubs_cache_comes_first_and_pickled_weights_are_replaced_by_their_conversion(
+    monkeypatch, tmp_path: Path, folders
+) -> None:
+    """A stand-in for the hub: main has a pickle alone, the hub's bot offers safetensors as a pull request."""
+    main, converted = tmp_path / "snapshots" / "aaa", tmp_path / "snapshots" / "bbb"
+    asked = []
+
+    def snapshot_download(name: str, revision: str | None, local_files_only: bool, **_: object) -> str:
+        asked.append((revision, local_files_only))
+        if not local_files_only and revision == "refs/pr/7":
+            shutil.copytree(folders["clip"], converted)
+        elif not local_files_only:
+            main.mkdir(parents=True)
+            (main / "config.json").write_text("{}")
+        elif not main.exists():
+            raise LocalEntryNotFoundError("not there")
+        return str(converted if revision else main)
+
+    requests = [
+        SimpleNamespace(is_pull_request=True, author="somebody", status="open", git_reference="refs/pr/3"),
+        SimpleNamespace(is_pull_request=True, author="SFconvertbot", status="open", git_reference="refs/pr/7"),
+    ]
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(hub, "get_repo_discussions", lambda name: iter(requests))
+    monkeypatch.setattr(hub, "_is_reachable", lambda name: True)
+    first = load_model("somebody/old-model").fingerprint
+    assert asked == [(None, True), (None, False), ("refs/pr/7", False)]
+    assert load_model("somebody/old-model").fingerprint == first
+    assert asked[3:] == [(None, True)]

@@ -1,0 +1,180 @@
+"""The text pass against each tower's own forward on prompts of full length."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from transformers import CLIPModel
+
+import support
+from srrs.errors import ModelError
+from srrs.models import textpass
+from srrs.models.base import Prompts
+from srrs.models.textpass import CausalTower, causal_text_pass
+
+END = 578
+LENGTHS = [9, 6, 31, 6, 77, 12, 8, 20]
+
+
+def make_prompts(context: Tensor, lengths: list[int], *, start: int = 1, same_context: bool = True) -> Prompts:
+    """Start, context and random tokens in rows of the given lengths; the context is shared or one per row."""
+    rows, width = len(lengths), context.shape[-1]
+    draw = torch.Generator().manual_seed(1)
+    first = torch.randn(1, start, width, generator=draw).expand(rows, -1, -1)
+    own = torch.randn(rows, max(lengths) - start - context.shape[-2], width, generator=draw)
+    embeddings = torch.cat([first, context.expand(rows, -1, -1), own], dim=1)
+    shared = start + context.shape[-2] if same_context else start
+    return Prompts(embeddings, torch.tensor(lengths), shared, torch.arange(rows))
+
+
+def own_forward(model: CLIPModel, prompts: Prompts) -> Tensor:
+    """The model's `get_text_features` at 77 positions, its token embeddings replaced by the prompts."""
+    rows = len(prompts.length)
+    embeddings = torch.nn.functional.pad(prompts.embeddings, (0, 0, 0, 77 - prompts.embeddings.shape[1]), value=0.7)
+    ids = torch.ones(rows, 77, dtype=torch.long)
+    ids[torch.arange(rows), prompts.length - 1] = END
+    tokens = model.text_model.get_input_embeddings()
+    handle = tokens.register_forward_hook(lambda module, inputs, output: embeddings)
+    features = model.get_text_features(input_ids=ids).pooler_output
+    handle.remove()
+    return features / features.norm(dim=-1, keepdim=True)
+
+
+def relative(a: Tensor, b: Tensor) -> float:
+    return float((a - b).abs().max() / b.abs().max())
+
+
+def compare(
+    model: CLIPModel, context: Tensor, make: Callable[[Tensor], Prompts], chunk: int | None
+) -> tuple[float, float]:
+    """Relative differences of features and of the context's gradient."""
+    tower = CausalTower.of(model.text_model, model.text_projection)
+    results = []
+    for encode in (lambda p: causal_text_pass(tower, p, chunk), lambda p: own_forward(model, p)):
+        ctx = context.clone().requires_grad_()
+        features = encode(make(ctx))
+        weights = torch.randn(features.shape, generator=torch.Generator().manual_seed(2))
+        (features * weights).sum().backward()
+        results.append((features.detach(), ctx.grad))
+    (ours, our_grad), (theirs, their_grad) = results
+    return relative(ours, theirs), relative(our_grad, their_grad)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CLIPModel]:
+    variants = {
+        "quick_gelu": {},
+        "gelu": {"act": "gelu", "seed": 1},
+        "legacy": {"legacy": True, "seed": 2},
+        "deep": {"layers": 5, "act": "gelu", "seed": 3},
+        "one layer": {"layers": 1, "seed": 4},
+    }
+    folder = tmp_path_factory.mktemp("clip")
+    return {
+        name: CLIPModel.from_pretrained(support.tiny_clip(folder / name, **kwargs)).requires_grad_(False)
+        for name, kwargs in variants.items()
+    }
+
+
+@pytest.mark.parametrize("variant", ["quick_gelu", "gelu", "legacy", "deep", "one layer"])
+@pytest.mark.parametrize("chunk", [None, 3, 1])
+def test_equals_the_towers_own_pass_in_outputs_and_context_gradients(models, variant: str, chunk: int | None) -> None:
+    context = torch.randn(1, 4, 32, generator=torch.Generator().manual_seed(0))
+    outputs, gradients = compare(models[variant], context, lambda c: make_prompts(c, LENGTHS), chunk)
+    assert outputs <= 1e-5
+    assert gradients <= 1e-5
+
+
+@pytest.mark.parametrize("chunk", [None, 3])
+def test_is_exact_for_contexts_of_their_own_and_for_nothing_shared(models, chunk: int | None) -> None:
+    context = torch.randn(len(LENGTHS), 4, 32, generator=torch.Generator().manual_seed(0))
+    for start in (1, 0):
+        outputs, gradients = compare(
+            models["gelu"], context, lambda c, s=start: make_prompts(c, LENGTHS, start=s, same_context=False), chunk
+        )
+        assert outputs <= 1e-5
+        assert gradients <= 1e-5
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lengths=st.lists(st.integers(4, 77), min_size=1, max_size=6),
+    tokens=st.integers(0, 2),
+    chunk=st.sampled_from([None, 1, 2]),
+)
+def test_is_exact_for_any_lengths(models, lengths: list[int], tokens: int, chunk: int | None) -> None:
+    context = torch.randn(1, tokens, 32, generator=torch.Generator().manual_seed(0))
+    tower = CausalTower.of(models["deep"].text_model, models["deep"].text_projection)
+    prompts = make_prompts(context, lengths)
+    assert relative(causal_text_pass(tower, prompts, chunk), own_forward(models["deep"], prompts)) <= 1e-5
+
+
+def test_what_stands_behind_the_end_token_changes_nothing(models) -> None:
+    tower = CausalTower.of(models["gelu"].text_model, models["gelu"].text_projection)
+    prompts = make_prompts(torch.randn(1, 4, 32), LENGTHS)
+    padding = torch.arange(77) >= prompts.length[:, None]
+    changed = torch.where(padding[..., None], torch.tensor(1e3), prompts.embeddings)
+    moved = Prompts(changed, prompts.length, prompts.shared, prompts.class_of)
+    torch.testing.assert_close(causal_text_pass(tower, moved), causal_text_pass(tower, prompts))
+
+
+def test_chunks_by_default_hold_a_bounded_number_of_positions_and_every_row_once(monkeypatch) -> None:
+    monkeypatch.setattr(textpass, "CHUNK_TOKENS", 40)
+    own = torch.tensor([5, 5, 5, 5, 7, 9, 12, 30, 50])
+    sizes = textpass._chunk_sizes(own, None)
+    assert sum(sizes) == len(own)
+    assert all(len(rows) == 1 or len(rows) * int(rows[-1]) <= 40 for rows in torch.split(own, sizes))
+    assert textpass._chunk_sizes(own, 4) == [4, 4, 1]
+
+
+def test_memory_kept_for_the_backward_pass_does_not_grow_with_the_classes(models) -> None:
+    tower = CausalTower.of(models["deep"].text_model, models["deep"].text_projection)
+
+    def kept(classes: int) -> int:
+        """Bytes saved by autograd inside the tower, the prompts and the result not counted."""
+        context = torch.randn(1, 4, 32, requires_grad=True)
+        prompts = make_prompts(context, [12] * classes)
+        total = 0
+
+        def count(tensor: Tensor) -> Tensor:
+            nonlocal total
+            total += tensor.numel() * tensor.element_size()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            causal_text_pass(tower, prompts, chunk=16)
+        return total
+
+    rows = 12 * 32 * 4 + 2 * 24 * 4 + 64  # bytes of one more prompt and of its result
+    assert kept(96) - kept(48) <= 48 * 2 * rows
+
+
+def test_every_precision_trains(models) -> None:
+    tower = CausalTower.of(models["gelu"].text_model, models["gelu"].text_projection)
+    context = torch.randn(1, 4, 32, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    exact = causal_text_pass(tower, make_prompts(context, LENGTHS))
+    model = CLIPModel(models["gelu"].config)
+    model.load_state_dict(models["gelu"].state_dict())
+    model.to(torch.bfloat16)
+    features = causal_text_pass(CausalTower.of(model.text_model, model.text_projection), make_prompts(context, LENGTHS))
+    features[:, 0].sum().backward()
+    assert features.dtype == torch.float32
+    assert context.grad.abs().sum() > 0
+    assert float((features * exact).sum(1).min().detach()) > 0.98
+
+
+def test_a_prompt_longer_than_the_context_is_named(models) -> None:
+    tower = CausalTower.of(models["gelu"].text_model, models["gelu"].text_projection)
+    with pytest.raises(ModelError, match="at most 77 tokens, but row 1 has 80"):
+        causal_text_pass(tower, make_prompts(torch.randn(1, 4, 32), [9, 80]))
+    with pytest.raises(ModelError, match="an end token behind the 5 shared tokens"):
+        causal_text_pass(tower, make_prompts(torch.randn(1, 4, 32), [9, 5]))
+
+
+def test_the_tiny_models_tell_their_prompts_apart(models) -> None:
+    features = own_forward(models["gelu"], make_prompts(torch.randn(1, 4, 32), LENGTHS))
+    similarity = features @ features.T
+    assert float(similarity.fill_diagonal_(-1).max()) < 0.999
