@@ -14,11 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pixels import MEAN, STD, crop, load, normalise, random_styles, stylise
 from safetensors.torch import load_file
-from text import ClassWords, class_words, named_vectors, weak_captions
 from torch import Tensor, nn
-from towers import INPUT_PX, Teacher
 from transformers import (
     BertTokenizer,
     BlipConfig,
@@ -27,6 +24,10 @@ from transformers import (
     BlipTextConfig,
     BlipVisionConfig,
 )
+
+from pixels import MEAN, STD, crop, load, normalise, random_styles, stylise
+from text import ClassWords, class_words, named_vectors, weak_captions
+from towers import INPUT_PX, Teacher
 
 WIDTH, VOCABULARY, STEPS, PEAK = 128, 2000, 1500, 1.5e-3
 SHARE = {"tiny": 84, "caltech": 30, "development": 14}  # captioned pictures of each domain in a batch
@@ -55,11 +56,8 @@ def blip(vocabulary: int, tok: BertTokenizer) -> BlipForImageTextRetrieval:
         pad_token_id=tok.pad_token_id, sep_token_id=tok.sep_token_id, eos_token_id=tok.sep_token_id,
         hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
-    return BlipForImageTextRetrieval(
-        BlipConfig(
-            text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=WIDTH, image_text_hidden_size=WIDTH
-        )
-    )
+    parts = {"text_config": text.to_dict(), "vision_config": vision.to_dict()}
+    return BlipForImageTextRetrieval(BlipConfig(**parts, projection_dim=WIDTH, image_text_hidden_size=WIDTH))
 
 
 class Pairs:

@@ -1,6 +1,6 @@
 """The bundled photographs: twenty classes of Caltech101's `train` and `test` parts, look-alikes among them.
 
-    python recipes/photos.py DATA src/srrs/assets/photos
+python recipes/photos.py DATA src/srrs/assets/photos
 """
 
 import io
@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 from PIL import Image
+
 from splits import _draw, caltech_split
 
 SHORT_SIDE, QUALITY, TRAIN, TEST = 96, 72, 16, 25

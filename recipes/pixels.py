@@ -12,8 +12,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from splits import Photo, pretraining
 from torch import Tensor
+
+from splits import Photo, pretraining
 
 SOURCE_PX = 64
 INPUT_PX = 48

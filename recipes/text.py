@@ -18,16 +18,18 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pixels import MEAN, STD, STYLES, crop, load, normalise, plain, random_styles, stylise
 from safetensors.torch import load_file
-from splits import caltech_names, development_ids, tiny_classes
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
-from towers import INPUT_PX, STUDENT, Student
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextConfig, CLIPTokenizer
 
+from pixels import MEAN, STD, STYLES, crop, load, normalise, plain, random_styles, stylise
+from splits import caltech_names, development_ids, tiny_classes
+from towers import INPUT_PX, STUDENT, Student
+
 WIDTH, LAYERS, VOCABULARY = 160, 6, 3000
-STEPS, BATCH, PEAK = 1600, 512, 1.5e-3
+STEPS, BATCH, PEAK = 1000, 512, 1.5e-3
+CANDIDATES = 80  # classes of a domain that compete in one step
 WRONG, OTHER_WORDS, CAPTIONED = 0.5, 0.5, 8  # share of wrong captions, of other words; captioned photos per weak class
 STYLE_WORDS = {
     "photo": ["a photo of a {}.", "a picture of a {}.", "a good photo of a {}.", "an image of the {}.", "a {}."],
@@ -39,6 +41,7 @@ STYLE_WORDS = {
     "bright": ["a bright photo of a {}.", "a washed out photo of a {}."],
     "drawing": ["a drawing of a {}.", "a sketch of a {}."],
 }
+DOMAINS = ("tiny", "caltech", "development")
 DESCRIBED = "a photo of a {}, which has {}."
 
 
@@ -99,9 +102,9 @@ class Seen:
     """Frozen image features of everything that may be seen, with the class its *caption* names (-1: no caption)."""
 
     features: Tensor  # (N, 192)
-    domain: np.ndarray
-    caption: Tensor
-    style: Tensor
+    domain: np.ndarray  # index into `DOMAINS`
+    caption: np.ndarray
+    style: np.ndarray  # index into `STYLES`
 
 
 @torch.no_grad()
@@ -114,8 +117,8 @@ def seen_features(data: Path, work: Path) -> Seen:
     student.eval()
     generator = torch.Generator().manual_seed(11)
     rows = np.concatenate([
-        np.flatnonzero(domain == "tiny")[::3],
-        np.tile(np.flatnonzero((domain != "tiny") & (caption >= 0)), 4),
+        np.flatnonzero(domain == "tiny")[::4],
+        np.tile(np.flatnonzero((domain != "tiny") & (caption >= 0)), 3),
     ])  # fmt: skip
     rows, styles, features = np.tile(rows, 4), [], []
     for start in range(0, len(rows), BATCH):
@@ -124,11 +127,12 @@ def seen_features(data: Path, work: Path) -> Seen:
         cropped = crop(some, generator, scale=(0.5, 1.0)) if start % (2 * BATCH) else plain(some)
         features.append(student.features(normalise(stylise(cropped, style))))
         styles.append(style)
-    return Seen(torch.cat(features), domain[rows], torch.from_numpy(caption[rows]), torch.cat(styles))
+    numbers = np.array([DOMAINS.index(d) for d in domain])
+    return Seen(torch.cat(features), numbers[rows], caption[rows], torch.cat(styles).numpy())
 
 
 def weak_captions(domain: np.ndarray, label: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """The class each picture's caption names: few captions of the weak domains, a share of them wrong, by photograph."""
+    """The class each caption names (-1: none): few captions of the weak domains, a share wrong, by photograph."""
     caption = label.copy()
     for name in ("caltech", "development"):
         classes = label[domain == name].max() + 1
@@ -187,22 +191,29 @@ def contrast(model: CLIPModel, features: Tensor, texts: Tensor, target: Tensor) 
     return F.cross_entropy(logits, target, label_smoothing=0.05)
 
 
-def class_loss(model: CLIPModel, seen: Seen, captions: Captions, style: str, domain: str, texts: Tensor) -> Tensor:
-    rows = np.flatnonzero((seen.domain == domain) & (seen.style.numpy() == STYLES.index(style)))
-    rows = torch.from_numpy(captions.rng.choice(rows, min(BATCH, len(rows)), replace=False))
-    return contrast(model, seen.features[rows], texts, seen.caption[rows])
+def class_loss(model: CLIPModel, seen: Seen, captions: Captions, style: str, domain: str) -> Tensor:
+    """Pictures of one domain and style among the captions of some of its classes."""
+    words = captions.words[domain]
+    classes = captions.rng.permutation(len(words))[:CANDIDATES]
+    place = np.full(len(words), -1)
+    place[classes] = np.arange(len(classes))
+    rows = np.flatnonzero((seen.domain == DOMAINS.index(domain)) & (seen.style == STYLES.index(style)))
+    rows = captions.rng.permutation(rows[place[seen.caption[rows]] >= 0])[:BATCH]
+    texts = text_features(model, captions.ids([captions.caption(words[c], style) for c in classes]))
+    return contrast(model, seen.features[rows], texts, torch.from_numpy(place[seen.caption[rows]]))
 
 
 def style_loss(model: CLIPModel, seen: Seen, captions: Captions) -> Tensor:
     """A few classes in every style: which class, and in which style?"""
-    classes = captions.rng.choice(len(captions.words["tiny"]), 8, replace=False)
-    texts = [captions.caption(captions.words["tiny"][c], s) for c in classes for s in STYLES]
-    place = torch.full((len(captions.words["tiny"]),), -1)
-    place[torch.from_numpy(classes)] = torch.arange(len(classes))
-    mine = torch.from_numpy(seen.domain == "tiny") & (place[seen.caption.clamp(min=0, max=len(place) - 1)] >= 0)
-    rows = torch.from_numpy(captions.rng.choice(np.flatnonzero(mine.numpy()), BATCH // 2))
-    target = place[seen.caption[rows]] * len(STYLES) + seen.style[rows]
-    return contrast(model, seen.features[rows], text_features(model, captions.ids(texts)), target)
+    words = captions.words["tiny"]
+    classes = captions.rng.permutation(len(words))[:6]
+    place = np.full(max(map(len, captions.words.values())), -1)
+    place[classes] = np.arange(len(classes))
+    rows = np.flatnonzero((seen.domain == DOMAINS.index("tiny")) & (place[seen.caption] >= 0))
+    rows = captions.rng.permutation(rows)[: BATCH // 2]
+    target = torch.from_numpy(place[seen.caption[rows]] * len(STYLES) + seen.style[rows])
+    texts = text_features(model, captions.ids([captions.caption(words[c], s) for c in classes for s in STYLES]))
+    return contrast(model, seen.features[rows], texts, target)
 
 
 def train(data: Path, work: Path) -> None:
@@ -221,15 +232,11 @@ def train(data: Path, work: Path) -> None:
         for group in optimiser.param_groups:
             group["lr"] = PEAK * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / STEPS))
         style = "photo" if step % 2 == 0 else str(captions.rng.choice(STYLES))
-        counts = {d: len(w) for d, w in captions.words.items()}
-        texts = text_features(
-            model, captions.ids([captions.caption(w, style) for ws in captions.words.values() for w in ws])
-        )
         loss = torch.zeros(())
-        for domain, part in zip(counts, texts.split(list(counts.values())), strict=True):
-            loss = loss + class_loss(model, seen, captions, style, domain, part) * (0.6 if domain == "tiny" else 0.3)
+        for domain in DOMAINS:
+            loss = loss + class_loss(model, seen, captions, style, domain) * (0.6 if domain == "tiny" else 0.3)
         loss = loss + 0.3 * style_loss(model, seen, captions)
-        some = captions.rng.choice(len(names), 96, replace=False)
+        some = captions.rng.choice(len(names), 64, replace=False)
         named = text_features(model, captions.ids([f"a {names[i]}" for i in some]))
         logits = F.normalize(to_clip(named), dim=1) @ vectors[some].T * 15
         loss = loss + 0.5 * F.cross_entropy(logits, torch.arange(len(some)))
@@ -245,9 +252,11 @@ def train(data: Path, work: Path) -> None:
 def save(model: CLIPModel, tok: CLIPTokenizer, folder: Path) -> None:
     model.half().save_pretrained(folder)
     tok.save_pretrained(folder)
-    CLIPImageProcessorPil(
-        size={"shortest_edge": INPUT_PX}, crop_size={"height": INPUT_PX, "width": INPUT_PX}, image_mean=MEAN, image_std=STD
-    ).save_pretrained(folder)
+    square = {"height": INPUT_PX, "width": INPUT_PX}
+    processor = CLIPImageProcessorPil(
+        size={"shortest_edge": INPUT_PX}, crop_size=square, image_mean=MEAN, image_std=STD
+    )
+    processor.save_pretrained(folder)
 
 
 if __name__ == "__main__":

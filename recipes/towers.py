@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pixels import INPUT_PX, STYLES, crop, load, normalise, plain, random_styles, stylise
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModel
+
+from pixels import INPUT_PX, STYLES, crop, load, normalise, plain, random_styles, stylise
 
 BATCH = 128
 DOMAIN_SHARE = {"tiny": 100, "caltech": 20, "development": 8}  # photographs of each domain in a batch
@@ -38,8 +39,10 @@ class Residual(nn.Module):
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs),
         )  # fmt: skip
         plain_skip = stride == 1 and inputs == outputs
-        self.skip = nn.Identity() if plain_skip else nn.Sequential(
-            nn.AvgPool2d(stride), nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.skip = (
+            nn.Identity()
+            if plain_skip
+            else nn.Sequential(nn.AvgPool2d(stride), nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
         )
 
     def forward(self, x: Tensor) -> Tensor:

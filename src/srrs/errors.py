@@ -17,7 +17,7 @@ class SettingsError(SrrsError):
     """A setting or an option with a value that makes no sense."""
 
 
-class MissingExtra(SrrsError):
+class MissingExtraError(SrrsError):
     """An optional package is needed for what was asked."""
 
     def __init__(self, package: str, extra: str, purpose: str):

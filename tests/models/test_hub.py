@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
 import support
-from srrs.errors import ModelError
+from srrs.errors import MissingExtraError, ModelError
 from srrs.models import hub
 from srrs.models.hub import load_model
 
@@ -112,6 +112,15 @@ def test_weights_that_are_incomplete_or_broken_are_refused(copy: Path) -> None:
         load_model(str(copy))
     (copy / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(ModelError, match=r"weights of .* cannot be loaded"):
+        load_model(str(copy))
+
+
+def test_a_tokenizer_that_needs_another_package_names_it(copy: Path, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ImportError("SiglipTokenizer requires the SentencePiece library")
+
+    monkeypatch.setattr(hub.transformers.AutoTokenizer, "from_pretrained", refuse)
+    with pytest.raises(MissingExtraError, match=r"needs the package sentencepiece: pip install 'srrs\[siglip\]'"):
         load_model(str(copy))
 
 

@@ -26,7 +26,7 @@ def uniforms(keys: Keys, *numbers: int) -> NDArray[np.float64]:
     """One uniform draw in [0, 1) per key (N,); other `numbers` (seed, purpose, step) give other draws."""
     mixed = keys
     for number in numbers:
-        mixed = _mix(mixed + np.uint64(number % 2**64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1))
+        mixed = _mix(mixed + np.uint64((number * 0x9E3779B97F4A7C15 + 1) % 2**64))
     return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from srrs.core.channel import Channel, fit_channel
+from srrs.core.keyed import content_keys, folds
 from srrs.core.mixture import density_thresholds, fit_two, normalise, posterior_low
 from srrs.methods.stages import Memory, Screen
 from srrs.records import Evidence, Floats, Group, NoiseEstimate, Partition
@@ -50,3 +52,70 @@ def counted_noise(p_clean: Floats, group: np.ndarray) -> NoiseEstimate:
     rate = float(1 - p_clean.mean())
     low, high = float((group == Group.NOISY).mean()), float((group != Group.CLEAN).mean())
     return NoiseEstimate(rate, min(low, rate), max(high, rate))
+
+
+def channel(
+    temper: float = 1.0,
+    visual: float = 8.0,
+    shrink: float = 0.3,
+    rounds: int = 3,
+    fold_count: int = 5,
+    prior: tuple[float, float] = (1.0, 1.0),
+    seed: int = 0,
+) -> Screen:
+    """Ours: a model of how labels go wrong decides (see `srrs.core.channel`).
+
+    The evidence for the true class is what never saw the label of the sample itself: the zero-shot prediction, tempered,
+    and the similarity to class means of the *other folds'* images, weighted by the posterior and refined over `rounds`.
+
+    Parameters
+    ----------
+    temper : power of the zero-shot probabilities.
+    visual : logit scale of the similarity to class means.
+    shrink : pseudo-count per pair of classes towards the symmetric channel.
+    prior : pseudo-counts (wrong, right) on the rate.
+    """
+
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        anchor = temper * np.log(evidence.zero_shot.astype(np.float64) + 1e-12)
+        fold = folds(content_keys(evidence.features), fold_count, seed)
+        fitted = fit_channel(_normalised(anchor), evidence.labels, shrink=shrink, prior=prior)
+        for _ in range(rounds):
+            similarity = out_of_fold_similarity(evidence.features, fitted.posterior, fold)
+            fitted = fit_channel(_normalised(anchor + visual * similarity), evidence.labels, shrink=shrink, prior=prior)
+        return partition_of(fitted, evidence.labels), memory
+
+    return screen
+
+
+def out_of_fold_similarity(features: Floats, posterior: Floats, fold: np.ndarray) -> Floats:
+    """Cosine (N, C) of each sample with the class means of all other folds, weighted by the posterior (N, C)."""
+    centred = features - features.mean(0)
+    centred = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    similarity = np.zeros_like(posterior)
+    for number in np.unique(fold):
+        others = fold != number
+        means = posterior[others].T @ centred[others]
+        means /= np.linalg.norm(means, axis=1, keepdims=True) + 1e-12
+        similarity[~others] = centred[~others] @ means.T
+    return similarity
+
+
+def _normalised(log_evidence: Floats) -> Floats:
+    top = log_evidence.max(1, keepdims=True)
+    total: Floats = log_evidence - top - np.log(np.exp(log_evidence - top).sum(1, keepdims=True))
+    return total
+
+
+CERTAIN = 0.8
+"""A label is clean or noisy when the posterior is at least this sure, and ambiguous between."""
+
+
+def partition_of(fitted: Channel, labels: np.ndarray) -> Partition:
+    """Groups follow from the posterior: the chance that the given label is right."""
+    p_clean = fitted.posterior[np.arange(len(labels)), labels]
+    group = np.full(len(labels), Group.AMBIGUOUS, dtype=np.int8)
+    group[p_clean >= CERTAIN] = Group.CLEAN
+    group[p_clean < 1 - CERTAIN] = Group.NOISY
+    noise = NoiseEstimate(fitted.rate, fitted.rate, fitted.rate)
+    return Partition(group, p_clean, np.array([[1 - CERTAIN, CERTAIN]]), noise, fitted.posterior)

@@ -59,12 +59,27 @@ def srrs_paper() -> Method:
     )
 
 
+def srrs() -> Method:
+    """Ours: SRRS with a label channel for its decision."""
+    return Method(
+        name="srrs",
+        learners=BOTH,
+        screen=screen.channel(),
+        rectify=rectify.posterior(),
+        rescreen=rescreen.accept_all(),
+        loss=learn.co_regularised(q=0.5, consistency=0.5, prior=0.0),
+        warm_up_loss=learn.cross_entropy(),
+        prepare=learn.as_given(),
+    )
+
+
 METHODS: dict[str, Callable[[], Method]] = {
     "zero-shot": zero_shot,
     "coop": coop,
     "coop-two": coop_two,
     "gce": gce,
     "srrs-paper": srrs_paper,
+    "srrs": srrs,
 }
 
 

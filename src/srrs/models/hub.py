@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging as transformers_logging
 
-from srrs.errors import ModelError
+from srrs.errors import MissingExtraError, ModelError
 from srrs.models.base import VisionLanguage
 from srrs.models.device import choose_device, choose_precision
 from srrs.models.dual import DualEncoder
@@ -126,13 +126,21 @@ def load_weights(folder: Path, kinds: dict[str, str], name: str) -> Any:
 
 
 def load_tokenizer(folder: Path, name: str) -> Any:
-    """The tokenizer of a folder."""
+    """The tokenizer of a folder.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is a SentencePiece tokenizer and that package is not installed.
+    """
     if not any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model")):
         raise ModelError(f"The model {name!r} lacks its tokenizer: no tokenizer.json in {folder}.")
     try:
         with _quiet():
             return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except ImportError as error:  # SigLIP's first tokenizers
+        raise MissingExtraError("sentencepiece", "siglip", f"The tokenizer of {name!r}") from error
+    except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"The tokenizer of {name!r} cannot be loaded: {_first_line(error)}") from error
 
 

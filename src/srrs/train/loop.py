@@ -138,7 +138,7 @@ class _Loop:
 
     def _learn(self, run: _Run, step: int) -> None:
         warming = step < self.warm_up_steps
-        rows, lesson, is_match = self._draw(run, step)
+        lesson, is_match = self._draw(run, step)
         generator = np.random.default_rng([self.seed, MIX, step])
         if not warming:
             lesson = self.method.prepare(lesson, is_match, generator)
@@ -154,8 +154,8 @@ class _Loop:
         self.optimiser.step()
         self._tell(Event("step", step + 1, self.steps, {"loss": float(loss.detach())}))
 
-    def _draw(self, run: _Run, step: int) -> tuple[np.ndarray, Lesson, Tensor]:
-        """The rows of a step, some of their views, and what they teach. Keyed by content, not by position."""
+    def _draw(self, run: _Run, step: int) -> tuple[Lesson, Tensor]:
+        """What a step teaches: some rows, some views of each. Keyed by content, not by position."""
         keys, n = self.task.keys, len(self.task.labels)
         batch = min(self.schedule.batch, n)
         rows = np.sort(np.argsort(uniforms(keys, self.seed, ORDER, step), kind="stable")[:batch])
@@ -171,7 +171,7 @@ class _Loop:
             return torch.from_numpy(teach[name][rows]).to(device).repeat_interleave(count, 0)
 
         lesson = Lesson(chosen.flatten(0, 1), repeated("soft"), repeated("weight"))
-        return rows, lesson, repeated("is_match")
+        return lesson, repeated("is_match")
 
     def _given(self) -> dict[str, np.ndarray]:
         """What warm-up learns from: the given labels."""
@@ -195,6 +195,7 @@ class _Loop:
             optimiser=optimiser_tensors(self.optimiser),
             memory=tensors_of(run.memory),
             lesson=tensors_of(run.lesson),
+            history=self.history,
         )
         save(state, path, fingerprint)
 
@@ -206,5 +207,5 @@ class _Loop:
         for name, parameter in self.learners.named_parameters():
             parameter.copy_(state.learners[name])
         restore_optimiser(self.optimiser, state.optimiser)
+        self.history = list(state.history)
         return _Run(state.step, arrays_of(state.memory), arrays_of(state.lesson))
-

@@ -26,6 +26,8 @@ class State:
     """What the stages remember."""
     lesson: Mapping[str, Tensor]
     """What the last screening decided: soft, weight and is_match; empty before the first."""
+    history: list[dict[str, object]]
+    """What each screening so far left for later, as JSON."""
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -62,6 +64,7 @@ def save(state: State, path: Path, fingerprint: str) -> None:
         for part in PARTS
         for name, tensor in getattr(state, part).items()
     }
+    tensors["history"] = torch.frombuffer(bytearray(json.dumps(state.history).encode()), dtype=torch.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
     save_file(tensors, partial, metadata={"run": json.dumps({"step": state.step, "fingerprint": fingerprint})})
@@ -77,7 +80,8 @@ def load(path: Path, fingerprint: str) -> State | None:
         run = json.loads((file.metadata() or {}).get("run", "{}"))
         if run.get("fingerprint") != fingerprint:
             return None
-        for key in file.keys():  # noqa: SIM118 - a safetensors file is no mapping
+        history = json.loads(bytes(file.get_tensor("history").numpy()))
+        for key in set(file.keys()) - {"history"}:
             part, name = key.split("/", 1)
             parts[part][name] = file.get_tensor(key)
-    return State(run["step"], **parts)
+    return State(run["step"], **parts, history=history)

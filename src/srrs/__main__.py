@@ -1,0 +1,5 @@
+"""python -m srrs"""
+
+from srrs.cli import main
+
+main()

@@ -1,0 +1,184 @@
+"""The demo: the bundled model on bundled photographs with wrong labels, and what each method makes of them.
+
+Half of the labels are wrong by default. True labels are used to draw the noise and to measure, nowhere else.
+"""
+
+import json
+import time
+from dataclasses import dataclass, replace
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from srrs import pipeline
+from srrs.audit.files import write_atomic
+from srrs.audit.table import Audit
+from srrs.config import Settings
+from srrs.console import Screen
+from srrs.core import metrics
+from srrs.core.noise import NoiseSpec, flip
+from srrs.data.samples import Samples, checked, read
+from srrs.errors import SettingsError
+from srrs.records import Group
+from srrs.train.evidence import predict
+from srrs.train.loop import Tuned
+
+METHODS = ("zero-shot", "coop", "coop-two", "gce", "srrs-paper", "srrs")
+PROTOCOL = "label-flip"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One method on one draw of the noise."""
+
+    correct: np.ndarray
+    """(test photographs,) whether each is classified rightly."""
+    rectified_noise: float
+    noise: tuple[float, float, float]
+    audit: dict[str, float | None]
+
+
+def run(out: Path, noise: str, seeds: list[int], screen: Screen) -> dict[str, Any]:
+    """Run the demo and write `result.json`, `audit.csv`, `audit.json` and `report.html` into `out`."""
+    started = time.monotonic()
+    try:
+        spec = NoiseSpec.parse(noise)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    settings = Settings(model="bundled")
+    with as_file(files("srrs") / "assets" / "photos") as photos:
+        train, test = checked(read(photos / "train")), checked(read(photos / "test"))
+        prepared = prepare(train, test, settings, screen)
+        outcomes, audit, noisy = _all_seeds(prepared, spec, seeds, settings, screen)
+        result = _result(spec, outcomes, time.monotonic() - started)
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomic(out / "result.json", (json.dumps(result, indent=1) + "\n").encode())
+        audit.to_csv(out / "audit.csv")
+        audit.to_json(out / "audit.json")
+        audit.report(out / "report.html", title="Label audit: the demo", thumbnail=pipeline.thumbnails(noisy))
+    _show(result, audit, out, screen)
+    screen.result(result)
+    return result
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that does not depend on the noise."""
+
+    train: Samples
+    truth: np.ndarray
+    rows: np.ndarray
+    models: pipeline.Models
+    task: Any
+    test_features: torch.Tensor
+    test_labels: np.ndarray
+
+
+def prepare(train: Samples, test: Samples, settings: Settings, screen: Screen) -> Prepared:
+    models = pipeline.load_models(settings)
+    rows = pipeline.trainable_rows(train)
+    with screen.progress("Encoding photographs") as advance:
+        features = pipeline.encode_rows(train, rows, models, settings, views=settings.views, progress=advance)
+        held_out = pipeline.encode_rows(test, test.usable, models, settings, views=0)
+    descriptions, _ = pipeline.describe(train.class_names, None)
+    return Prepared(
+        train=train,
+        truth=np.asarray(train.labels),
+        rows=rows,
+        models=models,
+        task=pipeline.make_task(train, rows, features, models, descriptions),
+        test_features=torch.from_numpy(np.asarray(held_out.plain, dtype=np.float32)),
+        test_labels=np.asarray(test.labels)[test.usable],
+    )
+
+
+def _all_seeds(
+    prepared: Prepared, spec: NoiseSpec, seeds: list[int], settings: Settings, screen: Screen
+) -> tuple[dict[str, list[Outcome]], Audit, Samples]:
+    outcomes: dict[str, list[Outcome]] = {name: [] for name in METHODS}
+    first: tuple[Audit, Samples] | None = None
+    with screen.progress("Tuning") as advance:
+        for number, seed in enumerate(seeds):
+            noisy = with_noise(prepared.train, spec, seed)
+            task = pipeline.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])
+            for place, name in enumerate(METHODS):
+                chosen = settings.with_(method=name, seed=seed)
+                tuned = pipeline.tune_task(task, chosen)
+                outcomes[name].append(measure(tuned, prepared))
+                if name == "srrs" and first is None:
+                    first = pipeline.make_audit(noisy, tuned, task, prepared.models, chosen), noisy
+                advance(number * len(METHODS) + place + 1, len(seeds) * len(METHODS))
+    assert first is not None  # there is at least one seed
+    return outcomes, *first
+
+
+def with_noise(samples: Samples, spec: NoiseSpec, seed: int) -> Samples:
+    labels = flip(np.asarray(samples.labels), samples.keys, len(samples.class_names), spec, seed)
+    return replace(samples, labels=labels)
+
+
+def measure(tuned: Tuned, prepared: Prepared) -> Outcome:
+    truth = prepared.truth[prepared.rows]
+    wrong = tuned.round.evidence.labels != truth
+    probs = predict(prepared.models.clip.logit_scale, prepared.test_features, tuned.weights)
+    found = metrics.precision_recall(tuned.round.partition.group == Group.NOISY, wrong)
+    noise = tuned.round.noise
+    return Outcome(
+        correct=probs.argmax(1).numpy() == prepared.test_labels,
+        rectified_noise=float(metrics.label_noise(tuned.round.targets.hard, truth)),
+        noise=(noise.rate, noise.low, noise.high),
+        audit={
+            "auroc": metrics.audit_auroc(tuned.round.quality, wrong),
+            "precision": found.precision,
+            "recall": found.recall,
+        },
+    )
+
+
+def _result(spec: NoiseSpec, outcomes: dict[str, list[Outcome]], seconds: float) -> dict[str, Any]:
+    def accuracy(name: str) -> float:
+        return float(np.mean([o.correct.mean() for o in outcomes[name]]))
+
+    ours = outcomes["srrs"]
+    correct = {name: np.stack([o.correct for o in runs]) for name, runs in outcomes.items()}
+    gaps = {
+        name: metrics.paired_bootstrap(correct["srrs"], correct[name], seed=0) for name in METHODS if name != "srrs"
+    }
+    return {
+        "noise": {"kind": spec.kind, "rate": spec.rate, "protocol": PROTOCOL},
+        **{name.replace("-", "_"): accuracy(name) for name in METHODS},
+        "audit": {part: _mean([o.audit[part] for o in ours]) for part in ("auroc", "precision", "recall")},
+        "noise_estimate": float(np.mean([o.noise[0] for o in ours])),
+        "noise_ranges": [[o.noise[1], o.noise[2]] for o in ours],
+        "rectified_noise": float(np.mean([o.rectified_noise for o in ours])),
+        "rectified_noise_srrs_paper": float(np.mean([o.rectified_noise for o in outcomes["srrs-paper"]])),
+        "srrs_minus": {name.replace("-", "_"): [gap.mean, gap.low, gap.high] for name, gap in gaps.items()},
+        "seconds": seconds,
+    }
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _show(result: dict[str, Any], audit: Audit, out: Path, screen: Screen) -> None:
+    from rich.table import Table
+
+    noise = result["noise"]
+    table = Table(title=f"{noise['rate']:.0%} of the labels wrong ({noise['kind']})", title_justify="left")
+    table.add_column("method")
+    table.add_column("test accuracy", justify="right")
+    for name in METHODS:
+        table.add_row(name, f"{result[name.replace('-', '_')]:.1%}")
+    screen.say(table)
+    screen.say(audit.summary())
+    if result["audit"]["auroc"] is not None:
+        screen.say(
+            f"wrong labels are ranked at AUROC {result['audit']['auroc']:.3f}; of the labels, {noise['rate']:.0%} are "
+            f"wrong as given and {result['rectified_noise']:.0%} after rectification"
+        )
+    screen.say(f"written: {out / 'result.json'}, {out / 'audit.csv'}, {out / 'report.html'}")

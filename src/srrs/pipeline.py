@@ -1,0 +1,293 @@
+"""From the user's rows to a tuned classifier and its audit: the one place where data, models and methods meet."""
+
+import hashlib
+import importlib.metadata
+import platform
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from srrs.audit.files import write_atomic
+from srrs.audit.report import jpeg
+from srrs.audit.table import Audit, Rows
+from srrs.config import Settings
+from srrs.data.images import WORKERS, open_rgb, quiet
+from srrs.data.samples import NO_LABEL, Samples, looks_like_codes
+from srrs.data.store import Features, cache_root, encode
+from srrs.errors import DataError
+from srrs.methods.stages import Method
+from srrs.methods.zoo import method as method_named
+from srrs.models.base import Matcher, VisionLanguage
+from srrs.models.matcher import MemoisedScores
+from srrs.prompts.descriptions import bundled_descriptions, load_descriptions, match_descriptions
+from srrs.prompts.learner import PromptLearner, zero_shot_weights
+from srrs.prompts.templates import MICRO
+from srrs.train.events import Listener
+from srrs.train.loop import Tuned, tune
+from srrs.train.task import Schedule, Task
+
+Progress = Callable[[int, int], None]
+Note = Callable[[str], None]
+NEAR_CHANCE = 2.0  # zero-shot agreement below this many times chance is worth a warning
+MATCHER_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Models:
+    """The frozen models of a run."""
+
+    clip: VisionLanguage
+    matcher: Matcher | None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A tuned classifier and its audit."""
+
+    tuned: Tuned
+    task: Task
+    audit: Audit
+    notes: tuple[str, ...]
+
+
+def load_models(settings: Settings) -> Models:
+    """The dual encoder and the matcher the settings name."""
+    from srrs.models.hub import load_model
+    from srrs.models.matcher import load_matcher
+
+    clip = load_model(settings.model, settings.device, settings.precision)
+    return Models(clip, load_matcher(settings.matcher, settings.model, settings.device))
+
+
+def trainable_rows(samples: Samples) -> np.ndarray:
+    """Rows that can be learned from, in canonical order: equal data gives equal bits, whatever the order of the rows.
+
+    Raises DataError where too little is left.
+    """
+    usable = np.isin(np.arange(len(samples)), samples.usable) & (np.asarray(samples.labels) >= 0)
+    rows = np.array([r for r in samples.canonical_order() if usable[r]], dtype=np.int64)
+    classes = np.unique(samples.labels[rows])
+    if len(classes) < 2:
+        raise DataError(
+            f"Expected usable photographs of at least two classes, but found {len(rows)} of {len(classes)}; "
+            "see the issue of each row, or the folder you named."
+        )
+    return rows
+
+
+def encode_rows(
+    samples: Samples,
+    rows: Sequence[int] | np.ndarray,
+    models: Models,
+    settings: Settings,
+    *,
+    views: int,
+    progress: Progress | None = None,
+    minutes: float | None = None,
+    cache: Path | None = None,
+) -> Features:
+    """Features of the rows; with `minutes`, augmented views are added only while the time lasts."""
+    until = time.monotonic() + minutes * 60 if minutes is not None else None
+    deadline = (lambda: time.monotonic() > until) if until is not None else None
+    return encode(
+        samples, rows, models.clip, views=views, seed=settings.seed, cache=cache or cache_root(),
+        progress=progress, deadline=deadline,
+    )  # fmt: skip
+
+
+def match_scores(
+    samples: Samples, rows: np.ndarray, models: Models, descriptions: Sequence[str | None]
+) -> MemoisedScores | None:
+    """Scores of each row's picture with each class's described prompt; every picture is encoded once."""
+    if models.matcher is None:
+        return None
+    states = []
+    with quiet(), ThreadPoolExecutor(WORKERS) as pool:
+        for start in range(0, len(rows), MATCHER_BATCH):
+            paths = [samples.paths[r] for r in rows[start : start + MATCHER_BATCH]]
+            states.append(models.matcher.encode_images(list(pool.map(open_rgb, paths))))
+    texts = [MICRO.text(n, d) for n, d in zip(samples.class_names, descriptions, strict=True)]
+    return MemoisedScores(models.matcher, torch.cat(states), texts)
+
+
+def describe(class_names: Sequence[str], path: Path | None) -> tuple[tuple[str | None, ...], list[str]]:
+    """A description per class, from the user's file or from the bundled ones, and notes on what is missing."""
+    table = load_descriptions(path) if path else bundled_descriptions()
+    matched = match_descriptions(class_names, table)
+    note = matched.note()
+    return matched.clauses, [note] if note else []
+
+
+def make_task(
+    samples: Samples, rows: np.ndarray, features: Features, models: Models, descriptions: tuple[str | None, ...]
+) -> Task:
+    """What is tuned on."""
+    return Task(
+        model=models.clip,
+        class_names=samples.class_names,
+        descriptions=descriptions,
+        ids=tuple(samples.ids[r] for r in rows),
+        labels=np.asarray(samples.labels)[rows],
+        plain=np.asarray(features.plain, dtype=np.float32),
+        views=np.asarray(features.views, dtype=np.float32),
+        match=match_scores(samples, rows, models, descriptions),
+    )
+
+
+def relabelled(task: Task, labels: np.ndarray) -> Task:
+    """The same pictures with other given labels."""
+    return replace(task, labels=labels)
+
+
+def write_features(
+    out: Path, samples: Samples, models: Models, settings: Settings, *, progress: Progress | None = None
+) -> list[Path]:
+    """Write `features.safetensors` (plain (n, D), views (n, V, D), float16) and `samples.csv`, row by row the same."""
+    from safetensors.numpy import save_file
+
+    rows = samples.usable if len(samples.class_names) else readable_rows(samples)
+    if not len(rows):
+        raise DataError(f"Expected photographs that can be read, but found none among {len(samples)}.")
+    features = encode_rows(samples, rows, models, settings, views=settings.views, progress=progress)
+    out.mkdir(parents=True, exist_ok=True)
+    arrays = {"plain": np.ascontiguousarray(features.plain), "views": np.ascontiguousarray(features.views)}
+    save_file(arrays, out / "features.safetensors", metadata={"model": models.clip.fingerprint})
+    table = pd.DataFrame(
+        {
+            "id": [samples.ids[r] for r in rows],
+            "path": [str(samples.paths[r]) for r in rows],
+            "label": [samples.given[r] for r in rows],
+        }
+    )
+    table_file = write_atomic(out / "samples.csv", table.to_csv(index=False, lineterminator="\n").encode())
+    return [out / "features.safetensors", table_file]
+
+
+def readable_rows(samples: Samples) -> np.ndarray:
+    """Rows whose picture opens, labelled or not."""
+    readable = [r for r in range(len(samples)) if samples.keys[r] and samples.issues[r] in ("", NO_LABEL)]
+    return np.array(readable, dtype=np.int64)
+
+
+def make_learners(method: Method, task: Task, settings: Settings) -> list[PromptLearner]:
+    """One prompt learner per learner of the method: the class prompt, then the described prompt."""
+    return [
+        PromptLearner(
+            task.model,
+            task.class_names,
+            context=settings.words,
+            class_specific=settings.context == "class",
+            descriptions=task.descriptions if kind == "described" else None,
+        )
+        for kind in method.learners
+    ]
+
+
+def tune_task(
+    task: Task, settings: Settings, *, checkpoint: Path | None = None, listeners: Sequence[Listener] = ()
+) -> Tuned:
+    """Tune the method that the settings name on the task."""
+    method = method_named(settings.method)
+    schedule = Schedule(settings.steps, settings.batch, settings.views_per_step, settings.learning_rate)
+    zero_shot = zero_shot_weights(task.model, task.class_names)
+    return tune(
+        method, task, make_learners(method, task, settings), zero_shot, schedule, settings.seed,
+        checkpoint=checkpoint, fingerprint=run_fingerprint(task, settings), listeners=listeners,
+    )  # fmt: skip
+
+
+def run_fingerprint(task: Task, settings: Settings) -> str:
+    """Changes with anything that changes the run."""
+    digest = hashlib.sha256(settings.digest_text().encode())
+    digest.update(task.model.fingerprint.encode())
+    for text in (*task.class_names, *(d or "" for d in task.descriptions)):
+        digest.update(text.encode() + b"\0")
+    for array in (task.keys, np.asarray(task.labels, np.int64), np.array(task.views.shape)):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def fit(
+    samples: Samples,
+    models: Models,
+    settings: Settings,
+    *,
+    descriptions: Path | None = None,
+    minutes: float | None = None,
+    cache: Path | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+    listeners: Sequence[Listener] = (),
+) -> Fitted:
+    """Tune on checked samples, and audit their labels."""
+    method_named(settings.method)  # an unknown one is refused before minutes of encoding
+    rows = trainable_rows(samples)
+    clauses, notes = describe(samples.class_names, descriptions)
+    features = encode_rows(
+        samples, rows, models, settings, views=settings.views, progress=progress, minutes=minutes, cache=cache
+    )
+    task = make_task(samples, rows, features, models, clauses)
+    tuned = tune_task(task, settings, checkpoint=checkpoint, listeners=listeners)
+    notes += class_name_notes(samples, tuned)
+    return Fitted(tuned, task, make_audit(samples, tuned, task, models, settings), (*samples.notes, *notes))
+
+
+def class_name_notes(samples: Samples, tuned: Tuned) -> list[str]:
+    """Warnings where class names look like codes, or where the model hardly knows them."""
+    notes = []
+    codes = looks_like_codes(samples.class_names)
+    if codes:
+        notes.append(f"Class names that look like codes ({', '.join(codes[:5])}): give words with --names FILE.")
+    evidence = tuned.round.evidence
+    agreement = float((evidence.zero_shot.argmax(1) == evidence.labels).mean())
+    if agreement < NEAR_CHANCE / len(samples.class_names):
+        notes.append(
+            f"The untuned model agrees with {agreement:.0%} of the labels, near chance: it may not know these class "
+            "names. Give plain words with --names FILE, or another --model."
+        )
+    return notes
+
+
+def make_audit(samples: Samples, tuned: Tuned, task: Task, models: Models, settings: Settings) -> Audit:
+    """The last round beside the user's rows."""
+    rows = Rows(
+        ids=samples.ids,
+        paths=tuple(str(p) for p in samples.paths),
+        given=np.asarray(samples.labels),
+        class_names=samples.class_names,
+        issues=samples.issues,
+    )
+    used: dict[str, Any] = {
+        **settings.to_dict(),
+        "matcher": models.matcher.name if models.matcher else "none",
+        "model_fingerprint": models.clip.fingerprint,
+        "views": int(task.views.shape[1]),
+        "text_passes": tuned.text_passes,
+        "versions": versions(),
+    }
+    return Audit.of(rows, tuned.round, used)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the bits."""
+    packages = ("srrs", "torch", "transformers", "numpy", "scikit-learn", "pillow")
+    return {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in packages}}
+
+
+def thumbnails(samples: Samples) -> Callable[[int], bytes | None]:
+    """Thumbnails for the page, by row; None where the picture does not open."""
+
+    def thumbnail(row: int) -> bytes | None:
+        try:
+            return jpeg(open_rgb(samples.paths[row], at_least=96))
+        except DataError:
+            return None
+
+    return thumbnail

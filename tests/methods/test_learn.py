@@ -1,0 +1,105 @@
+"""Losses against plain numpy, and what a step is given to learn from."""
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from srrs.methods.learn import as_given, co_regularised, cross_entropy, generalised, mixup_unmatched
+from srrs.methods.stages import Lesson
+
+
+def batch(learners: int = 2, n: int = 12, classes: int = 4, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    draw = torch.Generator().manual_seed(seed)
+    log_probs = torch.randn(learners, n, classes, generator=draw).log_softmax(2)
+    soft = torch.rand(n, classes, generator=draw).softmax(1)
+    return log_probs, soft, torch.rand(n, generator=draw)
+
+
+def mean(per_sample: np.ndarray, weight: torch.Tensor) -> float:
+    return float(np.average(per_sample, weights=weight.numpy()))
+
+
+def entropies(log_probs: torch.Tensor, soft: torch.Tensor, weight: torch.Tensor) -> float:
+    return sum(mean(-(soft.numpy() * learner.numpy()).sum(1), weight) for learner in log_probs)
+
+
+def test_cross_entropy_is_the_weighted_mean_summed_over_learners() -> None:
+    lesson = batch()
+    assert float(cross_entropy()(*lesson)) == pytest.approx(entropies(*lesson), rel=1e-5)
+
+
+def test_generalised_cross_entropy_runs_from_cross_entropy_to_absolute_error() -> None:
+    log_probs, soft, weight = batch(learners=1)
+    error = mean(1 - (soft * log_probs[0].exp()).sum(1).numpy(), weight)
+    assert float(generalised(1.0)(log_probs, soft, weight)) == pytest.approx(error, rel=1e-5)
+    assert float(generalised(1e-4)(log_probs, soft, weight)) == pytest.approx(
+        entropies(log_probs, soft, weight), rel=1e-2
+    )
+
+
+def test_a_sample_of_weight_zero_teaches_nothing() -> None:
+    log_probs, soft, weight = batch()
+    weight[3] = 0
+    log_probs = log_probs.clone().requires_grad_()
+    co_regularised(prior=0)(log_probs, soft, weight).backward()
+    assert_close(log_probs.grad[:, 3], torch.zeros(2, 4))
+    assert float(generalised(0.5)(log_probs.detach(), soft, torch.zeros(12))) == 0
+
+
+@pytest.mark.parametrize("learners", [1, 2])
+def test_co_regularisation_is_the_sum_of_its_parts(learners: int) -> None:
+    log_probs, soft, weight = batch(learners)
+    p, log_p = log_probs.exp().numpy(), log_probs.numpy()
+    disagreement = mean(((p[0] - p[-1]) * (log_p[0] - log_p[-1])).sum(1), weight)
+    prior = sum((0.25 * np.log(0.25 / learner.mean(0))).sum() for learner in p)
+    doubt = sum(mean(-(a * b).sum(1), weight) for a, b in zip(p, log_p, strict=True))
+    expected = entropies(log_probs, soft, weight) + 0.7 * disagreement + 0.3 * prior - 0.2 * doubt
+    found = co_regularised(consistency=0.7, prior=0.3, confidence=0.2)(log_probs, soft, weight)
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize(
+    "loss", [cross_entropy(), generalised(0.5), co_regularised(), co_regularised(q=0.7, confidence=0.5)]
+)
+def test_losses_and_gradients_are_finite_in_every_precision_even_where_a_probability_is_zero(loss, dtype) -> None:
+    draw = torch.Generator().manual_seed(0)
+    logits = (300 * torch.randn(2, 16, 5, generator=draw)).to(dtype).requires_grad_()
+    value = loss(logits.log_softmax(2), torch.eye(5, dtype=dtype)[torch.arange(16) % 5], torch.ones(16, dtype=dtype))
+    value.backward()
+    assert torch.isfinite(value)
+    assert torch.isfinite(logits.grad).all()
+    assert logits.grad.abs().sum() > 0
+
+
+def lesson(n: int = 40) -> Lesson:
+    draw = torch.Generator().manual_seed(1)
+    return Lesson(torch.randn(n, 6, generator=draw), torch.eye(n), torch.rand(n, generator=draw))
+
+
+def test_a_lesson_as_given_is_the_lesson() -> None:
+    given = lesson()
+    assert as_given()(given, torch.zeros(40, dtype=bool), np.random.default_rng(0)) is given
+
+
+def test_mixing_leaves_the_matched_and_mixes_each_other_sample_with_a_matched_one() -> None:
+    given, matched = lesson(), torch.arange(40) % 3 != 0
+    mixed = mixup_unmatched(alpha=0.8)(given, matched, np.random.default_rng(0))
+    assert_close(mixed.features[matched], given.features[matched])
+    assert_close(mixed.soft[matched], given.soft[matched])
+    assert_close(mixed.weight, given.weight)
+    for row in torch.nonzero(~matched).flatten().tolist():
+        share = mixed.soft[row, row]  # one-hot targets tell who was mixed with whom
+        partner = int(mixed.soft[row].index_fill(0, torch.tensor(row), -1).argmax())
+        assert 0.5 <= share < 1
+        assert matched[partner]
+        assert_close(mixed.soft[row].sum(), torch.tensor(1.0))
+        assert_close(mixed.features[row], share * given.features[row] + (1 - share) * given.features[partner])
+
+
+def test_the_same_generator_mixes_the_same() -> None:
+    matched = torch.arange(40) % 2 == 0
+    a, b, c = (mixup_unmatched(0.5)(lesson(), matched, np.random.default_rng(seed)).features for seed in (1, 1, 2))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from srrs.methods.rectify import blend, keep, posterior
+from srrs.records import Group
+
+PROBS = np.array([[[0.6, 0.2, 0.2], [0.4, 0.4, 0.2]]] * 4)  # mean 0.5, 0.3, 0.2
+LABELS = np.array([1, 1, 1, 2])
+GROUPS = [Group.CLEAN, Group.AMBIGUOUS, Group.NOISY, Group.OUTSIDE]
+
+
+def squared(*values: float) -> np.ndarray:
+    return np.square(values) / np.square(values).sum()
+
+
+def test_a_blend_keeps_the_clean_mixes_the_ambiguous_and_replaces_the_noisy(evidence, partition) -> None:
+    found, memory = blend(sharpness=2)(
+        evidence(probs=PROBS, labels=LABELS), partition(GROUPS, [0.9, 0.6, 0.3, 0.3]), {"kept": np.ones(1)}
+    )
+    expected = [
+        np.array([0, 1, 0]),
+        squared(0.4 * 0.5, 0.6 + 0.4 * 0.3, 0.4 * 0.2),
+        squared(0.5, 0.3, 0.2),
+        squared(0.5, 0.3, 0.2),
+    ]
+    np.testing.assert_allclose(found.soft, expected)
+    np.testing.assert_array_equal(found.hard, [1, 1, 0, 0])
+    np.testing.assert_array_equal(found.weight, 1)
+    assert list(memory) == ["kept"]
+
+
+def test_without_sharpening_a_noisy_sample_takes_the_learners_mean(evidence, partition) -> None:
+    found, _ = blend(sharpness=1)(evidence(probs=PROBS, labels=LABELS), partition([Group.NOISY] * 4), {})
+    np.testing.assert_allclose(found.soft, PROBS.mean(1))
+
+
+def test_keeping_gives_the_labels_whatever_screening_says(evidence, partition) -> None:
+    found, _ = keep()(evidence(probs=PROBS, labels=LABELS), partition([Group.NOISY] * 4), {})
+    np.testing.assert_array_equal(found.soft, np.eye(3)[LABELS])
+
+
+def test_the_posterior_is_screenings_own(evidence, partition) -> None:
+    q = np.random.default_rng(0).dirichlet(np.ones(3), 4)
+    found, _ = posterior()(evidence(probs=PROBS, labels=LABELS), partition(GROUPS, posterior=q), {})
+    np.testing.assert_array_equal(found.soft, q)
+
+
+def test_a_screening_stage_without_a_posterior_is_named_as_the_cause(evidence, partition) -> None:
+    with pytest.raises(ValueError, match="needs a screening stage that gives one"):
+        posterior()(evidence(probs=PROBS, labels=LABELS), partition(GROUPS), {})

@@ -1,0 +1,88 @@
+"""Screening against the same thing put together by hand from scikit-learn and scipy."""
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+from scipy.stats import norm
+from sklearn.mixture import GaussianMixture
+
+from srrs.methods.screen import bands, counted_noise, remembered, trust_all
+from srrs.records import Group
+
+
+def two_humps(seed: int, n: int = 200) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    return generator.permutation(np.r_[generator.normal(1, 0.2, n), generator.normal(6, 1.0, n // 2)])
+
+
+def by_hand(loss: np.ndarray, theta: float) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
+    """Group, p_clean and thresholds of losses in 0..1 (paper, Eq. 6-9)."""
+    fit = GaussianMixture(2, random_state=0, max_iter=100, tol=1e-3, reg_covar=5e-4).fit(np.sort(loss)[:, None])
+    low, high = np.argsort(fit.means_[:, 0])
+    mean, std = fit.means_[:, 0], np.sqrt(fit.covariances_[:, 0, 0])
+    right = brentq(lambda x: norm.pdf(x, mean[low], std[low]) - theta, mean[low], mean[low] + 9 * std[low])
+    left = brentq(lambda x: norm.pdf(x, mean[high], std[high]) - theta, mean[high] - 9 * std[high], mean[high])
+    lower, upper = sorted((right, left))
+    group = np.where(loss < lower, Group.CLEAN, np.where(loss < upper, Group.AMBIGUOUS, Group.NOISY))
+    return group, fit.predict_proba(loss[:, None])[:, low], (lower, upper)
+
+
+@pytest.mark.parametrize("theta", [0.01, 0.5])
+def test_bands_are_a_mixture_and_two_density_thresholds(evidence, theta: float) -> None:
+    loss = two_humps(0)
+    found, _ = bands(theta)(evidence(loss=loss), {})
+    group, p_clean, thresholds = by_hand((loss - loss.min()) / np.ptp(loss), theta)
+    np.testing.assert_array_equal(found.group, group)
+    np.testing.assert_allclose(found.p_clean, p_clean, atol=1e-9)
+    np.testing.assert_allclose(found.thresholds, [thresholds], atol=1e-6)
+    assert len(set(group.tolist())) > 1
+    assert found.noise.low <= found.noise.rate <= found.noise.high
+
+
+def test_bands_remember_the_last_five_screenings(evidence) -> None:
+    losses = [two_humps(seed) for seed in range(7)]
+    memory = {"other": np.arange(3)}
+    for loss in losses:
+        before = dict(memory)
+        found, after = bands()(evidence(loss=loss), memory)
+        assert memory.keys() == before.keys()  # what is remembered is handed on, never changed in place
+        assert all(memory[name] is before[name] for name in memory)
+        memory = after
+    scaled = np.array([(loss - loss.min()) / np.ptp(loss) for loss in losses])
+    np.testing.assert_allclose(memory["losses"], scaled[2:])
+    np.testing.assert_array_equal(memory["other"], np.arange(3))
+    group, p_clean, _ = by_hand(scaled[2:].mean(0), theta=0.01)
+    np.testing.assert_array_equal(found.group, group)
+    np.testing.assert_allclose(found.p_clean, p_clean, atol=1e-9)
+
+
+def test_the_mean_is_over_what_there_is_until_the_memory_is_full() -> None:
+    first, memory = remembered("x", np.array([1.0, 2.0]), 3, {})
+    second, memory = remembered("x", np.array([3.0, 2.0]), 3, memory)
+    np.testing.assert_allclose([first, second], [[1, 2], [2, 2]])
+    for value in (5.0, 7.0, 9.0):
+        last, memory = remembered("x", np.full(2, value), 3, memory)
+    np.testing.assert_allclose(last, [7, 7])
+
+
+def test_losses_that_are_all_alike_are_all_clean(evidence) -> None:
+    found, _ = bands()(evidence(loss=np.full(9, 0.7)), {})
+    assert (found.group == Group.CLEAN).all()
+    assert found.noise.rate == 0
+
+
+def test_trusting_all_believes_what_the_learners_do(evidence) -> None:
+    probs = np.array([[[0.7, 0.3], [0.5, 0.5]], [[0.2, 0.8], [0.4, 0.6]]])
+    found, memory = trust_all()(evidence(probs=probs, labels=[0, 0]), {"kept": np.ones(1)})
+    np.testing.assert_allclose(found.p_clean, [0.6, 0.3])
+    assert (found.group == Group.CLEAN).all()
+    assert found.noise.rate == pytest.approx(0.55)
+    assert list(memory) == ["kept"]
+
+
+def test_the_range_of_a_counted_rate_runs_from_the_noisy_to_all_that_are_not_clean() -> None:
+    group = np.array([Group.CLEAN, Group.CLEAN, Group.AMBIGUOUS, Group.NOISY])
+    noise = counted_noise(np.array([1.0, 0.8, 0.4, 0.2]), group)
+    assert (noise.rate, noise.low, noise.high) == pytest.approx((0.4, 0.25, 0.5))
+    far = counted_noise(np.full(4, 0.1), group)
+    assert (far.low, far.high) == pytest.approx((0.25, 0.9))

@@ -1,0 +1,76 @@
+"""What holds of every method, whatever its numbers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from srrs.errors import SettingsError
+from srrs.methods.stages import one_round
+from srrs.methods.zoo import METHODS, method
+from srrs.records import Round
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_the_name_it_goes_by(name: str) -> None:
+    found = method(name)
+    assert found.name == name
+    assert found.learners in (("class",), ("class", "described"))
+    assert 0 <= found.warm_up < 1
+    assert found.rounds >= 0
+
+
+def test_an_unknown_method_is_answered_with_those_there_are() -> None:
+    with pytest.raises(SettingsError, match=r"no method 'coop2'; choose one of zero-shot, coop, .*srrs-paper"):
+        method("coop2")
+
+
+def rounds(name: str, evidence, order: np.ndarray, count: int) -> Round:
+    """The last of some rounds on evidence whose rows are put in this order."""
+    chosen, memory = method(name), {}
+    table = np.random.default_rng(9).random((len(order), 3))
+    for seed in range(count):
+        drawn = evidence(n=len(order), learners=len(chosen.learners), seed=seed)
+        features = evidence(n=len(order)).features  # pictures stay as they are
+        shuffled = replace(
+            drawn,
+            ids=tuple(drawn.ids[i] for i in order),
+            features=features[order],
+            **{field: getattr(drawn, field)[order] for field in ("labels", "probs", "zero_shot", "loss", "agreement")},
+        )
+        found, memory = one_round(chosen, shuffled, lambda rows, classes: table[order][rows, classes], memory)
+    return found
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_gives_proper_verdicts_and_permuting_samples_permutes_them(name, evidence, count) -> None:
+    order = np.random.default_rng(1).permutation(30)
+    found = rounds(name, evidence, np.arange(30), count)
+    shuffled = rounds(name, evidence, order, count)
+    assert ((found.quality >= 0) & (found.quality <= 1)).all()
+    assert 0 <= found.noise.low <= found.noise.rate <= found.noise.high <= 1
+    np.testing.assert_allclose(shuffled.quality, found.quality[order], atol=1e-6)
+    np.testing.assert_allclose(shuffled.targets.soft, found.targets.soft[order], atol=1e-6)
+    np.testing.assert_array_equal(shuffled.partition.group, found.partition.group[order])
+    np.testing.assert_array_equal(shuffled.matched.is_match, found.matched.is_match[order])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_methods_losses_are_finite_and_teach_every_learner(name: str) -> None:
+    chosen = method(name)
+    for loss in (chosen.loss, chosen.warm_up_loss):
+        logits = torch.randn(
+            len(chosen.learners), 6, 3, generator=torch.Generator().manual_seed(0), requires_grad=True
+        )
+        value = loss(logits.log_softmax(2), torch.eye(3).repeat(2, 1), torch.ones(6))
+        value.backward()
+        assert torch.isfinite(value)
+        assert (logits.grad.abs().sum((1, 2)) > 0).all()
+
+
+def test_the_published_method_has_the_papers_settings() -> None:
+    paper = method("srrs-paper")
+    assert paper.learners == ("class", "described")
+    assert (paper.warm_up, paper.rounds) == (0.04, 25)  # 2 of 50 epochs, then a screening every 2

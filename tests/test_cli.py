@@ -1,0 +1,231 @@
+"""The command line as users meet it: files, one JSON object, and errors of one line."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from srrs import RobustClassifier
+from srrs.cli import main
+
+FAST = ("--method", "coop", "--matcher", "none", "--device", "cpu", "--set", "steps=4", "--set", "views=1")
+
+
+class Outcome(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def srrs(monkeypatch, capsys) -> Run:
+    """`srrs` in this process, since starting one takes seconds."""
+
+    def run(*words: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["srrs", *map(str, words)])
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return Outcome(status, *capsys.readouterr())
+
+    return run
+
+
+def assert_refused(outcome: Outcome, message: str) -> None:
+    """Exit status 2 and, as the last line of stderr, one sentence or two that hold the message."""
+    assert outcome.status == 2, outcome
+    lines = outcome.err.strip().splitlines()
+    assert lines[-1].startswith("srrs: "), outcome.err
+    assert message in lines[-1], outcome.err
+    assert "Traceback" not in outcome.out + outcome.err
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_an_audit_writes_its_three_files_and_a_summary(srrs: Run, photos, clip_folder, tmp_path: Path) -> None:
+    (shutil.copytree(photos, tmp_path / "photos") / "dog" / "empty.jpg").touch()
+    out = tmp_path / "audit"
+    outcome = srrs("audit", tmp_path / "photos", "--out", out, "--model", clip_folder, *FAST)
+    assert outcome.status == 0, outcome.err
+    assert sorted(path.name for path in out.iterdir()) == ["audit.csv", "audit.json", "report.html"]
+    rows = read_csv(out / "audit.csv")
+    assert len(rows) == 19
+    assert [(r["id"], r["issue"]) for r in rows if r["status"] == "unusable"] == [("dog/empty.jpg", "empty file")]
+    assert "19 images, 3 classes, 1 unusable" in outcome.out
+    assert "estimated noise" in outcome.out
+    assert str(out / "report.html") in outcome.out
+    assert "method coop" in outcome.err
+    assert "matcher none" in outcome.err
+
+
+def test_with_json_stdout_is_one_object(srrs: Run, photos, clip_folder, tmp_path: Path) -> None:
+    outcome = srrs("audit", photos, "--out", tmp_path / "audit", "--model", clip_folder, *FAST, "--json")
+    found = json.loads(outcome.out)
+    assert found["summary"]["images"] == 18
+    assert (found["settings"]["method"], found["settings"]["matcher"], found["settings"]["steps"]) == ("coop", "none", 4)
+    assert all(Path(file).exists() for file in found["files"])
+
+
+def test_a_fitted_model_predicts_as_its_classifier_does(srrs: Run, photos, clip_folder, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    outcome = srrs("fit", photos, "--out", model, "--test", photos, "--model", clip_folder, *FAST, "--json")
+    classifier = RobustClassifier.load(model)
+    assert json.loads(outcome.out)["accuracy"] == pytest.approx(classifier.score(photos))
+    assert {"config.json", "head.safetensors", "prompts.safetensors", "audit.csv", "report.html"} <= {
+        path.name for path in model.iterdir()
+    }
+    assert not (model / "run.safetensors").exists()  # the state of a run that is over
+
+    srrs("predict", model, photos, "--out", tmp_path / "found.csv")
+    rows = read_csv(tmp_path / "found.csv")
+    assert [row["predicted"] for row in rows] == classifier.predict(photos).tolist()
+    np.testing.assert_allclose(
+        [float(row["confidence"]) for row in rows], classifier.predict_proba(photos).max(1), rtol=1e-5
+    )
+
+    one = json.loads(srrs("predict", model, photos / "cat" / "0.jpg", "--json").out)["predictions"]
+    assert [entry["predicted"] for entry in one] == classifier.predict([photos / "cat" / "0.jpg"]).tolist()
+    (tmp_path / "empty.jpg").touch()
+    empty = json.loads(srrs("predict", model, tmp_path / "empty.jpg", "--json").out)["predictions"][0]
+    assert (empty["predicted"], empty["confidence"], empty["issue"]) == (None, None, "empty file")
+
+
+def test_features_are_written_of_labelled_and_of_loose_photographs(
+    srrs: Run, photos, clip_folder, tmp_path: Path
+) -> None:
+    for source, count in ((photos, 18), (photos / "cat", 6)):
+        out = tmp_path / str(count)
+        outcome = srrs("embed", source, "--out", out, "--model", clip_folder, "--device", "cpu", "--views", 1, "--json")
+        assert json.loads(outcome.out)["photographs"] == count
+        arrays = load_file(out / "features.safetensors")
+        assert (arrays["plain"].shape, arrays["views"].shape) == ((count, 24), (count, 1, 24))
+        assert len(read_csv(out / "samples.csv")) == count
+
+
+def test_words_for_codes_and_descriptions_are_read_from_files(srrs: Run, photos, clip_folder, tmp_path: Path) -> None:
+    (tmp_path / "names.json").write_text(json.dumps({"cat": "big cat", "dog": "dog", "sea_horse": "piano"}))
+    (tmp_path / "looks.json").write_text(json.dumps({"big cat": "a tail", "dog": "two legs", "piano": "legs"}))
+    outcome = srrs(
+        *("audit", photos, "--out", tmp_path / "audit", "--model", clip_folder, *FAST, "--method", "coop-two"),
+        *("--names", tmp_path / "names.json", "--descriptions", tmp_path / "looks.json", "--json"),
+    )
+    assert outcome.status == 0, outcome.err
+    assert not any("No description" in note for note in json.loads(outcome.out)["notes"])
+    assert {row["given"] for row in read_csv(tmp_path / "audit" / "audit.csv")} == {"big cat", "dog", "piano"}
+
+
+def test_a_folder_that_is_missing_empty_or_of_one_class_is_refused(srrs: Run, photos, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    shutil.copytree(photos / "cat", tmp_path / "one" / "cat")
+    for folder, message in (
+        ("missing", "but there is nothing"),
+        ("empty", "but found none"),
+        ("one", "Expected at least two classes"),
+    ):
+        for command in ("audit", "fit"):
+            outcome = srrs(command, tmp_path / folder, "--out", tmp_path / "out", "--model", "bundled")
+            assert_refused(outcome, message)
+            assert str(tmp_path / folder) in outcome.err
+            assert len(outcome.err.strip().splitlines()) == 1
+
+
+def test_a_table_whose_files_are_missing_or_whose_columns_are_is_refused(srrs: Run, tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label\na.jpg,cat\nb.jpg,dog\n")
+    assert_refused(srrs("audit", table, "--out", tmp_path / "out"), "None of the 2 files")
+    table.write_text("thing,label\na.jpg,cat\n")
+    assert_refused(srrs("audit", table, "--out", tmp_path / "out"), "path")
+    assert_refused(srrs("audit", table, "--out", tmp_path / "out", "--path", "picture"), "picture")
+
+
+def test_a_file_missing_from_a_table_is_an_unusable_row(srrs: Run, photos, clip_folder, tmp_path: Path) -> None:
+    names = [path.relative_to(photos).as_posix() for path in sorted(photos.glob("*/*.jpg"))]
+    rows = [f"{name},{name.split('/')[0]}" for name in [*names, "gone.jpg"]]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    out = tmp_path / "audit"
+    outcome = srrs(
+        "audit", tmp_path / "labels.csv", "--images", photos, "--out", out, "--model", clip_folder, *FAST
+    )
+    assert outcome.status == 0, outcome.err
+    last = read_csv(out / "audit.csv")[-1]
+    assert (last["id"], last["status"], last["issue"]) == ("gone.jpg", "unusable", "missing file")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--method", "magic"), "no method 'magic'; choose one of zero-shot, coop"),
+        (("--set", "step=3"), "no setting 'step'; did you mean steps?"),
+        (("--set", "steps"), "expected --set name=value, but found 'steps'"),
+        (("--set", "steps=many"), "steps must be a whole number, but is 'many'"),
+        (("--device", "toaster"), "toaster"),
+        (("--descriptions", "nowhere.json"), "nowhere.json"),
+        (("--names", "nowhere.json"), "nowhere.json"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(srrs: Run, photos, clip_folder, tmp_path: Path, words, message) -> None:
+    outcome = srrs(
+        "audit", photos, "--out", tmp_path / "out", "--model", clip_folder, "--matcher", "none", *words, "--json"
+    )
+    assert_refused(outcome, message)
+    assert message in json.loads(outcome.out)["error"]
+
+
+def test_an_output_that_cannot_be_a_folder_is_refused_before_the_work(srrs: Run, photos, clip_folder, tmp_path) -> None:
+    (tmp_path / "file").write_text("something of the user's")
+    for command in ("audit", "fit", "embed"):
+        assert_refused(srrs(command, photos, "--out", tmp_path / "file", "--model", clip_folder), str(tmp_path / "file"))
+    assert (tmp_path / "file").read_text() == "something of the user's"
+
+
+def test_predicting_with_what_is_no_model_or_from_nothing_is_refused(srrs: Run, photos, tmp_path: Path) -> None:
+    assert_refused(srrs("predict", photos, photos), "Expected a folder written by `srrs fit --out`")
+    assert_refused(srrs("predict", tmp_path / "none", photos), "Expected a folder written by `srrs fit --out`")
+
+
+def test_usage_errors_have_status_2_and_no_traceback(srrs: Run, photos) -> None:
+    for words in (("audit", photos), ("audot",), ("audit", photos, "--out", "x", "--sed", "3")):
+        outcome = srrs(*words)
+        assert outcome.status == 2
+        assert "Traceback" not in outcome.err
+        assert outcome.err
+
+
+def test_help_answers_without_torch() -> None:
+    script = (
+        "import sys; sys.argv = ['srrs', '--help']\n"
+        "from srrs.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'torch', 'transformers', 'pandas', 'sklearn', 'matplotlib', 'numpy', 'PIL'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stderr
+    for command in ("demo", "audit", "fit", "predict", "embed"):
+        assert command in outcome.stdout
+
+
+def test_a_model_that_is_not_reachable_says_what_to_give(photos, tmp_path: Path) -> None:
+    """In a process of its own: the hub's client reads the environment once."""
+    words = ["audit", photos, "--out", tmp_path / "out", "--model", "somebody/no-such-model"]
+    outcome = subprocess.run([sys.executable, "-m", "srrs", *map(str, words)], capture_output=True, text=True)
+    assert_refused(Outcome(outcome.returncode, outcome.stdout, outcome.stderr), "neither on disk")
+    assert "give the path of a folder that holds it, or --model bundled" in outcome.stderr
+    assert "Warning" not in outcome.stderr

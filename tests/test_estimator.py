@@ -1,0 +1,189 @@
+"""Fit on photographs, predict, save, and load in a process that has seen nothing."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file, save_file
+from sklearn.base import clone
+
+import support
+from srrs import RobustClassifier
+from srrs.errors import DataError, NotFittedError, SettingsError
+
+FAST = {"matcher": "none", "device": "cpu", "steps": 4, "views": 1, "learning_rate": 0.05}
+MAKERS = {"clip": support.tiny_clip, "siglip": support.tiny_siglip, "dual": support.tiny_dual}
+LOAD_ELSEWHERE = """
+import sys
+import numpy as np
+from srrs import RobustClassifier
+photos, *folders = sys.argv[1:]
+for folder in folders:
+    classifier = RobustClassifier.load(folder)
+    np.save(folder + "/found.npy", classifier.predict_proba(photos))
+"""
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> dict[str, tuple[RobustClassifier, Path]]:
+    """A classifier on each kind of model, saved; all are loaded in one new process, since starting it is slow."""
+    base, made = tmp_path_factory.mktemp("saved"), {}
+    for kind, make in MAKERS.items():
+        model = make(base / f"{kind}-model")
+        classifier = RobustClassifier(str(model), method="coop-two", **FAST).fit(photos)
+        made[kind] = classifier, classifier.save(base / kind)
+    command = [sys.executable, "-c", LOAD_ELSEWHERE, str(photos), *(str(folder) for _, folder in made.values())]
+    subprocess.run(command, check=True, cwd=base, capture_output=True, text=True)
+    return made
+
+
+@pytest.fixture
+def fitted(saved) -> RobustClassifier:
+    return saved["clip"][0]
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_saved_classifier_predicts_the_same_in_a_new_process(saved, photos: Path, kind: str) -> None:
+    classifier, folder = saved[kind]
+    probs = classifier.predict_proba(photos)
+    np.testing.assert_array_equal(np.load(folder / "found.npy"), probs)
+    assert probs.shape == (18, 3)
+    np.testing.assert_allclose(probs.sum(1), 1, atol=1e-5)
+    assert probs.std(0).max() > 1e-4  # it tells pictures apart
+
+
+def test_what_is_saved_serves_without_a_text_tower(saved) -> None:
+    classifier, folder = saved["clip"]
+    head = load_file(folder / "head.safetensors")["head"]
+    np.testing.assert_array_equal(head, classifier.head_)
+    assert head.shape == (3, 24)
+    assert set(load_file(folder / "prompts.safetensors")) == {"context.macro", "context.micro"}
+    config = json.loads((folder / "config.json").read_text())
+    assert config["class_names"] == ["cat", "dog", "sea horse"]
+    assert config["settings"] == classifier.get_params()
+    assert {"preprocessing", "model_fingerprint", "logit_scale", "versions"} <= config.keys()
+
+
+def test_predictions_are_the_class_names_of_the_highest_probability(fitted, photos: Path) -> None:
+    paths = sorted(photos.glob("*/*.jpg"))
+    probs = fitted.predict_proba(paths)
+    assert fitted.predict(paths).tolist() == [fitted.classes_[i] for i in probs.argmax(1)]
+    np.testing.assert_allclose(probs, fitted.predict_proba(photos), atol=1e-6)
+
+
+def test_the_score_is_the_share_of_right_predictions(fitted, photos: Path) -> None:
+    paths = sorted(photos.glob("*/*.jpg"))
+    labels = [path.parent.name.replace("_", " ") for path in paths]
+    expected = (fitted.predict(paths) == np.array(labels, dtype=object)).mean()
+    assert fitted.score(photos) == pytest.approx(expected)
+    assert fitted.score(paths, labels) == pytest.approx(expected)
+
+
+def test_a_picture_that_cannot_be_read_has_no_prediction(fitted, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    paths = [photos / "cat" / "0.jpg", tmp_path / "empty.jpg"]
+    assert np.isnan(fitted.predict_proba(paths)).any(1).tolist() == [False, True]
+    assert fitted.predict(paths)[1] is None
+
+
+def test_the_same_seed_gives_the_same_bits_twice(fitted, photos: Path) -> None:
+    again = RobustClassifier(**fitted.get_params()).fit(photos)
+    np.testing.assert_array_equal(again.head_, fitted.head_)
+    pd.testing.assert_frame_equal(again.audit_.to_pandas(), fitted.audit_.to_pandas(), check_exact=True)
+
+
+def test_paths_with_labels_are_fitted_as_a_folder_is(fitted, photos: Path) -> None:
+    paths = sorted(photos.glob("*/*.jpg"))
+    again = RobustClassifier(**fitted.get_params()).fit(paths, [path.parent.name for path in paths])
+    np.testing.assert_array_equal(again.head_, fitted.head_)
+    assert again.classes_.tolist() == ["cat", "dog", "sea horse"]
+
+
+def damaged(photos: Path, root: Path) -> Path:
+    """The photographs with a few in the wrong folder, and three files that are no pictures."""
+    shutil.copytree(photos, root)
+    (root / "cat" / "1.jpg").rename(root / "dog" / "stray.jpg")
+    (root / "sea_horse" / "2.jpg").rename(root / "cat" / "stray.jpg")
+    whole = (photos / "cat" / "0.jpg").read_bytes()
+    (root / "cat" / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (root / "dog" / "words.jpg").write_text("not a picture")
+    (root / "sea_horse" / "empty.jpg").touch()
+    return root
+
+
+@pytest.mark.parametrize("method", ["coop", "srrs-paper"])
+def test_a_folder_and_a_shuffled_table_get_the_same_verdicts_and_bad_files_are_unusable_rows(
+    method: str, photos: Path, clip_folder: Path, blip_folder: Path, tmp_path: Path
+) -> None:
+    root = damaged(photos, tmp_path / "photos")
+    names = [path.relative_to(root).as_posix() for path in sorted(root.glob("*/*.jpg"))]
+    np.random.default_rng(3).shuffle(names)
+    rows = "".join(f"{name},{name.split('/')[0]}\n" for name in names)
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label\n" + rows)
+    settings = FAST | {"matcher": str(blip_folder), "method": method}
+    one = RobustClassifier(str(clip_folder), **settings).fit(root)
+    other = RobustClassifier(str(clip_folder), **settings).fit(table, images=root)
+
+    by_folder, by_table = (c.audit_.to_pandas().drop(columns="path") for c in (one, other))
+    assert by_folder.id.tolist() == sorted(names)
+    assert by_table.id.tolist() == names  # the user's own order
+    pd.testing.assert_frame_equal(
+        by_folder.set_index("id"), by_table.set_index("id").sort_index(), check_exact=True
+    )
+    np.testing.assert_array_equal(one.head_, other.head_)
+
+    bad = by_folder.set_index("id").loc[["cat/truncated.jpg", "dog/words.jpg", "sea_horse/empty.jpg"]]
+    assert (by_folder.status == "unusable").sum() == 3
+    assert bad.status.tolist() == ["unusable"] * 3
+    assert bad.issue.tolist() == ["truncated", "unreadable: not an image", "empty file"]
+    assert bad[["quality", "p_clean", "match", "suggested_confidence"]].isna().all(axis=None)
+    assert bad.suggested.tolist() == [None] * 3
+    assert by_folder[by_folder.status != "unusable"].quality.between(0, 1).all()
+    assert by_folder.match.notna().any() == (method == "srrs-paper")
+
+
+def test_parameters_are_those_of_the_settings_and_can_be_cloned() -> None:
+    classifier = RobustClassifier("bundled", steps=7)
+    assert classifier.get_params()["steps"] == 7
+    assert clone(classifier).get_params() == classifier.get_params()
+    assert classifier.set_params(steps=9, method="coop").get_params()["steps"] == 9
+    assert repr(classifier) == "RobustClassifier(model='bundled', method='coop', steps=9)"
+    with pytest.raises(SettingsError, match="did you mean steps"):
+        RobustClassifier("bundled", stepz=3)
+    with pytest.raises(SettingsError, match="steps must be at least 0"):
+        classifier.set_params(steps=-1)
+
+
+@pytest.mark.parametrize("call", ["predict", "predict_proba", "score", "save"])
+def test_an_unfitted_classifier_says_so(call: str, photos: Path) -> None:
+    with pytest.raises(NotFittedError, match="not fitted yet: call fit"):
+        getattr(RobustClassifier("bundled"), call)(photos)
+
+
+def test_a_folder_that_holds_no_classifier_is_refused(saved, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"Expected a folder written by `srrs fit --out` at"):
+        RobustClassifier.load(tmp_path)
+    copy = Path(shutil.copytree(saved["clip"][1], tmp_path / "copy"))
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"format": 99}))
+    with pytest.raises(DataError, match="has format 99, but this version reads format 1"):
+        RobustClassifier.load(copy)
+    (copy / "head.safetensors").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="cannot be read"):
+        RobustClassifier.load(copy)
+
+
+def test_a_model_whose_weights_have_changed_is_refused(photos: Path, clip_folder: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(clip_folder, tmp_path / "model"))
+    folder = RobustClassifier(str(model), method="zero-shot", **FAST).fit(photos).save(tmp_path / "saved")
+    weights = load_file(model / "model.safetensors")
+    weights["visual_projection.weight"] = weights["visual_projection.weight"] + np.float32(1e-3)
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(SettingsError, match="is not the one this classifier was tuned on"):
+        RobustClassifier.load(folder).predict(photos)

@@ -1,0 +1,168 @@
+"""Where data, models and methods meet."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from srrs import pipeline
+from srrs.config import Settings
+from srrs.data.samples import Samples, checked, read
+from srrs.errors import DataError, SettingsError
+
+
+@pytest.fixture(scope="module")
+def settings(clip_folder: Path) -> Settings:
+    return Settings(
+        model=str(clip_folder), matcher="none", method="coop", device="cpu", steps=4, views=1, learning_rate=0.05
+    )
+
+
+@pytest.fixture(scope="module")
+def models(settings: Settings) -> pipeline.Models:
+    return pipeline.load_models(settings)
+
+
+@pytest.fixture(scope="module")
+def samples(photos: Path) -> Samples:
+    return checked(read(photos))
+
+
+@pytest.fixture(scope="module")
+def fitted(samples, models, settings) -> pipeline.Fitted:
+    return pipeline.fit(samples, models, settings)
+
+
+def test_rows_are_learned_in_one_order_whatever_the_users(samples: Samples) -> None:
+    order = np.random.default_rng(0).permutation(len(samples))
+    shuffled = samples.take(order)
+    rows, moved = pipeline.trainable_rows(samples), pipeline.trainable_rows(shuffled)
+    assert [samples.ids[r] for r in rows] == [shuffled.ids[r] for r in moved]
+    assert sorted(rows.tolist()) == list(range(18))
+
+
+def test_rows_with_an_issue_or_without_a_label_are_not_learned_from(samples: Samples) -> None:
+    issues = ("truncated", *samples.issues[1:])
+    labels = samples.labels.copy()
+    labels[1] = -1
+    rows = pipeline.trainable_rows(replace(samples, issues=issues, labels=labels))
+    assert sorted(rows.tolist()) == list(range(2, 18))
+
+
+def test_one_usable_class_is_too_few(samples: Samples) -> None:
+    spoilt = replace(samples, issues=tuple("" if label == 0 else "empty file" for label in samples.labels))
+    with pytest.raises(DataError, match="photographs of at least two classes, but found 6 of 1"):
+        pipeline.trainable_rows(spoilt)
+
+
+def test_the_plain_view_is_encoded_even_when_there_is_no_time(samples, models, settings, tmp_path: Path) -> None:
+    rows = pipeline.trainable_rows(samples)
+    hurried = pipeline.encode_rows(samples, rows, models, settings, views=3, minutes=0, cache=tmp_path / "a")
+    patient = pipeline.encode_rows(samples, rows, models, settings, views=3, minutes=9, cache=tmp_path / "b")
+    assert (hurried.plain.shape, hurried.views.shape[1], patient.views.shape[1]) == ((18, 24), 0, 3)
+    np.testing.assert_array_equal(hurried.plain, patient.plain)
+
+
+def test_the_audit_names_what_was_used(fitted: pipeline.Fitted, models: pipeline.Models) -> None:
+    used = fitted.audit.settings
+    assert json.loads(json.dumps(used)) == used
+    assert (used["method"], used["matcher"], used["views"], used["text_passes"]) == ("coop", "none", 1, 4)
+    assert used["model_fingerprint"] == models.clip.fingerprint
+    assert {"python", "torch", "transformers", "srrs"} <= used["versions"].keys()
+
+
+def test_an_unknown_method_is_refused_before_anything_is_encoded(samples, models, settings, monkeypatch) -> None:
+    monkeypatch.setattr(pipeline, "encode", lambda *_, **__: pytest.fail("encoded"))
+    with pytest.raises(SettingsError, match="there is no method 'magic'; choose one of zero-shot"):
+        pipeline.fit(samples, models, settings.with_(method="magic"))
+
+
+def test_the_matcher_is_asked_about_each_rows_own_picture(
+    samples, models, settings, blip_folder: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(pipeline, "MATCHER_BATCH", 7)
+    with_matcher = pipeline.load_models(settings.with_(matcher=str(blip_folder)))
+    rows = pipeline.trainable_rows(samples)
+    scores = pipeline.match_scores(samples, rows, with_matcher, (None, "two legs", None))
+    assert scores is not None
+    some = scores(np.array([2, 11]), np.array([1, 0]))
+    alone = pipeline.match_scores(samples, rows[[2, 11]], with_matcher, (None, "two legs", None))
+    np.testing.assert_allclose(some, alone(np.array([0, 1]), np.array([1, 0])), atol=1e-4)
+    assert pipeline.match_scores(samples, rows, models, (None,) * 3) is None
+
+
+def test_a_run_is_known_by_all_that_changes_it(fitted: pipeline.Fitted, settings: Settings) -> None:
+    task = fitted.task
+    first = pipeline.run_fingerprint(task, settings)
+    assert first == pipeline.run_fingerprint(replace(task), settings.with_())
+    others = [
+        (pipeline.relabelled(task, np.roll(task.labels, 1)), settings),
+        (replace(task, views=task.views[:, :0]), settings),
+        (replace(task, descriptions=("a tail", *task.descriptions[1:])), settings),
+        (replace(task, plain=task.plain[::-1]), settings),
+        (task, settings.with_(seed=9)),
+    ]
+    assert len({first, *(pipeline.run_fingerprint(*other) for other in others)}) == len(others) + 1
+
+
+def test_relabelling_leaves_the_pictures(fitted: pipeline.Fitted) -> None:
+    labels = np.roll(fitted.task.labels, 1)
+    moved = pipeline.relabelled(fitted.task, labels)
+    np.testing.assert_array_equal(moved.labels, labels)
+    assert moved.plain is fitted.task.plain
+
+
+def test_descriptions_come_from_the_users_file(tmp_path: Path) -> None:
+    path = tmp_path / "looks.json"
+    path.write_text(json.dumps({"Sea-Horse": "which has a curled tail."}))
+    clauses, notes = pipeline.describe(("cat", "sea horse"), path)
+    assert clauses == (None, "a curled tail")
+    assert notes == ["No description for 1 of 2 classes (cat): their described prompt is the plain one."]
+
+
+def test_class_names_that_look_like_codes_are_noted(samples: Samples, fitted: pipeline.Fitted) -> None:
+    coded = replace(samples, class_names=("n01443537", "dog", "c01"))
+    notes = pipeline.class_name_notes(coded, fitted.tuned)
+    assert any("look like codes (n01443537, c01): give words with --names FILE" in note for note in notes)
+    assert not any("codes" in note for note in pipeline.class_name_notes(samples, fitted.tuned))
+
+
+@pytest.mark.parametrize(("right", "noted"), [(0, True), (18, False)])
+def test_a_model_that_hardly_knows_the_names_is_noted(samples, fitted, right: int, noted: bool) -> None:
+    found = fitted.tuned.round.evidence
+    guess = np.where(np.arange(18) < right, found.labels, (found.labels + 1) % 3)
+    evidence = replace(found, zero_shot=np.eye(3)[guess])
+    tuned = replace(fitted.tuned, round=replace(fitted.tuned.round, evidence=evidence))
+    assert any("near chance" in note for note in pipeline.class_name_notes(samples, tuned)) == noted
+
+
+def test_features_are_written_row_by_row_with_their_table(samples, models, settings, tmp_path: Path) -> None:
+    broken = replace(samples, issues=("truncated", *samples.issues[1:]))
+    written = pipeline.write_features(tmp_path / "out", broken, models, settings.with_(views=2))
+    assert [path.name for path in written] == ["features.safetensors", "samples.csv"]
+    arrays = load_file(written[0])
+    with written[1].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == list(samples.ids[1:])
+    assert {row["label"] for row in rows} == {"cat", "dog", "sea horse"}
+    assert arrays["plain"].shape == (17, 24)
+    assert arrays["views"].shape == (17, 2, 24)
+    last = models.clip.encode_images(models.clip.preprocess(pipeline.open_rgb(samples.paths[-1]))[None])
+    np.testing.assert_allclose(arrays["plain"][-1], last[0], atol=2e-3)
+
+
+def test_features_of_nothing_are_refused(samples, models, settings, tmp_path: Path) -> None:
+    nothing = replace(samples, issues=("empty file",) * 18)
+    with pytest.raises(DataError, match="Expected photographs that can be read, but found none among 18"):
+        pipeline.write_features(tmp_path, nothing, models, settings)
+
+
+def test_thumbnails_are_jpegs_and_none_where_nothing_opens(samples: Samples, tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    thumbnail = pipeline.thumbnails(replace(samples, paths=(tmp_path / "empty.jpg", *samples.paths[1:])))
+    assert thumbnail(0) is None
+    assert (thumbnail(1) or b"").startswith(b"\xff\xd8")

@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srrs.data.samples import Samples
+from srrs.errors import DataError
+from srrs.predictions import accuracy, table
+
+NAMES = ("cat", "dog")
+PROBS = np.array([[0.9, 0.1], [np.nan, np.nan], [0.3, 0.7], [0.5, 0.5]])
+
+
+def samples(issues: tuple[str, ...] = ("", "empty file", "", "no label")) -> Samples:
+    ids = ("a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    labels = np.array([0, 0, 0, -1])
+    return Samples(ids, tuple(Path("x") / i for i in ids), labels, NAMES, NAMES, issues, ("k",) * 4)
+
+
+def test_the_table_has_a_row_per_sample_in_the_users_order() -> None:
+    found = table(samples(), PROBS, NAMES)
+    assert list(found.columns) == ["id", "path", "predicted", "confidence", "issue"]
+    assert found.id.tolist() == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
+    assert found.predicted.tolist() == ["cat", None, "dog", "cat"]
+    np.testing.assert_allclose(found.confidence, [0.9, np.nan, 0.7, 0.5])
+    assert found.issue.tolist() == ["", "empty file", "", ""]  # a label is not needed to predict
+
+
+def test_accuracy_counts_what_is_usable_and_labelled() -> None:
+    assert accuracy(samples(), PROBS) == 0.5
+
+
+def test_accuracy_of_nothing_is_refused() -> None:
+    with pytest.raises(DataError, match="Expected labelled photographs to test on, but found none usable among 4"):
+        accuracy(samples(("empty file",) * 4), PROBS)
