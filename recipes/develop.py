@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from splits import development, development_ids, tiny_classes
 from srrs import demo, pipeline
-from srrs.config import Settings
 from srrs.core.noise import NoiseSpec
 from srrs.data.samples import Samples, checked, read
 

@@ -29,7 +29,7 @@ from pixels import MEAN, STD, crop, load, normalise, random_styles, stylise
 from text import ClassWords, class_words, named_vectors, weak_captions
 from towers import INPUT_PX, Teacher
 
-WIDTH, VOCABULARY, STEPS, PEAK = 128, 2000, 1500, 1.5e-3
+WIDTH, VOCABULARY, STEPS, PEAK = 128, 2000, 1000, 1.5e-3
 SHARE = {"tiny": 84, "caltech": 30, "development": 14}  # captioned pictures of each domain in a batch
 TEMPLATES = ("a photo of a {}.", "a picture of a {}.", "{}", "a {}.")
 DESCRIBED = "a photo of a {}, which has {}."

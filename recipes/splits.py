@@ -8,6 +8,7 @@ their other photographs are the development set on which every default of every 
 import csv
 import io
 import json
+import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,3 +107,13 @@ def development(data: Path) -> list[Photo]:
                 Photo("tiny-imagenet.zip", p, "development", label) for p in by_class[wordnet_id] if p not in seen
             ]
     return photos
+
+
+def write_seen(data: Path, target: Path) -> None:
+    """List the photographs of the guarded classes that pre-training saw: `python recipes/splits.py DATA seen.txt`."""
+    guarded = [photo.path for photo in pretraining(data) if photo.domain != "tiny"]
+    target.write_text("\n".join(guarded) + "\n")
+
+
+if __name__ == "__main__":
+    write_seen(Path(sys.argv[1]), Path(sys.argv[2]))

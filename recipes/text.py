@@ -28,9 +28,14 @@ from splits import caltech_names, development_ids, tiny_classes
 from towers import INPUT_PX, STUDENT, Student
 
 WIDTH, LAYERS, VOCABULARY = 160, 6, 3000
-STEPS, BATCH, PEAK = 1000, 512, 1.5e-3
+STEPS, BATCH, PEAK = 700, 512, 1.5e-3
+VIEWS = 3  # of each picture
 CANDIDATES = 80  # classes of a domain that compete in one step
-WRONG, OTHER_WORDS, CAPTIONED = 0.5, 0.5, 8  # share of wrong captions, of other words; captioned photos per weak class
+WRONG, OTHER_WORDS, CAPTIONED = (
+    0.25,
+    0.3,
+    16,
+)  # share of wrong captions, of other words; captioned photos per weak class
 STYLE_WORDS = {
     "photo": ["a photo of a {}.", "a picture of a {}.", "a good photo of a {}.", "an image of the {}.", "a {}."],
     "blurred": ["a blurred photo of a {}.", "a blurry picture of a {}."],
@@ -111,24 +116,32 @@ class Seen:
 def seen_features(data: Path, work: Path) -> Seen:
     """Encode styled and cropped pictures once; the photographs of the weak domains in more views."""
     pixels, domain, label, photo = load(data, work / "pixels")
-    caption = weak_captions(domain, label, photo)
+    cached = work / "seen.npz"
+    if not cached.exists():
+        weak = np.tile(np.flatnonzero(domain != "tiny"), 2)
+        rows = np.tile(np.concatenate([np.flatnonzero(domain == "tiny")[::6], weak]), VIEWS)
+        np.savez(cached, rows=rows, **_encoded(pixels[rows], work))
+    with np.load(cached, allow_pickle=False) as file:
+        rows, features, style = file["rows"], torch.from_numpy(file["features"]), file["style"]
+    caption = weak_captions(domain, label, photo)[rows]
+    numbers = np.array([DOMAINS.index(d) for d in domain])[rows]
+    told = caption >= 0
+    return Seen(features[torch.from_numpy(told)], numbers[told], caption[told], style[told])
+
+
+def _encoded(pixels: np.ndarray, work: Path) -> dict[str, np.ndarray]:
+    """Features and styles of pictures (N, 64, 64, 3), every other batch cropped."""
     student = Student()
     student.load_state_dict(load_file(work / "student.safetensors"))
     student.eval()
-    generator = torch.Generator().manual_seed(11)
-    rows = np.concatenate([
-        np.flatnonzero(domain == "tiny")[::4],
-        np.tile(np.flatnonzero((domain != "tiny") & (caption >= 0)), 3),
-    ])  # fmt: skip
-    rows, styles, features = np.tile(rows, 4), [], []
-    for start in range(0, len(rows), BATCH):
-        some = torch.from_numpy(pixels[rows[start : start + BATCH]])
+    generator, features, styles = torch.Generator().manual_seed(11), [], []
+    for start in range(0, len(pixels), BATCH):
+        some = torch.from_numpy(pixels[start : start + BATCH])
         style = random_styles(len(some), generator, share=0.4)
-        cropped = crop(some, generator, scale=(0.5, 1.0)) if start % (2 * BATCH) else plain(some)
-        features.append(student.features(normalise(stylise(cropped, style))))
+        shown = crop(some, generator, scale=(0.5, 1.0)) if start % (2 * BATCH) else plain(some)
+        features.append(student.features(normalise(stylise(shown, style))))
         styles.append(style)
-    numbers = np.array([DOMAINS.index(d) for d in domain])
-    return Seen(torch.cat(features), numbers[rows], caption[rows], torch.cat(styles).numpy())
+    return {"features": torch.cat(features).numpy(), "style": torch.cat(styles).numpy()}
 
 
 def weak_captions(domain: np.ndarray, label: np.ndarray, photo: np.ndarray) -> np.ndarray:
@@ -170,10 +183,10 @@ class Captions:
         self.words, self.tok = class_words(data), tok
         self.rng = np.random.default_rng(seed)
 
-    def caption(self, word: ClassWords, style: str) -> str:
+    def caption(self, word: ClassWords, style: str, described: bool = False) -> str:
         others = self.rng.random() < OTHER_WORDS and word.others
         name = str(self.rng.choice(word.others)) if others else word.name
-        if style == "photo" and self.rng.random() < 0.25:
+        if described:
             return DESCRIBED.format(name, word.description)
         return str(self.rng.choice(STYLE_WORDS[style])).format(name)
 
@@ -199,7 +212,8 @@ def class_loss(model: CLIPModel, seen: Seen, captions: Captions, style: str, dom
     place[classes] = np.arange(len(classes))
     rows = np.flatnonzero((seen.domain == DOMAINS.index(domain)) & (seen.style == STYLES.index(style)))
     rows = captions.rng.permutation(rows[place[seen.caption[rows]] >= 0])[:BATCH]
-    texts = text_features(model, captions.ids([captions.caption(words[c], style) for c in classes]))
+    described = style == "photo" and captions.rng.random() < 0.2  # all or none, lest the short ones be padded
+    texts = text_features(model, captions.ids([captions.caption(words[c], style, described) for c in classes]))
     return contrast(model, seen.features[rows], texts, torch.from_numpy(place[seen.caption[rows]]))
 
 

@@ -119,7 +119,9 @@ def test_nothing_is_unpickled_or_printed(path: Path) -> None:
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call):
             called = dotted(node.func)
-            assert called not in ("print", "torch.load", "torch.save", "eval", "exec"), f"{called} in line {node.lineno}"
+            assert called not in ("print", "torch.load", "torch.save", "eval", "exec"), (
+                f"{called} in line {node.lineno}"
+            )
             assert not [k for k in node.keywords if k.arg in ("allow_pickle", "trust_remote_code")], node.lineno
 
 

@@ -78,7 +78,11 @@ def test_with_json_stdout_is_one_object(srrs: Run, photos, clip_folder, tmp_path
     outcome = srrs("audit", photos, "--out", tmp_path / "audit", "--model", clip_folder, *FAST, "--json")
     found = json.loads(outcome.out)
     assert found["summary"]["images"] == 18
-    assert (found["settings"]["method"], found["settings"]["matcher"], found["settings"]["steps"]) == ("coop", "none", 4)
+    assert (found["settings"]["method"], found["settings"]["matcher"], found["settings"]["steps"]) == (
+        "coop",
+        "none",
+        4,
+    )
     assert all(Path(file).exists() for file in found["files"])
 
 
@@ -159,9 +163,7 @@ def test_a_file_missing_from_a_table_is_an_unusable_row(srrs: Run, photos, clip_
     rows = [f"{name},{name.split('/')[0]}" for name in [*names, "gone.jpg"]]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
     out = tmp_path / "audit"
-    outcome = srrs(
-        "audit", tmp_path / "labels.csv", "--images", photos, "--out", out, "--model", clip_folder, *FAST
-    )
+    outcome = srrs("audit", tmp_path / "labels.csv", "--images", photos, "--out", out, "--model", clip_folder, *FAST)
     assert outcome.status == 0, outcome.err
     last = read_csv(out / "audit.csv")[-1]
     assert (last["id"], last["status"], last["issue"]) == ("gone.jpg", "unusable", "missing file")
@@ -179,7 +181,9 @@ def test_a_file_missing_from_a_table_is_an_unusable_row(srrs: Run, photos, clip_
         (("--names", "nowhere.json"), "nowhere.json"),
     ],
 )
-def test_an_option_that_makes_no_sense_is_refused(srrs: Run, photos, clip_folder, tmp_path: Path, words, message) -> None:
+def test_an_option_that_makes_no_sense_is_refused(
+    srrs: Run, photos, clip_folder, tmp_path: Path, words, message
+) -> None:
     outcome = srrs(
         "audit", photos, "--out", tmp_path / "out", "--model", clip_folder, "--matcher", "none", *words, "--json"
     )
@@ -190,7 +194,9 @@ def test_an_option_that_makes_no_sense_is_refused(srrs: Run, photos, clip_folder
 def test_an_output_that_cannot_be_a_folder_is_refused_before_the_work(srrs: Run, photos, clip_folder, tmp_path) -> None:
     (tmp_path / "file").write_text("something of the user's")
     for command in ("audit", "fit", "embed"):
-        assert_refused(srrs(command, photos, "--out", tmp_path / "file", "--model", clip_folder), str(tmp_path / "file"))
+        assert_refused(
+            srrs(command, photos, "--out", tmp_path / "file", "--model", clip_folder), str(tmp_path / "file")
+        )
     assert (tmp_path / "file").read_text() == "something of the user's"
 
 

@@ -74,7 +74,7 @@ def audit(
     screen = Screen(as_json)
     chosen = _settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
     samples = _read(screen, source, names=names, images=images, path_column=path, label_column=label, id_column=row_id)
-    fitted, _ = _fit(screen, samples, chosen, descriptions, minutes, out / "run.safetensors")
+    fitted, _ = _fit(screen, samples, chosen, descriptions, minutes, _folder(out) / "run.safetensors")
     files = _write_audit(out, fitted.audit, pipeline.thumbnails(samples))
     _show(screen, fitted, files)
 
@@ -109,7 +109,7 @@ def fit(
     chosen = _settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
     samples = _read(screen, source, names=names, images=images, path_column=path, label_column=label, id_column=row_id)
     held_out = read(test, class_names=samples.class_names, images=images, names=names) if test else None
-    fitted, models = _fit(screen, samples, chosen, descriptions, minutes, out / "run.safetensors")
+    fitted, models = _fit(screen, samples, chosen, descriptions, minutes, _folder(out) / "run.safetensors")
     classifier = RobustClassifier(**chosen.to_dict()).adopt(fitted, models)
     classifier.save(out)
     files = [out, *_write_audit(out, fitted.audit, pipeline.thumbnails(samples))]
@@ -175,7 +175,7 @@ def embed(
     samples = _read(screen, source, labelled=None, **columns)
     models = pipeline.load_models(chosen)
     with screen.progress("Encoding") as advance:
-        files = pipeline.write_features(out, samples, models, chosen, progress=advance)
+        files = pipeline.write_features(_folder(out), samples, models, chosen, progress=advance)
     screen.say(f"features of {len(samples)} photographs in {files[0]}")
     screen.result({"photographs": len(samples), "files": [str(f) for f in files]})
 
@@ -220,6 +220,15 @@ def _read(screen: Any, source: str, *, labelled: bool | None = True, **columns: 
         samples = read(source, labelled=labelled, **columns)
     with screen.progress("Reading photographs") as advance:
         return checked(samples, advance)
+
+
+def _folder(path: Path) -> Path:
+    """The folder to write to, made before the work rather than after it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"Expected a folder to write to at {path}, but it cannot be made: {error.strerror}.") from None
+    return path
 
 
 def _fit(screen: Any, samples: Any, settings: Any, descriptions: Any, minutes: float, checkpoint: Path) -> Any:

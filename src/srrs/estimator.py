@@ -139,6 +139,7 @@ class RobustClassifier:
     @classmethod
     def load(cls, folder: str | Path, *, device: str | None = None) -> "RobustClassifier":
         """Read what `save` wrote. The frozen model itself is loaded when first needed."""
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         folder = Path(folder)
@@ -146,7 +147,7 @@ class RobustClassifier:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             head = load_file(folder / "head.safetensors")["head"].numpy()
             contexts = load_file(folder / "prompts.safetensors")
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise DataError(
                 f"Expected a folder written by `srrs fit --out` at '{folder}', but it cannot be read: {error}"
             ) from None

@@ -58,10 +58,14 @@ def test_labels_without_noise_are_kept() -> None:
 
 def test_a_prior_on_the_rate_pulls_it() -> None:
     log_evidence, labels, _ = draw(symmetric(3, 0.4), n=60, distance=1.0)
-    low, flat, high = (
-        fit_channel(log_evidence, labels, prior=prior).rate for prior in ((1, 200), (1, 1), (200, 1))
-    )
+    low, flat, high = (fit_channel(log_evidence, labels, prior=prior).rate for prior in ((1, 200), (1, 1), (200, 1)))
     assert low < flat < high
+
+
+def test_shrinking_hard_leaves_a_symmetric_channel() -> None:
+    log_evidence, labels, _ = draw(pairs(4, 0.3), n=400)
+    fit = fit_channel(log_evidence, labels, shrink=1e9)
+    np.testing.assert_allclose(fit.transition, symmetric(4, fit.rate), atol=1e-3)
 
 
 def test_the_posterior_is_bayes_rule_by_hand() -> None:

@@ -53,9 +53,7 @@ def test_scores_are_averaged_over_the_last_five_screenings(evidence, partition, 
     for seed in range(7):
         scores = table(seed) if seed < 6 else 1 - table(seed)  # one dissenting vote
         seen.append(scaled(scores[np.arange(N), CLASSES]))
-        found, memory = matcher()(
-            evidence(n=N), partition([Group.NOISY] * N), targets(CLASSES), Scores(scores), memory
-        )
+        found, memory = matcher()(evidence(n=N), partition([Group.NOISY] * N), targets(CLASSES), Scores(scores), memory)
     np.testing.assert_allclose(memory["matches"], seen[2:])
     np.testing.assert_array_equal(found.is_match, high_component(np.mean(seen[2:], 0)) >= 0.5)
     np.testing.assert_array_equal(found.is_match, np.arange(N) % 4 != 0)
@@ -64,9 +62,7 @@ def test_scores_are_averaged_over_the_last_five_screenings(evidence, partition, 
 
 def test_with_the_ambiguous_alone_no_other_sample_is_refused(evidence, partition, targets) -> None:
     groups = [Group.AMBIGUOUS if i < 20 else (Group.CLEAN, Group.NOISY)[i % 2] for i in range(N)]
-    found, _ = matcher(ambiguous_only=True)(
-        evidence(n=N), partition(groups), targets(CLASSES), Scores(table()), {}
-    )
+    found, _ = matcher(ambiguous_only=True)(evidence(n=N), partition(groups), targets(CLASSES), Scores(table()), {})
     np.testing.assert_array_equal(found.is_match, (np.arange(N) % 4 != 0) | (np.arange(N) >= 20))
 
 

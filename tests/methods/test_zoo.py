@@ -61,9 +61,7 @@ def test_every_method_gives_proper_verdicts_and_permuting_samples_permutes_them(
 def test_every_methods_losses_are_finite_and_teach_every_learner(name: str) -> None:
     chosen = method(name)
     for loss in (chosen.loss, chosen.warm_up_loss):
-        logits = torch.randn(
-            len(chosen.learners), 6, 3, generator=torch.Generator().manual_seed(0), requires_grad=True
-        )
+        logits = torch.randn(len(chosen.learners), 6, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
         value = loss(logits.log_softmax(2), torch.eye(3).repeat(2, 1), torch.ones(6))
         value.backward()
         assert torch.isfinite(value)

@@ -1,0 +1,55 @@
+"""The commands of the README run, on the bundled photographs and with the bundled model."""
+
+import re
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from srrs.cli import app
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+COMMANDS = [line.split("#")[0].split() for line in re.findall(r"^srrs .*$", README, re.MULTILINE)]
+QUICK = {
+    "audit": ["--model", "bundled", "--set", "steps=2", "--set", "views=1"],
+    "fit": ["--model", "bundled", "--set", "steps=2", "--set", "views=1"],
+    "embed": ["--model", "bundled"],
+    "predict": [],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's working folder: `photos/`, `held/` and `inbox/` as in the README."""
+    work = tmp_path_factory.mktemp("readme")
+    bundled = Path(str(files("srrs") / "assets" / "photos"))
+    for name in ("crab", "crayfish", "ferry"):
+        for part, target in (("train", "photos"), ("test", "held")):
+            shutil.copytree(bundled / part / name, work / target / name)
+        shutil.copytree(bundled / "test" / name, work / "inbox", dirs_exist_ok=True)
+    return work
+
+
+def test_the_commands_of_the_readme_run_in_its_order(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("SRRS_CACHE", str(tmp_path))
+    ran = []
+    for command in COMMANDS:
+        verb = command[1]
+        if verb in QUICK:
+            outcome = CliRunner().invoke(app, command[1:] + QUICK[verb], catch_exceptions=False)
+            assert outcome.exit_code == 0, f"{' '.join(command)}: {outcome.output}"
+            ran.append(verb)
+    assert set(ran) == set(QUICK)
+    assert (folder / "audit" / "report.html").exists()
+    assert (folder / "predictions.csv").exists()
+
+
+def test_the_readme_names_the_commands_that_the_make_file_has() -> None:
+    targets = (Path(__file__).parents[1] / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", targets, re.MULTILINE)
