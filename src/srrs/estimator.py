@@ -130,7 +130,7 @@ class RobustClassifier:
             "logit_scale": self.logit_scale_,
             "model_fingerprint": self._fingerprint,
             "preprocessing": self._model().preprocessing,
-            "settings": self._settings.to_dict(),
+            "settings": self._settings.with_(model=_absolute(self._settings.model)).to_dict(),
             "versions": self._versions(),
         }
         (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
@@ -189,6 +189,11 @@ class RobustClassifier:
         from srrs.pipeline import versions
 
         return versions()
+
+
+def _absolute(model: str) -> str:
+    """A path on disk in full, so that the saved classifier finds it from anywhere; a hub name as it is."""
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
 
 
 def mean_head(weights: "Floats") -> "Floats":

@@ -65,8 +65,9 @@ def channel(
 ) -> Screen:
     """Ours: a model of how labels go wrong decides (see `srrs.core.channel`).
 
-    The evidence for the true class is what never saw the label of the sample itself: the zero-shot prediction, tempered,
-    and the similarity to class means of the *other folds'* images, weighted by the posterior and refined over `rounds`.
+    The evidence for the true class is what never saw the label of the sample itself: the zero-shot prediction,
+    tempered, and the similarity to class means of the *other folds'* images, weighted by the posterior and refined over
+    `rounds`.
 
     Parameters
     ----------
