@@ -55,9 +55,9 @@ def counted_noise(p_clean: Floats, group: np.ndarray) -> NoiseEstimate:
 
 
 def channel(
-    temper: float = 1.0,
-    visual: float = 8.0,
-    shrink: float = 0.3,
+    temper: float = 0.3,
+    visual: float = 3.0,
+    shrink: float = 0.5,
     rounds: int = 3,
     fold_count: int = 5,
     prior: tuple[float, float] = (1.0, 1.0),
@@ -118,5 +118,15 @@ def partition_of(fitted: Channel, labels: np.ndarray) -> Partition:
     group = np.full(len(labels), Group.AMBIGUOUS, dtype=np.int8)
     group[p_clean >= CERTAIN] = Group.CLEAN
     group[p_clean < 1 - CERTAIN] = Group.NOISY
-    noise = NoiseEstimate(fitted.rate, fitted.rate, fitted.rate)
+    noise = estimated_noise(fitted.rate, len(labels))
     return Partition(group, p_clean, np.array([[1 - CERTAIN, CERTAIN]]), noise, fitted.posterior)
+
+
+MODEL_ERROR = 0.05
+"""How far the channel's rate is off on the development classes beyond sampling, at most in nine of ten draws."""
+
+
+def estimated_noise(rate: float, count: int) -> NoiseEstimate:
+    """The rate with a 90 % range: sampling error of `count` labels, and the error of the model itself."""
+    reach = 1.645 * np.sqrt(rate * (1 - rate) / count) + MODEL_ERROR
+    return NoiseEstimate(rate, float(max(0.0, rate - reach)), float(min(1.0, rate + reach)))
