@@ -139,7 +139,7 @@ def predict(
     screen = Screen(as_json)
     classifier = RobustClassifier.load(model_folder, device=device)
     one = Path(source).is_file() and Path(source).suffix.lower() not in (".csv", ".tsv")
-    columns = {} if one else {"images": images, "path_column": path}
+    columns: dict[str, Any] = {} if one else {"images": images, "path_column": path}
     with screen.progress("Reading photographs") as advance:
         samples = checked(read([source] if one else source, labelled=False, **columns), advance)
     frame = table(samples, classifier.predict_samples(samples), classifier.classes_)

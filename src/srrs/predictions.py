@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srrs.errors import DataError
-from srrs.records import Floats
+from srrs.records import Bools, Floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from srrs.data.samples import Samples
 
 
-def table(samples: "Samples", probs: Floats, class_names: Sequence[str]) -> "pd.DataFrame":
+def table(samples: "Samples", probs: Floats, class_names: Sequence[str] | np.ndarray) -> "pd.DataFrame":
     """`id, path, predicted, confidence, issue`, a row per sample in the user's order; empty where nothing was read."""
     import pandas as pd
 
-    known = ~np.isnan(probs).any(1)
+    known: Bools = np.asarray(~np.isnan(probs).any(axis=1))
     best = np.where(known[:, None], probs, 0).argmax(1)
     return pd.DataFrame(
         {

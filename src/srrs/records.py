@@ -114,7 +114,7 @@ class Targets:
     @property
     def hard(self) -> Ints:
         """(N,) the class each rectified label favours."""
-        return self.soft.argmax(1)
+        return np.asarray(self.soft.argmax(1))
 
 
 @dataclass(frozen=True)

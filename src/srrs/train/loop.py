@@ -82,14 +82,15 @@ class _Loop:
         listeners: Sequence[Listener],
     ):
         self.method, self.task, self.schedule, self.seed = method, task, schedule, seed
-        self.learners = torch.nn.ModuleList(learners)
+        self.learners = tuple(learners)
+        self.trainable = torch.nn.ModuleList(learners)  # names the parameters of all learners together
         self.zero_shot, self.listeners = zero_shot, listeners
         self.steps = schedule.steps if method.tunes else 0
         warm = round(method.warm_up * self.steps)
         rounds = max(1, method.rounds)
         self.warm_up_steps = warm
         self.screenings = {warm + i * (self.steps - warm) // rounds for i in range(rounds)} if self.steps else set()
-        self.optimiser = torch.optim.SGD(self.learners.parameters(), lr=schedule.learning_rate, momentum=0.9)
+        self.optimiser = torch.optim.SGD(self.trainable.parameters(), lr=schedule.learning_rate, momentum=0.9)
         self.history: list[dict[str, object]] = []
 
     @property
@@ -109,7 +110,7 @@ class _Loop:
         last = self._screen(run, self.steps)
         self._tell(Event("end", self.steps, self.steps))
         passes = self.steps * len(self.learners)
-        return Tuned(tuple(self.learners), self._weights(), self.zero_shot, last, self.history, passes)
+        return Tuned(self.learners, self._weights(), self.zero_shot, last, self.history, passes)
 
     @torch.no_grad()
     def _weights(self) -> Tensor:
@@ -191,7 +192,7 @@ class _Loop:
     def _save(self, run: _Run, path: Path, fingerprint: str) -> None:
         state = State(
             step=run.step,
-            learners=dict(self.learners.named_parameters()),
+            learners=dict(self.trainable.named_parameters()),
             optimiser=optimiser_tensors(self.optimiser),
             memory=tensors_of(run.memory),
             lesson=tensors_of(run.lesson),
@@ -204,7 +205,7 @@ class _Loop:
         state = load(path, fingerprint) if path else None
         if state is None:
             return _Run(0, {}, {})
-        for name, parameter in self.learners.named_parameters():
+        for name, parameter in self.trainable.named_parameters():
             parameter.copy_(state.learners[name])
         restore_optimiser(self.optimiser, state.optimiser)
         self.history = list(state.history)
