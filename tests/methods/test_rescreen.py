@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.mixture import GaussianMixture
 
-from srrs.methods.rescreen import accept_all, matcher
+from srrs.methods.rescreen import accept_all, matcher, reported
 from srrs.records import Group
 
 N = 40
@@ -80,3 +80,17 @@ def test_without_a_matcher_everything_is_accepted(evidence, partition, targets, 
     assert found.is_match.all()
     assert np.isnan(found.score).all()
     assert memory == {}
+
+
+def test_the_reported_score_is_the_matchers_own_and_decides_by_a_plain_threshold(evidence, partition, targets) -> None:
+    found, memory = reported(0.5)(evidence(n=N), partition([Group.NOISY] * N), targets(CLASSES), Scores(table()), {})
+    given = table()[np.arange(N), CLASSES]
+    np.testing.assert_array_equal(found.score, given)
+    np.testing.assert_array_equal(found.is_match, given >= 0.5)
+    assert memory == {}
+
+
+def test_without_a_matcher_nothing_is_reported_and_all_is_accepted(evidence, partition, targets) -> None:
+    found, _ = reported()(evidence(n=N), partition([Group.NOISY] * N), targets(CLASSES), None, {})
+    assert found.is_match.all()
+    assert np.isnan(found.score).all()

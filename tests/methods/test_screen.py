@@ -1,12 +1,14 @@
 """Screening against the same thing put together by hand from scikit-learn and scipy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import brentq
 from scipy.stats import norm
 from sklearn.mixture import GaussianMixture
 
-from srrs.methods.screen import bands, counted_noise, remembered, trust_all
+from srrs.methods.screen import bands, channel, counted_noise, out_of_fold_similarity, remembered, trust_all
 from srrs.records import Group
 
 
@@ -86,3 +88,51 @@ def test_the_range_of_a_counted_rate_runs_from_the_noisy_to_all_that_are_not_cle
     assert (noise.rate, noise.low, noise.high) == pytest.approx((0.4, 0.25, 0.5))
     far = counted_noise(np.full(4, 0.1), group)
     assert (far.low, far.high) == pytest.approx((0.25, 0.9))
+
+
+def pictures(seed: int, noise: float, n: int = 240, classes: int = 4) -> tuple[np.ndarray, ...]:
+    """Truth, given labels (pair flips), zero-shot probabilities that are right three times in four, and features."""
+    generator = np.random.default_rng(seed)
+    truth = np.arange(n) % classes
+    labels = np.where(generator.random(n) < noise, (truth + 1) % classes, truth)
+    believed = np.where(generator.random(n) < 0.75, truth, generator.integers(0, classes, n))
+    zero_shot = np.full((n, classes), 0.2 / (classes - 1))
+    zero_shot[np.arange(n), believed] = 0.8
+    features = np.eye(classes, 16)[truth] + 0.35 * generator.standard_normal((n, 16))
+    return truth, labels, zero_shot, (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3, 0.6])
+def test_the_channel_leaves_fewer_wrong_labels_than_were_given_and_knows_how_many_they_were(
+    evidence, noise: float
+) -> None:
+    truth, labels, zero_shot, features = pictures(1, noise)
+    found, memory = channel()(
+        replace(evidence(n=240, classes=4), labels=labels, zero_shot=zero_shot, features=features), {}
+    )
+    given, rectified = (labels != truth).mean(), (found.posterior.argmax(1) != truth).mean()
+    assert rectified <= given / 2 + 0.02
+    assert found.noise.low <= given <= found.noise.high
+    assert memory == {}
+
+
+def test_the_verdict_of_the_channel_follows_a_sample_wherever_it_stands(evidence) -> None:
+    _, labels, zero_shot, features = pictures(2, 0.4)
+    order = np.random.default_rng(0).permutation(240)
+    given = replace(evidence(n=240, classes=4), labels=labels, zero_shot=zero_shot, features=features)
+    shuffled = replace(given, labels=labels[order], zero_shot=zero_shot[order], features=features[order])
+    here, _ = channel()(given, {})
+    there, _ = channel()(shuffled, {})
+    np.testing.assert_allclose(there.posterior, here.posterior[order], atol=1e-6)
+    np.testing.assert_array_equal(there.group, here.group[order])
+
+
+def test_no_sample_is_judged_by_its_own_label() -> None:
+    _, labels, _, features = pictures(3, 0.2)
+    fold = np.arange(240) % 5
+    belief = np.eye(4)[labels]
+    other = belief.copy()
+    other[7] = np.roll(other[7], 1)
+    before, after = (out_of_fold_similarity(features, q, fold) for q in (belief, other))
+    np.testing.assert_array_equal(before[fold == 7 % 5], after[fold == 7 % 5])
+    assert not np.array_equal(before, after)

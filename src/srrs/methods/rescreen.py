@@ -40,3 +40,20 @@ def matcher(kappa: float = 0.5, remember: int = 5, ambiguous_only: bool = False,
         return Matched(is_match, score), memory
 
     return rescreen
+
+
+def reported(threshold: float = 0.5) -> Rescreen:
+    """The matcher's own score of each rectified label, for the audit: matched from `threshold`. No mixture, no memory.
+
+    Without a matcher everything is accepted.
+    """
+
+    def rescreen(
+        evidence: Evidence, partition: Partition, targets: Targets, match: MatchScores | None, memory: Memory
+    ) -> tuple[Matched, Memory]:
+        if match is None:
+            return accept_all()(evidence, partition, targets, match, memory)
+        score = match(np.arange(len(targets.soft)), targets.hard)
+        return Matched(score >= threshold, score), memory
+
+    return rescreen

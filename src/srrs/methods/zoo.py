@@ -66,7 +66,7 @@ def srrs() -> Method:
         learners=BOTH,
         screen=screen.channel(),
         rectify=rectify.posterior(),
-        rescreen=rescreen.accept_all(),
+        rescreen=rescreen.reported(),
         loss=learn.co_regularised(q=0.5, consistency=0.5, prior=0.0),
         warm_up_loss=learn.cross_entropy(),
         prepare=learn.as_given(),
