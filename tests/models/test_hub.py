@@ -177,6 +177,7 @@ def test_the_hubs_cache_comes_first_and_pickled_weights_are_replaced_by_their_co
     monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
     monkeypatch.setattr(hub, "get_repo_discussions", lambda name: iter(requests))
     monkeypatch.setattr(hub, "_is_reachable", lambda name: True)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)  # read when huggingface_hub was imported
     first = load_model("somebody/old-model").fingerprint
     assert asked == [(None, True), (None, False), ("refs/pr/7", False)]
     assert load_model("somebody/old-model").fingerprint == first
