@@ -55,6 +55,6 @@ class Schedule:
     """Samples per step."""
     views: int = 4
     """Views of each sample per step."""
-    learning_rate: float = 0.002
+    learning_rate: float = 0.1
     warm_up_rate: float = 1e-5
     """Learning rate of the first 2 % of the steps, as CoOp's first epoch."""
