@@ -17,6 +17,7 @@ import torch
 
 from splits import development, development_ids, tiny_classes
 from srrs import demo, pipeline
+from srrs.cli import read_settings
 from srrs.core.noise import NoiseSpec
 from srrs.data.samples import Samples, checked, read
 
@@ -68,9 +69,7 @@ def main() -> None:
     arguments = parser.parse_args()
     unpack(arguments.data, arguments.work / "development")
     everything = checked(read(arguments.work / "development"))
-    from srrs.cli import _settings
-
-    settings = _settings(arguments.set, model="bundled")
+    settings = read_settings(arguments.set, model="bundled")
     table: dict[tuple[str, str], list[list[float]]] = {}
     for number in map(int, arguments.draws.split(",")):
         train, test = draw(everything, number)

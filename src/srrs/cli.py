@@ -72,7 +72,7 @@ def audit(
     from srrs.console import Screen
 
     screen = Screen(as_json)
-    chosen = _settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
+    chosen = read_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
     samples = _read(screen, source, names=names, images=images, path_column=path, label_column=label, id_column=row_id)
     fitted, _ = _fit(screen, samples, chosen, descriptions, minutes, _folder(out) / "run.safetensors")
     files = _write_audit(out, fitted.audit, pipeline.thumbnails(samples))
@@ -106,7 +106,7 @@ def fit(
     from srrs.estimator import RobustClassifier
 
     screen = Screen(as_json)
-    chosen = _settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
+    chosen = read_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
     samples = _read(screen, source, names=names, images=images, path_column=path, label_column=label, id_column=row_id)
     held_out = read(test, class_names=samples.class_names, images=images, names=names) if test else None
     fitted, models = _fit(screen, samples, chosen, descriptions, minutes, _folder(out) / "run.safetensors")
@@ -170,7 +170,7 @@ def embed(
     from srrs.console import Screen
 
     screen = Screen(as_json)
-    chosen = _settings(None, model=model, seed=seed, device=device, matcher="none", views=views)
+    chosen = read_settings(None, model=model, seed=seed, device=device, matcher="none", views=views)
     columns = {"names": names, "images": images, "path_column": path, "label_column": label}
     samples = _read(screen, source, labelled=None, **columns)
     models = pipeline.load_models(chosen)
@@ -190,7 +190,8 @@ def _integers(text: str) -> list[int]:
     return numbers
 
 
-def _settings(pairs: list[str] | None, **values: Any) -> Any:
+def read_settings(pairs: list[str] | None, **values: Any) -> Any:
+    """Settings from the options that were given and the `name=value` pairs of `--set`."""
     from srrs.config import Settings
 
     chosen = {name: value for name, value in values.items() if value is not None}
@@ -214,7 +215,8 @@ def _read(screen: Any, source: str, *, labelled: bool | None = True, **columns: 
     if labelled is None:
         try:
             samples = read(source, **columns)
-        except DataError:
+        except DataError as error:
+            screen.note(f"No labels are taken: {error}")
             samples = read(source, labelled=False, **columns)
     else:
         samples = read(source, labelled=labelled, **columns)

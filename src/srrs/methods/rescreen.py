@@ -1,11 +1,13 @@
 """Re-screening: does the picture match its rectified label?"""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from srrs.core.mixture import fit_two, normalise, posterior_low
 from srrs.methods.screen import remembered
 from srrs.methods.stages import MatchScores, Memory, Rescreen
-from srrs.records import Evidence, Group, Matched, Partition, Targets
+from srrs.records import Bools, Evidence, Floats, Group, Matched, Partition, Targets
 
 
 def accept_all() -> Rescreen:
@@ -27,19 +29,14 @@ def matcher(kappa: float = 0.5, remember: int = 5, ambiguous_only: bool = False,
     accepted.
     """
 
-    def rescreen(
-        evidence: Evidence, partition: Partition, targets: Targets, match: MatchScores | None, memory: Memory
-    ) -> tuple[Matched, Memory]:
-        if match is None:
-            return accept_all()(evidence, partition, targets, match, memory)
-        score = match(np.arange(len(targets.soft)), targets.hard)
+    def decide(score: Floats, partition: Partition, memory: Memory) -> tuple[Bools, Memory]:
         smooth, memory = remembered("matches", normalise(score), remember, memory)
         is_match = 1 - posterior_low(smooth, fit_two(smooth, seed=seed)) >= kappa
         if ambiguous_only:
             is_match |= partition.group != Group.AMBIGUOUS
-        return Matched(is_match, score), memory
+        return is_match, memory
 
-    return rescreen
+    return _by_score(decide)
 
 
 def reported(threshold: float = 0.5) -> Rescreen:
@@ -47,6 +44,11 @@ def reported(threshold: float = 0.5) -> Rescreen:
 
     Without a matcher everything is accepted.
     """
+    return _by_score(lambda score, partition, memory: (score >= threshold, memory))
+
+
+def _by_score(decide: Callable[[Floats, Partition, Memory], tuple[Bools, Memory]]) -> Rescreen:
+    """Re-screening that decides by how well each picture matches its rectified label."""
 
     def rescreen(
         evidence: Evidence, partition: Partition, targets: Targets, match: MatchScores | None, memory: Memory
@@ -54,6 +56,7 @@ def reported(threshold: float = 0.5) -> Rescreen:
         if match is None:
             return accept_all()(evidence, partition, targets, match, memory)
         score = match(np.arange(len(targets.soft)), targets.hard)
-        return Matched(score >= threshold, score), memory
+        is_match, memory = decide(score, partition, memory)
+        return Matched(is_match, score), memory
 
     return rescreen

@@ -58,8 +58,6 @@ class Method:
     """Share of the steps that learn from the given labels before the first screening."""
     rounds: int = 0
     """Screenings during training, evenly spaced; one more follows the last step."""
-    needs: str = ""
-    """What the method must be told that a user does not know, such as the noise rate."""
 
 
 def one_round(method: Method, evidence: Evidence, match: MatchScores | None, memory: Memory) -> tuple[Round, Memory]:
