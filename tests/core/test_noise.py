@@ -2,11 +2,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare, truncnorm
 
-from srrs.core.noise import NoiseSpec, by_matrix, flip, instance_dependent
+from srrs.core.noise import NoiseSpec, by_matrix, derange, flip, instance_dependent
 
 Spec = NoiseSpec.parse
 
@@ -31,6 +31,29 @@ def test_a_spec_is_read_and_written(text: str, kind: str, rate: float) -> None:
 @pytest.mark.parametrize("text", ["", "sym", "sym:", "sym:half", "asym:0.5", "sym:1.5", "pair:-0.1", "sym:nan", "0.5"])
 def test_any_other_spec_is_answered_with_what_is_expected(text: str) -> None:
     with pytest.raises(ValueError, match=r"Expected noise as kind:rate.*sym.*pair.*as in sym:0\.5, but got"):
+        Spec(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "rate", "source"),
+    [
+        ("instance:0.3", "instance", 0.3, ""),
+        ("open:0.2", "open", 0.2, ""),
+        ("open:0.2:C:/photos", "open", 0.2, "C:/photos"),
+        ("matrix:some/where.csv", "matrix", None, "some/where.csv"),
+        ("human:C:/labels.csv", "human", None, "C:/labels.csv"),
+        ("human", "human", None, ""),
+    ],
+)
+def test_a_spec_names_its_file_where_it_has_one(text: str, kind: str, rate: float | None, source: str) -> None:
+    spec = Spec(text)
+    assert (spec.kind, spec.rate, spec.source) == (kind, rate, source)
+    assert str(spec) == text
+
+
+@pytest.mark.parametrize("text", ["instance", "instance:0.3:x", "open:x", "sym:0.5:x", "matrix", "matrix:", "people"])
+def test_a_spec_with_too_much_or_too_little_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"open:0\.2:FOLDER.*matrix:FILE.*human:FILE or human.*but got '" + text):
         Spec(text)
 
 
@@ -89,6 +112,8 @@ def test_labels_without_samples_stay_empty() -> None:
         (lambda: flip(np.array([0, 1]), ["a"], 2, Spec("sym:0.5"), 0), "1 keys for 2 labels"),
         (lambda: flip(np.array([0, 2]), ["a", "b"], 2, Spec("sym:0.5"), 0), r"labels in 0\.\.1"),
         (lambda: flip(np.array([0, 0]), ["a", "b"], 1, Spec("sym:0.5"), 0), "at least 2 classes"),
+        (lambda: flip(np.array([0, 1]), ["a", "b"], 2, Spec("open:0.5"), 0), "sym or pair to flip .* got open:0.5"),
+        (lambda: derange(np.array([0, 3, 3]), np.random.default_rng(0)), "more than half .* 3 is 2 of 3"),
         (lambda: by_matrix(np.array([0]), ["a"], np.array([[1.0, 0], [0.5, 0.4]]), 0), "row 1 is not"),
         (lambda: by_matrix(np.array([0]), ["a"], np.ones((1, 2)), 0), r"shape \(C, C\)"),
         (lambda: instance_dependent(np.ones((1, 2)), np.array([0]), ["a"], 2, 1.5, 0), "rate from 0 to 1"),
@@ -97,6 +122,20 @@ def test_labels_without_samples_stay_empty() -> None:
 def test_what_cannot_be_flipped_is_refused(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@given(st.lists(st.integers(0, 4), max_size=40), st.integers(0, 99))
+def test_a_derangement_exchanges_labels_and_leaves_none(labels: list[int], seed: int) -> None:
+    assume(all(2 * labels.count(label) <= len(labels) for label in labels))
+    moved = derange(np.array(labels, int), np.random.default_rng(seed))
+    assert (moved != labels).all()
+    assert sorted(moved) == sorted(labels)
+
+
+def test_a_derangement_sends_each_label_to_all_others_alike() -> None:
+    generator, labels = np.random.default_rng(0), np.repeat(np.arange(4), 3)
+    moved = np.concatenate([derange(labels, generator)[:3] for _ in range(600)])
+    assert chisquare(np.bincount(moved)[1:]).pvalue > 0.001
 
 
 def test_a_matrix_is_met_in_frequency_and_never_in_its_zeros() -> None:

@@ -13,37 +13,61 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
+Kind = Literal["sym", "pair", "instance", "open", "matrix", "human"]
+RATED = ("sym", "pair", "instance", "open")
+
 
 @dataclass(frozen=True)
 class NoiseSpec:
-    """A kind of label noise and its rate, written `sym:0.5`."""
+    """A kind of label noise, and its rate or the file that holds it.
 
-    kind: Literal["sym", "pair"]
-    """`sym`: any other class alike; `pair`: the next class."""
-    rate: float
-    """Share of wrong labels, 0 to 1."""
+    Written `sym:0.5`, `pair:0.25`, `instance:0.3`, `open:0.2` or `open:0.2:FOLDER`, `matrix:FILE`, `human` or
+    `human:FILE`.
+    """
+
+    kind: Kind
+    """`sym`: any other class alike; `pair`: the next class; `instance`: follows the picture; `open`: pictures of no
+    class; `matrix`: a class-confusion matrix; `human`: labels that people gave."""
+    rate: float | None = None
+    """Share of wrong labels, 0 to 1; None where the labels or the matrix of a file decide it."""
+    source: str = ""
+    """File of a matrix or of human labels, folder of pictures of no class; '' where the data set has them itself."""
 
     def __post_init__(self) -> None:
-        if self.kind not in ("sym", "pair") or not 0 <= self.rate <= 1:
-            raise ValueError(_expected(f"{self.kind}:{self.rate}"))
+        rated = self.rate is not None and 0 <= self.rate <= 1
+        fits = {
+            **dict.fromkeys(("sym", "pair", "instance"), rated and not self.source),
+            "open": rated,
+            "matrix": self.rate is None and bool(self.source),
+            "human": self.rate is None,
+        }
+        if not fits.get(self.kind):
+            raise ValueError(_expected(str(self)))
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `kind:rate`. Raises ValueError with what was expected."""
-        kind, _, rate = text.strip().partition(":")
+        """Read `kind:rate` and its kin. Raises ValueError with what was expected."""
+        name, _, rest = text.strip().partition(":")
+        kind = cast(Kind, name)
         try:
-            return cls(cast(Literal["sym", "pair"], kind), float(rate))
+            if kind not in RATED:
+                return cls(kind, None, rest)
+            rate, _, source = rest.partition(":")
+            return cls(kind, float(rate), source)
         except ValueError:
             raise ValueError(_expected(text)) from None
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.rate:g}"
+        rate = None if self.rate is None else f"{self.rate:g}"
+        return ":".join(filter(None, (self.kind, rate, self.source)))
 
 
 def _expected(found: str) -> str:
     return (
-        "Expected noise as kind:rate, with the kind sym (any other class) or pair (the next class) and the rate from "
-        f"0 to 1, as in sym:0.5, but got {found!r}"
+        "Expected noise as kind:rate, with the kind sym (any other class), pair (the next class), instance (follows "
+        "the picture) or open (pictures of no class; open:0.2:FOLDER takes them from a folder) and the rate from 0 to "
+        "1, or as matrix:FILE (a class-confusion matrix), human:FILE or human (labels that people gave), as in "
+        f"sym:0.5, but got {found!r}"
     )
 
 
@@ -51,8 +75,10 @@ def flip(labels: Ints, keys: Sequence[str], classes: int, spec: NoiseSpec, seed:
     """Label-flip protocol: exactly `round(rate * N)` labels (N,) become wrong.
 
     With one seed, what is wrong at a low rate is wrong in the same way at every higher one. Raises ValueError where
-    keys repeat, a label is not in 0..C-1, or there is no second class to flip to.
+    the noise is neither sym nor pair, keys repeat, a label is not in 0..C-1, or there is no second class to flip to.
     """
+    if spec.kind not in ("sym", "pair") or spec.rate is None:
+        raise ValueError(f"Expected noise of the kind sym or pair to flip labels by, as in sym:0.5, but got {spec}")
     order = _order(labels, keys, classes)
     wrong = round(spec.rate * len(order))
     if wrong and classes < 2:
@@ -63,6 +89,27 @@ def flip(labels: Ints, keys: Sequence[str], classes: int, spec: NoiseSpec, seed:
     noisy = np.array(labels)
     noisy[chosen] = (noisy[chosen] + step) % classes
     return noisy
+
+
+def derange(labels: Ints, generator: np.random.Generator) -> Ints:
+    """A random rearrangement of labels (K,) that puts none where it was; equal labels are alike.
+
+    Raises ValueError where more than half of the labels are the same.
+    """
+    labels = np.asarray(labels)
+    names, counts = np.unique(labels, return_counts=True)
+    if len(names) and 2 * counts.max() > len(labels):
+        raise ValueError(
+            f"Expected no label to be more than half of those to exchange, but {names[counts.argmax()]} is "
+            f"{counts.max()} of {len(labels)}"
+        )
+    moved = labels[generator.permutation(len(labels))]
+    for row in np.flatnonzero(moved == labels):
+        label = labels[row]
+        if moved[row] == label:  # unless it was a partner before
+            partner = generator.choice(np.flatnonzero((labels != label) & (moved != label)))
+            moved[[row, partner]] = moved[[partner, row]]
+    return moved
 
 
 def by_matrix(labels: Ints, keys: Sequence[str], matrix: Floats, seed: int) -> Ints:

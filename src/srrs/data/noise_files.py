@@ -1,0 +1,69 @@
+"""Label noise from files: class-confusion matrices and labels that people gave. N training rows, C classes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from srrs.data.classes import match_classes
+from srrs.data.tables import LABEL_COLUMNS, PATH_COLUMNS, find_column, read_table
+from srrs.errors import DataError
+from srrs.records import Floats, Ints
+
+
+def read_matrix(path: Path, class_names: Sequence[str]) -> Floats:
+    """`P(given | true)` (C, C) from a table: the first line names the given classes, the first column the true ones.
+
+    Entries are counts or shares; each row is divided by its sum. Raises DataError where the table is not that.
+    """
+    table = read_table(path)
+    first, *columns = table
+    index = _class_index([*table[first], *columns], class_names, path)
+    for texts, what in ((table[first], "line"), (columns, "column")):
+        if sorted(index[text] for text in texts) != list(range(len(class_names))):
+            raise DataError(f"Expected one {what} for each of the {len(class_names)} classes in {path}.")
+    matrix = np.zeros((len(class_names), len(class_names)))
+    for column in columns:
+        for row, text in zip(table[first], table[column], strict=True):
+            matrix[index[row], index[column]] = _entry(text, f"row '{row}', column '{column}' of {path}")
+    if not matrix.sum(1).all():
+        raise DataError(
+            f"Expected a sum above 0 in every row of {path}, but '{class_names[matrix.sum(1).argmin()]}' has 0."
+        )
+    return np.asarray(matrix / matrix.sum(1, keepdims=True))
+
+
+def read_given(path: Path, paths: Sequence[str], class_names: Sequence[str]) -> Ints:
+    """Labels (N,) that a table with columns path and label gives to the paths (N,), -1 where it gives none.
+
+    Raises
+    ------
+    DataError
+        The table cannot be read, names a photograph twice, or names a class that there is not.
+    """
+    table = read_table(path)
+    photos = find_column(table, None, PATH_COLUMNS, "path", str(path))
+    texts = find_column(table, None, LABEL_COLUMNS, "label", str(path))
+    index = _class_index(texts, class_names, path)
+    found: dict[str, int] = {}
+    for photo, text in zip(photos, texts, strict=True):
+        if text and found.setdefault(photo, index[text]) != index[text]:
+            raise DataError(f"Expected one label for each photograph in {path}, but '{photo}' has several.")
+    return np.array([found.get(photo, -1) for photo in paths], np.int64)
+
+
+def _class_index(texts: Sequence[str], class_names: Sequence[str], path: Path) -> dict[str, int]:
+    present = set(filter(None, texts))
+    if all(text.isdecimal() for text in present) and not any(name.isdecimal() for name in class_names):
+        class_names = [str(c) for c in range(len(class_names))]
+    return match_classes(present, class_names, None, str(path))[1]
+
+
+def _entry(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise DataError(f"Expected a count or a share in {where}, but found '{text}'.")
+    return value

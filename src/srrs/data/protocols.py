@@ -1,0 +1,235 @@
+"""Which training photographs a run sees, and the label each is given: few-shot sampling and label noise.
+
+Truth is known here, to draw noise from and to measure with, and goes no further. N training rows, C classes, D
+feature size.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from srrs.core.noise import NoiseSpec, by_matrix, derange, flip, instance_dependent
+from srrs.data.as_published import as_published as published_lists
+from srrs.data.noise_files import read_given, read_matrix
+from srrs.errors import DataError, SettingsError
+from srrs.records import Bools, Floats, Ints
+
+PROTOCOLS = ("fp-injection", "label-flip")
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """The N photographs of a run, class by class of the given label."""
+
+    rows: Ints
+    """(N,) into the training split, in the order drawn."""
+    given: Ints
+    """(N,) label as given."""
+    truth: Ints
+    """(N,) -1: a picture of none of the classes."""
+
+    def digest(self, paths: Sequence[str]) -> str:
+        """`digest` of this draw from the paths of the whole training split."""
+        return digest([paths[row] for row in self.rows], self.given)
+
+
+def digest(paths: Sequence[str], labels: Ints) -> str:
+    """SHA-256 in hex of the lines `path,label`, in their order."""
+    lines = "".join(f"{path},{label}\n" for path, label in zip(paths, labels, strict=True))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def draw(
+    labels: Ints,
+    paths: Sequence[str],
+    classes: int,
+    noise: NoiseSpec,
+    *,
+    protocol: str,
+    shots: int | None,
+    seed: int,
+    as_published: bool = False,
+    class_names: Sequence[str] | None = None,
+    features: Floats | None = None,
+    given: Ints | None = None,
+) -> Draw:
+    """Draw `shots` photographs per class (all where None, or where a class has fewer) and give them their labels.
+
+    `labels` (N,) is the truth of the training split and runs over 0..C-1: to use some classes only, renumber those,
+    and leave the rows of the others out or label them -1, pictures of no class. `paths` (N,), as the split file
+    writes them, are what the draws hang on: another order of the rows gives the same draw. The rows come class by
+    class of the given label, in each class first those it describes rightly.
+
+    *fp-injection* keeps the observed classes balanced. sym and pair: each class is permuted once; the first shots - k
+    are its own, the next k go to other classes, where k = round(rate * shots) - so the rate is met exactly where
+    rate * shots is whole. pair sends them to the preceding class, sym to classes at random, each of which gets as
+    many as it gives, so that all photographs are distinct and stay the same ones at every rate. (pair shifts the
+    balance where classes have fewer than `shots`.) open replaces k of each class. matrix, instance and human noise
+    comes first; then `shots` are drawn of each given label.
+
+    *label-flip* keeps the true classes balanced: `shots` are drawn of each true class, then round(rate * samples) of
+    all samples become wrong (sym, pair, open), or each on its own (matrix, instance, human).
+
+    open takes the pictures labelled -1, each once. instance needs `features` (N, D). human takes its file, else
+    `given` (N,), -1 where nobody gave one. Files name the classes by `class_names` (C,) or by number.
+
+    `as_published` draws exactly what the published fp-injection generators draw at this split, seed and k, faults
+    included, by position in the split; see `srrs.data.as_published`.
+
+    Raises
+    ------
+    SettingsError
+        A protocol, number of shots or seed that there is not, or `as_published` with anything but sym or pair
+        noise, fp-injection and a number of shots.
+    DataError
+        Labels, paths or a file that do not fit, a class without photographs, too few pictures of no class.
+    """
+    labels = np.asarray(labels)
+    names = tuple(class_names or map(str, range(classes)))
+    if len(names) != classes:
+        raise ValueError(f"Expected {classes} class names, but got {len(names)}")
+    _check_asked(noise, protocol, shots, seed, as_published)
+    _check_split(labels, paths, names, noise)
+    if as_published:
+        return _published(labels, classes, noise, shots or 0, seed)
+    order = _shuffled(paths, seed)
+    balanced = protocol == "fp-injection"
+    if noise.kind in ("matrix", "instance", "human"):
+        noisy = _relabelled(labels, paths, names, noise, seed, features, given)
+        pools = _few_shot(noisy if balanced else np.where(noisy < 0, -1, labels), order, classes, shots)
+        rows = np.concatenate(pools)
+        return _class_by_class(rows, noisy[rows], labels)
+    pools = _few_shot(labels, order, classes, shots)
+    rows, rate = np.concatenate(pools), noise.rate or 0.0
+    observed, generator = labels[rows], np.random.default_rng(seed)
+    if noise.kind == "open":
+        away = _last(pools, rate) if balanced else generator.permutation(len(rows)) < round(rate * len(rows))
+        rows[away] = _outsiders(order[labels[order] == -1], int(away.sum()), noise)
+    elif balanced:
+        away = _last(pools, rate)
+        observed[away] = _other_classes(observed[away], classes, noise, generator)
+    else:
+        observed = flip(observed, [paths[row] for row in rows], classes, noise, seed)
+    return _class_by_class(rows, observed, labels)
+
+
+def _published(labels: Ints, classes: int, noise: NoiseSpec, shots: int, seed: int) -> Draw:
+    known = np.flatnonzero(labels >= 0)
+    wrong = round((noise.rate or 0.0) * shots)
+    places, given = published_lists(labels[known], classes, noise.kind, shots=shots, wrong=wrong, seed=int(seed))
+    return Draw(known[places], given, labels[known[places]])
+
+
+def _check_asked(noise: NoiseSpec, protocol: str, shots: int | None, seed: int, as_published: bool) -> None:
+    if protocol not in PROTOCOLS:
+        raise SettingsError(f"Expected the protocol {' or '.join(PROTOCOLS)}, but got '{protocol}'.")
+    if seed < 0 or (shots is not None and shots < 1):
+        raise SettingsError(f"Expected at least 1 shot (or all) and a seed from 0, but got {shots} and {seed}.")
+    if as_published and (noise.kind not in ("sym", "pair") or protocol != "fp-injection" or shots is None):
+        raise SettingsError(
+            "The published generators draw fp-injection with sym or pair noise and a number of shots, but got "
+            f"{protocol}, {noise} and {shots or 'all'} shots. Draw this one without --as-published."
+        )
+
+
+def _check_split(labels: Ints, paths: Sequence[str], names: tuple[str, ...], noise: NoiseSpec) -> None:
+    if labels.shape != (len(paths),):
+        raise DataError(f"Expected one label for each of {len(paths)} photographs, but found {labels.shape}.")
+    if len(set(paths)) < len(paths):
+        path, times = Counter(paths).most_common(1)[0]
+        raise DataError(f"Expected every photograph once in the training split, but '{path}' is there {times} times.")
+    counts = np.bincount(labels[labels >= 0], minlength=len(names))
+    if labels.size and (labels.min() < -1 or len(counts) > len(names)):
+        raise DataError(
+            f"Expected labels from 0 to {len(names) - 1}, or -1 for pictures of no class, but they run from "
+            f"{labels.min()} to {labels.max()}."
+        )
+    if noise.kind != "human" and not counts.all():
+        raise DataError(f"Expected training photographs of every class, but found none of '{names[counts.argmin()]}'.")
+    if noise.kind in ("sym", "pair", "instance") and noise.rate and len(names) < 2:
+        raise DataError(f"Expected at least 2 classes for {noise} noise, but got {len(names)}.")
+
+
+def _shuffled(paths: Sequence[str], seed: int) -> Ints:
+    """All rows (N,) in a random order that hangs on each path and the seed alone."""
+    keys = [hashlib.blake2b(f"{seed}/{path}".encode(), digest_size=16).digest() for path in paths]
+    return np.array(sorted(range(len(paths)), key=keys.__getitem__), np.int64)
+
+
+def _few_shot(labels: Ints, order: Ints, classes: int, shots: int | None) -> list[Ints]:
+    """The first rows of each class in the order."""
+    ranked = order[np.argsort(labels[order], kind="stable")]
+    bounds = np.searchsorted(labels[ranked], np.arange(classes + 1))
+    return [ranked[start:end][:shots] for start, end in pairwise(bounds)]
+
+
+def _last(pools: list[Ints], rate: float) -> Bools:
+    """Which of the pooled rows are among the last round(rate * size) of their class."""
+    return np.concatenate([np.arange(len(pool)) >= len(pool) - round(rate * len(pool)) for pool in pools])
+
+
+def _other_classes(owners: Ints, classes: int, noise: NoiseSpec, generator: np.random.Generator) -> Ints:
+    if noise.kind == "pair":
+        return (owners - 1) % classes
+    try:
+        return derange(owners, generator)
+    except ValueError as error:
+        raise DataError(f"{error}. Set a number of shots, so that the classes are alike in size.") from None
+
+
+def _outsiders(rows: Ints, count: int, noise: NoiseSpec) -> Ints:
+    if len(rows) < count:
+        raise DataError(
+            f"Expected at least {count} pictures of no class for {noise} noise, but found {len(rows)}. Use some of "
+            "the classes only, so that the others' pictures serve, or name a folder, as in open:0.2:FOLDER."
+        )
+    return rows[:count]
+
+
+def _class_by_class(rows: Ints, given: Ints, labels: Ints) -> Draw:
+    place = np.lexsort((given != labels[rows], given))
+    return Draw(rows[place], given[place], labels[rows[place]])
+
+
+def _relabelled(
+    labels: Ints,
+    paths: Sequence[str],
+    names: tuple[str, ...],
+    noise: NoiseSpec,
+    seed: int,
+    features: Floats | None,
+    given: Ints | None,
+) -> Ints:
+    """A noisy label for each row (N,), -1 where there is none."""
+    if noise.kind == "human":
+        return _human(labels, paths, names, noise, given)
+    known = np.flatnonzero(labels >= 0)
+    truth, keys = labels[known], [paths[int(row)] for row in known]
+    noisy = np.full(len(labels), -1)
+    if noise.kind == "matrix":
+        noisy[known] = by_matrix(truth, keys, read_matrix(Path(noise.source), names), seed)
+    elif features is None or features.ndim != 2 or len(features) != len(labels):
+        raise ValueError(f"Expected features of shape ({len(labels)}, D) for {noise} noise")
+    else:
+        noisy[known] = instance_dependent(features[known], truth, keys, len(names), noise.rate or 0.0, seed)
+    return noisy
+
+
+def _human(labels: Ints, paths: Sequence[str], names: tuple[str, ...], noise: NoiseSpec, given: Ints | None) -> Ints:
+    if noise.source:
+        given = read_given(Path(noise.source), paths, names)
+        if len(missing := np.flatnonzero((given < 0) & (labels >= 0))):
+            raise DataError(
+                f"Expected a label for every training photograph in {noise.source}, but {len(missing)} have none, "
+                f"'{paths[int(missing[0])]}' for one. Write the paths as the split file does."
+            )
+    if given is None:
+        raise DataError("This data set has no labels of people beside its own. Name a file of them: human:FILE.")
+    if given.shape != labels.shape or (given.size and not -1 <= given.min() <= given.max() < len(names)):
+        raise DataError(f"Expected labels of people from 0 to {len(names) - 1}, -1 for none, one for each photograph.")
+    return np.asarray(given)

@@ -1,0 +1,226 @@
+"""What every published data set comes down to, and what its readers share: finding, checking and narrowing."""
+
+import difflib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from srrs.data.tables import read_text
+from srrs.errors import DataError
+from srrs.records import Bools, Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """N photographs of a published split, in its order."""
+
+    paths: tuple[str, ...]
+    """(N,) as the split file writes them."""
+    files: tuple[Path, ...]
+    """(N,) where they lie."""
+    labels: Ints
+    """(N,) class numbers, the truth as far as it is known."""
+    given: Ints | None = None
+    """(N,) labels by people or the web; None where the set has none beside the truth."""
+    truth_known: bool = True
+    """False where nobody knows the truth: `labels` then are the given ones."""
+    verified: Ints | None = None
+    """(N,) 1 where people found the given label right, 0 where wrong, -1 where nobody looked; None without such."""
+
+    def __post_init__(self) -> None:
+        columns = (self.files, self.labels, self.given, self.verified)
+        if any(column is not None and len(column) != len(self.paths) for column in columns):
+            raise ValueError("paths, files, labels, given and verified must have one entry per row")
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def take(self, rows: Ints) -> "Split":
+        """These rows, in this order."""
+        return replace(
+            self,
+            paths=tuple(self.paths[row] for row in rows),
+            files=tuple(self.files[row] for row in rows),
+            labels=self.labels[rows],
+            given=None if self.given is None else self.given[rows],
+            verified=None if self.verified is None else self.verified[rows],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """A published data set of C classes."""
+
+    name: str
+    class_names: tuple[str, ...]
+    """(C,) words for prompts; ImageNet's, as CLIP has them, name a few pairs of classes alike."""
+    train: Split
+    val: Split | None
+    test: Split
+
+
+def subset(dataset: DataSet, classes: int | str | Sequence[str]) -> DataSet:
+    """Some of the classes, renumbered from 0 in the data set's order.
+
+    A photograph stays where its label, and its given label where it has one, are among them.
+
+    Parameters
+    ----------
+    classes: the first k classes; `base` or `new`, the first and the second half as CoCoOp divides them (an odd class
+        is base); or class names.
+
+    Raises
+    ------
+    DataError
+        There are not so many classes, a name is none of them, or fewer than two are left.
+    """
+    numbers = _chosen(dataset, classes)
+    if len(numbers) < 2:
+        raise DataError(f"Expected at least two classes of {dataset.name}, but {classes!r} leaves {len(numbers)}.")
+    renumbered = np.full(len(dataset.class_names), -1)
+    renumbered[numbers] = np.arange(len(numbers))
+    return replace(
+        dataset,
+        class_names=tuple(dataset.class_names[number] for number in numbers),
+        train=_narrowed(dataset.train, renumbered),
+        val=None if dataset.val is None else _narrowed(dataset.val, renumbered),
+        test=_narrowed(dataset.test, renumbered),
+    )
+
+
+def _chosen(dataset: DataSet, classes: int | str | Sequence[str]) -> list[int]:
+    names = dataset.class_names
+    half = -(-len(names) // 2)
+    if classes == "base" or classes == "new":
+        return list(range(half) if classes == "base" else range(half, len(names)))
+    if isinstance(classes, int):
+        if classes > len(names):
+            raise DataError(f"Expected at most {len(names)} classes of {dataset.name}, but {classes} were asked for.")
+        return list(range(classes))
+    wanted = {classes} if isinstance(classes, str) else set(classes)
+    for name in sorted(wanted - set(names)):
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise DataError(f"Expected classes of {dataset.name}, but it has no class '{name}'.{hint}")
+    return [number for number, name in enumerate(names) if name in wanted]
+
+
+def _narrowed(split: Split, renumbered: Ints) -> Split:
+    labels = renumbered[split.labels]
+    given = None if split.given is None else renumbered[split.given]
+    inside: Bools = labels >= 0 if given is None else (labels >= 0) & (given >= 0)
+    return replace(split, labels=labels, given=given).take(np.flatnonzero(inside))
+
+
+def locate(root: Path, folders: Iterable[str], marker: str, advice: str) -> Path:
+    """The first of the folders below `root` that has a file or folder `marker` in it.
+
+    Raises
+    ------
+    DataError
+        None has; the message lists the paths looked for and ends with `advice`.
+    """
+    looked = [root / folder / marker for folder in folders]
+    for folder, path in zip(folders, looked, strict=True):
+        if path.exists():
+            return root / folder
+    raise DataError(f"Expected {' or '.join(map(str, looked))}, but found nothing there. {advice}")
+
+
+def read_lines(path: Path, advice: str, header: str = "") -> list[str]:
+    """The lines of a text file, without empty ones and without a first one that starts with `header`.
+
+    Raises
+    ------
+    DataError
+        The file is missing, which ends with `advice`, or is no UTF-8.
+    """
+    if not path.is_file():
+        raise DataError(f"Expected the file {path}, but found nothing there. {advice}")
+    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    return lines[1:] if header and lines and lines[0].startswith(header) else lines
+
+
+def read_numbered(path: Path, advice: str, header: str = "") -> list[tuple[str, int]]:
+    """A text file's lines of a path and a number, blank or tab between them, as pairs.
+
+    Raises
+    ------
+    DataError
+        As `read_lines`, or a line does not end with a number.
+    """
+    pairs = []
+    for line in read_lines(path, advice, header):
+        name, *number = line.rsplit(None, 1)
+        if not number or not number[0].isdecimal():
+            raise DataError(f"Expected a path and a number in each line of {path}, but found '{line}'. {advice}")
+        pairs.append((name, int(number[0])))
+    return pairs
+
+
+def make_split(
+    folder: Path, rows: Iterable[tuple[str, int]], *, given: bool = False, verified: Ints | None = None
+) -> Split:
+    """Pairs of a path below `folder` and a class number; `given` says that nobody knows whether the number is right."""
+    paths, numbers = zip(*rows, strict=True) if (rows := list(rows)) else ((), ())
+    labels = np.array(numbers, dtype=np.int64)
+    files = tuple(folder / path.lstrip("/") for path in paths)
+    return Split(paths, files, labels, labels if given else None, truth_known=not given, verified=verified)
+
+
+def assemble(
+    name: str, class_names: Sequence[str], train: Split, val: Split | None, test: Split, advice: str
+) -> DataSet:
+    """A data set whose splits have photographs, whose labels have names and whose files are there.
+
+    Raises
+    ------
+    DataError
+        One of that is not so; the message names the split, the photograph, or how many files are missing and the
+        first three of them, and ends with `advice`.
+    """
+    splits = {"train": train, "val": val, "test": test}
+    files: list[Path] = []
+    for part, split in splits.items():
+        if split is None:
+            continue
+        if not len(split):
+            raise DataError(f"Expected photographs in the {part} split of {name}, but found none. {advice}")
+        for labels in (split.labels, split.labels if split.given is None else split.given):
+            if (wrong := np.flatnonzero((labels < 0) | (labels >= len(class_names)))).size:
+                raise DataError(
+                    f"Expected class numbers from 0 to {len(class_names) - 1} in the {part} split of {name}, but "
+                    f"'{split.paths[wrong[0]]}' has {labels[wrong[0]]}. {advice}"
+                )
+        files += split.files
+    check_files(files, name, advice)
+    return DataSet(name, tuple(class_names), train, val, test)
+
+
+def check_files(files: Sequence[Path], name: str, advice: str) -> None:
+    """Whether all the files are there, by listing each folder once.
+
+    Raises
+    ------
+    DataError
+        Some are not; the message says how many, names the first three and ends with `advice`.
+    """
+    listed = {folder: _listed(folder) for folder in {file.parent for file in files}}
+    # Asked again one by one, for a file system may take another case or another form of an accent for the same name.
+    missing = [file for file in files if file.name not in listed[file.parent] and not file.is_file()]
+    if missing:
+        more = " and so on" if len(missing) > 3 else ""
+        raise DataError(
+            f"Expected the {len(files)} photographs of {name}, but {len(missing)} are missing: "
+            f"{', '.join(map(str, missing[:3]))}{more}. {advice}"
+        )
+
+
+def _listed(folder: Path) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()
