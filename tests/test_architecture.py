@@ -22,6 +22,7 @@ KNOWS = {
     "models": {"core", "errors"},
     "data": {"core", "errors", "records"},
     "prompts": {"errors", "models"},
+    "bench": {"audit", "config", "core", "data", "errors", "methods", "models", "pipeline", "records", "train"},
     "train": {"core", "methods", "models", "prompts", "records", "errors"},
 }
 TRUTH = re.compile(r"(^|_)(truths?|gt|ground|true|actual|oracle)(_|$)|^clean_labels$|^y_")

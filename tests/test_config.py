@@ -50,7 +50,7 @@ def test_values_that_make_no_sense_are_refused(values: dict[str, object], messag
 
 def test_the_digest_text_changes_with_every_setting() -> None:
     other = {"model": "a", "matcher": "none", "method": "coop", "device": "cpu", "precision": "fp32"}
-    other |= {"context": "shared", "words": "x"}
+    other |= {"context": "shared", "words": "x", "random_context": 16, "class_position": "front", "match_by": "itc"}
     for field in fields(Settings):
         value = other.get(field.name, getattr(Settings(), field.name))
         changed = Settings().with_(**{field.name: value if field.name in other else value * 2})

@@ -62,7 +62,7 @@ def test_what_is_saved_serves_without_a_text_tower(saved) -> None:
     head = load_file(folder / "head.safetensors")["head"]
     np.testing.assert_array_equal(head, classifier.head_)
     assert head.shape == (3, 24)
-    assert set(load_file(folder / "prompts.safetensors")) == {"context.macro", "context.micro"}
+    assert set(load_file(folder / "prompts.safetensors")) == {"learner.0.context", "learner.1.context"}
     config = json.loads((folder / "config.json").read_text())
     assert config["class_names"] == ["cat", "dog", "sea horse"]
     assert config["settings"] == classifier.get_params()

@@ -20,7 +20,7 @@ app = typer.Typer(
 Source = Annotated[str, typer.Argument(help="Folder with one subfolder per class, or a CSV/TSV table.")]
 Model = Annotated[str | None, typer.Option(help="Hub name or path of a CLIP-like model, or `bundled`.")]
 MatcherOption = Annotated[str | None, typer.Option(help="auto, none, or hub name or path of a BLIP matcher.")]
-Method = Annotated[str | None, typer.Option(help="zero-shot, coop, gce, srrs-paper or srrs.")]
+Method = Annotated[str | None, typer.Option(help="srrs, srrs-paper, gce, coop, ...; parts replaced as in `srrs(screen=bands)`.")]
 Names = Annotated[Path | None, typer.Option(help="JSON, YAML or CSV that maps class codes to words.")]
 Images = Annotated[Path | None, typer.Option(help="Folder that the paths of a table are relative to.")]
 PathColumn = Annotated[str | None, typer.Option("--path", help="Column of a table that holds the paths.")]

@@ -8,6 +8,12 @@ from typing import Any, Literal
 
 from srrs.errors import SettingsError
 
+_CHOICES = {
+    "context": ("class", "shared"),
+    "class_position": ("end", "middle", "front"),
+    "match_by": ("itm", "itc"),
+}
+_LEAST = {"views": 0, "random_context": 0, "prompts": 1, "steps": 0, "batch": 1, "views_per_step": 1, "seed": 0}
 _KINDS: dict[type, str] = {str: "a text", int: "a whole number", float: "a number"}
 
 
@@ -20,7 +26,7 @@ class Settings:
     matcher: str = "auto"
     """auto, none, or hub name or path of an image-text matcher."""
     method: str = "srrs"
-    """A method of the zoo."""
+    """A method of the zoo, its parts perhaps replaced: see `srrs.methods.spec`."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     precision: str = "auto"
@@ -29,6 +35,14 @@ class Settings:
     """Whether every class has its own context or all share one."""
     words: str = "a photo of a"
     """Initial words of the context."""
+    random_context: int = 0
+    """Above 0: that many random context vectors instead of the words (CoOp's 16)."""
+    prompts: int = 1
+    """Prompts per class."""
+    class_position: Literal["end", "middle", "front"] = "end"
+    """Where the class name stands in the prompt."""
+    match_by: Literal["itm", "itc"] = "itm"
+    """Whether the matcher's matching head scores a picture and a label, or their contrastive similarity."""
     views: int = 8
     """Augmented views of each image."""
     steps: int = 100
@@ -47,13 +61,14 @@ class Settings:
             value, kind = getattr(self, field.name), type(field.default)
             if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
                 raise SettingsError(f"{field.name} must be {_KINDS[kind]}, but is {value!r}")
-        for name, least in (("views", 0), ("steps", 0), ("batch", 1), ("views_per_step", 1), ("seed", 0)):
+        for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise SettingsError(f"{name} must be at least {least}, but is {getattr(self, name)}")
         if not self.learning_rate > 0:
             raise SettingsError(f"learning_rate must be above 0, but is {self.learning_rate}")
-        if self.context not in ("class", "shared"):
-            raise SettingsError(f"context must be class or shared, but is {self.context!r}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise SettingsError(f"{name} must be {' or '.join(choices)}, but is {getattr(self, name)!r}")
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Settings":

@@ -72,8 +72,9 @@ class RobustClassifier:
         self.head_: Floats = mean_head(fitted.tuned.weights.cpu().numpy())
         self.logit_scale_ = float(models.clip.logit_scale)
         self.contexts_ = {
-            f"context.{kind}": learner.context.detach().cpu()
-            for kind, learner in zip(("macro", "micro"), fitted.tuned.learners, strict=False)
+            f"learner.{number}.{name}": parameter.detach().cpu()
+            for number, learner in enumerate(fitted.tuned.learners)
+            for name, parameter in learner.named_parameters()
         }
         self._fingerprint = models.clip.fingerprint
         return self

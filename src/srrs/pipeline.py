@@ -22,12 +22,12 @@ from srrs.data.images import WORKERS, open_rgb, quiet
 from srrs.data.samples import NO_LABEL, Samples, looks_like_codes
 from srrs.data.store import Features, cache_root, encode
 from srrs.errors import DataError
+from srrs.methods.spec import method as method_named
 from srrs.methods.stages import Method
-from srrs.methods.zoo import method as method_named
 from srrs.models.base import Matcher, VisionLanguage
-from srrs.models.matcher import MemoisedScores
+from srrs.models.matcher import MatchKind, MemoisedScores
 from srrs.prompts.descriptions import bundled_descriptions, load_descriptions, match_descriptions
-from srrs.prompts.learner import PromptLearner, zero_shot_weights
+from srrs.prompts.learner import ClassLearner, LinearProbe, PromptLearner, zero_shot_weights
 from srrs.prompts.templates import MICRO
 from srrs.train.events import Listener
 from srrs.train.loop import Tuned, tune
@@ -103,7 +103,7 @@ def encode_rows(
 
 
 def match_scores(
-    samples: Samples, rows: np.ndarray, models: Models, descriptions: Sequence[str | None]
+    samples: Samples, rows: np.ndarray, models: Models, descriptions: Sequence[str | None], kind: MatchKind = "itm"
 ) -> MemoisedScores | None:
     """Scores of each row's picture with each class's described prompt; every picture is encoded once."""
     if models.matcher is None:
@@ -114,7 +114,7 @@ def match_scores(
             paths = [samples.paths[r] for r in rows[start : start + MATCHER_BATCH]]
             states.append(models.matcher.encode_images(list(pool.map(open_rgb, paths))))
     texts = [MICRO.text(n, d) for n, d in zip(samples.class_names, descriptions, strict=True)]
-    return MemoisedScores(models.matcher, torch.cat(states), texts)
+    return MemoisedScores(models.matcher, torch.cat(states), texts, kind=kind)
 
 
 def describe(class_names: Sequence[str], path: Path | None) -> tuple[tuple[str | None, ...], list[str]]:
@@ -126,7 +126,12 @@ def describe(class_names: Sequence[str], path: Path | None) -> tuple[tuple[str |
 
 
 def make_task(
-    samples: Samples, rows: np.ndarray, features: Features, models: Models, descriptions: tuple[str | None, ...]
+    samples: Samples,
+    rows: np.ndarray,
+    features: Features,
+    models: Models,
+    descriptions: tuple[str | None, ...],
+    match_by: MatchKind = "itm",
 ) -> Task:
     """What is tuned on."""
     return Task(
@@ -137,7 +142,7 @@ def make_task(
         labels=np.asarray(samples.labels)[rows],
         plain=np.asarray(features.plain, dtype=np.float32),
         views=np.asarray(features.views, dtype=np.float32),
-        match=match_scores(samples, rows, models, descriptions),
+        match=match_scores(samples, rows, models, descriptions, match_by),
     )
 
 
@@ -176,17 +181,22 @@ def readable_rows(samples: Samples) -> np.ndarray:
     return np.array(readable, dtype=np.int64)
 
 
-def make_learners(method: Method, task: Task, settings: Settings) -> list[PromptLearner]:
-    """One prompt learner per learner of the method: the class prompt, then the described prompt."""
+def make_learners(method: Method, task: Task, settings: Settings) -> list[ClassLearner]:
+    """The learners of the method, in its order, before the first step."""
     return [
-        PromptLearner(
+        LinearProbe(len(task.class_names), task.plain.shape[1], task.model.device)
+        if learner.kind == "linear"
+        else PromptLearner(
             task.model,
             task.class_names,
-            context=settings.words,
+            context=learner.words or settings.random_context or settings.words,
             class_specific=settings.context == "class",
-            descriptions=task.descriptions if kind == "described" else None,
+            prompts=learner.prompts or settings.prompts,
+            position=settings.class_position,
+            descriptions=task.descriptions if learner.kind == "described" else None,
+            generator=torch.Generator().manual_seed(settings.seed * 1009 + number),
         )
-        for kind in method.learners
+        for number, learner in enumerate(method.learners)
     ]
 
 
@@ -233,7 +243,7 @@ def fit(
     features = encode_rows(
         samples, rows, models, settings, views=settings.views, progress=progress, minutes=minutes, cache=cache
     )
-    task = make_task(samples, rows, features, models, clauses)
+    task = make_task(samples, rows, features, models, clauses, settings.match_by)
     tuned = tune_task(task, settings, checkpoint=checkpoint, listeners=listeners)
     notes += class_name_notes(samples, tuned)
     return Fitted(tuned, task, make_audit(samples, tuned, task, models, settings), (*samples.notes, *notes))

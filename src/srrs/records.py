@@ -53,6 +53,8 @@ class Evidence:
     """(N,) joint screening loss (paper, Eq. 5)."""
     agreement: Floats
     """(N,) how much the learners agree: 1 - Jensen-Shannon divergence / ln 2; 1 with a single learner."""
+    logits: Floats | None = None
+    """(N, learners, C) scaled similarities, of methods with learners that advise and do not classify."""
 
     def __post_init__(self) -> None:
         n, c = self.zero_shot.shape

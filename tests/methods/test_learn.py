@@ -9,6 +9,13 @@ from srrs.methods.learn import as_given, co_regularised, cross_entropy, generali
 from srrs.methods.stages import Lesson
 
 
+def taught(soft: torch.Tensor, weight: torch.Tensor, matched: torch.Tensor | None = None) -> Lesson:
+    n = len(soft)
+    everything = torch.ones(n, dtype=torch.bool) if matched is None else matched
+    features = torch.randn(n, 6, generator=torch.Generator().manual_seed(1))
+    return Lesson(features, soft, weight, torch.zeros(n, dtype=torch.int8), everything)
+
+
 def batch(learners: int = 2, n: int = 12, classes: int = 4, seed: int = 0) -> tuple[torch.Tensor, ...]:
     draw = torch.Generator().manual_seed(seed)
     log_probs = torch.randn(learners, n, classes, generator=draw).log_softmax(2)
@@ -25,15 +32,16 @@ def entropies(log_probs: torch.Tensor, soft: torch.Tensor, weight: torch.Tensor)
 
 
 def test_cross_entropy_is_the_weighted_mean_summed_over_learners() -> None:
-    lesson = batch()
-    assert float(cross_entropy()(*lesson)) == pytest.approx(entropies(*lesson), rel=1e-5)
+    log_probs, soft, weight = batch()
+    found = float(cross_entropy()(log_probs, taught(soft, weight)))
+    assert found == pytest.approx(entropies(log_probs, soft, weight), rel=1e-5)
 
 
 def test_generalised_cross_entropy_runs_from_cross_entropy_to_absolute_error() -> None:
     log_probs, soft, weight = batch(learners=1)
     error = mean(1 - (soft * log_probs[0].exp()).sum(1).numpy(), weight)
-    assert float(generalised(1.0)(log_probs, soft, weight)) == pytest.approx(error, rel=1e-5)
-    assert float(generalised(1e-4)(log_probs, soft, weight)) == pytest.approx(
+    assert float(generalised(1.0)(log_probs, taught(soft, weight))) == pytest.approx(error, rel=1e-5)
+    assert float(generalised(1e-4)(log_probs, taught(soft, weight))) == pytest.approx(
         entropies(log_probs, soft, weight), rel=1e-2
     )
 
@@ -42,9 +50,9 @@ def test_a_sample_of_weight_zero_teaches_nothing() -> None:
     log_probs, soft, weight = batch()
     weight[3] = 0
     log_probs = log_probs.clone().requires_grad_()
-    co_regularised(prior=0)(log_probs, soft, weight).backward()
+    co_regularised(prior=0)(log_probs, taught(soft, weight)).backward()
     assert_close(log_probs.grad[:, 3], torch.zeros(2, 4))
-    assert float(generalised(0.5)(log_probs.detach(), soft, torch.zeros(12))) == 0
+    assert float(generalised(0.5)(log_probs.detach(), taught(soft, torch.zeros(12)))) == 0
 
 
 @pytest.mark.parametrize("learners", [1, 2])
@@ -55,7 +63,7 @@ def test_co_regularisation_is_the_sum_of_its_parts(learners: int) -> None:
     prior = sum((0.25 * np.log(0.25 / learner.mean(0))).sum() for learner in p)
     doubt = sum(mean(-(a * b).sum(1), weight) for a, b in zip(p, log_p, strict=True))
     expected = entropies(log_probs, soft, weight) + 0.7 * disagreement + 0.3 * prior - 0.2 * doubt
-    found = co_regularised(consistency=0.7, prior=0.3, confidence=0.2)(log_probs, soft, weight)
+    found = co_regularised(consistency=0.7, prior=0.3, confidence=0.2)(log_probs, taught(soft, weight))
     assert float(found) == pytest.approx(expected, rel=1e-4)
 
 
@@ -66,26 +74,27 @@ def test_co_regularisation_is_the_sum_of_its_parts(learners: int) -> None:
 def test_losses_and_gradients_are_finite_in_every_precision_even_where_a_probability_is_zero(loss, dtype) -> None:
     draw = torch.Generator().manual_seed(0)
     logits = (300 * torch.randn(2, 16, 5, generator=draw)).to(dtype).requires_grad_()
-    value = loss(logits.log_softmax(2), torch.eye(5, dtype=dtype)[torch.arange(16) % 5], torch.ones(16, dtype=dtype))
+    soft = torch.eye(5, dtype=dtype)[torch.arange(16) % 5]
+    value = loss(logits, taught(soft, torch.ones(16, dtype=dtype)))
     value.backward()
     assert torch.isfinite(value)
     assert torch.isfinite(logits.grad).all()
     assert logits.grad.abs().sum() > 0
 
 
-def lesson(n: int = 40) -> Lesson:
-    draw = torch.Generator().manual_seed(1)
-    return Lesson(torch.randn(n, 6, generator=draw), torch.eye(n), torch.rand(n, generator=draw))
+def lesson(matched: torch.Tensor | None = None) -> Lesson:
+    return taught(torch.eye(40), torch.rand(40, generator=torch.Generator().manual_seed(1)), matched)
 
 
 def test_a_lesson_as_given_is_the_lesson() -> None:
     given = lesson()
-    assert as_given()(given, torch.zeros(40, dtype=bool), np.random.default_rng(0)) is given
+    assert as_given()(given, np.random.default_rng(0)) is given
 
 
 def test_mixing_leaves_the_matched_and_mixes_each_other_sample_with_a_matched_one() -> None:
-    given, matched = lesson(), torch.arange(40) % 3 != 0
-    mixed = mixup_unmatched(alpha=0.8)(given, matched, np.random.default_rng(0))
+    matched = torch.arange(40) % 3 != 0
+    given = lesson(matched)
+    mixed = mixup_unmatched(alpha=0.8)(given, np.random.default_rng(0))
     assert_close(mixed.features[matched], given.features[matched])
     assert_close(mixed.soft[matched], given.soft[matched])
     assert_close(mixed.weight, given.weight)
@@ -100,6 +109,6 @@ def test_mixing_leaves_the_matched_and_mixes_each_other_sample_with_a_matched_on
 
 def test_the_same_generator_mixes_the_same() -> None:
     matched = torch.arange(40) % 2 == 0
-    a, b, c = (mixup_unmatched(0.5)(lesson(), matched, np.random.default_rng(seed)).features for seed in (1, 1, 2))
+    a, b, c = (mixup_unmatched(0.5)(lesson(matched), np.random.default_rng(seed)).features for seed in (1, 1, 2))
     assert torch.equal(a, b)
     assert not torch.equal(a, c)

@@ -10,7 +10,7 @@ from transformers import AutoModel, AutoTokenizer
 import support
 from srrs.errors import ModelError, SettingsError
 from srrs.models.hub import load_model
-from srrs.prompts.learner import PromptLearner, class_weights, zero_shot_weights
+from srrs.prompts.learner import PromptLearner, zero_shot_weights
 from srrs.prompts.templates import Template
 
 NAMES = ["cat", "Sea Horse", "grand piano", "xylophone (toy)", "St. John's dog"]
@@ -57,7 +57,7 @@ def test_with_initial_words_it_starts_as_the_model_itself(folders, kind, class_s
         for name, clause in zip(names, clauses, strict=True)
     ]
     with torch.no_grad():
-        weights = class_weights(model, learner)
+        weights = learner.class_weights(model)
     torch.testing.assert_close(weights, encoded(folders[kind], texts), atol=2e-6, rtol=0)
     assert learner.notes == ()
 
@@ -68,7 +68,7 @@ def test_with_initial_words_it_starts_as_the_model_itself(folders, kind, class_s
 def test_the_class_stands_where_it_is_told_to(folders, clip, position, text) -> None:
     names = NAMES[:3]
     with torch.no_grad():
-        weights = class_weights(clip, PromptLearner(clip, names, position=position))
+        weights = PromptLearner(clip, names, position=position).class_weights(clip)
     torch.testing.assert_close(weights, encoded(folders["clip"], [text.format(n) for n in names]), atol=2e-6, rtol=0)
 
 
@@ -94,7 +94,7 @@ def test_shared_counts_the_leading_vectors_that_are_the_same_in_every_row(
     assert same
     assert (made.embeddings[:, made.shared] != made.embeddings[0, made.shared]).any()
     assert made.class_of.tolist() == [0, 1, 2, 3, 4] * prompts
-    weights = class_weights(clip, learner)
+    weights = learner.class_weights(clip)
     (weights * torch.randn_like(weights)).sum().backward()
     assert (learner.context.grad.flatten(0, -2).abs().sum(1) > 0).all()
 
@@ -103,7 +103,7 @@ def test_several_prompts_of_a_class_are_averaged_into_one_unit_vector(clip) -> N
     learner = PromptLearner(clip, NAMES, context=3, prompts=2, generator=torch.Generator().manual_seed(0))
     features = clip.encode_prompts(learner())
     expected = torch.stack([features[[c, c + 5]].mean(0) for c in range(5)])
-    torch.testing.assert_close(class_weights(clip, learner), expected / expected.norm(dim=1, keepdim=True))
+    torch.testing.assert_close(learner.class_weights(clip), expected / expected.norm(dim=1, keepdim=True))
 
 
 def test_words_start_several_prompts_apart_and_the_first_as_written(clip) -> None:
@@ -148,7 +148,7 @@ def test_a_description_too_long_is_cut_between_words_and_noted(folders, clip) ->
     words = int(learner.notes[0].split(" was cut to ")[1].split()[0])
     text = f"a photo of a cat, which has {' '.join(long.split()[:words])}."
     with torch.no_grad():
-        weights = class_weights(clip, learner)
+        weights = learner.class_weights(clip)
     torch.testing.assert_close(weights[:1], encoded(folders["clip"], [text]), atol=2e-6, rtol=0)
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from srrs.methods.spec import method
 from srrs.methods.stages import Method
-from srrs.methods.zoo import METHODS, method
+from srrs.methods.zoo import METHODS
 from srrs.prompts.learner import PromptLearner, zero_shot_weights
 from srrs.train import loop
 from srrs.train.events import Event

@@ -1,5 +1,8 @@
 """Learning: what a step minimises, and which samples it sees."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,6 +10,9 @@ from torch import Tensor
 from srrs.core import losses
 from srrs.core.labels import mixup_pairs
 from srrs.methods.stages import Lesson, Loss, Prepare
+
+Divergence = Callable[[Tensor, Tensor], Tensor]
+"""`(log_p (B, C), log_q (B, C)) -> (B,)`"""
 
 
 def _weighted_mean(per_sample: Tensor, weight: Tensor) -> Tensor:
@@ -21,24 +27,31 @@ def cross_entropy() -> Loss:
 def generalised(q: float) -> Loss:
     """Generalised cross-entropy of every learner (Zhang and Sabuncu 2018): q = 0 is cross-entropy, q = 1 is MAE."""
 
-    def loss(log_probs: Tensor, soft: Tensor, weight: Tensor) -> Tensor:
-        per_learner = [losses.generalised_cross_entropy(learner, soft, q) for learner in log_probs]
-        return _weighted_mean(torch.stack(per_learner).sum(0), weight)
+    def loss(logits: Tensor, lesson: Lesson) -> Tensor:
+        per_learner = [losses.generalised_cross_entropy(learner, lesson.soft, q) for learner in logits.log_softmax(2)]
+        return _weighted_mean(torch.stack(per_learner).sum(0), lesson.weight)
 
     return loss
 
 
-def co_regularised(q: float = 0.0, consistency: float = 0.5, prior: float = 1.0, confidence: float = 0.0) -> Loss:
+def co_regularised(
+    q: float = 0.0,
+    consistency: float = 0.5,
+    prior: float = 1.0,
+    confidence: float = 0.0,
+    divergence: Divergence = losses.jeffreys,
+) -> Loss:
     """The learners' losses, their disagreement (paper, Eq. 3) and a pull of the mean prediction to uniform.
 
-    `confidence` subtracts the learners' entropy, as the warm-up of JoAPR and of the released code does.
+    `confidence` subtracts the learners' entropy, as the warm-up of JoAPR and of the released code does. The paper's
+    formula is Jeffreys' divergence, its text speaks of Jensen and Shannon's.
     """
     base = generalised(q)
 
-    def loss(log_probs: Tensor, soft: Tensor, weight: Tensor) -> Tensor:
-        total = base(log_probs, soft, weight)
+    def loss(logits: Tensor, lesson: Lesson) -> Tensor:
+        total, weight, log_probs = base(logits, lesson), lesson.weight, logits.log_softmax(2)
         if len(log_probs) == 2 and consistency:
-            total = total + consistency * _weighted_mean(losses.jeffreys(log_probs[0], log_probs[1]), weight)
+            total = total + consistency * _weighted_mean(divergence(log_probs[0], log_probs[1]), weight)
         for learner in log_probs:
             if prior:
                 total = total + prior * losses.prior_penalty(learner)
@@ -52,7 +65,7 @@ def co_regularised(q: float = 0.0, consistency: float = 0.5, prior: float = 1.0,
 def as_given() -> Prepare:
     """Every sample of the step, unmixed."""
 
-    def prepare(lesson: Lesson, is_match: Tensor, generator: np.random.Generator) -> Lesson:
+    def prepare(lesson: Lesson, generator: np.random.Generator) -> Lesson:
         return lesson
 
     return prepare
@@ -64,14 +77,14 @@ def mixup_unmatched(alpha: float) -> Prepare:
     The weight of the sample itself is max(l, 1 - l), l ~ Beta(alpha, alpha).
     """
 
-    def prepare(lesson: Lesson, is_match: Tensor, generator: np.random.Generator) -> Lesson:
-        partner, own = mixup_pairs(is_match.cpu().numpy(), alpha, generator)
+    def prepare(lesson: Lesson, generator: np.random.Generator) -> Lesson:
+        partner, own = mixup_pairs(lesson.is_match.cpu().numpy(), alpha, generator)
         rows = torch.from_numpy(partner).to(lesson.features.device)
         share = torch.from_numpy(own).to(lesson.features)[:, None]
-        return Lesson(
+        return replace(
+            lesson,
             features=share * lesson.features + (1 - share) * lesson.features[rows],
             soft=share * lesson.soft + (1 - share) * lesson.soft[rows],
-            weight=lesson.weight,
         )
 
     return prepare

@@ -6,6 +6,7 @@ researcher's new stage is one function with one of the signatures below.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
@@ -23,7 +24,7 @@ Rescreen = Callable[[Evidence, Partition, Targets, MatchScores | None, Memory], 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What one step learns from, row by row."""
+    """What one step learns from, row by row: B is samples times views."""
 
     features: Tensor
     """(B, D) image features, perhaps mixed."""
@@ -31,12 +32,31 @@ class Lesson:
     """(B, C) targets."""
     weight: Tensor
     """(B,)"""
+    group: Tensor
+    """(B,) screening's verdict, a `Group`."""
+    is_match: Tensor
+    """(B,) re-screening's verdict."""
 
 
-Prepare = Callable[[Lesson, Tensor, np.random.Generator], Lesson]
-"""`(lesson, is_match (B,), generator) -> lesson`: which samples a step learns from, and how they are mixed."""
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""`(log_probs (learners, B, C), soft (B, C), weight (B,)) -> scalar`"""
+Prepare = Callable[[Lesson, np.random.Generator], Lesson]
+"""`(lesson, generator) -> lesson`: which samples a step learns from, and how they are mixed."""
+Loss = Callable[[Tensor, Lesson], Tensor]
+"""`(logits (learners, B, C), lesson) -> scalar`"""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A kind of class weights to tune."""
+
+    kind: Literal["class", "described", "linear"]
+    """The class prompt (macro), the described prompt (micro), or the weights themselves (a linear probe)."""
+    words: str | None = None
+    """Initial words of the context; None: those of the settings."""
+    prompts: int | None = None
+    """Prompts per class; None: as the settings say."""
+
+
+MACRO, MICRO, LINEAR = Learner("class"), Learner("described"), Learner("linear")
 
 
 @dataclass(frozen=True)
@@ -44,8 +64,8 @@ class Method:
     """A method is a short composition of stages over shared machinery."""
 
     name: str
-    learners: tuple[str, ...]
-    """`class` (macro) and `described` (micro), in this order."""
+    learners: tuple[Learner, ...]
+    """The macro learner, then the micro learner."""
     screen: Screen
     rectify: Rectify
     rescreen: Rescreen
@@ -58,6 +78,8 @@ class Method:
     """Share of the steps that learn from the given labels before the first screening."""
     rounds: int = 0
     """Screenings during training, evenly spaced; one more follows the last step."""
+    voters: int | None = None
+    """How many of the learners classify, the first ones; the others only advise the stages. None: all."""
 
 
 def one_round(method: Method, evidence: Evidence, match: MatchScores | None, memory: Memory) -> tuple[Round, Memory]:

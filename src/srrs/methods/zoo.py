@@ -2,21 +2,20 @@
 
 from collections.abc import Callable
 
-from srrs.errors import SettingsError
 from srrs.methods import learn, rectify, rescreen, screen
-from srrs.methods.stages import Method
+from srrs.methods.stages import MACRO, MICRO, Learner, Method
 
-MACRO, BOTH = ("class",), ("class", "described")
+BOTH = (MACRO, MICRO)
 
 
 def zero_shot() -> Method:
     """The untuned class prompt."""
-    return _plain("zero-shot", MACRO, q=0.0, tunes=False)
+    return _plain("zero-shot", (MACRO,), q=0.0, tunes=False)
 
 
 def coop() -> Method:
     """CoOp (Zhou et al. 2022): cross-entropy on the given labels."""
-    return _plain("coop", MACRO, q=0.0)
+    return _plain("coop", (MACRO,), q=0.0)
 
 
 def coop_two() -> Method:
@@ -26,10 +25,10 @@ def coop_two() -> Method:
 
 def gce() -> Method:
     """CoOp with generalised cross-entropy, q = 0.5 as PTNL (Wu et al. 2023)."""
-    return _plain("gce", MACRO, q=0.5)
+    return _plain("gce", (MACRO,), q=0.5)
 
 
-def _plain(name: str, learners: tuple[str, ...], q: float, tunes: bool = True) -> Method:
+def _plain(name: str, learners: tuple[Learner, ...], q: float, tunes: bool = True) -> Method:
     return Method(
         name=name,
         learners=learners,
@@ -81,13 +80,3 @@ METHODS: dict[str, Callable[[], Method]] = {
     "srrs-paper": srrs_paper,
     "srrs": srrs,
 }
-
-
-def method(name: str) -> Method:
-    """A method by name.
-
-    Raises SettingsError for a name that is not in the zoo.
-    """
-    if name not in METHODS:
-        raise SettingsError(f"there is no method {name!r}; choose one of {', '.join(METHODS)}")
-    return METHODS[name]()

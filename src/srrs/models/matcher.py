@@ -56,6 +56,10 @@ def _blip(folder: Path, name: str, device: torch.device) -> "BlipMatcher":
     return BlipMatcher(model.to(device), tokenizer, preprocessing, name=name, fingerprint=fingerprint)
 
 
+MatchKind = Literal["itm", "itc"]
+"""By the matching head, or by contrastive similarity."""
+
+
 class BlipMatcher:
     """BLIP's image-text matching: a text encoder that attends to the picture; and its contrastive similarity.
 
@@ -123,7 +127,7 @@ class MemoisedScores:
     Calling it with `rows` and `classes` (K,) gives their scores (K,), float32 in 0..1.
     """
 
-    def __init__(self, matcher: Matcher, states: Tensor, texts: Sequence[str], *, kind: Literal["itm", "itc"] = "itm"):
+    def __init__(self, matcher: Matcher, states: Tensor, texts: Sequence[str], *, kind: MatchKind = "itm"):
         self._matcher = matcher
         self._states = states
         self._texts = list(texts)

@@ -83,6 +83,10 @@ class PromptLearner(nn.Module):
         table = torch.cat([self._table, self.context.flatten(0, -2)])
         return Prompts(embedding(self._source, table), self._length, self._shared, self._class_of)
 
+    def class_weights(self, model: VisionLanguage) -> Tensor:
+        """(C, D) unit vectors, one per class: the mean of its prompts' features; gradients flow to the context."""
+        return _mean_per_class(model.encode_prompts(self()), len(self.class_names))
+
     def _contents(
         self,
         model: VisionLanguage,
@@ -136,9 +140,19 @@ class PromptLearner(nn.Module):
         self._shared = len(model.start) + (before if prompts == 1 and not own else 0)
 
 
-def class_weights(model: VisionLanguage, learner: PromptLearner) -> Tensor:
-    """(C, D) unit vectors, one per class: the mean of its prompts' features; gradients flow to the context."""
-    return _mean_per_class(model.encode_prompts(learner()), len(learner.class_names))
+class LinearProbe(nn.Module):
+    """The class weights themselves, learned from nothing: what the image features give without any text."""
+
+    def __init__(self, classes: int, features: int, device: torch.device):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(classes, features, device=device))
+
+    def class_weights(self, model: VisionLanguage) -> Tensor:
+        """(C, D), of any length."""
+        return self.weight
+
+
+ClassLearner = PromptLearner | LinearProbe
 
 
 @torch.no_grad()

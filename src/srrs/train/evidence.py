@@ -11,18 +11,18 @@ from srrs.train.task import Task
 
 
 @torch.no_grad()
-def gather(task: Task, weights: Tensor, zero_shot: Floats) -> Evidence:
+def gather(task: Task, weights: Tensor, zero_shot: Floats, voters: int | None = None) -> Evidence:
     """Evidence of every sample from the learners' class weights (learners, C, D), averaged over all views.
 
     Probabilities average the views' logits. The loss is the paper's Eq. 5 for two learners, and plain cross-entropy
-    for one.
+    for one. Only the first `voters` learners classify; of the others, stages see the logits.
     """
     scale = task.model.logit_scale
     logits = scale * torch.einsum("nd,kcd->nkc", task.mean_view, weights)
-    log_probs = logits.log_softmax(2)
+    log_probs = logits[:, :voters].log_softmax(2)
     labels = torch.from_numpy(np.asarray(task.labels)).to(log_probs.device)
     given = F.one_hot(labels, weights.shape[1]).to(log_probs.dtype)
-    if weights.shape[0] == 2:
+    if log_probs.shape[1] == 2:
         loss = screening_loss(log_probs[:, 0], log_probs[:, 1], labels)
         agreement = 1 - jensen_shannon(log_probs[:, 0], log_probs[:, 1]) / np.log(2)
     else:
@@ -36,6 +36,7 @@ def gather(task: Task, weights: Tensor, zero_shot: Floats) -> Evidence:
         features=F.normalize(task.mean_view, dim=1).cpu().numpy(),
         loss=loss.cpu().numpy(),
         agreement=agreement.clamp(0, 1).cpu().numpy(),
+        logits=None if voters is None else logits.cpu().numpy(),
     )
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from srrs.core.keyed import uniforms
 from srrs.core.labels import one_hot
 from srrs.methods.stages import Lesson, Memory, Method, one_round
-from srrs.prompts.learner import PromptLearner, class_weights
-from srrs.records import Floats, Round
+from srrs.prompts.learner import ClassLearner
+from srrs.records import Floats, Group, Round
 from srrs.train.events import Event, Listener
 from srrs.train.evidence import gather
 from srrs.train.state import State, arrays_of, load, optimiser_tensors, restore_optimiser, save, tensors_of
@@ -30,9 +30,9 @@ CHECKPOINT_EVERY = 10  # steps
 class Tuned:
     """What tuning leaves: the learners, their class weights, and the last round, which is the audit."""
 
-    learners: tuple[PromptLearner, ...]
+    learners: tuple[ClassLearner, ...]
     weights: Tensor
-    """(learners, C, D) unit-length class weights; their logits are averaged."""
+    """(voters, C, D) class weights of the learners that classify; their logits are averaged."""
     zero_shot: Tensor
     """(C, D) class weights of the untuned class prompt."""
     round: Round
@@ -53,7 +53,7 @@ class _Run:
 def tune(
     method: Method,
     task: Task,
-    learners: Sequence[PromptLearner],
+    learners: Sequence[ClassLearner],
     zero_shot: Tensor,
     schedule: Schedule,
     seed: int,
@@ -75,7 +75,7 @@ class _Loop:
         self,
         method: Method,
         task: Task,
-        learners: Sequence[PromptLearner],
+        learners: Sequence[ClassLearner],
         zero_shot: Tensor,
         schedule: Schedule,
         seed: int,
@@ -110,18 +110,19 @@ class _Loop:
         last = self._screen(run, self.steps)
         self._tell(Event("end", self.steps, self.steps))
         passes = self.steps * len(self.learners)
-        return Tuned(self.learners, self._weights(), self.zero_shot, last, self.history, passes)
+        return Tuned(self.learners, self._weights()[: self.method.voters], self.zero_shot, last, self.history, passes)
 
     @torch.no_grad()
     def _weights(self) -> Tensor:
-        return torch.stack([class_weights(self.task.model, learner) for learner in self.learners])
+        return torch.stack([learner.class_weights(self.task.model) for learner in self.learners])
 
     def _screen(self, run: _Run, step: int) -> Round:
-        evidence = gather(self.task, self._weights(), self.zero_shot_probs)
+        evidence = gather(self.task, self._weights(), self.zero_shot_probs, self.method.voters)
         outcome, run.memory = one_round(self.method, evidence, self.task.match, run.memory)
         run.lesson = {
             "soft": np.asarray(outcome.targets.soft, dtype=np.float32),
             "weight": np.asarray(outcome.targets.weight, dtype=np.float32),
+            "group": np.asarray(outcome.partition.group),
             "is_match": np.asarray(outcome.matched.is_match),
         }
         noise = outcome.noise
@@ -139,23 +140,23 @@ class _Loop:
 
     def _learn(self, run: _Run, step: int) -> None:
         warming = step < self.warm_up_steps
-        lesson, is_match = self._draw(run, step)
+        lesson = self._draw(run, step)
         generator = np.random.default_rng([self.seed, MIX, step])
         if not warming:
-            lesson = self.method.prepare(lesson, is_match, generator)
+            lesson = self.method.prepare(lesson, generator)
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate(step)
         self.optimiser.zero_grad()
         scale = self.task.model.logit_scale
-        logits = [scale * lesson.features @ class_weights(self.task.model, learner).T for learner in self.learners]
-        log_probs = torch.stack(logits).float().log_softmax(2)
+        weights = [learner.class_weights(self.task.model) for learner in self.learners]
+        logits = torch.stack([scale * lesson.features @ w.T for w in weights]).float()
         objective = self.method.warm_up_loss if warming else self.method.loss
-        loss = objective(log_probs, lesson.soft, lesson.weight)
+        loss = objective(logits, lesson)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self._tell(Event("step", step + 1, self.steps, {"loss": float(loss.detach())}))
 
-    def _draw(self, run: _Run, step: int) -> tuple[Lesson, Tensor]:
+    def _draw(self, run: _Run, step: int) -> Lesson:
         """What a step teaches: some rows, some views of each. Keyed by content, not by position."""
         keys, n = self.task.keys, len(self.task.labels)
         batch = min(self.schedule.batch, n)
@@ -171,14 +172,19 @@ class _Loop:
         def repeated(name: str) -> Tensor:
             return torch.from_numpy(teach[name][rows]).to(device).repeat_interleave(count, 0)
 
-        lesson = Lesson(chosen.flatten(0, 1), repeated("soft"), repeated("weight"))
-        return lesson, repeated("is_match")
+        parts = {name: repeated(name) for name in ("soft", "weight", "group", "is_match")}
+        return Lesson(chosen.flatten(0, 1), **parts)
 
     def _given(self) -> dict[str, np.ndarray]:
         """What warm-up learns from: the given labels."""
         n = len(self.task.labels)
         soft = one_hot(np.asarray(self.task.labels), len(self.task.class_names)).astype(np.float32)
-        return {"soft": soft, "weight": np.ones(n, np.float32), "is_match": np.ones(n, dtype=bool)}
+        return {
+            "soft": soft,
+            "weight": np.ones(n, np.float32),
+            "group": np.full(n, Group.CLEAN, dtype=np.int8),
+            "is_match": np.ones(n, dtype=bool),
+        }
 
     def _learning_rate(self, step: int) -> float:
         if step < max(1, round(0.02 * self.steps)):

@@ -1,0 +1,182 @@
+"""Methods by name, their parts replaced: `srrs-paper(rescreen=accept_all)`, `srrs(screen=bands(theta=0.05))`.
+
+The text is read as names, calls and plain values; nothing can be called but the stages of the modules below and, as
+`package.module:name`, a method from outside.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, replace
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Any
+
+from srrs.core import losses
+from srrs.errors import SettingsError
+from srrs.methods import learn, rectify, rescreen, screen
+from srrs.methods.stages import MACRO, MICRO, Loss, Method, Prepare, Rectify, Rescreen, Screen
+from srrs.methods.zoo import METHODS
+
+STAGES: tuple[ModuleType, ...] = (screen, rectify, rescreen, learn)
+"""Where stages are found: every public function that returns one."""
+PARTS: dict[str, Any] = {
+    "screen": Screen,
+    "rectify": Rectify,
+    "rescreen": Rescreen,
+    "prepare": Prepare,
+    "loss": Loss,
+    "warm_up_loss": Loss,
+}
+NAMED: dict[str, dict[str, Any]] = {
+    "learners": {"macro": (MACRO,), "micro": (MICRO,), "both": (MACRO, MICRO)},
+    "divergence": {"jeffreys": losses.jeffreys, "js": losses.jensen_shannon},
+}
+"""Arguments whose values have names."""
+KNOWLEDGE = {"noise_rate": "noise rate"}
+"""What a method may have to be told of the data, by the name of its argument."""
+
+_FIELDS = {f.name for f in fields(Method)} - {"name"}
+
+
+def method(text: str, knowledge: Mapping[str, Any] | None = None) -> Method:
+    """A method of the zoo or from outside, with parts replaced.
+
+    Parameters
+    ----------
+    text : `name`, or `name(argument=value, ...)`. An argument is one of the method's own function, or a field of
+        `Method`: a stage by name or as a call, `learners` macro, micro or both, a number. `package.module:function`
+        names a method from outside: a function that returns a `Method`.
+    knowledge : what is known of the data, such as `{"noise_rate": 0.5}`; only a method that asks for it is told.
+
+    Raises SettingsError for what there is not, with what there is.
+    """
+    factory, arguments = _read(text)
+    own = {name: value for name, value in arguments.items() if name in inspect.signature(factory).parameters}
+    for name in _asked(factory) - own.keys():
+        if name not in (knowledge or {}):
+            raise SettingsError(f"The method {text!r} must be told the {KNOWLEDGE.get(name, name)}: {name}=…")
+        own[name] = (knowledge or {})[name]
+    try:
+        made = factory(**own)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"The method {text!r} cannot be made: {error}") from None
+    if not isinstance(made, Method):
+        raise SettingsError(f"Expected a Method from {text!r}, but found {type(made).__name__}.")
+    changed = {name: value for name, value in arguments.items() if name not in own}
+    return replace(made, name=_canonical(text), **changed)
+
+
+def needs(text: str) -> tuple[str, ...]:
+    """What the method must be told of the data, in words: `("noise rate",)`, or nothing."""
+    factory, arguments = _read(text)
+    return tuple(sorted(KNOWLEDGE.get(name, name) for name in _asked(factory) - arguments.keys()))
+
+
+def split_list(text: str) -> list[str]:
+    """A comma list of methods; commas within parentheses belong to a method."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts if part.strip()]
+
+
+def stages(kind: Any) -> dict[str, Callable[..., Any]]:
+    """Every stage of a kind (`Screen`, `Rectify`, `Rescreen`, `Prepare` or `Loss`) by name."""
+    return dict(_returning(kind))
+
+
+def _returning(kind: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
+    for module in STAGES:
+        for name, function in vars(module).items():
+            public = inspect.isfunction(function) and not name.startswith("_")
+            if public and function.__module__ == module.__name__ and function.__annotations__.get("return") == kind:
+                yield name, function
+
+
+def _canonical(text: str) -> str:
+    return re.sub(r"\s*([(),=])\s*", r"\1", text.strip())
+
+
+def _read(text: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+    found = re.fullmatch(r"([\w.:-]+)\s*(\(.*\))?", text.strip(), re.DOTALL)
+    if not found:
+        raise SettingsError(f"Expected a method as name or name(argument=value, ...), but found {text!r}.")
+    factory = _factory(found[1])
+    try:
+        call = ast.parse(f"f{found[2] or '()'}", mode="eval").body
+    except SyntaxError:
+        raise SettingsError(f"Expected name(argument=value, ...), but {text!r} cannot be read.") from None
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        raise SettingsError(f"Expected name(argument=value, ...), but {text!r} cannot be read.")
+    known = _FIELDS | inspect.signature(factory).parameters.keys()
+    for name in {keyword.arg for keyword in call.keywords if keyword.arg} - known:
+        raise SettingsError(f"In {text!r} there is nothing called {name!r}; there are {', '.join(sorted(known))}.")
+    return factory, _arguments(call, text)
+
+
+def _factory(name: str) -> Callable[..., Any]:
+    if ":" in name:
+        return _outside(name)
+    if name not in METHODS:
+        near = get_close_matches(name, METHODS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(METHODS)}"
+        raise SettingsError(f"there is no method {name!r}; {hint}")
+    return METHODS[name]
+
+
+def _outside(name: str) -> Callable[..., Any]:
+    module, _, attribute = name.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(
+            f"Expected the method {name!r} as package.module:function on Python's path, but {error}."
+        ) from None
+    if not callable(factory):
+        raise SettingsError(f"Expected a function that returns a Method at {name!r}, but found {factory!r}.")
+    made: Callable[..., Any] = factory
+    return made
+
+
+def _arguments(call: ast.Call, text: str) -> dict[str, Any]:
+    if call.args or any(keyword.arg is None for keyword in call.keywords):
+        raise SettingsError(f"Expected arguments as name=value, but {text!r} has one without a name.")
+    return {keyword.arg: _value(keyword.arg, keyword.value, text) for keyword in call.keywords if keyword.arg}
+
+
+def _value(name: str, node: ast.expr, text: str) -> Any:
+    if name in PARTS:
+        return _stage(name, node, text)
+    if name in NAMED:
+        word = node.id if isinstance(node, ast.Name) else None
+        if word not in NAMED[name]:
+            raise SettingsError(f"In {text!r}, {name} must be one of {', '.join(NAMED[name])}.")
+        return NAMED[name][word]
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise SettingsError(f"In {text!r}, expected a plain value for {name}, but found {ast.unparse(node)}.") from None
+
+
+def _stage(name: str, node: ast.expr, text: str) -> Any:
+    call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
+    wanted, there = ast.unparse(call.func), stages(PARTS[name])
+    if wanted not in there:
+        raise SettingsError(f"In {text!r} there is no {name} called {wanted!r}; there are {', '.join(sorted(there))}.")
+    try:
+        return there[wanted](**_arguments(call, text))
+    except TypeError as error:
+        raise SettingsError(f"In {text!r}, the {name} {wanted} cannot be made: {error}.") from None
+
+
+def _asked(factory: Callable[..., Any]) -> set[str]:
+    """Arguments without a default: what only the data can tell."""
+    parameters = inspect.signature(factory).parameters.values()
+    return {p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}

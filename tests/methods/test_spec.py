@@ -1,0 +1,89 @@
+"""Methods as text: what can be replaced, and what is said where it cannot."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srrs.errors import SettingsError
+from srrs.methods.spec import method, needs, split_list, stages
+from srrs.methods.stages import MACRO, Screen
+from srrs.records import Group
+
+
+def test_a_name_alone_is_the_method() -> None:
+    assert method("srrs").name == "srrs"
+    assert method(" srrs-paper() ").rounds == method("srrs-paper").rounds
+
+
+def test_a_stage_is_replaced_by_name_or_with_its_arguments(evidence) -> None:
+    given = evidence()
+    replaced = method("srrs(screen=trust_all, rectify=keep)")
+    assert (replaced.screen(given, {})[0].group == Group.CLEAN).all()
+    wide, narrow = (method(f"srrs(screen=bands(theta={theta}))").screen(given, {})[0] for theta in (0.5, 1e-6))
+    assert not np.array_equal(wide.thresholds, narrow.thresholds)
+    assert replaced.name == "srrs(screen=trust_all,rectify=keep)"
+
+
+def test_learners_numbers_and_divergences_are_replaced() -> None:
+    found = method("srrs-paper(learners=macro, rounds=3, warm_up=0.5, loss=co_regularised(divergence=js))")
+    assert (found.learners, found.rounds, found.warm_up) == ((MACRO,), 3, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("coop2", r"no method 'coop2'; did you mean coop"),
+        ("quux", r"no method 'quux'; choose one of zero-shot, coop, .*srrs-paper"),
+        ("srrs(scren=bands)", r"nothing called 'scren'; there are .*screen"),
+        ("srrs(screen=band)", r"no screen called 'band'; there are .*bands"),
+        ("srrs(screen=bands(thta=1))", r"the screen bands cannot be made: .*thta"),
+        ("srrs(screen=keep)", r"no screen called 'keep'"),
+        ("srrs(learners=three)", r"learners must be one of macro, micro, both"),
+        ("srrs(rounds=__import__('os'))", r"expected a plain value for rounds"),
+        ("srrs(bands)", r"Expected arguments as name=value"),
+        ("srrs(screen=", r"Expected a method as name"),
+        ("srrs(=)", r"cannot be read"),
+        ("srrs()()", r"cannot be read"),
+        ("nowhere.at.all:mine", r"package.module:function on Python's path, but No module named 'nowhere'"),
+        ("srrs.methods.zoo:mine", r"has no attribute 'mine'"),
+        ("srrs.methods.zoo:METHODS", r"Expected a function that returns a Method"),
+        ("pathlib:Path", r"Expected a Method from 'pathlib:Path', but found"),
+    ],
+)
+def test_what_there_is_not_is_answered_with_what_there_is(text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        method(text)
+
+
+OUTSIDE = """
+from srrs.methods.zoo import gce
+def mine(sharpness: float, share: float = 0.5):
+    return gce()
+"""
+
+
+def test_a_method_from_outside_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "outside_method.py").write_text(OUTSIDE)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert needs("outside_method:mine") == ("sharpness",)
+    with pytest.raises(SettingsError, match="must be told the sharpness: sharpness=…"):
+        method("outside_method:mine")
+    assert method("outside_method:mine(sharpness=2)").name == "outside_method:mine(sharpness=2)"
+    assert method("outside_method:mine", {"sharpness": 2}).learners == (MACRO,)
+    sys.modules.pop("outside_method")
+
+
+def test_most_methods_need_to_know_nothing() -> None:
+    assert needs("srrs") == needs("srrs-paper(rounds=3)") == ()
+
+
+def test_commas_within_parentheses_do_not_end_a_method() -> None:
+    text = "coop, srrs(screen=bands(theta=0.1, remember=2), rounds=3),gce,"
+    assert split_list(text) == ["coop", "srrs(screen=bands(theta=0.1, remember=2), rounds=3)", "gce"]
+
+
+def test_every_stage_is_found_by_its_kind() -> None:
+    assert {"trust_all", "bands", "channel"} <= stages(Screen).keys()
+    assert "keep" not in stages(Screen)
