@@ -4,7 +4,7 @@ import hashlib
 import importlib.metadata
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,13 +108,23 @@ def match_scores(
     """Scores of each row's picture with each class's described prompt; every picture is encoded once."""
     if models.matcher is None:
         return None
+    states = matcher_states(samples, rows, models.matcher)
+    return MemoisedScores(models.matcher, states, match_texts(samples.class_names, descriptions), kind=kind)
+
+
+def matcher_states(samples: Samples, rows: np.ndarray, matcher: Matcher) -> torch.Tensor:
+    """The matcher's image side of each row's picture: (len(rows), tokens, width), float16."""
     states = []
     with quiet(), ThreadPoolExecutor(WORKERS) as pool:
         for start in range(0, len(rows), MATCHER_BATCH):
             paths = [samples.paths[r] for r in rows[start : start + MATCHER_BATCH]]
-            states.append(models.matcher.encode_images(list(pool.map(open_rgb, paths))))
-    texts = [MICRO.text(n, d) for n, d in zip(samples.class_names, descriptions, strict=True)]
-    return MemoisedScores(models.matcher, torch.cat(states), texts, kind=kind)
+            states.append(matcher.encode_images(list(pool.map(open_rgb, paths))))
+    return torch.cat(states)
+
+
+def match_texts(class_names: Sequence[str], descriptions: Sequence[str | None]) -> list[str]:
+    """What a picture is matched with: each class's described prompt."""
+    return [MICRO.text(name, clause) for name, clause in zip(class_names, descriptions, strict=True)]
 
 
 def describe(class_names: Sequence[str], path: Path | None) -> tuple[tuple[str | None, ...], list[str]]:
@@ -201,10 +211,15 @@ def make_learners(method: Method, task: Task, settings: Settings) -> list[ClassL
 
 
 def tune_task(
-    task: Task, settings: Settings, *, checkpoint: Path | None = None, listeners: Sequence[Listener] = ()
+    task: Task,
+    settings: Settings,
+    *,
+    checkpoint: Path | None = None,
+    listeners: Sequence[Listener] = (),
+    knowledge: Mapping[str, Any] | None = None,
 ) -> Tuned:
-    """Tune the method that the settings name on the task."""
-    method = method_named(settings.method)
+    """Tune the method that the settings name on the task; `knowledge` is told to a method that asks for it."""
+    method = method_named(settings.method, knowledge)
     schedule = Schedule(settings.steps, settings.batch, settings.views_per_step, settings.learning_rate)
     zero_shot = zero_shot_weights(task.model, task.class_names)
     return tune(

@@ -3,7 +3,8 @@
 N samples, C classes, D feature size. Scores run from 0 to 1, and lower is worse.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 Bools = NDArray[np.bool_]
+MatchScores = Callable[[Ints, Ints], Floats]
+"""`(rows, classes) -> scores`: how well the picture of each row matches each class, 0..1."""
 
 
 class Group(IntEnum):
@@ -55,6 +58,8 @@ class Evidence:
     """(N,) how much the learners agree: 1 - Jensen-Shannon divergence / ln 2; 1 with a single learner."""
     logits: Floats | None = None
     """(N, learners, C) scaled similarities, of methods with learners that advise and do not classify."""
+    match: MatchScores | None = field(default=None, repr=False)
+    """The image-text matcher, where there is one."""
 
     def __post_init__(self) -> None:
         n, c = self.zero_shot.shape

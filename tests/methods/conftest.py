@@ -45,7 +45,7 @@ def partition() -> Callable[..., Partition]:
 
     def make(group: list[Group], p_clean: list[float] | None = None, posterior: np.ndarray | None = None) -> Partition:
         belief = np.full(len(group), 0.5) if p_clean is None else np.array(p_clean)
-        return Partition(np.array(group), belief, np.zeros((1, 2)), NoiseEstimate(0.1, 0, 0.2), posterior)
+        return Partition(np.array(group), belief, np.zeros((1, 2)), NoiseEstimate(0.1, 0.05, 0.2), posterior)
 
     return make
 

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from srrs.methods.rectify import blend, keep, posterior
-from srrs.records import Group
+from srrs.records import Group, NoiseEstimate
 
 PROBS = np.array([[[0.6, 0.2, 0.2], [0.4, 0.4, 0.2]]] * 4)  # mean 0.5, 0.3, 0.2
 LABELS = np.array([1, 1, 1, 2])
@@ -48,3 +50,9 @@ def test_the_posterior_is_screenings_own(evidence, partition) -> None:
 def test_a_screening_stage_without_a_posterior_is_named_as_the_cause(evidence, partition) -> None:
     with pytest.raises(ValueError, match="needs a screening stage that gives one"):
         posterior()(evidence(probs=PROBS, labels=LABELS), partition(GROUPS), {})
+
+
+def test_where_no_label_need_be_wrong_all_are_kept(evidence, partition) -> None:
+    clean = replace(partition(GROUPS, posterior=np.eye(3)[[2, 2, 2, 0]]), noise=NoiseEstimate(0.03, 0.0, 0.08))
+    found, _ = posterior()(evidence(probs=PROBS, labels=LABELS), clean, {})
+    np.testing.assert_array_equal(found.hard, LABELS)

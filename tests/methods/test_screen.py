@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 
-from srrs.methods.screen import bands, channel, counted_noise, out_of_fold_similarity, remembered, trust_all
+from srrs.methods.screen import bands, channel, counted_noise, match_odds, out_of_fold_similarity, remembered, trust_all
 from srrs.records import Group
 
 
@@ -136,3 +137,34 @@ def test_no_sample_is_judged_by_its_own_label() -> None:
     before, after = (out_of_fold_similarity(features, q, fold) for q in (belief, other))
     np.testing.assert_array_equal(before[fold == 7 % 5], after[fold == 7 % 5])
     assert not np.array_equal(before, after)
+
+
+def test_the_matchers_odds_are_those_of_the_likely_and_the_given_classes_and_their_median_elsewhere(evidence) -> None:
+    given = evidence(n=6, classes=14)
+    scores = np.random.default_rng(3).uniform(0.1, 0.9, (6, 14))
+    asked = []
+
+    def match(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        asked.extend(zip(rows.tolist(), classes.tolist(), strict=True))
+        return scores[rows, classes]
+
+    found = match_odds(given, match)
+    for row in range(6):
+        likely = np.argsort(-given.zero_shot[row])[:10]
+        odds = np.log(scores[row] / (1 - scores[row]))
+        expected = np.full(14, np.median(odds[likely]))
+        known = [*likely, given.labels[row]]
+        expected[known] = odds[known]
+        np.testing.assert_allclose(found[row], expected)
+    assert len(asked) == 6 * 11
+
+
+def test_a_matcher_that_knows_makes_the_channel_rank_better(evidence) -> None:
+    truth, labels, zero_shot, features = pictures(3, 0.4)
+    rng = np.random.default_rng(4)
+    scores = np.clip(0.3 + 0.4 * np.eye(4)[truth] + 0.15 * rng.standard_normal((240, 4)), 0.01, 0.99)
+    without = replace(evidence(n=240, classes=4), labels=labels, zero_shot=zero_shot, features=features)
+    with_it = replace(without, match=lambda rows, classes: scores[rows, classes])
+    wrong = labels != truth
+    alone, helped = (roc_auc_score(wrong, 1 - channel()(e, {})[0].p_clean) for e in (without, with_it))
+    assert helped > alone

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from srrs.config import Settings
 from srrs.methods.spec import method
-from srrs.methods.stages import Method
+from srrs.methods.stages import Lesson, Method
 from srrs.methods.zoo import METHODS
-from srrs.prompts.learner import PromptLearner, zero_shot_weights
+from srrs.pipeline import make_learners
+from srrs.prompts.learner import ClassLearner, zero_shot_weights
 from srrs.train import loop
 from srrs.train.events import Event
 from srrs.train.loop import Tuned, tune
@@ -19,20 +21,15 @@ from srrs.train.task import Schedule, Task
 SCHEDULE = Schedule(steps=8, batch=16, views=2, learning_rate=0.05)
 
 
-def learners(chosen: Method, task: Task) -> list[PromptLearner]:
-    return [
-        PromptLearner(
-            task.model,
-            task.class_names,
-            class_specific=True,
-            descriptions=task.descriptions if kind == "described" else None,
-        )
-        for kind in chosen.learners
-    ]
+TOLD = {"noise_rate": 0.3}
+
+
+def learners(chosen: Method, task: Task) -> list[ClassLearner]:
+    return make_learners(chosen, task, Settings())
 
 
 def run(chosen: Method | str, task: Task, *, seed: int = 1, schedule: Schedule = SCHEDULE, **options) -> Tuned:
-    chosen = method(chosen) if isinstance(chosen, str) else chosen
+    chosen = method(chosen, TOLD) if isinstance(chosen, str) else chosen
     zero_shot = zero_shot_weights(task.model, task.class_names)
     return tune(chosen, task, learners(chosen, task), zero_shot, schedule, seed, **options)
 
@@ -40,7 +37,7 @@ def run(chosen: Method | str, task: Task, *, seed: int = 1, schedule: Schedule =
 def assert_same_bits(one: Tuned, other: Tuned) -> None:
     assert torch.equal(one.weights, other.weights)
     for a, b in zip(one.learners, other.learners, strict=True):
-        assert torch.equal(a.context, b.context)
+        assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
     assert len(one.history) == len(other.history)
     for a, b in zip(one.history, other.history, strict=True):
         same = a == b  # spelled out, since pytest takes minutes to show how such lists differ
@@ -69,7 +66,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(name: str, ta
     assert not torch.equal(one.weights, run(name, task, seed=2).weights)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if method(name).tunes])
+@pytest.mark.parametrize("name", [name for name in METHODS if method(name, TOLD).tunes])
 def test_an_interrupted_run_goes_on_to_the_same_bits(name: str, task: Task, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 3)
     checkpoint = tmp_path / "run.safetensors"
@@ -153,9 +150,9 @@ def test_warming_up_learns_from_the_given_labels_and_later_steps_from_the_rectif
     seen: list[tuple[str, np.ndarray]] = []
 
     def spy(name: str):
-        def loss(log_probs: torch.Tensor, soft: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-            seen.append((name, soft.numpy()))
-            return -log_probs.mean()
+        def loss(logits: torch.Tensor, lesson: Lesson) -> torch.Tensor:
+            seen.append((name, lesson.soft.numpy()))
+            return -logits.log_softmax(2).mean()
 
         return loss
 
@@ -172,9 +169,9 @@ def test_a_task_with_fewer_views_than_a_step_asks_for_uses_those_it_has(task: Ta
     few = replace(task, views=task.views[:, :views])
     sizes: set[int] = set()
 
-    def loss(log_probs: torch.Tensor, soft: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        sizes.add(len(soft))
-        return -log_probs.mean()
+    def loss(logits: torch.Tensor, lesson: Lesson) -> torch.Tensor:
+        sizes.add(len(lesson.soft))
+        return -logits.log_softmax(2).mean()
 
     chosen = replace(method("coop"), loss=loss)
     run(chosen, few, schedule=Schedule(steps=2, batch=16, views=9))

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +20,40 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image, ImageOps
 
+from srrs.audit.gallery import Thumbnail, gallery
 from srrs.audit.plots import noise_matrix, quality_histogram
-from srrs.audit.summary import STATUSES, Summary, codes, finite, percent
-from srrs.audit.table import NUMBERS, Audit
+from srrs.audit.summary import STATUSES, percent
+from srrs.audit.table import Audit
+from srrs.records import Ints
 
-Thumbnail = Callable[[int], bytes | None]
-SIDE = 96
-JPEG_QUALITY = 70
-CODED = ("given", "suggested", "zero_shot", "macro", "micro")
+SIDE = 192
+JPEG_QUALITY = 85
+SCRIPTS = ("data.js", "decisions.js", "gallery.js", "panel.js", "chooser.js", "keys.js")
+"""In the order in which they need each other."""
 
 
-def render(audit: Audit, *, title: str, thumbnail: Thumbnail, photos: int, rows: int) -> str:
-    """The page as text; the arguments are those of `Audit.report`."""
+def render(
+    audit: Audit,
+    *,
+    title: str,
+    thumbnail: Thumbnail,
+    photos: int,
+    rows: int,
+    first: Sequence[int] | Ints | None = None,
+    neighbours: Ints | None = None,
+) -> str:
+    """The page as text; most arguments are those of `Audit.report`.
+
+    `first` names the rows of the table most worth a look, in that order; the rest follow by quality. `neighbours`
+    (N, K) holds for every row of the table the rows of its nearest trusted photos, -1 for none; where it is not
+    given, it is computed from the features, which a fresh audit has and one read from a file does not.
+    """
     templates = Environment(loader=PackageLoader("srrs.audit"), autoescape=True, undefined=StrictUndefined)
-    style, script = (_source(templates, name) for name in ("report.css", "report.js"))
+    style, script = _source(templates, "report.css"), _script(templates)
     summary = audit.summary()
-    order = worst_first(audit.table)[:rows]
-    pictures = [_encode(thumbnail(int(row))) for row in order[:photos]]
+    order = ranked(audit.table, first)[:rows]
+    near = None if neighbours is None else neighbours[order[:photos]]
+    data = gallery(audit, order, summary, thumbnail, photos, near)
     score, band = cut_score(audit)
     return templates.get_template("report.html.j2").render(
         title=title,
@@ -51,12 +68,22 @@ def render(audit: Audit, *, title: str, thumbnail: Thumbnail, photos: int, rows:
         histogram=Markup(quality_histogram(_by_status(audit.table, score), band, score)),
         histogram_note=_histogram_note(score, band),
         matrix=Markup(noise_matrix(summary.matrix, audit.class_names)),
-        rule=_rule(len(order), summary.images, len(pictures)),
-        data=_embedded(_data(audit, order, pictures, summary)),
+        rule=_rule(len(order), summary.images, len(order[:photos]), first is not None),
+        ranking="Lowest quality" if first is None else "Most worth a look",
+        data=_embedded(data),
     )
 
 
-def worst_first(table: pd.DataFrame) -> np.ndarray:
+def ranked(table: pd.DataFrame, first: Sequence[int] | Ints | None = None) -> Ints:
+    """Row numbers, those named first in front and the rest by quality."""
+    order = worst_first(table)
+    if first is None:
+        return order
+    front = np.asarray(first, dtype=np.int64)
+    return np.concatenate([front, order[~np.isin(order, front)]])
+
+
+def worst_first(table: pd.DataFrame) -> Ints:
     """Row numbers by quality, lowest first; rows without one come last."""
     return np.argsort(table.quality.to_numpy(), kind="stable")
 
@@ -101,30 +128,12 @@ def photo(path: Path) -> bytes | None:
 
 
 def jpeg(image: Image.Image) -> bytes:
-    """A picture as a JPEG of at most 96 px a side, for the page."""
+    """A picture as a JPEG of at most 192 px a side, for the page."""
     small = image.convert("RGB")
     small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return buffer.getvalue()
-
-
-def _data(audit: Audit, order: np.ndarray, pictures: list[str | None], summary: Summary) -> dict[str, Any]:
-    """What the script of the page reads: a list per column, rows in the order of the gallery."""
-    table = audit.table.iloc[order]
-    columns: dict[str, list[Any]] = {name: table[name].tolist() for name in ("id", "path", "issue")}
-    columns |= {name: codes(table[name], audit.class_names).tolist() for name in CODED}
-    columns |= {name: [_rounded(value) for value in table[name]] for name in NUMBERS}
-    columns["status"] = [STATUSES.index(status) for status in table.status]
-    return {
-        "classes": audit.class_names,
-        "statuses": STATUSES,
-        "pairs": [
-            [*(audit.class_names.index(name) for name in (pair.given, pair.suggested)), pair.count]
-            for pair in summary.pairs[:100]
-        ],
-        "columns": columns | {"photo": pictures},
-    }
 
 
 def _embedded(data: Mapping[str, Any]) -> Markup:
@@ -133,15 +142,6 @@ def _embedded(data: Mapping[str, Any]) -> Markup:
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
-
-
-def _encode(picture: bytes | None) -> str | None:
-    return base64.b64encode(picture).decode() if picture else None
-
-
-def _rounded(value: float) -> float | None:
-    known = finite(value)
-    return None if known is None else round(known, 4)
 
 
 def _by_status(table: pd.DataFrame, score: str) -> dict[str, np.ndarray]:
@@ -157,12 +157,14 @@ def _histogram_note(score: str, band: tuple[float, float] | None) -> str:
     return f"{meaning} {lines}"
 
 
-def _rule(listed: int, images: int, pictures: int) -> str:
+def _rule(listed: int, images: int, pictures: int, advised: bool) -> str:
     """Which images the page holds, in a sentence or two."""
     text = f"All {images:,} images are listed" if listed == images else f"Of {images:,} images, {listed:,} are listed"
-    text += ", the lowest quality first."
+    text += ", those most worth a look first." if advised else ", the lowest quality first."
     if listed < images:
-        text += " The rest, of higher quality, are in the audit table."
+        text += (
+            " The rest are in the audit table." if advised else " The rest, of higher quality, are in the audit table."
+        )
     if pictures < listed:
         text += f" The first {pictures:,} have their photo in this file; the others go without, to keep it small."
     return text
@@ -191,6 +193,12 @@ def _words(value: Any) -> str:
 def _source(templates: Environment, name: str) -> str:
     assert templates.loader is not None
     return templates.loader.get_source(templates, name)[0].strip()
+
+
+def _script(templates: Environment) -> str:
+    """The scripts as one, with names of their own."""
+    parts = "\n\n".join(_source(templates, name) for name in SCRIPTS)
+    return f'(() => {{\n"use strict";\n\n{parts}\n}})();'
 
 
 def _digest(text: str) -> str:

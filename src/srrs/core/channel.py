@@ -4,7 +4,7 @@ Predictions of a frozen model never saw the given labels, so given the true clas
 noise. With true class y*, given label y, evidence p and channel T[k, j] = P(y = j | y* = k):
 
     posterior  q_i(k) ∝ p_i(k) T[k, y_i]
-    channel    T[k, j] = (Σ_i q_i(k) [y_i = j] + λ C S[k, j]) / (Σ_i q_i(k) + λ C)
+    channel    T[k, j] = (Σ_i q_i(k) [y_i = j] + λ S[k, j]) / (Σ_i q_i(k) + λ)
     rate       η = (Σ_i (1 − q_i(y_i)) + a) / (N + a + b)
 
 where S, the channel that T is shrunk towards, is symmetric with rate η. Dawid and Skene (1979) with one annotator, and
@@ -54,14 +54,14 @@ def fit_channel(
     log_evidence: Floats,
     labels: Ints,
     *,
-    shrink: float = 0.1,
+    shrink: float = 12.0,
     prior: tuple[float, float] = (1.0, 1.0),
     start: float = 0.3,
     iterations: int = 50,
 ) -> Channel:
     """Fit the channel to evidence (N, C), as log-probabilities, and given labels (N,).
 
-    `shrink` is λ, in samples per pair of classes; `prior` the pseudo-counts (wrong, right) on the rate.
+    `shrink` is λ, in samples per class; `prior` the pseudo-counts (wrong, right) on the rate.
     """
     n, c = log_evidence.shape
     transition, rate = symmetric(c, start), start
@@ -71,6 +71,6 @@ def fit_channel(
         wrong = n - q[np.arange(n), labels].sum()
         rate = float((wrong + prior[0]) / (n + prior[0] + prior[1]))
         counts = q.T @ given
-        transition = (counts + shrink * c * symmetric(c, rate)) / (counts.sum(1, keepdims=True) + shrink * c)
+        transition = (counts + shrink * symmetric(c, rate)) / (counts.sum(1, keepdims=True) + shrink)
     q, likelihood = posterior(log_evidence, labels, transition)
     return Channel(transition, rate, q, likelihood)

@@ -32,11 +32,19 @@ def blend(sharpness: float = 2.0) -> Rectify:
 
 
 def posterior() -> Rectify:
-    """The posterior of the true class, from a screening stage that models it."""
+    """The posterior of the true class, from a screening stage that models it.
+
+    Where the range of the noise estimate begins at 0, nothing shows that any label is wrong, and all are kept: clean
+    data come to no harm.
+    """
+
+    given = keep()
 
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
         if partition.posterior is None:
             raise ValueError("rectifying by the posterior needs a screening stage that gives one, such as channel()")
+        if partition.noise.low <= 0:
+            return given(evidence, partition, memory)
         return Targets(partition.posterior, np.ones(len(partition.posterior))), memory
 
     return rectify

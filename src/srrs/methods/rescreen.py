@@ -6,8 +6,8 @@ import numpy as np
 
 from srrs.core.mixture import fit_two, normalise, posterior_low
 from srrs.methods.screen import remembered
-from srrs.methods.stages import MatchScores, Memory, Rescreen
-from srrs.records import Bools, Evidence, Floats, Group, Matched, Partition, Targets
+from srrs.methods.stages import Memory, Rescreen
+from srrs.records import Bools, Evidence, Floats, Group, Matched, MatchScores, Partition, Targets
 
 
 def accept_all() -> Rescreen:

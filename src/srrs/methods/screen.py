@@ -6,7 +6,7 @@ from srrs.core.channel import Channel, fit_channel
 from srrs.core.keyed import content_keys, folds
 from srrs.core.mixture import density_thresholds, fit_two, normalise, posterior_low
 from srrs.methods.stages import Memory, Screen
-from srrs.records import Evidence, Floats, Group, NoiseEstimate, Partition
+from srrs.records import Evidence, Floats, Group, MatchScores, NoiseEstimate, Partition
 
 
 def trust_all() -> Screen:
@@ -56,8 +56,9 @@ def counted_noise(p_clean: Floats, group: np.ndarray) -> NoiseEstimate:
 
 def channel(
     temper: float = 0.3,
+    matched: tuple[float, float] = (0.2, 0.2),
     visual: float = 3.0,
-    shrink: float = 0.5,
+    shrink: float = 12.0,
     rounds: int = 3,
     fold_count: int = 5,
     prior: tuple[float, float] = (1.0, 1.0),
@@ -66,27 +67,54 @@ def channel(
     """Ours: a model of how labels go wrong decides (see `srrs.core.channel`).
 
     The evidence for the true class is what never saw the label of the sample itself: the zero-shot prediction,
-    tempered, and the similarity to class means of the *other folds'* images, weighted by the posterior and refined over
-    `rounds`.
+    tempered; the matcher's odds, where there is a matcher; and the similarity to class means of the *other folds'*
+    images, weighted by the posterior and refined over `rounds`.
 
     Parameters
     ----------
-    temper : power of the zero-shot probabilities.
-    visual : logit scale of the similarity to class means.
-    shrink : pseudo-count per pair of classes towards the symmetric channel.
+    temper : power of the zero-shot probabilities without a matcher.
+    matched : powers of the zero-shot probabilities and of the matcher's odds with one.
+    visual : logit scale of the similarity to class means; ln C where that is more, as with many classes a label needs
+        more evidence to stand out among the others.
+    shrink : pseudo-count per class towards the symmetric channel.
     prior : pseudo-counts (wrong, right) on the rate.
     """
 
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
-        anchor = temper * np.log(evidence.zero_shot.astype(np.float64) + 1e-12)
+        zero_shot = np.log(evidence.zero_shot.astype(np.float64) + 1e-12)
+        if evidence.match is None or not matched[1]:
+            anchor = temper * zero_shot
+        else:
+            anchor = matched[0] * zero_shot + matched[1] * match_odds(evidence, evidence.match)
+        scale = max(visual, float(np.log(zero_shot.shape[1])))
         fold = folds(content_keys(evidence.features), fold_count, seed)
         fitted = fit_channel(_normalised(anchor), evidence.labels, shrink=shrink, prior=prior)
         for _ in range(rounds):
             similarity = out_of_fold_similarity(evidence.features, fitted.posterior, fold)
-            fitted = fit_channel(_normalised(anchor + visual * similarity), evidence.labels, shrink=shrink, prior=prior)
+            fitted = fit_channel(_normalised(anchor + scale * similarity), evidence.labels, shrink=shrink, prior=prior)
         return partition_of(fitted, evidence.labels), memory
 
     return screen
+
+
+CANDIDATES = 10
+"""Classes by which the matcher judges a picture, beside the given one."""
+
+
+def match_odds(evidence: Evidence, match: MatchScores) -> Floats:
+    """(N, C) the matcher's log odds of the given class and of the likeliest ones by zero-shot prediction.
+
+    A class that was not asked for counts as the median of those: asking for all changes little and costs C a picture.
+    """
+    n, classes = evidence.zero_shot.shape
+    likely = np.argsort(-evidence.zero_shot, axis=1, kind="stable")[:, :CANDIDATES]
+    asked = np.column_stack([likely, evidence.labels])
+    rows = np.arange(n).repeat(asked.shape[1])
+    score = np.clip(match(rows, asked.ravel()).astype(np.float64), 1e-4, 1 - 1e-4).reshape(asked.shape)
+    odds = np.log(score) - np.log1p(-score)
+    everything: Floats = np.median(odds[:, :-1], axis=1, keepdims=True).repeat(classes, axis=1)
+    np.put_along_axis(everything, asked, odds, axis=1)
+    return everything
 
 
 def out_of_fold_similarity(features: Floats, posterior: Floats, fold: np.ndarray) -> Floats:

@@ -16,11 +16,27 @@ from typing import Any
 
 from srrs.core import losses
 from srrs.errors import SettingsError
-from srrs.methods import learn, rectify, rescreen, screen
+from srrs.methods import (
+    advice,
+    agreement,
+    confident,
+    joapr,
+    joint,
+    learn,
+    rectify,
+    rescreen,
+    screen,
+    similarity,
+    subset,
+    transport,
+)
 from srrs.methods.stages import MACRO, MICRO, Loss, Method, Prepare, Rectify, Rescreen, Screen
 from srrs.methods.zoo import METHODS
 
-STAGES: tuple[ModuleType, ...] = (screen, rectify, rescreen, learn)
+STAGES: tuple[ModuleType, ...] = (
+    screen, rectify, rescreen, learn, joapr, transport, joint,
+    advice, agreement, confident, similarity, subset,
+)  # fmt: skip
 """Where stages are found: every public function that returns one."""
 PARTS: dict[str, Any] = {
     "screen": Screen,

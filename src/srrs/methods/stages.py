@@ -11,11 +11,9 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from srrs.records import Evidence, Floats, Ints, Matched, Partition, Round, Targets
+from srrs.records import Evidence, Matched, MatchScores, Partition, Round, Targets
 
 Memory = Mapping[str, np.ndarray]
-MatchScores = Callable[[Ints, Ints], Floats]
-"""`(rows, classes) -> scores`: how well the picture of each row matches each class, 0..1."""
 
 Screen = Callable[[Evidence, Memory], tuple[Partition, Memory]]
 Rectify = Callable[[Evidence, Partition, Memory], tuple[Targets, Memory]]

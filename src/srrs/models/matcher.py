@@ -89,7 +89,9 @@ class BlipMatcher:
         """Match probability (ITM) of `states[rows[i]]` with `texts[texts_of[i]]`: (len(rows),) in 0..1, float32."""
         ids, mask = self._tokenize(texts)
         found = [torch.empty(0)]
-        for images, words in zip(torch.split(rows.cpu(), BATCH), torch.split(texts_of.cpu(), BATCH), strict=True):
+        order = mask.sum(1)[texts_of.cpu()].argsort(stable=True)  # alike in length, lest short texts be padded
+        rows, texts_of = rows.cpu()[order], texts_of.cpu()[order]
+        for images, words in zip(torch.split(rows, BATCH), torch.split(texts_of, BATCH), strict=True):
             longest = int(mask[words].sum(1).max())
             fused = self._model.text_encoder(
                 input_ids=ids[words, :longest].to(self.device),
@@ -97,7 +99,7 @@ class BlipMatcher:
                 encoder_hidden_states=states[images].to(self.device, torch.float32),
             ).last_hidden_state
             found.append(self._model.itm_head(fused[:, 0]).softmax(-1)[:, 1].float().cpu())
-        return torch.cat(found)
+        return torch.cat(found)[order.argsort()]
 
     @torch.no_grad()
     def similarity(self, states: Tensor, texts: Sequence[str]) -> Tensor:
@@ -144,6 +146,10 @@ class MemoisedScores:
             self._keys = merged[order]
             self._values = np.concatenate([self._values, self._compute(new)])[order]
         return self._values[np.searchsorted(self._keys, keys)]
+
+    def know(self, scores: NDArray[np.floating]) -> None:
+        """Take over the scores (N, C) of every picture and class from an earlier time."""
+        self._keys, self._values = np.arange(scores.size), np.asarray(scores, np.float32).ravel()
 
     def _compute(self, keys: NDArray[np.int64]) -> NDArray[np.float32]:
         rows, classes = (torch.from_numpy(part) for part in np.divmod(keys, len(self._texts)))

@@ -37,6 +37,7 @@ def gather(task: Task, weights: Tensor, zero_shot: Floats, voters: int | None = 
         loss=loss.cpu().numpy(),
         agreement=agreement.clamp(0, 1).cpu().numpy(),
         logits=None if voters is None else logits.cpu().numpy(),
+        match=task.match,
     )
 
 

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from srrs.core.keyed import Keys, content_keys
-from srrs.methods.stages import MatchScores
 from srrs.models.base import VisionLanguage
-from srrs.records import Floats, Ints
+from srrs.records import Floats, Ints, MatchScores
 
 
 @dataclass(frozen=True)

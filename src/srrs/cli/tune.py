@@ -1,40 +1,33 @@
-"""The command line. Imports stay inside the commands, so that `srrs --help` answers at once."""
+"""Commands on a user's own photographs: demo, audit, fit, predict, embed."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from srrs.errors import DataError, SettingsError, SrrsError
-
-app = typer.Typer(
-    help="Tune CLIP on images whose labels are partly wrong, and learn which labels are wrong.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+from srrs.cli.options import (
+    Descriptions,
+    Device,
+    IdColumn,
+    Images,
+    Json,
+    LabelColumn,
+    MatcherOption,
+    Method,
+    Minutes,
+    Model,
+    Names,
+    PathColumn,
+    Seed,
+    Set,
+    Source,
+    folder,
+    integers,
+    read_settings,
 )
-
-Source = Annotated[str, typer.Argument(help="Folder with one subfolder per class, or a CSV/TSV table.")]
-Model = Annotated[str | None, typer.Option(help="Hub name or path of a CLIP-like model, or `bundled`.")]
-MatcherOption = Annotated[str | None, typer.Option(help="auto, none, or hub name or path of a BLIP matcher.")]
-Method = Annotated[str | None, typer.Option(help="srrs, srrs-paper, gce, coop, ...; parts replaced as in `srrs(screen=bands)`.")]
-Names = Annotated[Path | None, typer.Option(help="JSON, YAML or CSV that maps class codes to words.")]
-Images = Annotated[Path | None, typer.Option(help="Folder that the paths of a table are relative to.")]
-PathColumn = Annotated[str | None, typer.Option("--path", help="Column of a table that holds the paths.")]
-LabelColumn = Annotated[str | None, typer.Option("--label", help="Column of a table that holds the labels.")]
-IdColumn = Annotated[str | None, typer.Option("--id", help="Column of a table that holds the row ids.")]
-Descriptions = Annotated[Path | None, typer.Option(help="JSON {class name: what it looks like}.")]
-Minutes = Annotated[float, typer.Option(help="Time for encoding augmented views; the plain view is always encoded.")]
-Seed = Annotated[int | None, typer.Option(help="Of every random draw.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Any other setting, as name=value; may be repeated.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+from srrs.errors import DataError
 
 
-@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for result.json, report.html and audit.csv.")] = Path("demo-out"),
     noise: Annotated[str, typer.Option(help="Wrong labels, as kind:rate; sym or pair.")] = "sym:0.5",
@@ -45,10 +38,9 @@ def demo(
     from srrs.console import Screen
     from srrs.demo import run
 
-    run(out, noise, _integers(seeds), Screen(as_json))
+    run(out, noise, integers(seeds), Screen(as_json))
 
 
-@app.command()
 def audit(
     source: Source,
     out: Annotated[Path, typer.Option(help="Folder for audit.csv, audit.json and report.html.")],
@@ -74,12 +66,11 @@ def audit(
     screen = Screen(as_json)
     chosen = read_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
     samples = _read(screen, source, names=names, images=images, path_column=path, label_column=label, id_column=row_id)
-    fitted, _ = _fit(screen, samples, chosen, descriptions, minutes, _folder(out) / "run.safetensors")
+    fitted, _ = _fit(screen, samples, chosen, descriptions, minutes, folder(out) / "run.safetensors")
     files = _write_audit(out, fitted.audit, pipeline.thumbnails(samples))
     _show(screen, fitted, files)
 
 
-@app.command()
 def fit(
     source: Source,
     out: Annotated[Path, typer.Option(help="Folder for the tuned model and its audit.")],
@@ -109,7 +100,7 @@ def fit(
     chosen = read_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
     samples = _read(screen, source, names=names, images=images, path_column=path, label_column=label, id_column=row_id)
     held_out = read(test, class_names=samples.class_names, images=images, names=names) if test else None
-    fitted, models = _fit(screen, samples, chosen, descriptions, minutes, _folder(out) / "run.safetensors")
+    fitted, models = _fit(screen, samples, chosen, descriptions, minutes, folder(out) / "run.safetensors")
     classifier = RobustClassifier(**chosen.to_dict()).adopt(fitted, models)
     classifier.save(out)
     files = [out, *_write_audit(out, fitted.audit, pipeline.thumbnails(samples))]
@@ -119,7 +110,6 @@ def fit(
     _show(screen, fitted, files, figures)
 
 
-@app.command()
 def predict(
     model_folder: Annotated[Path, typer.Argument(help="Folder written by `srrs fit`.")],
     source: Annotated[str, typer.Argument(help="Folder of photographs, a table, or one photograph.")],
@@ -151,7 +141,6 @@ def predict(
     screen.result({"predictions": frame.astype(object).where(frame.notna(), None).to_dict("records")})
 
 
-@app.command()
 def embed(
     source: Source,
     out: Annotated[Path, typer.Option(help="Folder for features.safetensors and samples.csv.")],
@@ -175,35 +164,9 @@ def embed(
     samples = _read(screen, source, labelled=None, **columns)
     models = pipeline.load_models(chosen)
     with screen.progress("Encoding") as advance:
-        files = pipeline.write_features(_folder(out), samples, models, chosen, progress=advance)
+        files = pipeline.write_features(folder(out), samples, models, chosen, progress=advance)
     screen.say(f"features of {len(samples)} photographs in {files[0]}")
     screen.result({"photographs": len(samples), "files": [str(f) for f in files]})
-
-
-def _integers(text: str) -> list[int]:
-    try:
-        numbers = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        numbers = []
-    if not numbers:
-        raise SettingsError(f"expected a comma list of whole numbers such as 1,2,3, but found {text!r}")
-    return numbers
-
-
-def read_settings(pairs: list[str] | None, **values: Any) -> Any:
-    """Settings from the options that were given and the `name=value` pairs of `--set`."""
-    from srrs.config import Settings
-
-    chosen = {name: value for name, value in values.items() if value is not None}
-    for pair in pairs or []:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise SettingsError(f"expected --set name=value, but found {pair!r}")
-        try:
-            chosen[name] = json.loads(text)
-        except ValueError:
-            chosen[name] = text
-    return Settings.of(chosen)
 
 
 def _read(screen: Any, source: str, *, labelled: bool | None = True, **columns: Any) -> Any:
@@ -222,15 +185,6 @@ def _read(screen: Any, source: str, *, labelled: bool | None = True, **columns: 
         samples = read(source, labelled=labelled, **columns)
     with screen.progress("Reading photographs") as advance:
         return checked(samples, advance)
-
-
-def _folder(path: Path) -> Path:
-    """The folder to write to, made before the work rather than after it."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"Expected a folder to write to at {path}, but it cannot be made: {error.strerror}.") from None
-    return path
 
 
 def _fit(screen: Any, samples: Any, settings: Any, descriptions: Any, minutes: float, checkpoint: Path) -> Any:
@@ -284,27 +238,3 @@ def _show(screen: Any, fitted: Any, files: list[Path], figures: dict[str, Any] |
             "files": [str(f) for f in files],
         }
     )
-
-
-def main() -> None:
-    """Run the command line: what a user can mend is one sentence on stderr and exit status 2."""
-    try:
-        app(standalone_mode=False)
-    except SrrsError as error:
-        _fail(str(error), 2)
-    except typer.Exit as end:
-        sys.exit(end.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("Interrupted. Run the same command again: it goes on where it stopped.", 130)
-    except Exception as error:
-        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the option parser
-            error.show()
-            sys.exit(error.exit_code)
-        raise
-
-
-def _fail(message: str, status: int) -> None:
-    if "--json" in sys.argv:
-        sys.stdout.write(json.dumps({"error": message}) + "\n")
-    sys.stderr.write(f"srrs: {message}\n")
-    sys.exit(status)

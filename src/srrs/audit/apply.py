@@ -1,0 +1,203 @@
+"""Acting on a plan: a copy of the folder under the new labels, or, when told so, the folder itself.
+
+Originals are only touched `in_place`; everything is recorded in an undo file before it is done (see `journal`).
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from srrs.audit.journal import Journal, Progress, run, unfinished
+from srrs.audit.plan import Plan
+from srrs.audit.table import Audit
+from srrs.errors import DataError
+
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names Windows keeps to itself
+
+
+@dataclass(frozen=True)
+class _Photo:
+    """A row of a plan with its file, and where below a folder of classes it belongs."""
+
+    row: Any
+    file: Path
+    target: str
+    home: Path
+    """The folder of classes it lies in, or where there is none the folder it lies in."""
+
+    @property
+    def action(self) -> str:
+        return str(self.row.action)
+
+
+def read_audit(path: str | os.PathLike[str]) -> Audit:
+    """The audit in a folder that `srrs audit` wrote, or in its audit.json; raises DataError where there is none."""
+    path = Path(path)
+    return Audit.from_json(path / "audit.json" if path.is_dir() else path)
+
+
+def into_folder(
+    plan: Plan,
+    folder: str | os.PathLike[str],
+    undo_file: str | os.PathLike[str],
+    *,
+    in_place: bool = False,
+    root: str | os.PathLike[str] | None = None,
+) -> Journal:
+    """The steps that put every photo under the class of its label; nothing is done yet, see `act`.
+
+    A new folder gets copies, `<class>/<the name it had>`, without the dropped and the unusable ones. `in_place`, the
+    folder that holds the photos is changed: relabelled ones move to their class, dropped ones into `<folder>-dropped`
+    beside it. A name that is taken gets -2, -3 and so on. Relative paths of the audit start from `root`, by default
+    the working directory. Where `undo_file` says that the same work was cut short, it is what is left of that.
+
+    Raises
+    ------
+    DataError
+        A photo is missing or no file, the folder to fill is not empty or holds the originals, or the photos to change
+        in place lie outside it.
+    """
+    folder = Path(os.path.abspath(folder))
+    if begun := unfinished(Path(undo_file), plan.digest, folder):
+        return begun
+    photos = _photos(plan, ("relabel", "drop") if in_place else ("relabel", "keep"), root)
+    steps = _moves(photos, folder) if in_place else _copies(photos, folder)
+    if missing := [start for start, _ in steps if not start.is_file()]:
+        raise DataError(
+            f"Expected the photographs of the audit, but {len(missing):,} are not there, {missing[0]} first. Run srrs "
+            "apply in the folder where srrs audit ran, or make the audit again."
+        )
+    made = sorted({str(above) for _, end in steps for above in end.parents if not above.exists()})
+    pairs = tuple((str(start), str(end)) for start, end in steps)
+    return Journal("move" if in_place else "copy", plan.digest, str(folder), pairs, tuple(made))
+
+
+def act(journal: Journal, undo_file: str | os.PathLike[str], progress: Progress | None = None) -> Path:
+    """Take the steps of `into_folder`, recorded in `undo_file` before the first; where to find the result.
+
+    Interrupted, the same call goes on; `journal.undo(undo_file)` takes everything back. Raises DataError where a file
+    is in the way or cannot be written.
+    """
+    run(journal, Path(undo_file), progress)
+    return Path(journal.folder)
+
+
+def undo_name(plan: Plan, what: str | os.PathLike[str]) -> str:
+    """Name of the undo file of a plan carried out on a folder or table: the same again for the same work."""
+    work = f"{plan.digest} {os.path.abspath(what)}".encode("utf-8", "surrogateescape")
+    return f"undo-{hashlib.sha256(work).hexdigest()[:12]}.json"
+
+
+def _photos(plan: Plan, actions: Sequence[str], root: str | os.PathLike[str] | None) -> list[_Photo]:
+    """The rows of these actions, with their files."""
+    rows: list[Any] = list(plan.table.itertuples())
+    files = [Path(os.path.abspath(Path(root or ".") / row.path)) if row.path else None for row in rows]
+    folders, inner = _layout(rows, files)
+    in_folders = bool(folders)
+    _name_folders(folders, [row.label for row in rows if row.label is not None])
+    photos = []
+    for row, file, name in zip(rows, files, inner, strict=True):
+        if row.action not in actions or (row.action == "keep" and row.label is None):
+            continue
+        if file is None:
+            raise DataError(
+                f"Expected a file for each row, but '{row.id}' has none. Write a table instead, with --table."
+            )
+        target = f"{folders[row.label]}/{name}" if row.label is not None else name
+        photos.append(_Photo(row, file, target, file.parents[row.id.count("/")] if in_folders else file.parent))
+    return photos
+
+
+def _copies(photos: list[_Photo], folder: Path) -> list[tuple[Path, Path]]:
+    for photo in photos:
+        if photo.file.is_relative_to(folder) or folder.is_relative_to(photo.home):
+            raise DataError(
+                f"Expected a folder apart from the photographs, but they lie in {photo.home} and the copies would go "
+                f"to {folder}. Give a folder elsewhere, or --in-place to change the photographs' own folder."
+            )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"Expected an empty or a new folder at {folder}, but something is there. Give another one.")
+    photos = sorted(photos, key=lambda photo: photo.action)  # kept ones first, so that they keep their names
+    names = _apart([photo.target for photo in photos], [])
+    return [(photo.file, folder / name) for photo, name in zip(photos, names, strict=True)]
+
+
+def _moves(photos: list[_Photo], folder: Path) -> list[tuple[Path, Path]]:
+    if not folder.is_dir():
+        raise DataError(f"Expected the folder that holds the photographs at {folder}, but there is none.")
+    if outside := [photo.file for photo in photos if not photo.file.is_relative_to(folder)]:
+        raise DataError(
+            f"Expected the photographs to change in {folder}, but {outside[0]} is not there. Give the folder that the "
+            "audit was made of, or leave --in-place out to fill a new one."
+        )
+    if len({photo.file for photo in photos}) < len(photos):
+        raise DataError(
+            "Expected each photograph to change once, but one file has several rows of the audit. Write a table "
+            "instead, with --table, or leave --in-place out."
+        )
+    aside = folder.with_name(f"{folder.name}-dropped")
+    relabelled, dropped = ([photo for photo in photos if photo.action == action] for action in ("relabel", "drop"))
+    names = _apart([photo.target for photo in relabelled], _below(folder))
+    lost = _apart([photo.file.relative_to(folder).as_posix() for photo in dropped], _below(aside))
+    return [
+        *((photo.file, folder / name) for photo, name in zip(relabelled, names, strict=True)),
+        *((photo.file, aside / name) for photo, name in zip(dropped, lost, strict=True)),
+    ]
+
+
+def _below(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
+
+
+def _layout(rows: Sequence[Any], files: Sequence[Path | None]) -> tuple[dict[str, str], list[str]]:
+    """The folder of each given class, and each row's path below the folder of its class.
+
+    Where the photos do not lie in one folder per class, there are no such folders, and the paths are file names.
+    """
+    folders: dict[str, str] = {}
+    inner = []
+    for row, file in zip(rows, files, strict=True):
+        top, _, rest = row.id.partition("/")
+        fits = file is not None and rest and row.given is not None and file.as_posix().endswith(f"/{row.id}")
+        if not fits or folders.setdefault(row.given, top) != top:
+            break
+        inner.append(rest)
+    if len(inner) == len(rows) and len(set(folders.values())) == len(folders):
+        return folders, inner
+    return {}, [file.name if file else "" for file in files]
+
+
+def _name_folders(folders: dict[str, str], labels: Iterable[str]) -> None:
+    """Add a folder for each class that has none yet."""
+    taken = {name.casefold() for name in folders.values()}
+    for label in dict.fromkeys(labels):
+        if label not in folders:
+            folders[label] = _free(safe_name(label), "", taken)
+
+
+def _apart(names: Sequence[str], there: Iterable[str]) -> list[str]:
+    """Names that differ from each other and from those that are there, also where case does not count."""
+    taken = {name.casefold() for name in there}
+    suffixes = {name: PurePath(name).suffix for name in names}
+    return [_free(name.removesuffix(suffixes[name]), suffixes[name], taken) for name in names]
+
+
+def _free(stem: str, suffix: str, taken: set[str]) -> str:
+    """The first of a.jpg, a-2.jpg, a-3.jpg and so on that is not taken; it is from then on."""
+    name, number = stem + suffix, 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}-{number}{suffix}"
+    taken.add(name.casefold())
+    return name
+
+
+def safe_name(label: str) -> str:
+    """A class name as a folder's name on every system, never one above or below the folder it is put in."""
+    name = "".join(c if c.isprintable() and c not in '<>:"/\\|?*' else "_" for c in label).strip().rstrip(".")
+    name = name.encode("utf-8")[:200].decode("utf-8", "ignore").rstrip(". ")
+    return f"_{name}" if not name or name.startswith(".") or _RESERVED.fullmatch(name) else name

@@ -1,0 +1,223 @@
+"""What is done to files, recorded before it is done: going on after an interruption, and undoing.
+
+A journal is one JSON file. It is written with every step before the first one, so that whatever was cut short can be
+finished or taken back; every step and its undoing can be repeated without harm, and no file is ever overwritten.
+"""
+
+import errno
+import filecmp
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from srrs.audit.files import write_atomic
+from srrs.errors import DataError
+
+SCHEMA_VERSION = 1
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Steps to be taken, and how far they are."""
+
+    kind: Literal["copy", "move", "table"]
+    digest: str
+    """Of the plan."""
+    folder: str
+    """Absolute path of what is acted on."""
+    steps: tuple[tuple[str, str], ...]
+    """Absolute paths from and to; of a table, its copy and itself."""
+    made: tuple[str, ...] = ()
+    """Folders that are not there before."""
+    before: str = ""
+    after: str = ""
+    """Of a table, sha256 of its bytes."""
+    state: Literal["planned", "started", "done", "undoing", "undone"] = "planned"
+
+
+def read_journal(path: str | os.PathLike[str]) -> Journal:
+    """A journal as `run` writes it; raises DataError where the file is something else."""
+    wanted = f"Expected an undo file of srrs apply at {path}"
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise DataError(f"{wanted}, but it cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise DataError(f"{wanted}, but found no JSON: {error}.") from None
+    if not isinstance(content, dict) or content.pop("schema_version", None) != SCHEMA_VERSION:
+        raise DataError(f"{wanted}, but found something else, or another version of it.")
+    content |= {"steps": tuple((start, end) for start, end in content["steps"]), "made": tuple(content["made"])}
+    return Journal(**content)
+
+
+def unfinished(path: Path, digest: str, folder: Path) -> Journal | None:
+    """The journal at `path` where it was cut short in the middle of the same work; None where all is still to do.
+
+    Raises DataError where the work is done already or is being undone, or the journal is of other work.
+    """
+    if not path.exists():
+        return None
+    journal = read_journal(path)
+    if journal.state == "undone":
+        return None
+    if (journal.digest, journal.folder) != (digest, str(folder)):
+        doing = f"of other work, on {journal.folder}"
+    elif journal.state == "started":
+        return journal
+    else:
+        doing = "of work that is done already" if journal.state == "done" else "of work that is being undone"
+    raise DataError(f"Expected no undo file at {path}, but found one {doing}. Undo that first with: srrs undo {path}")
+
+
+def run(journal: Journal, path: Path, progress: Progress | None = None) -> None:
+    """Take the steps of a copy or a move that are not taken yet; `path` is where the journal is kept.
+
+    Raises DataError where a file is in the way or a step cannot be taken; what is done until then is in the journal.
+    """
+    journal = _write(replace(journal, state="started"), path)
+    for at, (start, end) in enumerate(journal.steps):
+        _guarded(_copy if journal.kind == "copy" else _move, Path(start), Path(end), path)
+        if progress:
+            progress(at + 1, len(journal.steps))
+    _write(replace(journal, state="done"), path)
+
+
+def run_table(journal: Journal, path: Path, content: bytes) -> None:
+    """Replace the bytes of a table by `content`, and keep the old ones beside it."""
+    ((copy, table),) = journal.steps
+    journal = _write(replace(journal, state="started"), path)
+    if sha256(Path(table)) != journal.after:
+        write_atomic(copy, Path(table).read_bytes())
+        write_atomic(table, content)
+    _write(replace(journal, state="done"), path)
+
+
+def undo(path: str | os.PathLike[str], progress: Progress | None = None) -> Journal:
+    """Take back what the journal at `path` says was done: every original lies where it lay, byte for byte.
+
+    Copies are removed, moved files go back, a table gets its old bytes. It can be interrupted and repeated. Raises
+    DataError, after all else is undone, where a file has been changed or removed in between; that one is left alone.
+    """
+    path = Path(path)
+    journal = read_journal(path)
+    if journal.state == "undone":
+        return journal
+    journal = _write(replace(journal, state="undoing"), path)
+    left = _table_back(journal) if journal.kind == "table" else _steps_back(journal, progress)
+    if left:
+        more = f" and {len(left) - 3:,} more" if len(left) > 3 else ""
+        raise DataError(
+            f"Expected the files as srrs apply left them, but these were changed or removed since: "
+            f"{', '.join(left[:3])}{more}. They were left alone, all else is undone; mend them and run "
+            f"srrs undo {path} again."
+        )
+    for folder in sorted(journal.made, key=len, reverse=True):
+        if Path(folder).is_dir() and not any(Path(folder).iterdir()):
+            Path(folder).rmdir()
+    return _write(replace(journal, state="undone"), path)
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file's bytes; raises DataError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"Expected a file at {path}, but it cannot be read: {error.strerror}.") from None
+
+
+def _write(journal: Journal, path: Path) -> Journal:
+    content = {"schema_version": SCHEMA_VERSION, **asdict(journal)}
+    write_atomic(path, json.dumps(content, indent=1).encode())
+    return journal
+
+
+def _guarded(step: Callable[[Path, Path], None], start: Path, end: Path, path: Path) -> None:
+    try:
+        end.parent.mkdir(parents=True, exist_ok=True)
+        step(start, end)
+    except OSError as error:
+        raise DataError(
+            f"Cannot write {end}: {error.strerror}. What is done so far is in {path}: run the same command again to go "
+            f"on, or srrs undo {path} to take it back."
+        ) from error
+
+
+def _copy(start: Path, end: Path) -> None:
+    if end.exists():
+        if not filecmp.cmp(start, end, shallow=False):
+            raise FileExistsError(errno.EEXIST, "another file is there")
+        return
+    part = end.with_name(f".{os.getpid()}.part")
+    try:
+        shutil.copy2(start, part)
+        part.replace(end)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _move(start: Path, end: Path) -> None:
+    if end.exists():
+        if not start.exists():
+            return
+        if not filecmp.cmp(start, end, shallow=False):
+            raise FileExistsError(errno.EEXIST, "another file is there")
+        start.unlink()  # copied to another disk, and then cut short
+        return
+    try:
+        start.rename(end)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy(start, end)
+        start.unlink()
+
+
+def _steps_back(journal: Journal, progress: Progress | None) -> list[str]:
+    """Undo the steps, last first; files that are not as they were left."""
+    left = []
+    for at, (start, end) in enumerate(reversed(journal.steps)):
+        if not (_uncopy if journal.kind == "copy" else _unmove)(Path(start), Path(end)):
+            left.append(end)
+        if progress:
+            progress(at + 1, len(journal.steps))
+    return left
+
+
+def _uncopy(start: Path, end: Path) -> bool:
+    if end.exists():
+        if not start.exists() or not filecmp.cmp(start, end, shallow=False):
+            return False
+        end.unlink()
+    return True
+
+
+def _unmove(start: Path, end: Path) -> bool:
+    if start.exists() != end.exists():
+        if end.exists():
+            start.parent.mkdir(parents=True, exist_ok=True)
+            _move(end, start)
+        return True
+    if not start.exists() or not filecmp.cmp(start, end, shallow=False):
+        return False
+    end.unlink()
+    return True
+
+
+def _table_back(journal: Journal) -> list[str]:
+    ((copy, table),) = journal.steps
+    found = sha256(Path(table))
+    if found == journal.after != journal.before:
+        if sha256(Path(copy)) != journal.before:
+            return [copy]
+        write_atomic(table, Path(copy).read_bytes())
+    elif found != journal.before:
+        return [table]
+    Path(copy).unlink(missing_ok=True)
+    return []

@@ -1,0 +1,187 @@
+"""Acting on a plan: a table (CSV, TSV or parquet) with the labels replaced."""
+
+import csv
+import hashlib
+import importlib.util
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from srrs.audit.files import write_atomic
+from srrs.audit.journal import Journal, run_table, sha256, unfinished
+from srrs.audit.plan import Plan
+from srrs.errors import DataError, MissingExtraError
+
+
+def write_table(
+    plan: Plan,
+    path: str | os.PathLike[str],
+    *,
+    source: str | os.PathLike[str] | None = None,
+    label_column: str | None = None,
+    every_row: bool = False,
+    dry: bool = False,
+) -> Path:
+    """Write a new table with the new labels, without the dropped and the unusable rows.
+
+    `source` is the table that the audit was made of: its other columns are kept. Without it the columns are id, path
+    and label. With `every_row` all rows stay, and a column `action` says what became of each. A `dry` run finds what
+    is wrong and writes nothing.
+
+    Raises
+    ------
+    DataError
+        Something is at `path`; or the source is not the audit's table, or it does not show which column has the labels
+        (then name it).
+    """
+    path = Path(path)
+    content = _content(plan, path, source, label_column, every_row)
+    if path.exists():
+        raise DataError(f"Expected to write a new table, but {path} is there. Give another name, or --in-place.")
+    return path if dry else write_atomic(path, content)
+
+
+def relabel_in_place(
+    plan: Plan,
+    path: str | os.PathLike[str],
+    undo_file: str | os.PathLike[str],
+    *,
+    label_column: str | None = None,
+    every_row: bool = False,
+    dry: bool = False,
+) -> Path:
+    """Replace the labels in the table that the audit was made of; unusable rows stay.
+
+    Its old bytes are kept beside it, as `<name>.before`, and `undo_file` says how to restore them. The rest as in
+    `write_table`.
+    """
+    path = Path(os.path.abspath(path))
+    begun = unfinished(Path(undo_file), plan.digest, path)
+    if begun and sha256(path) == begun.after:
+        if not dry:
+            run_table(begun, Path(undo_file), b"")
+        return path
+    content = _content(plan, path, path, label_column, every_row, keep_unusable=True)
+    copy = path.with_name(f"{path.name}.before")
+    if copy.exists() and not begun:
+        raise DataError(f"Expected to keep the old table as {copy}, but something is there. Move it away.")
+    before, after = sha256(path), hashlib.sha256(content).hexdigest()
+    steps = ((str(copy), str(path)),)
+    if not dry:
+        run_table(Journal("table", plan.digest, str(path), steps, before=before, after=after), Path(undo_file), content)
+    return path
+
+
+def _content(
+    plan: Plan,
+    path: Path,
+    source: str | os.PathLike[str] | None,
+    label_column: str | None,
+    every_row: bool,
+    keep_unusable: bool = False,
+) -> bytes:
+    table = plan.table.reset_index(drop=True)
+    if source is None:
+        frame = table[["id", "path", "label"]].copy()
+        frame["label"] = table.label.where(table.label.notna(), table.given)
+        style: dict[str, Any] = {}
+    else:
+        frame, style = _read(Path(source))
+        frame = _relabelled(frame, table, label_column, str(source))
+    if every_row:
+        frame = frame.assign(action=table.action.to_numpy())
+    else:
+        gone = ["drop"] if keep_unusable else ["drop", "unusable"]
+        frame = frame[~table.action.isin(gone).to_numpy()]
+    if source is None or path.suffix.lower() != Path(source).suffix.lower():
+        style["sep"] = "\t" if path.suffix.lower() == ".tsv" else ","
+    return _bytes(frame, path, style)
+
+
+def _relabelled(frame: pd.DataFrame, table: pd.DataFrame, label_column: str | None, source: str) -> pd.DataFrame:
+    """The user's table with the cells of its label column replaced, each class written as the table writes it."""
+    if len(frame) != len(table):
+        raise DataError(f"Expected the {len(table):,} rows of the audit in {source}, but found {len(frame):,}.")
+    texts = [[str(cell).strip() for cell in row] for row in frame.itertuples(index=False)]
+    for number, (cells, id, path) in enumerate(zip(texts, table.id, table.path, strict=True), 1):
+        ends = [cell.replace("\\", "/") for cell in cells if cell]
+        if id not in cells and not any(f"/{Path(path or '').as_posix()}".endswith(f"/{end}") for end in ends):
+            raise DataError(f"Expected the audit's rows in their order in {source}, but row {number} is not '{id}'.")
+    column = _label_column(frame, table, label_column, source)
+    written = {name: cell for name, cell in zip(table.given, frame[column], strict=True) if name is not None}
+    changed = (table.action == "relabel").to_numpy()
+    cells = frame[column].tolist()
+    for at in changed.nonzero()[0]:
+        cells[at] = written.get(table.label[at], table.label[at])
+    return frame.assign(**{column: pd.Series(cells, index=frame.index, dtype=object)})
+
+
+def _label_column(frame: pd.DataFrame, table: pd.DataFrame, asked: str | None, source: str) -> str:
+    """The column whose cells tell the given classes apart, one cell for one class."""
+    if asked is not None and asked not in frame.columns:
+        raise DataError(f"Expected a column {asked} in {source}, but found {', '.join(map(str, frame.columns))}.")
+    known = table.given.notna().to_numpy()
+
+    def tells(column: str) -> bool:
+        pairs = {(name, str(cell).strip()) for name, cell in zip(table.given[known], frame[column][known], strict=True)}
+        return len(pairs) == len({name for name, _ in pairs}) == len({cell for _, cell in pairs})
+
+    fitting = [column for column in ([asked] if asked else frame.columns) if tells(column)]
+    if len(fitting) != 1:
+        found = f"{' and '.join(fitting)} do" if fitting else f"{asked or 'none'} does not" if asked else "none does"
+        raise DataError(
+            f"Expected one column of {source} to hold the labels of the audit, but {found}. Name the column of labels "
+            "with --label, and give the table as it was when the audit was made."
+        )
+    return fitting[0]
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A table with text as it is written, and how it is written."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"Expected a table at {path}, but it cannot be read: {error.strerror}.") from None
+    if _is_parquet(path):
+        _need_pyarrow()
+        try:
+            return pd.read_parquet(io.BytesIO(content)), {}
+        except (ValueError, OSError) as error:
+            raise DataError(f"Expected a parquet table at {path}, but it cannot be read: {error}.") from None
+    try:
+        text = content.decode("utf-8-sig")
+        header = text.split("\n", 1)[0]
+        separator = max(",;\t", key=header.count)
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True) if any(row)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"Expected a UTF-8 table at {path}, but it is malformed: {error}.") from None
+    names = rows[0] if rows else []
+    if len(set(names)) != len(names) or any(len(row) > len(names) for row in rows):
+        raise DataError(f"Expected a name for each column, no two the same, in the first line of {path}.")
+    cells = [row + [""] * (len(names) - len(row)) for row in rows[1:]]
+    style = {"sep": separator, "lineterminator": "\r\n" if header.endswith("\r") else "\n"}
+    mark = {"encoding": "utf-8-sig"} if content.startswith(b"\xef\xbb\xbf") else {}
+    return pd.DataFrame(cells, columns=names, dtype=object), style | mark
+
+
+def _bytes(frame: pd.DataFrame, path: Path, style: dict[str, Any]) -> bytes:
+    if _is_parquet(path):
+        _need_pyarrow()
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, index=False)
+        return buffer.getvalue()
+    encoding = style.pop("encoding", "utf-8")
+    text = frame.to_csv(index=False, **({"lineterminator": "\n"} | style))
+    return str(text).encode(encoding, "backslashreplace")
+
+
+def _need_pyarrow() -> None:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise MissingExtraError("pyarrow", "parquet", "A parquet table")

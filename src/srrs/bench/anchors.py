@@ -1,0 +1,78 @@
+"""The published numbers, and by which names they go.
+
+`anchors.csv` holds top-1 accuracies in percent as printed, each with its source; noise rates run from 0 to 1.
+"""
+
+import csv
+import re
+from importlib.resources import files
+from typing import NamedTuple
+
+PUBLISHED = {
+    "coop": "CoOp",
+    "gce": "GCE",
+    "upl": "Robust UPL",
+    "joapr": "JoAPR",
+    "nlprompt": "NLPrompt",
+    "tecoprompt": "TecoPrompt",
+    "deft": "DeFT",
+    "srrs-paper": "SRRS",
+    "srrs": "SRRS",
+}
+"""Under which name a method of the zoo was published. A method with parts replaced was not."""
+ALIASES = {
+    "describabletextures": "dtd",
+    "oxfordflowers": "flowers102",
+    "flowers": "flowers102",
+    "pets": "oxfordpets",
+    "cars": "stanfordcars",
+}
+
+
+class Anchor(NamedTuple):
+    """A published accuracy, 0 to 1."""
+
+    dataset: str
+    classes: int
+    method: str
+    protocol: str
+    noise_kind: str
+    noise_rate: float
+    backbone: str
+    shots: int
+    accuracy: float
+    source: str
+
+
+def anchors() -> list[Anchor]:
+    """The published numbers that come with the package."""
+    text = files("srrs.bench").joinpath("anchors.csv").read_text(encoding="utf-8")
+    return [_anchor(row) for row in csv.DictReader(text.splitlines())]
+
+
+def _anchor(row: dict[str, str]) -> Anchor:
+    return Anchor(
+        dataset=row["dataset"],
+        classes=int(row["classes"]),
+        method=row["method"],
+        protocol=row["protocol"],
+        noise_kind=row["noise_kind"],
+        noise_rate=float(row["noise_rate"]),
+        backbone=row["backbone"],
+        shots=int(row["shots"]),
+        accuracy=float(row["accuracy_percent"]) / 100,
+        source=row["source"],
+    )
+
+
+def backbone(model: str) -> str:
+    """`RN50` for OpenAI's CLIP with that image tower, under its names in open_clip and timm; else the model's name."""
+    words = set(re.split(r"[:/@,.\s]+", model.lower())) - {"open_clip", "open-clip", "hf-hub", "timm"}
+    tower = words & {"rn50", "rn50-quickgelu", "resnet50_clip"}
+    return "RN50" if tower and words - tower <= {"openai"} else model
+
+
+def plain(dataset: str) -> str:
+    """One name for all spellings of a data set's."""
+    name = re.sub("[^a-z0-9]", "", dataset.lower())
+    return ALIASES.get(name, name)

@@ -1,0 +1,184 @@
+"""What all runs of a grid share, encoded once: a folder that every process and every node maps.
+
+N training photographs of the bed, V views, D feature size.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+
+from srrs import pipeline
+from srrs.config import Settings
+from srrs.data.published.base import DataSet
+from srrs.data.samples import NO_LABEL, Samples, checked, from_paths
+from srrs.errors import DataError
+from srrs.models.matcher import MemoisedScores
+from srrs.records import Floats, Ints
+from srrs.train.task import Task
+
+VIEW_SEED = 1
+"""The views are the same for every seed of a run, so that they are encoded once."""
+NAME = "bed.json"
+MOST_SCORES = 1_000_000
+"""Up to so many (picture, class) pairs are matched once for all runs."""
+
+
+@dataclass(frozen=True)
+class Bed:
+    """Cached features of a data set, in a folder."""
+
+    folder: Path
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """Names, paths and models, as JSON."""
+        about: dict[str, Any] = json.loads((self.folder / NAME).read_text(encoding="utf-8"))
+        return about
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """(C,)"""
+        return tuple(self.about["class_names"])
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """Position of each training photograph by its path in the split file."""
+        return {path: number for number, path in enumerate(self.about["paths"])}
+
+    @cached_property
+    def train(self) -> dict[str, Floats]:
+        """`plain` (N, D) and `views` (N, V, D), float16."""
+        arrays: dict[str, Floats] = load_file(self.folder / "train.safetensors")
+        return arrays
+
+    @cached_property
+    def test(self) -> tuple[torch.Tensor, Ints]:
+        """Features (T, D) of the test photographs, and their labels (T,)."""
+        arrays = load_file(self.folder / "test.safetensors")
+        return torch.from_numpy(arrays["plain"].astype(np.float32)), arrays["labels"]
+
+    def task(self, paths: Sequence[str], labels: Ints, models: pipeline.Models, settings: Settings) -> Task:
+        """The photographs of one run with their given labels, in the order drawn."""
+        rows = np.array([self.place[path] for path in paths])
+        clauses: tuple[str | None, ...] = tuple(self.about["descriptions"])
+        match = None
+        if models.matcher is not None:
+            held, kind = load_file(self.folder / "matcher.safetensors"), settings.match_by
+            texts = pipeline.match_texts(self.class_names, clauses)
+            match = MemoisedScores(models.matcher, torch.from_numpy(held["states"][rows]), texts, kind=kind)
+            if kind == "itm" and "scores" in held:
+                match.know(held["scores"][rows])
+        return Task(
+            model=models.clip,
+            class_names=self.class_names,
+            descriptions=clauses,
+            ids=tuple(_apart(paths)),
+            labels=labels,
+            plain=self.train["plain"][rows].astype(np.float32),
+            views=self.train["views"][rows].astype(np.float32),
+            match=match,
+        )
+
+
+def make_bed(
+    dataset: DataSet,
+    rows: Ints,
+    models: pipeline.Models,
+    settings: Settings,
+    folder: Path,
+    *,
+    progress: pipeline.Progress | None = None,
+) -> Bed:
+    """Encode the training photographs `rows` and the test photographs into a folder of `folder`, unless it is there.
+
+    Raises DataError for a photograph that cannot be read.
+    """
+    train = dataset.train.take(np.sort(rows))
+    descriptions, _ = pipeline.describe(dataset.class_names, None)
+    about = {
+        "dataset": dataset.name,
+        "class_names": list(dataset.class_names),
+        "descriptions": list(descriptions),
+        "paths": list(train.paths),
+        "model": models.clip.fingerprint,
+        "matcher": models.matcher.fingerprint if models.matcher else "none",
+        "views": settings.views,
+        "view_seed": VIEW_SEED,
+    }
+    identity = json.dumps([about, list(dataset.test.paths)])
+    target = folder / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    if (target / NAME).exists():
+        return Bed(target)
+    making = folder / f"{target.name}-{uuid4().hex[:8]}.tmp"
+    making.mkdir(parents=True)
+    try:
+        _write(making, about, train.files, dataset, models, settings, progress)
+        making.replace(target)
+    except OSError:
+        if not (target / NAME).exists():  # another process may have been faster
+            raise
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return Bed(target)
+
+
+def _write(
+    folder: Path,
+    about: dict[str, Any],
+    files: Sequence[Path],
+    dataset: DataSet,
+    models: pipeline.Models,
+    settings: Settings,
+    progress: pipeline.Progress | None,
+) -> None:
+    encoding = settings.with_(seed=VIEW_SEED)
+    samples = _readable(files, "training")
+    every = np.arange(len(samples))
+    features = pipeline.encode_rows(samples, every, models, encoding, views=settings.views, progress=progress)
+    arrays = {"plain": np.ascontiguousarray(features.plain), "views": np.ascontiguousarray(features.views)}
+    save_file(arrays, folder / "train.safetensors")
+    held_out = _readable(dataset.test.files, "test")
+    plain = pipeline.encode_rows(held_out, np.arange(len(held_out)), models, encoding, views=0).plain
+    labels = np.asarray(dataset.test.labels, np.int64)
+    save_file({"plain": np.ascontiguousarray(plain), "labels": labels}, folder / "test.safetensors")
+    if models.matcher is not None:
+        states = pipeline.matcher_states(samples, every, models.matcher)
+        texts = pipeline.match_texts(dataset.class_names, pipeline.describe(dataset.class_names, None)[0])
+        held = {"states": states.numpy()}
+        if len(samples) * len(texts) <= MOST_SCORES:
+            every_pair = np.divmod(np.arange(len(samples) * len(texts)), len(texts))
+            held["scores"] = MemoisedScores(models.matcher, states, texts)(*every_pair).reshape(-1, len(texts))
+        save_file(held, folder / "matcher.safetensors")
+    (folder / NAME).write_text(json.dumps(about), encoding="utf-8")
+
+
+def _readable(files: Sequence[Path], part: str) -> Samples:
+    samples = checked(from_paths(files, labelled=False))
+    broken = [row for row, issue in enumerate(samples.issues) if issue not in ("", NO_LABEL)]
+    if broken:
+        named = ", ".join(f"'{samples.paths[row]}' ({samples.issues[row]})" for row in broken[:3])
+        raise DataError(
+            f"Expected {part} photographs that can be read, but {len(broken)} of {len(files)} cannot: {named}. "
+            "Download them again."
+        )
+    return samples
+
+
+def _apart(paths: Sequence[str]) -> list[str]:
+    """Ids of photographs; one that is there again, as the published lists have it, gets a number."""
+    seen: dict[str, int] = {}
+    ids = []
+    for path in paths:
+        seen[path] = seen.get(path, 0) + 1
+        ids.append(path if seen[path] == 1 else f"{path}#{seen[path]}")
+    return ids

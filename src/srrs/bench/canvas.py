@@ -1,0 +1,72 @@
+"""Panels, their names and legends, and files of figures: the same figure gives the same bytes."""
+
+import io
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from textwrap import wrap
+from typing import Any, TypeVar
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from srrs.audit.files import write_atomic
+from srrs.errors import SettingsError
+
+T = TypeVar("T")
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure as SVG or PNG, as the suffix says; the same figure gives the same bytes.
+
+    Raises SettingsError for another suffix and DataError where the path cannot be written.
+    """
+    path, out = Path(path), io.BytesIO()
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in ("svg", "png"):
+        raise SettingsError(f"Expected a figure as .svg or .png, but found {path.name}.")
+    bare: dict[str, Any] = {"Software": None} if kind == "png" else dict.fromkeys(("Date", "Creator"))
+    with matplotlib.rc_context({"svg.hashsalt": "srrs", "svg.fonttype": "path"}):
+        figure.savefig(out, format=kind, metadata=bare, dpi=160)
+    return write_atomic(path, out.getvalue())
+
+
+def make_panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with rows of panels, each of `width` by `height` inches, and room for a legend at the right."""
+    figure = Figure(figsize=(width * columns + 1.6, height * rows + 0.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(rows, columns, squeeze=False, sharey="row")
+    for axes in panels.flat:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+    return figure, panels.tolist()
+
+
+def each_panel(row: Sequence[Axes], things: Sequence[T]) -> Iterator[tuple[Axes, T]]:
+    """Panels with what they show; panels too many are hidden."""
+    for axes in row[len(things) :]:
+        axes.set_visible(False)
+    yield from zip(row, things, strict=False)
+
+
+def entitle(axes: Axes, name: str, above: str) -> None:
+    """The name of a panel and, above the first of a row, what the row shows."""
+    figure = axes.get_figure(root=True)
+    lines = wrap(above, int(12 * figure.get_figwidth())) if figure and above else []
+    axes.set_title("\n".join([*lines, name]), loc="left", fontsize=9, parse_math=False)
+
+
+def noise_name(kind: str) -> str:
+    """A kind of noise in words."""
+    return {"sym": "symmetric noise", "pair": "pair noise"}.get(kind, f"{kind} noise")
+
+
+def add_legend(figure: Figure, styles: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+    """Lines of some style with their names, beside the panels."""
+    handles = [Line2D([], [], **style) for style in styles]
+    box = figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize=8, handlelength=2.6)
+    for text in box.get_texts():
+        text.set_parse_math(False)

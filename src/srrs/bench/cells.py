@@ -1,0 +1,137 @@
+"""Which runs may stand beside each other, and which differ in nothing but the seed.
+
+Runs share a table only where data set, classes, test photographs, model, protocol and shots agree. Runs of one method
+with different settings are different rows. The order of the records changes nothing.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from srrs.bench.records import Record
+from srrs.bench.schema import Bools
+from srrs.errors import DataError, SettingsError
+
+GROUP = ("dataset", "classes", "model", "protocol", "as_published", "shots", "test_samples")
+"""What must agree within one table."""
+AXES = {*GROUP, "method", "noise", "noise_kind", "noise_rate", "seed", "device"}
+"""Settings that make no row of their own: they are tables, columns or seeds, or do not change the result."""
+
+
+KINDS = ("sym", "pair")
+"""The usual kinds of noise, in the usual order; others follow by name."""
+
+
+class Cell(NamedTuple):
+    """The runs that differ in nothing but the seed, sorted by it."""
+
+    table: str
+    """Title of the table they belong to; it names everything that agrees within it."""
+    row: str
+    kind: str
+    rate: float | None
+    runs: tuple[Record, ...]
+
+    @property
+    def name(self) -> str:
+        """`sym:0.5`."""
+        return cell_name(self.kind, self.rate)
+
+    @property
+    def seeds(self) -> set[int]:
+        """Of its runs."""
+        return {run.seed for run in self.runs}
+
+    def correct(self, seeds: set[int] | None = None) -> Bools:
+        """(seeds, test photographs) which are classified rightly; by all runs, or by those of some seeds."""
+        return np.stack([run.right for run in self.runs if seeds is None or run.seed in seeds])
+
+
+def cell_name(kind: str, rate: float | None) -> str:
+    """`sym:0.5`, or the kind alone where there is no rate."""
+    return kind if rate is None or np.isnan(rate) else f"{kind}:{rate:g}"
+
+
+def noise_order(kind: str, rate: float | None) -> tuple[int, str, float]:
+    """Sorts noise as tables show it."""
+    return KINDS.index(kind) if kind in KINDS else len(KINDS), kind, -1.0 if rate is None or np.isnan(rate) else rate
+
+
+def cells(
+    records: Iterable[Record], *, by: Sequence[str] = ("method",), methods: Sequence[str] | None = None
+) -> list[Cell]:
+    """Runs sorted into cells: by table, then row, then noise.
+
+    Parameters
+    ----------
+    by : what makes a row: `method`, and whatever of `GROUP` is to stand side by side in one table.
+    methods : only these, in this order; otherwise all, by name.
+
+    Raises DataError where there are no runs, and for two runs of one cell with the same seed: which of them counts is
+    not ours to choose. Raises SettingsError for a name in `by` that cannot be one.
+    """
+    if "method" not in by or not set(by) <= {"method", *GROUP}:
+        raise SettingsError(f"Expected rows by method and any of {', '.join(GROUP)}, but found {', '.join(by)}.")
+    rank = {name: i for i, name in enumerate(methods or ())}
+    chosen = [record for record in records if not rank or record.method in rank]
+    if not chosen:
+        raise DataError("Expected at least one finished run" + (f" of {', '.join(rank)}." if rank else "."))
+    label = _labels(chosen, by)
+    runs: dict[tuple[Any, ...], list[Record]] = {}
+    for r in chosen:
+        apart = tuple(_sortable(getattr(r, name)) for name in GROUP if name not in by)
+        beside = tuple(_sortable(getattr(r, name)) for name in by if name != "method")
+        place = (apart, rank.get(r.method, 0), r.method, beside, label(r), noise_order(r.noise_kind, r.noise_rate))
+        runs.setdefault(place, []).append(r)
+    return [_cell(runs[place], label, by) for place in sorted(runs)]
+
+
+def _cell(runs: list[Record], label: Callable[[Record], str], by: Sequence[str]) -> Cell:
+    runs = sorted(runs, key=lambda r: (r.seed, r.digest))
+    first = runs[0]
+    made = Cell(_title(first, by), label(first), first.noise_kind, first.noise_rate, tuple(runs))
+    for one, other in pairwise(runs):
+        if one.seed == other.seed:
+            raise DataError(
+                f"Expected one run of {made.row} at {made.name} with seed {one.seed} ({made.table}), but found two "
+                f"with the same settings, {one.digest} and {other.digest}. Leave one of them out."
+            )
+    return made
+
+
+def _sortable(value: Any) -> tuple[bool, Any]:
+    return value is None, value or 0
+
+
+def _title(r: Record, by: Sequence[str]) -> str:
+    parts = {
+        "dataset": r.dataset,
+        "classes": f"{r.classes} classes",
+        "shots": "all photographs" if r.shots is None else f"{r.shots} shots",
+        "protocol": r.protocol,
+        "as_published": "as published" if r.as_published else "",
+        "model": f"model {r.model}",
+        "test_samples": f"{r.test_samples} test photographs",
+    }
+    return ", ".join(part for name, part in parts.items() if part and name not in by)
+
+
+def _labels(records: Sequence[Record], by: Sequence[str]) -> Callable[[Record], str]:
+    """The name of a record's row: its method, and in brackets what else tells it from others of the method."""
+    values: dict[tuple[str, str], set[str]] = {}
+    for record in records:
+        for name, value in record.settings.items():
+            values.setdefault((record.method, name), set()).add(repr(value))
+
+    def label(record: Record) -> str:
+        extra = [f"{name}={getattr(record, name)}" for name in by if name != "method"]
+        extra += [
+            f"{name}={value}"
+            for name, value in sorted(record.settings.items())
+            if name not in AXES and len(values[record.method, name]) > 1
+        ]
+        return record.method + (f" [{', '.join(extra)}]" if extra else "")
+
+    return label

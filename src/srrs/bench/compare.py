@@ -1,0 +1,153 @@
+"""Our table beside the published numbers, where that is fair, and a line for every reason why it is not."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from srrs.bench.anchors import PUBLISHED, Anchor, anchors, backbone, plain
+from srrs.bench.cells import cell_name
+from srrs.bench.records import Record
+from srrs.bench.render import Entry, Grid, blocks, draw, each, number
+from srrs.bench.table import table
+
+COLUMNS = (
+    *("table", "row", "noise_kind", "noise_rate", "ours", "spread", "n"),
+    *("published_as", "published", "difference", "apart", "source"),
+)
+
+
+class Comparison(NamedTuple):
+    """Our numbers and the published ones, and what to bear in mind."""
+
+    table: pd.DataFrame
+    """Columns `COLUMNS`, accuracies from 0 to 1; `difference` is ours minus the published one. Where `apart` says in
+    which way a published number is of something else, nothing is subtracted."""
+    remarks: dict[str, list[str]]
+    """For each table, one line per way in which ours and the published ones do not match."""
+
+
+def compare(records: Iterable[Record], published: Sequence[Anchor] | None = None) -> Comparison:
+    """Our accuracies beside the published ones of the same data set, protocol and noise.
+
+    Where backbone, classes or shots differ, the published numbers stand apart and the remarks say why. Numbers of
+    another protocol are never shown. Errors as for `table`.
+    """
+    published = anchors() if published is None else published
+    rows: list[tuple[Any, ...]] = []
+    remarks: dict[str, list[str]] = {}
+    for title, part in table(records, metrics=("accuracy",)).groupby("table", sort=False):
+        first = next(each(part))
+        same = [a for a in published if plain(a.dataset) == plain(str(first.dataset))]
+        fair = _nearest(first, [a for a in same if a.protocol == first.protocol])
+        apart, remarks[str(title)] = _differences(first, same, fair)
+        numbers = {(a.method, cell_name(a.noise_kind, a.noise_rate)): a for a in fair}
+        remarks[str(title)] += _gaps(part, numbers) if fair and not apart else []
+        rows += _beside(part, numbers, apart)
+    return Comparison(pd.DataFrame(rows, columns=list(COLUMNS)), remarks)
+
+
+def _nearest(ours: Any, fair: Sequence[Anchor]) -> list[Anchor]:
+    """Those of one backbone, number of classes and shots that differ in the fewest of these from ours."""
+    best = min((_unlike(ours, a) for a in fair), key=len, default=None)
+    return [a for a in fair if _unlike(ours, a) == best]
+
+
+def _unlike(ours: Any, theirs: Anchor) -> dict[str, tuple[Any, Any]]:
+    """What is not the same: ours and theirs."""
+    pairs = {
+        "backbone": (backbone(ours.model), theirs.backbone),
+        "number of classes": (ours.classes, theirs.classes),
+        "number of shots": ("all" if pd.isna(ours.shots) else ours.shots, theirs.shots),
+    }
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _differences(ours: Any, same: Sequence[Anchor], fair: Sequence[Anchor]) -> tuple[str, list[str]]:
+    """In which ways the published numbers are of something else, in short and as remarks."""
+    if not same:
+        return "", [f"data set: there are no published numbers for {ours.dataset}"]
+    if not fair:
+        others = ", ".join(sorted({a.protocol for a in same}))
+        return "", [f"protocol: ours is {ours.protocol}, the published numbers are only for {others}; not shown"]
+    unlike = _unlike(ours, fair[0])
+    remarks = [f"{name}: ours is {mine}, the published one {other}" for name, (mine, other) in unlike.items()]
+    if not unlike and ours.protocol == "fp-injection" and not ours.as_published:
+        remarks.append("lists: ours are drawn without the faults of the published generator (see --as-published)")
+    return ", ".join(f"another {name}" for name in unlike), remarks
+
+
+def _gaps(part: pd.DataFrame, numbers: dict[tuple[str, str], Anchor]) -> Iterator[str]:
+    """What we ran and nobody published."""
+    noise = dict.fromkeys(cell_name(c.noise_kind, c.noise_rate) for c in each(part))
+    if lacking := [name for name in noise if name not in {cell for _, cell in numbers}]:
+        yield f"noise without a published number: {', '.join(lacking)}"
+    if lacking := [m for m in dict.fromkeys(part["method"]) if PUBLISHED.get(m) not in {name for name, _ in numbers}]:
+        yield f"methods without a published number: {', '.join(lacking)}"
+
+
+def _beside(part: pd.DataFrame, numbers: dict[tuple[str, str], Anchor], apart: str) -> Iterator[tuple[Any, ...]]:
+    used = set()
+    for c in each(part):
+        key = (PUBLISHED.get(c.method, ""), cell_name(c.noise_kind, c.noise_rate))
+        theirs = None if apart else numbers.get(key)
+        used |= {key} if theirs else set()
+        found = (theirs.method, theirs.accuracy, c.mean - theirs.accuracy, "", theirs.source) if theirs else ()
+        yield (c.table, c.row, c.noise_kind, c.noise_rate, c.mean, c.spread, c.n, *(found or ("", None, None, "", "")))
+    ran = {cell_name(c.noise_kind, c.noise_rate) for c in each(part)}
+    for key, a in numbers.items():
+        if key[1] in ran and key not in used:
+            ours = (part["table"].iloc[0], "", a.noise_kind, a.noise_rate, None, None, 0)
+            yield (*ours, a.method, a.accuracy, None, apart, a.source)
+
+
+def render_comparison(comparison: Comparison, format: str = "text") -> str:
+    """What `compare` made, as `text`, `markdown`, `latex` or `csv` (the numbers alone, all of them).
+
+    Raises SettingsError for another format.
+    """
+    if format == "csv":
+        return comparison.table.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+    lead = "% " if format == "latex" else "- "
+    parts = []
+    for title, part in comparison.table.groupby("table", sort=False):
+        sources = sorted(set(part["source"]) - {""})
+        lines = [*comparison.remarks[str(title)], *(f"source: {source}" for source in sources)]
+        parts.append(draw(list(_grids(str(title), part)), format) + "\n" + "".join(f"{lead}{line}\n" for line in lines))
+    return "\n".join(parts)
+
+
+def _grids(title: str, part: pd.DataFrame) -> Iterator[Grid]:
+    """Ours with the numbers that may stand beside them, then the others."""
+    together = part[part["apart"] == ""]
+    others = part[part["apart"] != ""]
+    caption = "accuracy, %; ours: mean ± sample standard deviation over seeds"
+    for columns in blocks(part):
+        header = ["method", *columns]
+        yield Grid(title, caption, header, list(_rows(together, columns)))
+        if len(others):
+            yield Grid(f"published, {others['apart'].iloc[0]}", "accuracy, %", header, list(_rows(others, columns, "")))
+
+
+def _rows(part: pd.DataFrame, columns: Sequence[str], prefix: str = "published ") -> Iterator[list[Entry]]:
+    def line(label: str, texts: dict[str, str]) -> list[Entry]:
+        return [Entry(label), *(Entry(texts.get(column, "–")) for column in columns)]
+
+    ours, others = part[part["row"] != ""], part[part["row"] == ""]
+    for row, block in ours.groupby("row", sort=False):
+        found = block.dropna(subset="published")
+        yield line(str(row), _texts(block, "ours", "spread"))
+        if len(found):
+            yield line(f"{prefix}{found['published_as'].iloc[0]}", _texts(found, "published"))
+            yield line("difference", _texts(found, "difference", sign="+"))
+    for name, block in others.groupby("published_as", sort=False):
+        yield line(f"{prefix}{name}", _texts(block, "published"))
+
+
+def _texts(block: pd.DataFrame, column: str, spread: str | None = None, *, sign: str = "") -> dict[str, str]:
+    """Cell name -> figure in percent."""
+    return {
+        cell_name(c.noise_kind, c.noise_rate): number(getattr(c, column), sign=sign)
+        + (f" ± {number(getattr(c, spread))}" if spread and not pd.isna(getattr(c, spread)) else "")
+        for c in each(block)
+    }

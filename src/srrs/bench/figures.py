@@ -1,0 +1,235 @@
+"""Figures over runs, drawn with matplotlib: the same runs give the same bytes."""
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from srrs.bench.canvas import add_legend, each_panel, entitle, make_panels, noise_name
+from srrs.bench.cells import Cell, cells, noise_order
+from srrs.bench.records import HISTORY, PARTITION, SAMPLES, Record, Records
+from srrs.bench.table import METRICS, table
+from srrs.errors import DataError
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+"""Okabe and Ito's, told apart by colour-blind readers; beyond seven lines, dashes and markers tell the rest apart."""
+DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
+MARKERS = "osD^vPX"
+GROUPS = {"clean": "#0072B2", "ambiguous": "#999999", "noisy": "#D55E00", "outside": "#CC79A7"}
+
+
+def accuracy_figure(
+    records: Iterable[Record], metric: str = "accuracy", *, methods: Sequence[str] | None = None
+) -> Figure:
+    """A metric against the noise rate, one line per method: a row of panels per table, a panel per kind of noise.
+
+    The band is the 95 % bootstrap interval for accuracy, and the spread over seeds for other metrics. Without noise
+    all kinds are one: such runs stand in every panel. Errors as for `table`; DataError where no run has a noise rate.
+    """
+    frame = table(records, metrics=(metric,), methods=methods).dropna(subset=["noise_rate", "mean"])
+    if frame.empty:
+        raise DataError(f"Expected runs with a noise rate and a figure for {metric}, but found none.")
+    rows = list(dict.fromkeys(frame["row"]))
+    parts = {str(title): part for title, part in frame.groupby("table", sort=False)}
+    figure, panels = make_panels(len(parts), max(len(_kinds(part)) for part in parts.values()), 4.6, 3.6)
+    for row, (title, part) in zip(panels, parts.items(), strict=True):
+        for axes, kind in each_panel(row, _kinds(part)):
+            here = part[(part["noise_kind"] == kind) | (part["noise_rate"] == 0)]
+            _lines(axes, here.sort_values("noise_kind", key=lambda at: at != kind, kind="stable"), rows, metric)
+            entitle(axes, noise_name(kind), title if axes is row[0] else "")
+        row[0].set_ylabel(METRICS[metric].title)
+    add_legend(figure, [_style(k, name) for k, name in enumerate(rows)], rows)
+    return figure
+
+
+def _kinds(part: pd.DataFrame) -> list[str]:
+    """Those with a rate above 0, or what there is."""
+    kinds = set(part.loc[part["noise_rate"] > 0, "noise_kind"]) or set(part["noise_kind"])
+    return sorted(kinds, key=lambda kind: noise_order(kind, None))
+
+
+def _lines(axes: Axes, part: pd.DataFrame, rows: Sequence[str], metric: str) -> None:
+    scale = METRICS[metric].scale
+    for k, name in enumerate(rows):
+        line = part[part["row"] == name].drop_duplicates("noise_rate").sort_values("noise_rate")
+        mean, spread = line["mean"], line["spread"].fillna(0)
+        low, high = line["low"].fillna(mean - spread), line["high"].fillna(mean + spread)
+        style = _style(k, name)
+        axes.plot(100 * line["noise_rate"], scale * mean, **style)
+        axes.fill_between(
+            100 * line["noise_rate"],
+            scale * low,
+            scale * high,
+            color=style["color"],
+            alpha=0.6 / max(5, len(rows)),
+            linewidth=0,
+        )
+    axes.set_xlabel("wrong labels, %")
+    axes.grid(color="#dddddd", linewidth=0.6)
+
+
+def _style(k: int, name: str) -> dict[str, Any]:
+    style = {"color": COLOURS[k % 7], "marker": MARKERS[k % 7], "linestyle": DASHES[k // 7 % 3]}
+    return style | {"markersize": 4, "linewidth": 2.4 if name == "srrs" else 1.2}
+
+
+def noise_figure(found: Records, *, methods: Sequence[str] | None = None) -> Figure:
+    """Noise of the rectified labels over training: a row of panels per method, a panel per kind, a line per rate.
+
+    Mean over seeds with their range; the dashed line of the same colour is the noise of the given labels. Methods that
+    change no label are left out. Raises DataError where no run's folder has a history of such.
+    """
+    members = [cell for cell in cells(found.records, methods=methods) if any(_changes(run) for run in cell.runs)]
+    drawn = [(cell, lines) for cell in members if (lines := _histories(cell, found))]
+    if not drawn:
+        raise DataError(f"Expected run folders with {HISTORY} of a method that rectifies labels, but found none.")
+    names = list(dict.fromkeys((cell.table, cell.row) for cell, _ in drawn))
+    kinds = sorted({cell.kind for cell, _ in drawn}, key=lambda kind: noise_order(kind, None))
+    figure, panels = make_panels(len(names), len(kinds), 4.6, 2.8)
+    for cell, lines in drawn:
+        axes = panels[names.index((cell.table, cell.row))][kinds.index(cell.kind)]
+        _history(axes, lines, _given(cell), _rate_colour(cell))
+    for row, (title, name) in zip(panels, names, strict=True):
+        row[0].set_ylabel("wrong labels, %")
+        row[0].set_ylim(bottom=0)
+        for axes, kind in zip(row, kinds, strict=True):
+            axes.set_xlabel("step")
+            entitle(axes, f"{name}, {noise_name(kind)}", title if axes is row[0] else "")
+    shown = dict(sorted((_rate(cell), _rate_colour(cell)) for cell, _ in drawn))
+    styles = [{"color": colour, "marker": "o", "markersize": 3} for colour in shown.values()]
+    add_legend(figure, styles, [f"{100 * rate:.3g} % given" for rate in shown])
+    return figure
+
+
+def _changes(run: Record) -> bool:
+    known = run.noise_rectified is not None and run.noise_given is not None
+    return known and run.noise_rectified != run.noise_given
+
+
+def _histories(cell: Cell, found: Records) -> list[dict[int, float]]:
+    """Step -> rectified noise, of each run that has a history."""
+    folders = [found.folders[run.digest] for run in cell.runs if run.digest in found.folders]
+    return [line for folder in folders if (line := _history_of(folder / HISTORY))]
+
+
+def _history_of(path: Path) -> dict[int, float]:
+    """What can be read of a history; a line that is cut off is left out."""
+    line: dict[int, float] = {}
+    for text in path.read_bytes().split(b"\n") if path.is_file() else ():
+        try:
+            entry = json.loads(text)
+            line[int(entry["step"])] = float(entry["noise_rectified"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return line
+
+
+def _history(axes: Axes, lines: Sequence[dict[int, float]], given: float, colour: Any) -> None:
+    steps = sorted(set.intersection(*(set(line) for line in lines)))
+    values = 100 * np.array([[line[step] for step in steps] for line in lines])
+    axes.plot(steps, values.mean(0), color=colour, marker="o", markersize=3, linewidth=1.6)
+    axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
+    axes.axhline(100 * given, color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
+
+
+def _given(cell: Cell) -> float:
+    return float(np.mean([run.noise_given for run in cell.runs if run.noise_given is not None]))
+
+
+def _rate(cell: Cell) -> float:
+    return round(_given(cell), 2) if cell.rate is None else cell.rate
+
+
+def _rate_colour(cell: Cell) -> Any:
+    return matplotlib.colormaps["cividis"](0.9 * _rate(cell))
+
+
+class Screened(NamedTuple):
+    """What screening said of N photographs."""
+
+    score: str
+    """`p_clean`, or `loss` where that is what the thresholds part."""
+    values: Any
+    """(N,)"""
+    bounds: Any
+    """(G, 2) thresholds."""
+    groups: Any
+    """(N,) names of `GROUPS`."""
+
+
+def histogram_figure(found: Records, method: str = "srrs") -> Figure:
+    """The screening score of one method by group: a row of panels per kind of noise, a panel per rate.
+
+    Thresholds are drawn where they part the groups on this score. The lowest seed of each cell is drawn. Raises
+    DataError where no folder of a run of the method has a partition.
+    """
+    drawn = [(cell, seen) for cell in cells(found.records) if cell.row == method and (seen := _screened(cell, found))]
+    if not drawn:
+        raise DataError(f"Expected run folders of {method} with {PARTITION}, but found none.")
+    blocks = [list(block) for _, block in groupby(drawn, key=lambda at: (at[0].table, at[0].kind))]
+    figure, panels = make_panels(len(blocks), max(map(len, blocks)), 2.9, 2.3)
+    for row, block in zip(panels, blocks, strict=True):
+        for axes, (cell, seen) in each_panel(row, block):
+            _histogram(axes, seen)
+            entitle(axes, cell.name, f"{method}: {cell.table}" if axes is row[0] else "")
+        row[0].set_ylabel("photographs")
+        row[0].set_ylim(bottom=0)
+    shown = [group for group in GROUPS if any(group in seen.groups for _, seen in drawn)]
+    add_legend(figure, [{"color": GROUPS[group], "linewidth": 6} for group in shown], shown)
+    return figure
+
+
+def _screened(cell: Cell, found: Records) -> Screened | None:
+    """Of the first run that has it in its folder."""
+    for folder in (found.folders[run.digest] for run in cell.runs if run.digest in found.folders):
+        try:
+            content = json.loads((folder / PARTITION).read_bytes())
+            score = str(content.get("score", "p_clean"))
+            values, bounds = np.asarray(content[score], float), np.asarray(content["thresholds"], float)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        if values.ndim == 1 and len(values) and bounds.ndim == 2 and bounds.shape[1] == 2:
+            groups = _statuses(folder / SAMPLES)
+            return Screened(
+                score, values, bounds, groups if len(groups) == len(values) else _parted(score, values, bounds)
+            )
+    return None
+
+
+def _statuses(path: Path) -> Any:
+    if not path.is_file():
+        return np.array([])
+    with path.open(encoding="utf-8", newline="") as file:
+        return np.array([row.get("status") or "" for row in csv.DictReader(file)])
+
+
+def _parted(score: str, values: Any, bounds: Any) -> Any:
+    """(N,) the groups that one pair of thresholds makes; of several, the median pair."""
+    low, high = np.median(bounds, 0)
+    below, above = ("clean", "noisy") if score == "loss" else ("noisy", "clean")
+    return np.where(values < low, below, np.where(values >= high, above, "ambiguous"))
+
+
+def _histogram(axes: Axes, seen: Screened) -> None:
+    edges = np.linspace(min(0.0, seen.values.min()), max(1.0, seen.values.max()), 31)
+    floor = np.zeros(30)
+    axes.use_sticky_edges = False
+    for group, colour in GROUPS.items():
+        heights = np.histogram(seen.values[seen.groups == group], edges)[0]
+        axes.bar(edges[:-1], heights, np.diff(edges) * 0.92, floor, align="edge", color=colour)
+        floor = floor + heights
+    several = len(seen.bounds) > 1
+    if several or (_parted(*seen[:3]) == seen.groups).mean() > 0.99:
+        for of_classes in seen.bounds.T:
+            axes.axvline(np.median(of_classes), color="black", linewidth=0.9, linestyle=(0, (4, 3)))
+            if several:
+                axes.axvspan(of_classes.min(), of_classes.max(), color="black", alpha=0.08, linewidth=0)
+    axes.set_xlabel("screening loss" if seen.score == "loss" else "chance that the label is right")

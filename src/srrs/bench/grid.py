@@ -1,0 +1,220 @@
+"""A grid of runs: methods x noise x shots x seeds on one data set, each in its own folder, resumable at any point."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from srrs import pipeline
+from srrs.bench import jobs
+from srrs.bench.bed import VIEW_SEED, make_bed
+from srrs.bench.records import Record, read_records
+from srrs.bench.run import Run
+from srrs.config import Settings
+from srrs.core.noise import NoiseSpec
+from srrs.data.folders import is_picture
+from srrs.data.protocols import Draw, draw
+from srrs.data.published.base import DataSet, Split, subset
+from srrs.data.samples import checked, from_paths
+from srrs.errors import DataError, SettingsError, SrrsError
+from srrs.methods.spec import method as method_named
+from srrs.records import Floats, Ints
+
+SHARED = ".shared"
+"""The folder of a grid with what its runs share."""
+NO_CLASS = -1
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What to run."""
+
+    methods: tuple[str, ...]
+    noise: tuple[NoiseSpec, ...]
+    shots: tuple[int | None, ...]
+    """Photographs per class; None for all."""
+    seeds: tuple[int, ...]
+    settings: Settings
+    protocol: str = "fp-injection"
+    as_published: bool = False
+    classes: int | str | tuple[str, ...] | None = None
+    """A subset of the classes, as `srrs.data.published.subset` takes it; None for all."""
+
+    def __post_init__(self) -> None:
+        for name in ("methods", "noise", "shots", "seeds"):
+            if not getattr(self, name):
+                raise SettingsError(f"Expected at least one of {name}, but found none.")
+        for method in self.methods:
+            method_named(method, {"noise_rate": 0.5})  # an unknown one is refused before anything is encoded
+
+    def cells(self) -> Iterator[tuple[NoiseSpec, int | None, int]]:
+        """Every draw of the noise once: no noise of either kind is the same unless the published lists are drawn."""
+        seen = set()
+        for noise in self.noise:
+            same = noise.rate == 0 and noise.kind in ("sym", "pair") and not self.as_published
+            spec = replace(noise, kind="sym") if same else noise
+            for shots in self.shots:
+                for seed in self.seeds:
+                    if (str(spec), shots, seed) not in seen:
+                        seen.add((str(spec), shots, seed))
+                        yield spec, shots, seed
+
+
+@dataclass
+class Outcome:
+    """What became of a grid."""
+
+    records: list[Record] = field(default_factory=list)
+    """Of this grid, in the order of its runs."""
+    computed: int = 0
+    """How many of them were not there before."""
+    failed: list[tuple[Run, SrrsError]] = field(default_factory=list)
+
+
+def plan(
+    grid: Grid,
+    dataset: DataSet,
+    models: pipeline.Models,
+    out: Path,
+    *,
+    progress: pipeline.Progress | None = None,
+) -> list[Run]:
+    """Draw every cell, encode the photographs they need once, and list the runs."""
+    named = dataset if grid.classes is None else subset(dataset, grid.classes)
+    train = _with_outsiders(dataset, named, grid)
+    features = _all_features(train, models, grid.settings) if _asks_for_features(grid) else None
+    draws = {cell: _draw(train, named.class_names, grid, cell, features) for cell in grid.cells()}
+    rows = np.unique(np.concatenate([d.rows for d in draws.values()]))
+    whole = replace(named, train=train)
+    bed = make_bed(whole, rows, models, grid.settings, out / SHARED, progress=progress)
+    runs = []
+    for (noise, shots, seed), drawn in draws.items():
+        paths = tuple(train.paths[row] for row in drawn.rows)
+        for method in grid.methods:
+            run = Run(
+                bed=bed,
+                folder=out,
+                noise=noise,
+                protocol=grid.protocol,
+                as_published=grid.as_published,
+                shots=shots,
+                settings=grid.settings.with_(method=method_named(method, {"noise_rate": 0.5}).name, seed=seed),
+                paths=paths,
+                draw=drawn,
+                truth_known=train.truth_known,
+            )
+            runs.append(replace(run, folder=out / _folder(run, dataset.name)))
+    return runs
+
+
+def carry_out(
+    runs: Sequence[Run],
+    known: Sequence[Path],
+    *,
+    processes: int = 1,
+    threads: int | None = None,
+    ray: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Outcome:
+    """Do the runs whose result is neither in their folder nor among the `known` records.
+
+    Raises KeyboardInterrupt through: what is finished stays, the others go on from their checkpoints next time.
+    """
+    finished = {r.digest: r for r in read_records([*known, *(r.folder for r in runs if r.folder.exists())]).records}
+    left = [run for run in runs if run.digest not in finished]
+    outcome, done = Outcome(computed=len(left)), len(runs) - len(left)
+    if progress:
+        progress(done, len(runs))
+    for run, result in _outcomes(left, processes, threads, ray):
+        if isinstance(result, SrrsError):
+            outcome.failed.append((run, result))
+        else:
+            finished[run.digest] = result
+        done += 1
+        if progress:
+            progress(done, len(runs))
+    outcome.records = [finished[run.digest] for run in runs if run.digest in finished]
+    return outcome
+
+
+def _outcomes(left: Sequence[Run], processes: int, threads: int | None, ray: str | None) -> Iterator[jobs.Outcome]:
+    if ray:
+        return jobs.on_ray(left, ray, threads or 1)
+    if processes > 1:
+        return jobs.processes(left, processes, threads or 1)
+    return jobs.here(left, threads)
+
+
+def _draw(
+    train: Split,
+    class_names: tuple[str, ...],
+    grid: Grid,
+    cell: tuple[NoiseSpec, int | None, int],
+    features: Floats | None,
+) -> Draw:
+    noise, shots, seed = cell
+    if train.given is not None and noise.kind != "human" and not train.truth_known:
+        raise DataError(
+            "The labels of this data set are as people or the web gave them, and nobody knows the true ones: there "
+            f"is nothing to add {noise} noise to. Use --noise human."
+        )
+    return draw(
+        train.labels,
+        train.paths,
+        len(class_names),
+        noise,
+        protocol=grid.protocol,
+        shots=shots,
+        seed=seed,
+        as_published=grid.as_published,
+        class_names=class_names,
+        features=features,
+        given=train.given,
+    )
+
+
+def _with_outsiders(dataset: DataSet, named: DataSet, grid: Grid) -> Split:
+    """The training split, for open-set noise with pictures of no class: of the other classes, or of a folder."""
+    wanted = [noise for noise in grid.noise if noise.kind == "open"]
+    train = named.train
+    if not wanted:
+        return train
+    files: dict[str, Path] = {}
+    for noise in wanted:
+        if noise.source:
+            found = sorted(p for p in Path(noise.source).rglob("*") if is_picture(p.name))
+            if not found:
+                raise DataError(f"Expected a folder of pictures of no class at '{noise.source}', but found none.")
+            files.update({f"open:{path.relative_to(noise.source).as_posix()}": path for path in found})
+    if not files:
+        inside = set(named.train.paths)
+        files = {p: f for p, f in zip(dataset.train.paths, dataset.train.files, strict=True) if p not in inside}
+    return replace(
+        train,
+        paths=(*train.paths, *files),
+        files=(*train.files, *files.values()),
+        labels=np.concatenate([train.labels, np.full(len(files), NO_CLASS)]),
+        given=None,
+        verified=None,
+    )
+
+
+def _asks_for_features(grid: Grid) -> bool:
+    return any(noise.kind == "instance" for noise in grid.noise)
+
+
+def _all_features(train: Split, models: pipeline.Models, settings: Settings) -> Floats:
+    """Plain features of the whole split: instance-dependent noise follows the picture."""
+    samples = checked(from_paths(train.files, labelled=False))
+    rows: Ints = np.arange(len(samples))
+    plain = pipeline.encode_rows(samples, rows, models, settings.with_(seed=VIEW_SEED), views=0).plain
+    return np.asarray(plain, np.float32)
+
+
+def _folder(run: Run, dataset: str) -> Path:
+    shots = "all" if run.shots is None else f"{run.shots}-shots"
+    drawn = f"{run.protocol}-as-published" if run.as_published else run.protocol
+    method = "".join(c if c.isalnum() or c in "-_." else "-" for c in run.settings.method)[:60]
+    noise = str(run.noise).replace(":", "-").replace("/", "-")
+    return Path(dataset, drawn, shots, noise, method, f"seed-{run.settings.seed}-{run.digest[:8]}")

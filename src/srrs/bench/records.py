@@ -1,0 +1,200 @@
+"""What is kept of a finished run: one JSON object, in the run's folder (`result.json`) or as a line of a JSONL file."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from srrs.bench.schema import SCHEMA, Bools, problem, unpack
+from srrs.errors import DataError
+
+RESULT, HISTORY, PARTITION, SAMPLES = "result.json", "history.jsonl", "partition.json", "samples.csv"
+RUN_FILES = {HISTORY, PARTITION, "settings.json"}
+"""A folder with one of these but without a result is a run that has not finished."""
+
+
+@dataclass(frozen=True)
+class AuditScores:
+    """How well the audit found the wrong labels, 0 to 1; None where nothing was there to be found or flagged."""
+
+    auroc: float | None = None
+    average_precision: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """The result of one run. Shares, rates and scores run from 0 to 1.
+
+    Raises ValueError where a value makes no sense.
+    """
+
+    digest: str
+    """Identity of the resolved run, 8 or more hex digits."""
+    dataset: str
+    classes: int
+    model: str
+    method: str
+    needs: tuple[str, ...] = ()
+    """What the method must be told, in words: `noise rate`, `clean validation`."""
+    protocol: str
+    as_published: bool
+    noise_kind: str
+    noise_rate: float | None
+    """None where the noise is whatever people made it."""
+    shots: int | None
+    """Photographs per class; None for all."""
+    seed: int
+    samples: int
+    accuracy: float
+    macro_f1: float
+    ece: float
+    correct: str
+    """Which test photographs are classified rightly, in test order: hex of packed bits, as `schema.pack` makes it."""
+    test_samples: int
+    audit: AuditScores
+    noise_given: float | None
+    """None where nobody knows the truth."""
+    noise_rectified: float | None
+    noise_estimate: tuple[float, float, float] | None
+    """Rate, low, high; None where the method estimates none."""
+    zero_shot_auroc: float | None
+    """AUROC of zero-shot self-confidence on the same samples."""
+    seconds: float
+    text_passes: int
+    versions: dict[str, Any]
+    settings: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if wrong := problem(self.to_json()):
+            raise ValueError(wrong)
+
+    @property
+    def right(self) -> Bools:
+        """(test_samples,) which test photographs are classified rightly."""
+        return unpack(self.correct, self.test_samples)
+
+    @classmethod
+    def from_json(cls, content: Any, where: str = "a record") -> "Record":
+        """Read what `to_json` made.
+
+        Raises DataError, which names `where`, for another schema version and for anything missing or senseless.
+        """
+        if not isinstance(content, Mapping) or "schema" not in content:
+            raise DataError(
+                f"Expected {where} to be the result of a run as srrs bench writes it, but it has no schema."
+            )
+        if content["schema"] != SCHEMA:
+            raise DataError(
+                f"Expected {where} to have schema version {SCHEMA}, but found {content['schema']!r}. "
+                f"Read it with the version of srrs that wrote it, or run it again."
+            )
+        if wrong := problem(content):
+            raise DataError(f"Expected {where} to be the result of a run, but {wrong}.")
+        values = {name: value for name, value in content.items() if name != "schema"}
+        estimate = values["noise_estimate"]
+        return cls(
+            **values
+            | {"needs": tuple(values["needs"]), "audit": AuditScores(**values["audit"])}
+            | {"noise_estimate": None if estimate is None else tuple(estimate)}
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values, the schema version first."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        estimate = None if self.noise_estimate is None else list(self.noise_estimate)
+        return {"schema": SCHEMA} | values | {
+            "needs": list(self.needs),
+            "audit": asdict(self.audit),
+            "noise_estimate": estimate,
+        }  # fmt: skip
+
+
+def to_jsonl(records: Iterable[Record]) -> str:
+    """One line per record, in an order that does not depend on theirs."""
+    ordered = sorted(records, key=lambda r: (r.dataset, r.model, r.protocol, r.method, r.noise_kind, r.digest))
+    return "".join(json.dumps(record.to_json(), allow_nan=False) + "\n" for record in ordered)
+
+
+class Records(NamedTuple):
+    """What was found: records in the order read, remarks on what was skipped, and the folder of each digest."""
+
+    records: list[Record]
+    notes: list[str]
+    folders: dict[str, Path]
+    """Only of records read from a run's folder; the figures over training are drawn from what else lies there."""
+
+
+def read_records(paths: Sequence[Path]) -> Records:
+    """Records from run folders, folders of them, `result.json` and JSONL files, in any mixture.
+
+    What is cut off or half written is skipped with a note. Of several records with one digest the first counts; a
+    note says where they contradict each other (in more than time and versions). Raises DataError where a path does
+    not exist, and for records of another schema version.
+    """
+    found: dict[str, Record] = {}
+    folders: dict[str, Path] = {}
+    notes: list[str] = []
+    unfinished: list[Path] = []
+    for path in paths:
+        for file in _files(Path(path), unfinished):
+            for record, where in _read(file, notes):
+                first = found.setdefault(record.digest, record)
+                if not _same(first, record):
+                    notes.append(f"{where} contradicts an earlier record of the same run ({record.digest}): skipped")
+                elif file.name == RESULT:
+                    folders.setdefault(record.digest, file.parent)
+    if unfinished:
+        shown = ", ".join(str(folder) for folder in unfinished[:3]) + (", ..." if len(unfinished) > 3 else "")
+        notes.append(f"runs that have not finished are skipped: {len(unfinished)} ({shown})")
+    return Records(list(found.values()), notes, folders)
+
+
+def _files(path: Path, unfinished: list[Path]) -> Iterator[Path]:
+    """Files of records at or below a path, in a fixed order; adds folders of unfinished runs to `unfinished`."""
+    if path.is_file():
+        yield path
+        return
+    if not path.is_dir():
+        raise DataError(f"Expected a folder of runs or a JSONL file of records at {path}, but there is nothing.")
+    for folder, below, names in os.walk(path):
+        below.sort()
+        if RESULT in names or RUN_FILES & set(names):
+            below.clear()
+        if RESULT in names:
+            yield Path(folder) / RESULT
+        elif RUN_FILES & set(names):
+            unfinished.append(Path(folder))
+        else:
+            yield from (Path(folder) / name for name in sorted(names) if name.endswith(".jsonl"))
+
+
+def _read(file: Path, notes: list[str]) -> Iterator[tuple[Record, str]]:
+    """Records of a file, each with where it stands."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"Expected records at {file}, but it cannot be read: {error.strerror}.") from None
+    whole = file.suffix != ".jsonl"
+    for number, text in enumerate([content] if whole else content.split(b"\n"), 1):
+        where = str(file) if whole else f"{file}, line {number}"
+        if not text.strip() and not whole:
+            continue
+        try:
+            value = json.loads(text, parse_constant=_no_constant)
+        except ValueError:
+            notes.append(f"{where} is cut off or no JSON: skipped")
+            continue
+        yield Record.from_json(value, where), where
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _same(a: Record, b: Record) -> bool:
+    """Whether two records tell the same, however long it took and on whatever machine."""
+    return a is b or replace(a, seconds=0.0, versions={}) == replace(b, seconds=0.0, versions={})

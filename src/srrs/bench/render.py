@@ -1,0 +1,169 @@
+"""The long table as text, markdown, LaTeX or CSV: methods down, noise across, the best in bold."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from srrs.bench.cells import cell_name, noise_order
+from srrs.bench.table import METRICS
+from srrs.errors import SettingsError
+
+WIDE = 8
+"""With more columns than this, each kind of noise gets a table of its own."""
+_LATEX = str.maketrans(
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"±": r"$\pm$", "−": "$-$", "–": "--", "≈": r"$\approx$", "<": "$<$", ">": "$>$"}
+)
+
+
+class Entry(NamedTuple):
+    """What stands in one place of a grid."""
+
+    text: str
+    best: bool = False
+    tied: bool = False
+
+
+class Grid(NamedTuple):
+    """A table as it is shown: the first `names` columns are words, the others figures."""
+
+    title: str
+    caption: str
+    header: list[str]
+    rows: list[list[Entry]]
+    names: int = 1
+
+
+def render(frame: pd.DataFrame, format: str = "text", *, intervals: bool = False) -> str:
+    """What `table` made, as `text`, `markdown`, `latex` or `csv`; CSV holds everything.
+
+    `intervals` adds the bootstrap interval to every figure that has one. Raises SettingsError for another format.
+    """
+    if format == "csv":
+        return frame.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+    return draw(list(grids(frame, intervals=intervals)), format)
+
+
+def draw(shown: Sequence[Grid], format: str) -> str:
+    """Grids one below the other, as `text`, `markdown` or `latex`. Raises SettingsError for another format."""
+    if format not in _STYLES:
+        raise SettingsError(f"Expected a format of {', '.join(_STYLES)} or csv, but found {format!r}.")
+    return "\n".join(_STYLES[format](grid) for grid in shown)
+
+
+def grids(frame: pd.DataFrame, *, intervals: bool = False) -> Iterator[Grid]:
+    """One grid per table, metric and, where there are many columns, kind of noise."""
+    for (title, metric), part in frame.groupby(["table", "metric"], sort=False):
+        for columns in blocks(part):
+            yield _grid(str(title), str(metric), part, columns, intervals)
+
+
+def blocks(part: pd.DataFrame) -> Iterator[list[str]]:
+    """The noise of some rows as columns, `sym:0.25` and so on, in one block or, where they are many, one per kind."""
+    noise = sorted(
+        {(c.noise_kind, c.noise_rate) for c in each(part[["noise_kind", "noise_rate"]].drop_duplicates())},
+        key=lambda at: noise_order(*at),
+    )
+    for _, block in groupby(noise, key=lambda at: at[0]) if len(noise) > WIDE else [("", iter(noise))]:
+        yield [cell_name(*at) for at in block]
+
+
+def _grid(title: str, metric: str, part: pd.DataFrame, columns: Sequence[str], intervals: bool) -> Grid:
+    seeds = int(part["n"].max())
+    told = bool((part["needs"] != "").any())
+    rows = []
+    for (name, needs), row in part.groupby(["row", "needs"], sort=False):
+        at = {cell_name(c.noise_kind, c.noise_rate): _entry(c, metric, seeds, intervals) for c in each(row)}
+        if any(column in at for column in columns):
+            words = [Entry(str(name))] + ([Entry(str(needs))] if told else [])
+            rows.append(words + [at.get(column, Entry("–")) for column in columns])
+    header = ["method"] + (["must be told"] if told else []) + list(columns)
+    return Grid(title, _caption(metric, seeds, intervals, rows), header, rows, names=1 + told)
+
+
+def _entry(cell: Any, metric: str, seeds: int, intervals: bool) -> Entry:
+    if not cell.n:
+        return Entry("–")
+    scale, digits = METRICS[metric].scale, METRICS[metric].digits
+    text = number(cell.mean, scale, digits)
+    if not np.isnan(cell.spread):
+        text += f" ± {number(cell.spread, scale, digits)}"
+    if intervals and not np.isnan(cell.low):
+        text += f" [{number(cell.low, scale, digits)}, {number(cell.high, scale, digits)}]"
+    if cell.n < seeds:
+        text += f" (n {cell.n})"
+    return Entry(text, bool(cell.best), bool(cell.tied))
+
+
+def each(frame: pd.DataFrame) -> Iterator[Any]:
+    """Its rows, with the columns as attributes."""
+    yield from frame.itertuples()
+
+
+def number(value: float, scale: float = 100, digits: int = 1, *, sign: str = "") -> str:
+    """0.6123 as 61.2; negative numbers with a minus sign, with `sign="+"` the others with a plus."""
+    return f"{scale * value:{sign}.{digits}f}".replace("-", "−")
+
+
+def _caption(metric: str, seeds: int, intervals: bool, rows: list[list[Entry]]) -> str:
+    words = [METRICS[metric].title]
+    words.append(f"mean ± sample standard deviation over {seeds} seeds" if seeds > 1 else "one seed")
+    if intervals and metric == "accuracy":
+        words.append("[95 % bootstrap interval over photographs and seeds]")
+    if any(entry.tied for row in rows for entry in row):
+        words.append("≈: not told from the best by the paired 95 % bootstrap")
+    return "; ".join(words)
+
+
+def _text(grid: Grid) -> str:
+    shown = [[e.text + " *" * e.best + " ≈" * e.tied for e in row] for row in grid.rows]
+    best = "; *: best" if any(entry.best for row in grid.rows for entry in row) else ""
+    width = [max(map(len, column)) for column in zip(grid.header, *shown, strict=True)]
+    lines = [grid.header, ["-" * w for w in width], *shown]
+    body = ["  ".join(f"{text:<{w}}" for text, w in zip(line, width, strict=True)).rstrip() for line in lines]
+    return "\n".join([grid.title, grid.caption + best, "", *body, ""])
+
+
+def _markdown(grid: Grid) -> str:
+    def escaped(text: str) -> str:
+        return re.sub(r"([\\|*_`<])", r"\\\1", " ".join(text.split()))
+
+    def shown(entry: Entry) -> str:
+        return (f"**{escaped(entry.text)}**" if entry.best else escaped(entry.text)) + " ≈" * entry.tied
+
+    sides = ["---"] * grid.names + ["---:"] * (len(grid.header) - grid.names)
+    lines = [[escaped(text) for text in grid.header], sides, *([shown(entry) for entry in row] for row in grid.rows)]
+    body = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([f"**{escaped(grid.title)}**", "", escaped(grid.caption), "", *body, ""])
+
+
+def _latex(grid: Grid) -> str:
+    def escaped(text: str) -> str:
+        return text.translate(_LATEX)
+
+    def shown(entry: Entry) -> str:
+        text = escaped(entry.text)
+        return (rf"\textbf{{{text}}}" if entry.best else text) + r" $\approx$" * entry.tied
+
+    lines = [[escaped(text) for text in grid.header], *([shown(entry) for entry in row] for row in grid.rows)]
+    header, *body = [" & ".join(line) + r" \\" for line in lines]
+    columns = "l" * grid.names + "r" * (len(grid.header) - grid.names)
+    return "\n".join(
+        [
+            r"\begin{table}",
+            rf"\caption{{{escaped(grid.title)}. {escaped(grid.caption)}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            *(r"\toprule", header, r"\midrule", *body, r"\bottomrule"),
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+_STYLES: dict[str, Callable[[Grid], str]] = {"text": _text, "markdown": _markdown, "latex": _latex}

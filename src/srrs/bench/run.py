@@ -1,0 +1,194 @@
+"""One run of a grid: tune a method on one draw of the noise, measure it, and leave its records in a folder.
+
+Truth is known here, where it is measured with, and handed to no stage.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import time
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from srrs import pipeline
+from srrs.audit.files import write_atomic
+from srrs.bench.bed import Bed
+from srrs.bench.records import HISTORY, PARTITION, RESULT, AuditScores, Record
+from srrs.bench.schema import pack
+from srrs.config import Settings
+from srrs.core import metrics
+from srrs.core.noise import NoiseSpec
+from srrs.data.protocols import Draw
+from srrs.methods.spec import needs
+from srrs.records import Group
+from srrs.train.evidence import predict
+from srrs.train.loop import Tuned
+
+CHECKPOINT = "run.safetensors"
+SAMPLES = "samples.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Everything that decides one run."""
+
+    bed: Bed
+    folder: Path
+    """Where the run's records go."""
+    noise: NoiseSpec
+    protocol: str
+    as_published: bool
+    shots: int | None
+    settings: Settings
+    """With the method and the seed of this run."""
+    paths: tuple[str, ...]
+    """(N,) the photographs in the order drawn, as the split file writes them."""
+    draw: Draw
+    truth_known: bool = True
+
+    @property
+    def digest(self) -> str:
+        """Identity of what is computed, whatever it was called and wherever it runs."""
+        ignored = ("device",)
+        chosen = {name: value for name, value in self.settings.to_dict().items() if name not in ignored}
+        about = [self.bed.folder.name, chosen, list(self.paths), self.draw.given.tolist(), self.protocol]
+        about += [str(self.noise), self.shots, self.as_published]
+        return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.settings.method} at {self.noise}, seed {self.settings.seed}"
+
+
+def execute(run: Run, threads: int | None = None) -> Record:
+    """Do the run, going on where it was killed, and write its records; the result comes last and at once.
+
+    Parameters
+    ----------
+    threads : of torch; the bits of a run depend on it.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    started = time.monotonic()
+    run.folder.mkdir(parents=True, exist_ok=True)
+    _write_json(run.folder / "settings.json", _resolved(run))
+    models = _models(run.settings.with_(seed=0, method="srrs"))
+    task = run.bed.task(run.paths, run.draw.given, models, run.settings)
+    checkpoint = run.folder / CHECKPOINT
+    tuned = pipeline.tune_task(task, run.settings, checkpoint=checkpoint, knowledge=_knowledge(run))
+    record = _record(run, tuned, models, time.monotonic() - started)
+    _write_history(run, tuned)
+    _write_samples(run, tuned)
+    partition = tuned.round.partition
+    scores = {"p_clean": partition.p_clean, "loss": tuned.round.evidence.loss, "thresholds": partition.thresholds}
+    _write_json(run.folder / PARTITION, {name: np.round(array, 5).tolist() for name, array in scores.items()})
+    _write_json(run.folder / RESULT, record.to_json())
+    checkpoint.unlink(missing_ok=True)
+    return record
+
+
+@lru_cache(maxsize=1)
+def _models(settings: Settings) -> pipeline.Models:
+    """Loaded once per process."""
+    return pipeline.load_models(settings)
+
+
+def _knowledge(run: Run) -> dict[str, Any]:
+    """What a method may ask for; the table says which do."""
+    wrong = float((run.draw.given != run.draw.truth).mean()) if run.truth_known else None
+    return {} if wrong is None else {"noise_rate": wrong}
+
+
+def _record(run: Run, tuned: Tuned, models: pipeline.Models, seconds: float) -> Record:
+    features, labels = run.bed.test
+    probs = predict(models.clip.logit_scale, features.to(tuned.weights.device), tuned.weights).cpu().numpy()
+    predicted = probs.argmax(1)
+    correct = predicted == labels
+    noise = tuned.round.noise
+    zero_shot = tuned.round.evidence.zero_shot[np.arange(len(run.paths)), run.draw.given]
+    wrong = run.draw.given != run.draw.truth if run.truth_known else None
+    return Record(
+        digest=run.digest,
+        dataset=str(run.bed.about["dataset"]),
+        classes=len(run.bed.class_names),
+        model=run.settings.model,
+        method=run.settings.method,
+        needs=needs(run.settings.method),
+        protocol=run.protocol,
+        as_published=run.as_published,
+        noise_kind=run.noise.kind,
+        noise_rate=run.noise.rate,
+        shots=run.shots,
+        seed=run.settings.seed,
+        samples=len(run.paths),
+        accuracy=float(correct.mean()),
+        macro_f1=metrics.macro_f1(predicted, labels),
+        ece=metrics.expected_calibration_error(probs, labels),
+        correct=pack(correct),
+        test_samples=len(labels),
+        audit=_audit(tuned, wrong),
+        noise_given=None if wrong is None else float(wrong.mean()),
+        noise_rectified=None if wrong is None else metrics.label_noise(tuned.round.targets.hard, run.draw.truth),
+        noise_estimate=(noise.rate, noise.low, noise.high),
+        zero_shot_auroc=None if wrong is None else metrics.audit_auroc(zero_shot, wrong),
+        seconds=seconds,
+        text_passes=tuned.text_passes,
+        versions={**pipeline.versions(), "threads": torch.get_num_threads()},
+        settings=run.settings.to_dict(),
+    )
+
+
+def _audit(tuned: Tuned, wrong: np.ndarray | None) -> AuditScores:
+    if wrong is None:
+        return AuditScores()
+    quality, flagged = tuned.round.quality, tuned.round.partition.group == Group.NOISY
+    found = metrics.precision_recall(flagged, wrong)
+    return AuditScores(
+        metrics.audit_auroc(quality, wrong), metrics.average_precision(quality, wrong), found.precision, found.recall
+    )
+
+
+def _write_history(run: Run, tuned: Tuned) -> None:
+    lines = []
+    for entry in tuned.history:
+        rectified = metrics.label_noise(np.array(entry["target"]), run.draw.truth) if run.truth_known else None
+        line = {"step": entry["step"], "noise_estimate": entry["noise"], "noise_rectified": rectified}
+        lines.append(json.dumps(line) + "\n")
+    write_atomic(run.folder / HISTORY, "".join(lines).encode())
+
+
+def _write_samples(run: Run, tuned: Tuned) -> None:
+    outcome, text = tuned.round, io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "label", "true", "quality", "p_clean", "status", "suggested"])
+    columns = (outcome.quality, outcome.partition.p_clean, outcome.partition.group, outcome.targets.hard)
+    drawn = zip(run.paths, run.draw.given, run.draw.truth, *columns, strict=True)
+    for path, given, truth, quality, p_clean, group, hard in drawn:
+        status = Group(group).name.lower()
+        writer.writerow(
+            [path, given, truth if run.truth_known else "", f"{quality:.6f}", f"{p_clean:.6f}", status, hard]
+        )
+    write_atomic(run.folder / SAMPLES, text.getvalue().encode())
+
+
+def _resolved(run: Run) -> dict[str, Any]:
+    return {
+        "digest": run.digest,
+        "noise": str(run.noise),
+        "protocol": run.protocol,
+        "as_published": run.as_published,
+        "shots": run.shots,
+        "settings": asdict(run.settings),
+        "versions": pipeline.versions(),
+    }
+
+
+def _write_json(path: Path, content: Any) -> None:
+    write_atomic(path, (json.dumps(content, allow_nan=False) + "\n").encode())

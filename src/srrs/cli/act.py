@@ -1,0 +1,69 @@
+"""Commands that act on an audit: apply, undo."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from srrs.cli.options import Json
+from srrs.errors import SettingsError
+
+
+def apply(
+    audit: Annotated[Path, typer.Argument(help="Folder that `srrs audit` wrote, or its audit.json.")],
+    decisions: Annotated[Path | None, typer.Option(help="decisions.csv of the page; else sure suggestions.")] = None,
+    to: Annotated[Path | None, typer.Option(help="New folder for copies under their class.")] = None,
+    table: Annotated[Path | None, typer.Option(help="New table: .csv, .tsv or .parquet.")] = None,
+    source: Annotated[Path | None, typer.Option(help="Table the audit was made of, to keep its columns.")] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Column of that table that holds the labels.")] = None,
+    confidence: Annotated[float, typer.Option(help="Without decisions, how sure a suggestion must be.")] = 0.9,
+    new_classes: Annotated[bool, typer.Option("--new-classes", help="Decisions may name new classes.")] = False,
+    every_row: Annotated[bool, typer.Option("--every-row", help="Keep all rows; a column `action` tells.")] = False,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Change the originals; can be undone.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, what would be done is shown.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Relabel and drop what was decided, in a copy of the folder or a new table; shows what it would do until --yes."""
+    from srrs.audit import apply as folders
+    from srrs.audit import relabel as tables
+    from srrs.audit.decisions import read_decisions
+    from srrs.audit.plan import plan
+    from srrs.console import Screen
+
+    where = to or table
+    if where is None or (to and table):
+        raise SettingsError("expected either --to FOLDER or --table FILE, one of them")
+    screen, record = Screen(as_json), folders.read_audit(audit)
+    chosen = read_decisions(decisions, record, new_classes=new_classes) if decisions else None
+    todo = plan(record, chosen, confidence=confidence)
+    undo_file = (audit if audit.is_dir() else audit.parent) / folders.undo_name(todo, where)
+    columns: dict[str, Any] = {"label_column": label, "every_row": every_row, "dry": not yes}
+    if to:
+        work = folders.into_folder(todo, to, undo_file, in_place=in_place)
+        if yes:
+            with screen.progress("Acting") as advance:
+                folders.act(work, undo_file, advance)
+    elif in_place:
+        tables.relabel_in_place(todo, where, undo_file, **columns)
+    else:
+        tables.write_table(todo, where, source=source, **columns)
+    undoable = yes and (to is not None or in_place)
+    screen.say(todo)
+    screen.note(f"written: {where}" if yes else "Nothing is done yet: add --yes to do it.")
+    if undoable:
+        screen.note(f"to take it back: srrs undo {undo_file}")
+    screen.result(todo.to_dict() | {"done": yes, "undo": str(undo_file) if undoable else None})
+
+
+def undo(
+    undo_file: Annotated[Path, typer.Argument(help="Undo file that `srrs apply` named.")], as_json: Json = False
+) -> None:
+    """Take back what `srrs apply` did to files."""
+    from srrs.audit import journal
+    from srrs.console import Screen
+
+    screen = Screen(as_json)
+    with screen.progress("Undoing") as advance:
+        done = journal.undo(undo_file, advance)
+    screen.say(f"{done.folder}: undone")
+    screen.result({"undone": done.folder, "files": len(done.steps)})

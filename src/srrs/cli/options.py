@@ -1,0 +1,61 @@
+"""What several commands share: options, and how their texts are read."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from srrs.errors import DataError, SettingsError
+
+Source = Annotated[str, typer.Argument(help="Folder with one subfolder per class, or a CSV/TSV table.")]
+Model = Annotated[str | None, typer.Option(help="Hub name or path of a CLIP-like model, or `bundled`.")]
+MatcherOption = Annotated[str | None, typer.Option(help="auto, none, or hub name or path of a BLIP matcher.")]
+Method = Annotated[str | None, typer.Option(help="srrs, gce, coop, ...; its parts as in `srrs(screen=bands)`.")]
+Names = Annotated[Path | None, typer.Option(help="JSON, YAML or CSV that maps class codes to words.")]
+Images = Annotated[Path | None, typer.Option(help="Folder that the paths of a table are relative to.")]
+PathColumn = Annotated[str | None, typer.Option("--path", help="Column of a table that holds the paths.")]
+LabelColumn = Annotated[str | None, typer.Option("--label", help="Column of a table that holds the labels.")]
+IdColumn = Annotated[str | None, typer.Option("--id", help="Column of a table that holds the row ids.")]
+Descriptions = Annotated[Path | None, typer.Option(help="JSON {class name: what it looks like}.")]
+Minutes = Annotated[float, typer.Option(help="Time for encoding augmented views; the plain view is always encoded.")]
+Seed = Annotated[int | None, typer.Option(help="Of every random draw.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Any other setting, as name=value; may be repeated.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+def integers(text: str) -> list[int]:
+    """A comma list of whole numbers."""
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = []
+    if not numbers:
+        raise SettingsError(f"expected a comma list of whole numbers such as 1,2,3, but found {text!r}")
+    return numbers
+
+
+def read_settings(pairs: list[str] | None, **values: Any) -> Any:
+    """Settings from the options that were given and the `name=value` pairs of `--set`."""
+    from srrs.config import Settings
+
+    chosen = {name: value for name, value in values.items() if value is not None}
+    for pair in pairs or []:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise SettingsError(f"expected --set name=value, but found {pair!r}")
+        try:
+            chosen[name] = json.loads(text)
+        except ValueError:
+            chosen[name] = text
+    return Settings.of(chosen)
+
+
+def folder(path: Path) -> Path:
+    """The folder to write to, made before the work rather than after it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"Expected a folder to write to at {path}, but it cannot be made: {error.strerror}.") from None
+    return path

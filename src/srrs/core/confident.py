@@ -1,0 +1,135 @@
+"""Confident learning (Northcutt et al. 2021): wrong labels from predictions that never saw them.
+
+N samples, C classes, D feature size. `probs` (N, C) are out-of-fold predictions, `labels` (N,) the given ones.
+Thresholds, joint and issues are those of cleanlab 2 with its default settings.
+"""
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from srrs.core.keyed import Keys, folds
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+Bools = NDArray[np.bool_]
+
+TOLERANCE = 1e-6
+"""Probabilities closer than this count as equal."""
+NEVER = 2.0
+"""Threshold of a class nobody is labelled with."""
+
+
+def class_thresholds(probs: Floats, labels: Ints) -> Floats:
+    """How confident the predictions are on average in each class (C,), over the samples labelled so."""
+    counts = np.bincount(labels, minlength=probs.shape[1])
+    means = [probs[labels == k, k].mean() if counts[k] else NEVER for k in range(len(counts))]
+    return np.maximum(means, 2 * TOLERANCE)
+
+
+def confident_joint(probs: Floats, labels: Ints) -> Ints:
+    """Estimated numbers (C, C) of samples by given label (row) and true class (column).
+
+    A sample counts for the class whose threshold its probability reaches, the most probable one where several do, and
+    not at all where none does. Rows are then scaled to the number of labels given, and rounded.
+    """
+    classes = probs.shape[1]
+    reached = probs >= class_thresholds(probs, labels) - TOLERANCE
+    guess = np.where(reached.sum(1) > 1, probs.argmax(1), reached.argmax(1))
+    sure = reached.any(1)
+    counted = np.bincount(guess[sure] * classes + labels[sure], minlength=classes**2).reshape(classes, classes)
+    np.fill_diagonal(counted, np.maximum(counted.diagonal(), 1))
+    scaled = (counted / counted.sum(0) * np.bincount(labels, minlength=classes)).T
+    return _rounded(scaled / scaled.sum() * len(labels))
+
+
+def label_issues(probs: Floats, labels: Ints, joint: Ints | None = None) -> Bools:
+    """Which labels (N,) are likely wrong: "prune by noise rate".
+
+    For each pair of given label and true class, as many samples as the joint says, those with the widest margin of the
+    true class over the given one; but none whose most probable class is the given one, and one at least is left of
+    every class. Ties are decided by position: put the samples in an order of their own where that must not be.
+    """
+    remove = _leaving_one(confident_joint(probs, labels) if joint is None else joint)
+    issues = np.zeros(len(labels), dtype=bool)
+    for given, row in enumerate(remove):
+        members = np.flatnonzero(labels == given)
+        if len(members) < 2:
+            continue
+        for true in np.flatnonzero(row):
+            if true != given:
+                margin = probs[members, true] - probs[members, given]
+                issues[members[np.argsort(-margin)[: row[true]]]] = True
+    favoured = np.array(probs, np.float64)
+    favoured[np.arange(len(labels)), labels] += TOLERANCE
+    return np.asarray(issues & (favoured.argmax(1) != labels))
+
+
+def out_of_fold_probs(
+    features: Floats,
+    labels: Ints,
+    keys: Keys,
+    classes: int,
+    *,
+    fold_count: int = 5,
+    seed: int = 0,
+    strength: float = 3.0,
+) -> Floats:
+    """Predictions (N, C) of a linear probe that saw the labels of all other folds; folds are keyed by content."""
+    fold, order = folds(keys, fold_count, seed), canonical(keys, labels)
+    probs = np.zeros((len(labels), classes))
+    for number in np.unique(fold):
+        held, seen = fold == number, order[fold[order] != number]
+        probs[held] = linear_probe(features[seen], labels[seen], features[held], classes, strength=strength)
+    return probs
+
+
+def linear_probe(
+    features: Floats, labels: Ints, held: Floats, classes: int, *, strength: float = 3.0, balanced: bool = False
+) -> Floats:
+    """Predictions (M, C) for `held` (M, D) of a logistic regression on features (N, D) and labels (N,).
+
+    `strength` is scikit-learn's C for features of unit variance in sum, to which they are scaled; a high one learns
+    the noise. With `balanced`, all classes weigh the same. A class without a label gets probability 0, and where there
+    is no label at all, all get the same.
+    """
+    present = np.unique(labels)
+    probs = np.zeros((len(held), classes))
+    if len(present) < 2:
+        return probs + (np.eye(classes)[present[0]] if len(present) else 1 / classes)
+    centred = features.astype(np.float64) - features.mean(0)
+    spread = np.sqrt((centred**2).sum(1).mean()) + 1e-12
+    fit = LogisticRegression(C=strength, class_weight="balanced" if balanced else None, max_iter=1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # max_iter is a budget
+        fit.fit(centred / spread, labels)
+    probs[:, present] = fit.predict_proba((held - features.mean(0)) / spread)
+    return probs
+
+
+def canonical(keys: Keys, labels: Ints) -> Ints:
+    """An order of the samples that follows from what they are, not from where they stand."""
+    return np.asarray(np.lexsort((labels, keys)))
+
+
+def _leaving_one(joint: Ints) -> Ints:
+    """The joint, its diagonal raised to 1 at the cost of the rest of the row."""
+    diagonal = np.maximum(joint.diagonal(), 1)
+    lift = diagonal - joint.diagonal()
+    others = np.maximum(np.count_nonzero(joint, axis=1) - 1, 1)
+    left = np.maximum(joint - (lift / others)[:, None], 0)
+    np.fill_diagonal(left, diagonal)
+    return left.astype(np.int64)
+
+
+def _rounded(values: Floats) -> Ints:
+    """Values (R, C) as whole numbers that keep each row's sum, changed first where rounding cost most."""
+    whole = values.round()
+    for exact, row in zip(values, whole, strict=True):
+        while missing := int(exact.sum().round() - row.sum()):
+            order = np.argsort(exact - row)
+            row[order[::-1][:missing] if missing > 0 else order[:-missing]] += np.sign(missing)
+    return whole.astype(np.int64)
