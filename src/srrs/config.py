@@ -45,13 +45,13 @@ class Settings:
     """Whether the matcher's matching head scores a picture and a label, or their contrastive similarity."""
     views: int = 8
     """Augmented views of each image."""
-    steps: int = 100
+    steps: int = 60
     """Text passes of each learner."""
     batch: int = 512
     """Samples per step."""
     views_per_step: int = 4
     """Views of each sample per step."""
-    learning_rate: float = 0.1
+    learning_rate: float = 0.2
     """Of plain gradient descent with momentum 0.9, annealed by a cosine."""
     seed: int = 1
     """Of every random draw."""

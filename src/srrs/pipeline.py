@@ -200,7 +200,7 @@ def make_learners(method: Method, task: Task, settings: Settings) -> list[ClassL
             task.model,
             task.class_names,
             context=learner.words or settings.random_context or settings.words,
-            class_specific=settings.context == "class",
+            class_specific=settings.context == "class" if learner.shared is None else not learner.shared,
             prompts=learner.prompts or settings.prompts,
             position=settings.class_position,
             descriptions=task.descriptions if learner.kind == "described" else None,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from srrs.methods.learn import as_given, co_regularised, cross_entropy, generalised, mixup_unmatched
+from srrs.methods.learn import as_given, co_regularised, cross_entropy, generalised, mixup_unmatched, paced
 from srrs.methods.stages import Lesson
 
 
@@ -69,7 +69,7 @@ def test_co_regularisation_is_the_sum_of_its_parts(learners: int) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 @pytest.mark.parametrize(
-    "loss", [cross_entropy(), generalised(0.5), co_regularised(), co_regularised(q=0.7, confidence=0.5)]
+    "loss", [cross_entropy(), generalised(0.5), co_regularised(), co_regularised(q=0.7, confidence=0.5), paced()]
 )
 def test_losses_and_gradients_are_finite_in_every_precision_even_where_a_probability_is_zero(loss, dtype) -> None:
     draw = torch.Generator().manual_seed(0)
@@ -112,3 +112,19 @@ def test_the_same_generator_mixes_the_same() -> None:
     a, b, c = (mixup_unmatched(0.5)(lesson(matched), np.random.default_rng(seed)).features for seed in (1, 1, 2))
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
+
+
+def test_a_paced_loss_weighs_samples_as_gce_does_and_steps_as_far_as_cross_entropy() -> None:
+    draw = torch.Generator().manual_seed(5)
+    logits = torch.randn(1, 30, 4, generator=draw, requires_grad=True)
+    soft = torch.eye(4)[torch.arange(30) % 4]
+
+    def gradient(loss) -> torch.Tensor:
+        (found,) = torch.autograd.grad(loss(logits, taught(soft, torch.ones(30))), logits)
+        return found
+
+    plain, robust, found = gradient(cross_entropy()), gradient(generalised(0.6)), gradient(paced(0.6))
+    factor = (soft * logits[0].detach().softmax(1) ** 0.6).sum(1)
+    assert_close(found, robust / factor.mean())
+    assert_close(found[0], plain[0] * (factor / factor.mean())[:, None])
+    assert_close(gradient(paced(0.0)), plain)

@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
 import support
 from srrs.errors import ModelError, SettingsError
 from srrs.models.hub import load_model
-from srrs.prompts.learner import PromptLearner, zero_shot_weights
+from srrs.prompts.learner import LinearProbe, PromptLearner, zero_shot_weights
 from srrs.prompts.templates import Template
 
 NAMES = ["cat", "Sea Horse", "grand piano", "xylophone (toy)", "St. John's dog"]
@@ -175,3 +177,28 @@ def test_only_the_context_is_saved(clip) -> None:
 def test_arguments_without_sense_are_refused(clip, arguments, message) -> None:
     with pytest.raises(SettingsError, match=message):
         PromptLearner(clip, **({"class_names": NAMES} | arguments))
+
+
+@pytest.mark.parametrize("classes", [4, 20])
+def test_a_hundred_steps_of_a_linear_probe_end_near_logistic_regression(clip, classes: int) -> None:
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(classes), 16)
+    features = 1 + 0.5 * generator.standard_normal((classes, 64))[labels] + generator.standard_normal((len(labels), 64))
+    features = torch.from_numpy(features / np.linalg.norm(features, axis=1, keepdims=True)).float()
+    given = np.where(generator.random(len(labels)) < 0.3, generator.integers(0, classes, len(labels)), labels)
+    probe = LinearProbe(classes, 64, torch.device("cpu"))
+    optimiser = torch.optim.SGD(probe.parameters(), lr=0.1, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 100)
+    losses = []
+    for _ in range(100):
+        optimiser.zero_grad()
+        logits = clip.logit_scale * features @ probe.class_weights(clip).T
+        losses.append(torch.nn.functional.cross_entropy(logits, torch.from_numpy(given)))
+        losses[-1].backward()
+        optimiser.step()
+        schedule.step()
+    assert max(losses) == losses[0]  # nothing overshoots
+    theirs = LogisticRegression(C=3.0, max_iter=1000).fit(features.numpy(), given).predict(features.numpy())
+    with torch.no_grad():
+        ours = (features @ probe.class_weights(clip).T).argmax(1).numpy()
+    assert (ours == theirs).mean() > 0.9

@@ -45,6 +45,11 @@ class Bed:
         about: dict[str, Any] = json.loads((self.folder / NAME).read_text(encoding="utf-8"))
         return about
 
+    @property
+    def digest(self) -> str:
+        """Identity of models, classes and test photographs, whichever training photographs the bed holds."""
+        return str(self.about["digest"])
+
     @cached_property
     def class_names(self) -> tuple[str, ...]:
         """(C,)"""
@@ -109,14 +114,14 @@ def make_bed(
         "dataset": dataset.name,
         "class_names": list(dataset.class_names),
         "descriptions": list(descriptions),
-        "paths": list(train.paths),
         "model": models.clip.fingerprint,
         "matcher": models.matcher.fingerprint if models.matcher else "none",
         "views": settings.views,
         "view_seed": VIEW_SEED,
     }
-    identity = json.dumps([about, list(dataset.test.paths)])
-    target = folder / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    about["digest"] = _digest(about, dataset.test.paths)
+    about["paths"] = list(train.paths)
+    target = folder / _digest(about)
     if (target / NAME).exists():
         return Bed(target)
     making = folder / f"{target.name}-{uuid4().hex[:8]}.tmp"
@@ -160,6 +165,10 @@ def _write(
             held["scores"] = MemoisedScores(models.matcher, states, texts)(*every_pair).reshape(-1, len(texts))
         save_file(held, folder / "matcher.safetensors")
     (folder / NAME).write_text(json.dumps(about), encoding="utf-8")
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _readable(files: Sequence[Path], part: str) -> Samples:

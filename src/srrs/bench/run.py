@@ -57,7 +57,7 @@ class Run:
         """Identity of what is computed, whatever it was called and wherever it runs."""
         ignored = ("device",)
         chosen = {name: value for name, value in self.settings.to_dict().items() if name not in ignored}
-        about = [self.bed.folder.name, chosen, list(self.paths), self.draw.given.tolist(), self.protocol]
+        about: list[object] = [self.bed.digest, chosen, list(self.paths), self.draw.given.tolist(), self.protocol]
         about += [str(self.noise), self.shots, self.as_published]
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
 

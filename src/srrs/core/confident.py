@@ -122,7 +122,7 @@ def _leaving_one(joint: Ints) -> Ints:
     others = np.maximum(np.count_nonzero(joint, axis=1) - 1, 1)
     left = np.maximum(joint - (lift / others)[:, None], 0)
     np.fill_diagonal(left, diagonal)
-    return left.astype(np.int64)
+    return np.asarray(left, np.int64)
 
 
 def _rounded(values: Floats) -> Ints:

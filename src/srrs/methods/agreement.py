@@ -15,8 +15,8 @@ def agreement(mixture: float = 0.5, consistency: float = 0.8, strength: float = 
 
     A classifier trusts a label whose loss, scaled within its class, belongs to the low component of two Gaussians there
     with probability `mixture` at least, and whose probability is `consistency` of the highest one at least. A class
-    left without a clean sample keeps its most trusted one. The ranking is by the geometric mean, over both classifiers,
-    of the odds of the given class against its strongest rival.
+    left without a clean sample keeps its most trusted one. `p_clean` is the geometric mean, over both classifiers, of
+    the chance of the given class against its strongest rival.
 
     `strength` is that of the probe, which has seen the labels, all classes weighing the same.
     """

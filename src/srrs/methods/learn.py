@@ -62,6 +62,29 @@ def co_regularised(
     return loss
 
 
+def paced(q: float = 0.25, consistency: float = 0.5) -> Loss:
+    """Generalised cross-entropy at the pace of cross-entropy, and the learners' disagreement (paper, Eq. 3).
+
+    The gradient of generalised cross-entropy is that of cross-entropy times p^q. With many classes p is small at first,
+    and everything learns slowly. So each learner's loss is divided by the step's mean of that factor: doubtful samples
+    still count for less than others, and a step is as long as with cross-entropy.
+    """
+    base = generalised(q)
+
+    def loss(logits: Tensor, lesson: Lesson) -> Tensor:
+        log_probs = logits.log_softmax(2)
+        total = logits.new_zeros(())
+        for number, learner in enumerate(log_probs):
+            factor = (lesson.soft * learner.detach().exp() ** q).sum(1)
+            pace = _weighted_mean(factor, lesson.weight).clamp(min=1e-3)
+            total = total + base(logits[number : number + 1], lesson) / pace
+        if len(log_probs) == 2 and consistency:
+            total = total + consistency * _weighted_mean(losses.jeffreys(log_probs[0], log_probs[1]), lesson.weight)
+        return total
+
+    return loss
+
+
 def as_given() -> Prepare:
     """Every sample of the step, unmixed."""
 

@@ -52,6 +52,8 @@ class Learner:
     """Initial words of the context; None: those of the settings."""
     prompts: int | None = None
     """Prompts per class; None: as the settings say."""
+    shared: bool | None = None
+    """Whether all classes share a context; None: as the settings say."""
 
 
 MACRO, MICRO, LINEAR = Learner("class"), Learner("described"), Learner("linear")

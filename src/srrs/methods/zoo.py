@@ -78,10 +78,12 @@ def deft() -> Method:
     learn the clean labels by cross-entropy, the negative ones by negative learning; the first of ten epochs takes every
     label for clean. Ours: text prompts alone, no visual ones and no fine-tuning afterwards; both prompts start from the
     same words, so that the detector starts undecided; the loss is the mean over all complementary labels instead of one
-    drawn, unclipped; what is clean is decided once per epoch, on the mean of the views.
+    drawn, unclipped; what is clean is decided once per epoch, on the mean of the views. All classes share a context,
+    as published and whatever the settings say: with one per class the negative prompts memorise labels.
     """
+    shared = Learner("class", shared=True)
     return replace(
-        _plain("deft", (MACRO, MACRO), q=0.0),
+        _plain("deft", (shared, shared), q=0.0),
         voters=1,
         screen=advice.advised(right=0, wrong=1),
         loss=advice.detecting(),
@@ -96,8 +98,9 @@ def clipcleaner() -> Method:
 
     As published: two Gaussians per class on the loss (0.5) and consistency (0.8), of zero-shot and of a balanced
     logistic regression, all four together. Ours: one prompt per class and the model's own temperature instead of many
-    and 0.07; a class left empty keeps its most trusted sample (the released code takes the least trusted ones); prompts
-    then learn what is selected by cross-entropy, in place of a network with MixFix.
+    and 0.07; the regression's penalty goes by the spread of the features (C = 3); a class left empty keeps its most
+    trusted sample (the released code takes the least trusted ones); prompts then learn what is selected by
+    cross-entropy, in place of a network with MixFix.
     """
     return replace(_plain("clipcleaner", (MACRO,), q=0.0), screen=agreement.agreement(), rectify=subset.clean_alone())
 
@@ -184,7 +187,7 @@ def srrs() -> Method:
         screen=screen.channel(),
         rectify=rectify.posterior(),
         rescreen=rescreen.reported(),
-        loss=learn.co_regularised(q=0.5, consistency=0.5, prior=0.0),
+        loss=learn.paced(q=0.25, consistency=0.5),
         warm_up_loss=learn.cross_entropy(),
         prepare=learn.as_given(),
     )

@@ -155,7 +155,8 @@ class LinearProbe(nn.Module):
 
     def class_weights(self, model: VisionLanguage) -> Tensor:
         """(C, D), of any length, to be multiplied by the model's logit scale as those of prompts are."""
-        return self.weight * (len(self.weight) ** 0.5 / model.logit_scale)
+        scale: float = len(self.weight) ** 0.5
+        return self.weight * (scale / model.logit_scale)
 
 
 ClassLearner = PromptLearner | LinearProbe

@@ -49,11 +49,11 @@ class Task:
 class Schedule:
     """How long and how fast to learn. The budget is counted in steps: one text pass per learner each."""
 
-    steps: int = 100
+    steps: int = 60
     batch: int = 512
     """Samples per step."""
     views: int = 4
     """Views of each sample per step."""
-    learning_rate: float = 0.1
+    learning_rate: float = 0.2
     warm_up_rate: float = 1e-5
     """Learning rate of the first 2 % of the steps, as CoOp's first epoch."""
