@@ -131,17 +131,23 @@ class Audit:
         root: str | os.PathLike[str] | None = None,
         photos: int = 500,
         rows: int = 5000,
+        first: Ints | None = None,
+        neighbours: Ints | None = None,
     ) -> Path:
         """Write the audit as one page that opens offline.
 
         `thumbnail` gives the JPEG of a row of the table, or None where there is no picture; without it, pictures are
         read from the table's paths, relative ones below `root`. The page lists the `rows` images of lowest quality,
-        the `photos` lowest of them with their picture, and says so.
+        the `photos` lowest of them with their picture, at most 192 px, and says so. `first` names rows of the table
+        that come before all others; `neighbours` (N, K) the rows of the nearest trusted photographs, -1 for none,
+        which a fresh audit knows by itself.
         """
         from srrs.audit.report import photo_reader, render
 
         thumbnail = thumbnail or photo_reader(self, root)
-        page = render(self, title=title, thumbnail=thumbnail, photos=photos, rows=rows)
+        page = render(
+            self, title=title, thumbnail=thumbnail, photos=photos, rows=rows, first=first, neighbours=neighbours
+        )
         return write_atomic(path, page.encode("utf-8", "backslashreplace"))
 
 

@@ -1,5 +1,7 @@
 """A grid of runs: methods x noise x shots x seeds on one data set, each in its own folder, resumable at any point."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -86,7 +88,7 @@ def plan(
     features = _all_features(train, models, grid.settings) if _asks_for_features(grid) else None
     draws = {cell: _draw(train, named.class_names, grid, cell, features) for cell in grid.cells()}
     rows = np.unique(np.concatenate([d.rows for d in draws.values()]))
-    whole = replace(named, train=train)
+    whole = replace(named, train=train, name=_name(dataset, named))
     bed = make_bed(whole, rows, models, grid.settings, out / SHARED, progress=progress)
     runs = []
     for (noise, shots, seed), drawn in draws.items():
@@ -198,6 +200,13 @@ def _with_outsiders(dataset: DataSet, named: DataSet, grid: Grid) -> Split:
         given=None,
         verified=None,
     )
+
+
+def _name(dataset: DataSet, named: DataSet) -> str:
+    """The data set's name; of a subset with a digest of its classes, lest two of one size be taken for one."""
+    if named is dataset:
+        return dataset.name
+    return f"{dataset.name}-{hashlib.sha256(json.dumps(named.class_names).encode()).hexdigest()[:6]}"
 
 
 def _asks_for_features(grid: Grid) -> bool:

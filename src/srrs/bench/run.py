@@ -19,7 +19,7 @@ import torch
 from srrs import pipeline
 from srrs.audit.files import write_atomic
 from srrs.bench.bed import Bed
-from srrs.bench.records import HISTORY, PARTITION, RESULT, AuditScores, Record
+from srrs.bench.records import HISTORY, PARTITION, RESULT, SAMPLES, AuditScores, Record
 from srrs.bench.schema import pack
 from srrs.config import Settings
 from srrs.core import metrics
@@ -31,7 +31,6 @@ from srrs.train.evidence import predict
 from srrs.train.loop import Tuned
 
 CHECKPOINT = "run.safetensors"
-SAMPLES = "samples.csv"
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
-    tune.demo, tune.audit, act.apply, act.undo, tune.fit, tune.predict, tune.embed, grids.bench,
-):  # fmt: skip
+    *(tune.demo, tune.audit, act.apply, act.undo, tune.fit, tune.predict, tune.embed),
+    *(grids.bench, grids.table, grids.plot, grids.compare),
+):
     app.command()(command)
 
 

@@ -1,13 +1,14 @@
 """Commands on grids of runs: bench, table, plot, compare."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from srrs.cli.options import Device, Json, MatcherOption, Model, Set, integers, read_settings
-from srrs.errors import SettingsError, SrrsError
+from srrs.cli.options import Device, Json, MatcherOption, Model, Set, folder, integers, read_settings
+from srrs.errors import DataError, SettingsError, SrrsError
 
 
 def bench(
@@ -65,6 +66,102 @@ def bench(
     if outcome.failed:
         run, first = outcome.failed[0]
         raise SrrsError(f"{len(outcome.failed)} of {len(runs)} runs failed; {run.title}: {first}")
+
+
+Paths = Annotated[list[Path], typer.Argument(help="Folders of runs, or JSONL files of records.")]
+Format = Annotated[str, typer.Option("--format", help="text, markdown, latex or csv.")]
+Methods = Annotated[str | None, typer.Option(help="Comma list of the methods to show, in this order.")]
+
+
+def table(
+    runs: Paths,
+    metric: Annotated[str, typer.Option(help="Comma list, or all.")] = "accuracy",
+    by: Annotated[str, typer.Option(help="What a row is: comma list of method, model.")] = "method",
+    methods: Methods = None,
+    shown: Format = "text",
+    intervals: Annotated[bool, typer.Option("--intervals", help="With bootstrap intervals.")] = False,
+    records: Annotated[Path | None, typer.Option(help="Also write the records themselves, as JSONL.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tables of runs: mean, spread and n over seeds, one table for each data set, protocol and number of shots."""
+    from srrs.audit.files import write_atomic
+    from srrs.bench.records import to_jsonl
+    from srrs.bench.render import render
+    from srrs.bench.table import METRICS
+    from srrs.bench.table import table as tabulate
+    from srrs.methods.spec import split_list
+
+    screen, found = _found(runs, as_json)
+    names = tuple(METRICS) if metric == "all" else tuple(part.strip() for part in metric.split(","))
+    wanted = split_list(methods) if methods else None
+    frame = tabulate(found.records, by=by.split(","), metrics=names, methods=wanted)
+    if records is not None:
+        write_atomic(records, to_jsonl(found.records).encode())
+        screen.note(f"{len(found.records)} records in {records}")
+    _write(screen, render(frame, shown, intervals=intervals))
+    screen.result({"rows": json.loads(frame.to_json(orient="records"))})
+
+
+def plot(
+    runs: Paths,
+    out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("figures"),
+    suffix: Annotated[str, typer.Option(help="svg or png.")] = "svg",
+    methods: Methods = None,
+    method: Annotated[str, typer.Option(help="Whose histogram to draw.")] = "srrs",
+    as_json: Json = False,
+) -> None:
+    """Figures of runs: accuracy against noise, rectified noise over training, histogram with thresholds."""
+    from srrs.bench.canvas import save
+    from srrs.bench.figures import accuracy_figure, histogram_figure, noise_figure
+    from srrs.methods.spec import split_list
+
+    screen, found = _found(runs, as_json)
+    wanted, files = split_list(methods) if methods else None, []
+    figures = {
+        "accuracy": lambda: accuracy_figure(found.records, methods=wanted),
+        "noise": lambda: noise_figure(found, methods=wanted),
+        "histogram": lambda: histogram_figure(found, method),
+    }
+    for name, draw in figures.items():
+        try:
+            figure = draw()
+        except DataError as error:  # records alone have no history to draw
+            screen.note(str(error))
+            continue
+        folder(out)
+        files.append(out / f"{name}.{suffix}")
+        save(figure, files[-1])
+    screen.say("written: " + ", ".join(str(file) for file in files))
+    screen.result({"files": [str(file) for file in files]})
+
+
+def compare(runs: Paths, shown: Format = "text", as_json: Json = False) -> None:
+    """Our table beside the published ones, where data set, protocol, backbone and rate match."""
+    from srrs.bench.compare import compare as beside
+    from srrs.bench.compare import render_comparison
+
+    screen, found = _found(runs, as_json)
+    comparison = beside(found.records)
+    _write(screen, render_comparison(comparison, shown))
+    screen.result({"rows": json.loads(comparison.table.to_json(orient="records")), "remarks": list(comparison.remarks)})
+
+
+def _found(runs: list[Path], as_json: bool) -> tuple[Any, Any]:
+    from srrs.bench.records import read_records
+    from srrs.console import Screen
+
+    screen, found = Screen(as_json), read_records(runs)
+    for note in found.notes:
+        screen.note(note)
+    if not found.records:
+        raise DataError(f"Expected finished runs in {', '.join(map(str, runs))}, but found none.")
+    return screen, found
+
+
+def _write(screen: Any, text: str) -> None:
+    """As it is: a rendered table must not be wrapped."""
+    if not screen.as_json:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 
 def _classes(text: str | None) -> Any:
