@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,7 +118,7 @@ def plot(
 
     screen, found = _found(runs, as_json)
     wanted, files = split_list(methods) if methods else None, []
-    figures = {
+    figures: dict[str, Callable[[], Any]] = {
         "accuracy": lambda: accuracy_figure(found.records, methods=wanted),
         "noise": lambda: noise_figure(found, methods=wanted),
         "histogram": lambda: histogram_figure(found, method),
