@@ -1,5 +1,6 @@
 """The commands of the README run, on the bundled photographs and with the bundled model."""
 
+import json
 import re
 import shutil
 from importlib.resources import files
@@ -17,19 +18,35 @@ QUICK = {
     "fit": ["--model", "bundled", "--set", "steps=2", "--set", "views=1"],
     "embed": ["--model", "bundled"],
     "predict": [],
+    "apply": [],
+    "bench": ["--model", "bundled", "--set", "steps=2", "--set", "views=1"],
+    "table": [],
+    "plot": [],
+    "compare": [],
 }
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's working folder: `photos/`, `held/` and `inbox/` as in the README."""
+    """A user's working folder: `photos/`, `held/`, `inbox/`, and `data/` with a data set, as in the README."""
     work = tmp_path_factory.mktemp("readme")
     bundled = Path(str(files("srrs") / "assets" / "photos"))
     for name in ("crab", "crayfish", "ferry"):
         for part, target in (("train", "photos"), ("test", "held")):
             shutil.copytree(bundled / part / name, work / target / name)
         shutil.copytree(bundled / "test" / name, work / "inbox", dirs_exist_ok=True)
+    _caltech(work / "data" / "caltech101", work)
     return work
+
+
+def _caltech(root: Path, work: Path) -> None:
+    split: dict[str, list[tuple[str, int, str]]] = {"train": [], "val": [], "test": []}
+    for part, source in (("train", "photos"), ("test", "held")):
+        for label, name in enumerate(("crab", "crayfish", "ferry")):
+            shutil.copytree(work / source / name, root / "101_ObjectCategories" / name, dirs_exist_ok=True)
+            split[part] += [(f"{name}/{p.name}", label, name) for p in sorted((work / source / name).iterdir())]
+    split["val"] = split["test"]
+    (root / "split_zhou_Caltech101.json").write_text(json.dumps(split))
 
 
 def test_the_commands_of_the_readme_run_in_its_order(
@@ -47,6 +64,8 @@ def test_the_commands_of_the_readme_run_in_its_order(
     assert set(ran) == set(QUICK)
     assert (folder / "audit" / "report.html").exists()
     assert (folder / "predictions.csv").exists()
+    assert (folder / "figures" / "accuracy.svg").exists()
+    assert not (folder / "cleaned").exists()  # a dry run
 
 
 def test_the_readme_names_the_commands_that_the_make_file_has() -> None:
