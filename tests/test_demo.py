@@ -64,5 +64,5 @@ def test_the_audit_of_the_demo_has_a_row_per_photograph_and_names_classes(demo: 
     assert {"windsor chair", "cougar face"} <= set(table["given"])
     assert table["quality"].between(0, 1).all()
     page = (out / "report.html").read_text()
-    assert page.count('"UklGR') == 320  # how every WebP begins in base64
+    assert page.count('"UklGR') >= 320  # how every WebP begins in base64
     assert len(page) < 4_000_000

@@ -170,11 +170,11 @@ def mine():
 
 
 def test_a_method_from_outside_is_a_method_like_any_other(root, models, tmp_path, monkeypatch) -> None:
-    (tmp_path / "my_method.py").write_text(OUTSIDE)
+    (tmp_path / "grid_method.py").write_text(OUTSIDE)
     monkeypatch.syspath_prepend(tmp_path)
-    runs = planned(root, models, tmp_path / "runs", methods=("my_method:mine", "jocor"), seeds=(1,), noise=(HALF,))
+    runs = planned(root, models, tmp_path / "runs", methods=("grid_method:mine", "jocor"), seeds=(1,), noise=(HALF,))
     outcome = carry_out(runs, [])
-    assert [r.method for r in outcome.records] == ["my_method:mine", "jocor"]
+    assert [r.method for r in outcome.records] == ["grid_method:mine", "jocor"]
     assert [r.needs for r in outcome.records] == [(), ("noise rate",)]
 
 
