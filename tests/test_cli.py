@@ -235,3 +235,23 @@ def test_a_model_that_is_not_reachable_says_what_to_give(photos, tmp_path: Path)
     assert_refused(Outcome(outcome.returncode, outcome.stdout, outcome.stderr), "neither on disk")
     assert "give the path of a folder that holds it, or --model bundled" in outcome.stderr
     assert "Warning" not in outcome.stderr
+
+
+@pytest.mark.parametrize("noise", ["human", "instance:0.5", "open:0.2"])
+def test_the_demo_refuses_noise_that_it_cannot_draw(srrs: Run, tmp_path: Path, noise: str) -> None:
+    outcome = srrs("demo", "--noise", noise, "--out", tmp_path)
+    assert_refused(outcome, f"expected noise of the kind sym or pair for the demo, but got {noise}; see srrs bench")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("bench", "--dataset", "caltech", "--root", "."), "Expected one of the data sets caltech101"),
+        (("table", "nowhere"), "a folder of runs or a JSONL file of records at nowhere, but there is nothing"),
+        (("apply", "nowhere", "--to", "x"), "expected an audit as srrs writes it"),
+        (("apply", "nowhere"), "expected either --to FOLDER or --table FILE"),
+        (("undo", "nowhere.json"), "Expected an undo file of srrs apply at nowhere.json"),
+    ],
+)
+def test_what_is_not_there_is_said_in_a_sentence(srrs: Run, words: tuple[str, ...], message: str) -> None:
+    assert_refused(srrs(*words), message)

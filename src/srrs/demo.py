@@ -48,6 +48,8 @@ def run(out: Path, noise: str, seeds: list[int], screen: Screen) -> dict[str, An
         spec = NoiseSpec.parse(noise)
     except ValueError as error:
         raise SettingsError(str(error)) from None
+    if spec.kind not in ("sym", "pair"):
+        raise SettingsError(f"expected noise of the kind sym or pair for the demo, but got {noise}; see srrs bench")
     settings = Settings(model="bundled")
     with as_file(files("srrs") / "assets" / "photos") as photos:
         train, test = checked(read(photos / "train")), checked(read(photos / "test"))
