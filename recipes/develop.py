@@ -2,7 +2,7 @@
 
     python recipes/develop.py DATA WORK --methods coop,gce,srrs --noise sym:0.5,pair:0.5 --draws 1,2
 
-A draw is twenty of the forty development classes, 16 training and 30 test photographs of each, and label flips.
+A draw is some of the forty development classes, 16 training and 30 test photographs of each, and label flips.
 Prints accuracy, rectified noise, audit AUROC and the noise estimate of each method, means over draws.
 """
 
@@ -13,15 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from splits import development, development_ids, tiny_classes
 from srrs import demo, pipeline
 from srrs.cli import read_settings
 from srrs.core.noise import NoiseSpec
 from srrs.data.samples import Samples, checked, read
+from srrs.methods.spec import split_list
 
-CLASSES, SHOTS, TEST = 20, 16, 30
+SHOTS, TEST = 16, 30
 
 
 def unpack(data: Path, folder: Path) -> None:
@@ -37,17 +37,17 @@ def unpack(data: Path, folder: Path) -> None:
             target.write_bytes(archive.read(photo.path))
 
 
-def draw(everything: Samples, number: int) -> tuple[Samples, Samples]:
-    """Training and test photographs of one draw."""
+def draw(everything: Samples, number: int, count: int) -> tuple[Samples, Samples]:
+    """Training and test photographs of `count` classes in one draw."""
     rng = np.random.default_rng(number)
-    classes = np.sort(rng.permutation(len(everything.class_names))[:CLASSES])
+    classes = np.sort(rng.permutation(len(everything.class_names))[:count])
     train, test = [], []
     for c in classes:
         rows = rng.permutation(np.flatnonzero(everything.labels == c))
         train += list(rows[:SHOTS])
         test += list(rows[SHOTS : SHOTS + TEST])
     renumber = np.full(len(everything.class_names), -1)
-    renumber[classes] = np.arange(CLASSES)
+    renumber[classes] = np.arange(count)
 
     def part(rows: list[int]) -> Samples:
         taken = everything.take(rows)
@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--methods", default="zero-shot,coop,coop-two,gce,srrs-paper,srrs")
     parser.add_argument("--noise", default="sym:0,sym:0.25,sym:0.5,sym:0.75,pair:0.25,pair:0.5,pair:0.75")
     parser.add_argument("--draws", default="1,2")
+    parser.add_argument("--classes", type=int, default=20)
     parser.add_argument("--set", action="append", default=[], help="name=value of a setting")
     arguments = parser.parse_args()
     unpack(arguments.data, arguments.work / "development")
@@ -72,12 +73,12 @@ def main() -> None:
     settings = read_settings(arguments.set, model="bundled")
     table: dict[tuple[str, str], list[list[float]]] = {}
     for number in map(int, arguments.draws.split(",")):
-        train, test = draw(everything, number)
+        train, test = draw(everything, number, arguments.classes)
         prepared = demo.prepare(train, test, settings, demo.Screen())
         for noise in arguments.noise.split(","):
             noisy = demo.with_noise(train, NoiseSpec.parse(noise), number)
             task = pipeline.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])
-            for name in arguments.methods.split(","):
+            for name in split_list(arguments.methods):
                 started = time.monotonic()
                 tuned = pipeline.tune_task(task, settings.with_(method=name, seed=number))
                 outcome = demo.measure(tuned, prepared)
@@ -90,5 +91,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
     main()

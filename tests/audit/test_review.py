@@ -267,6 +267,7 @@ def test_two_windows_of_one_audit_show_the_same_decisions(tab, browser, tmp_path
     focus(other)
     other.press("d")
     tab.wait("document.querySelector('#progress').textContent === '1 decided'")
+    assert marks(tab)[:1] == marks(other)[:1] == ["✕"]
 
 
 def test_a_browser_that_keeps_nothing_says_so(browser, tmp_path):

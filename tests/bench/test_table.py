@@ -9,8 +9,8 @@ from scipy import stats
 
 from bench.runs import record
 from srrs.bench.records import AuditScores
-from srrs.bench.table import COLUMNS, METRICS, against_best, paired, resample, table
-from srrs.core.metrics import paired_bootstrap
+from srrs.bench.table import COLUMNS, METRICS, against_best, paired, table
+from srrs.core.metrics import paired_bootstrap, resample
 from srrs.errors import DataError, SettingsError
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from srrs.records import Evidence, Group, NoiseEstimate, Partition, Targets
+from srrs.records import Evidence, Group, MatchScores, NoiseEstimate, Partition, Targets
 
 
 @pytest.fixture
@@ -21,6 +21,7 @@ def evidence() -> Callable[..., Evidence]:
         classes: int = 3,
         learners: int = 2,
         seed: int = 0,
+        match: MatchScores | None = None,
     ) -> Evidence:
         generator = np.random.default_rng(seed)
         n = len(next((a for a in (probs, labels, loss) if a is not None), np.empty(n)))
@@ -34,6 +35,7 @@ def evidence() -> Callable[..., Evidence]:
             features=features / np.linalg.norm(features, axis=1, keepdims=True),
             loss=generator.exponential(size=n) if loss is None else np.asarray(loss, float),
             agreement=generator.random(n),
+            match=match,
         )
 
     return make

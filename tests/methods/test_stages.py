@@ -6,7 +6,6 @@ from srrs.records import Group, Matched
 
 def test_a_round_hands_records_and_memory_from_stage_to_stage(evidence, partition, targets) -> None:
     given, verdict, labels = evidence(n=2), partition([Group.CLEAN, Group.NOISY], [0.9, 0.1]), targets([0, 1])
-    match = object()
 
     def screen(found, memory):
         assert found is given
@@ -16,13 +15,13 @@ def test_a_round_hands_records_and_memory_from_stage_to_stage(evidence, partitio
         assert (found, screened) == (given, verdict)
         return labels, {**memory, "rectified": np.ones(1)}
 
-    def rescreen(found, screened, rectified, scores, memory):
-        assert (found, screened, rectified, scores) == (given, verdict, labels, match)
+    def rescreen(found, screened, rectified, memory):
+        assert (found, screened, rectified) == (given, verdict, labels)
         return Matched(np.array([True, False]), np.array([0.7, 0.2])), {**memory, "matched": np.ones(1)}
 
     unused = None
     method = Method("mine", ("class",), screen, rectify, rescreen, unused, unused, unused)
-    found, memory = one_round(method, given, match, {"before": np.ones(1)})
+    found, memory = one_round(method, given, {"before": np.ones(1)})
     assert list(memory) == ["before", "screened", "rectified", "matched"]
     assert (found.evidence, found.partition, found.targets) == (given, verdict, labels)
     np.testing.assert_array_equal(found.quality, verdict.p_clean)

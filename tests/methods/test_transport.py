@@ -58,7 +58,7 @@ def test_a_label_is_rewritten_after_a_whole_window_and_for_good(evidence) -> Non
     for probs in looks:
         before = {name: array.copy() for name, array in memory.items()}
         handed = memory
-        found, memory = one_round(chosen, evidence(probs=probs, labels=GIVEN), None, memory)
+        found, memory = one_round(chosen, evidence(probs=probs, labels=GIVEN), memory)
         assert all(np.array_equal(handed[name], before[name], equal_nan=True) for name in before)
         seen.append(found)
     np.testing.assert_array_equal([r.targets.hard for r in seen], [GIVEN] * 3 + [swapped()] * 3)
@@ -77,7 +77,7 @@ def test_a_class_that_does_not_stay_is_not_believed(evidence, looks: list[int]) 
     chosen, memory = method("tecoprompt"), {}
     for look in looks:
         probs = sure_of((swapped(), np.roll(swapped(), 3))[look])
-        found, memory = one_round(chosen, evidence(probs=probs, labels=GIVEN), None, memory)
+        found, memory = one_round(chosen, evidence(probs=probs, labels=GIVEN), memory)
         np.testing.assert_array_equal(found.targets.hard[:3], GIVEN[:3])
 
 
@@ -103,7 +103,7 @@ def test_the_running_average_keeps_its_share_of_the_past(evidence) -> None:
 @pytest.mark.parametrize("name", ["srrs(rectify=rewritten)", "srrs(rectify=keep, rescreen=confident)"])
 def test_stages_that_need_the_memory_of_transport_say_so(name: str, evidence) -> None:
     with pytest.raises(ValueError, match="need temporal_transport"):
-        one_round(method(name), evidence(), None, {})
+        one_round(method(name), evidence(), {})
 
 
 def lesson(group: list[int], soft: torch.Tensor, matched: list[bool] | None = None) -> Lesson:

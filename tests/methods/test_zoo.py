@@ -38,10 +38,11 @@ def rounds(name: str, evidence, order: np.ndarray, count: int) -> Round:
             drawn,
             ids=tuple(drawn.ids[i] for i in order),
             features=features[order],
+            match=lambda rows, classes: table[order][rows, classes],
             logits=None if chosen.voters is None else logits[order],
             **{field: getattr(drawn, field)[order] for field in ("labels", "probs", "zero_shot", "loss", "agreement")},
         )
-        found, memory = one_round(chosen, shuffled, lambda rows, classes: table[order][rows, classes], memory)
+        found, memory = one_round(chosen, shuffled, memory)
     return found
 
 

@@ -158,7 +158,7 @@ def _write(
     save_file({"plain": np.ascontiguousarray(plain), "labels": labels}, folder / "test.safetensors")
     if models.matcher is not None:
         states = pipeline.matcher_states(samples, every, models.matcher)
-        texts = pipeline.match_texts(dataset.class_names, pipeline.describe(dataset.class_names, None)[0])
+        texts = pipeline.match_texts(dataset.class_names, about["descriptions"])
         held = {"states": states.numpy()}
         if len(samples) * len(texts) <= MOST_SCORES:
             every_pair = np.divmod(np.arange(len(samples) * len(texts)), len(texts))

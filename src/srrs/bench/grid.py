@@ -20,6 +20,7 @@ from srrs.data.protocols import Draw, draw
 from srrs.data.published.base import DataSet, Split, subset
 from srrs.data.samples import checked, from_paths
 from srrs.errors import DataError, SettingsError, SrrsError
+from srrs.methods.spec import canonical
 from srrs.methods.spec import method as method_named
 from srrs.records import Floats, Ints
 
@@ -96,17 +97,17 @@ def plan(
         for method in grid.methods:
             run = Run(
                 bed=bed,
-                folder=out,
+                out=out,
                 noise=noise,
                 protocol=grid.protocol,
                 as_published=grid.as_published,
                 shots=shots,
-                settings=grid.settings.with_(method=method_named(method, {"noise_rate": 0.5}).name, seed=seed),
+                settings=grid.settings.with_(method=canonical(method), seed=seed),
                 paths=paths,
                 draw=drawn,
                 truth_known=train.truth_known,
             )
-            runs.append(replace(run, folder=out / _folder(run, dataset.name)))
+            runs.append(run)
     return runs
 
 
@@ -219,11 +220,3 @@ def _all_features(train: Split, models: pipeline.Models, settings: Settings) -> 
     rows: Ints = np.arange(len(samples))
     plain = pipeline.encode_rows(samples, rows, models, settings.with_(seed=VIEW_SEED), views=0).plain
     return np.asarray(plain, np.float32)
-
-
-def _folder(run: Run, dataset: str) -> Path:
-    shots = "all" if run.shots is None else f"{run.shots}-shots"
-    drawn = f"{run.protocol}-as-published" if run.as_published else run.protocol
-    method = "".join(c if c.isalnum() or c in "-_." else "-" for c in run.settings.method)[:60]
-    noise = str(run.noise).replace(":", "-").replace("/", "-")
-    return Path(dataset, drawn, shots, noise, method, f"seed-{run.settings.seed}-{run.digest[:8]}")

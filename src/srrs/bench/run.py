@@ -9,7 +9,7 @@ import io
 import json
 import time
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,8 @@ class Run:
     """Everything that decides one run."""
 
     bed: Bed
-    folder: Path
-    """Where the run's records go."""
+    out: Path
+    """The grid's folder."""
     noise: NoiseSpec
     protocol: str
     as_published: bool
@@ -51,7 +51,7 @@ class Run:
     draw: Draw
     truth_known: bool = True
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Identity of what is computed, whatever it was called and wherever it runs."""
         ignored = ("device",)
@@ -59,6 +59,16 @@ class Run:
         about: list[object] = [self.bed.digest, chosen, list(self.paths), self.draw.given.tolist(), self.protocol]
         about += [str(self.noise), self.shots, self.as_published]
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's records go, named for people; the digest keeps runs apart."""
+        shots = "all" if self.shots is None else f"{self.shots}-shots"
+        drawn = f"{self.protocol}-as-published" if self.as_published else self.protocol
+        method = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.settings.method)[:60]
+        noise = str(self.noise).replace(":", "-").replace("/", "-")
+        run = f"seed-{self.settings.seed}-{self.digest[:8]}"
+        return Path(self.out, str(self.bed.about["dataset"]), drawn, shots, noise, method, run)
 
     @property
     def title(self) -> str:

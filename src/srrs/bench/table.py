@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from srrs.bench.cells import GROUP, Cell, cells
 from srrs.bench.records import Record
-from srrs.core.metrics import paired_bootstrap
+from srrs.core.metrics import paired_bootstrap, resample
 from srrs.errors import DataError, SettingsError
 
 Floats = NDArray[np.floating]
@@ -130,22 +130,6 @@ def _bounds(values: NDArray[Any], seed: int, level: float = 0.95) -> tuple[float
     means = resample(values, np.random.default_rng(seed))
     low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
-
-
-def resample(values: NDArray[Any], generator: np.random.Generator, draws: int = 2000) -> Floats:
-    """Means (draws,) of values (R, N) in -1..1 with runs and photographs drawn anew with replacement, R and N of them.
-
-    Photographs that all runs treat alike are drawn together, by number: with few runs there are few such kinds.
-    """
-    runs, photographs = values.shape
-    kind = np.zeros(photographs, np.int64)
-    for row in values:
-        kind = np.unique(3 * kind + row, return_inverse=True)[1]
-    _, first, counts = np.unique(kind, return_index=True, return_counts=True)
-    drawn = generator.multinomial(photographs, counts / photographs, draws) @ values[:, first].T.astype(np.float64)
-    times = generator.multinomial(runs, np.full(runs, 1 / runs), draws)
-    means: Floats = (times * drawn).sum(1) / (runs * photographs)
-    return means
 
 
 def paired(records: Iterable[Record], ours: str = "srrs", *, seed: int = 0) -> pd.DataFrame:

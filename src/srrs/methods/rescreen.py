@@ -7,15 +7,13 @@ import numpy as np
 from srrs.core.mixture import fit_two, normalise, posterior_low
 from srrs.methods.screen import remembered
 from srrs.methods.stages import Memory, Rescreen
-from srrs.records import Bools, Evidence, Floats, Group, Matched, MatchScores, Partition, Targets
+from srrs.records import Bools, Evidence, Floats, Group, Matched, Partition, Targets
 
 
 def accept_all() -> Rescreen:
     """No second opinion: every rectified label counts as well matched."""
 
-    def rescreen(
-        evidence: Evidence, partition: Partition, targets: Targets, match: MatchScores | None, memory: Memory
-    ) -> tuple[Matched, Memory]:
+    def rescreen(evidence: Evidence, partition: Partition, targets: Targets, memory: Memory) -> tuple[Matched, Memory]:
         n = len(targets.soft)
         return Matched(np.ones(n, dtype=bool), np.full(n, np.nan)), memory
 
@@ -50,12 +48,10 @@ def reported(threshold: float = 0.5) -> Rescreen:
 def _by_score(decide: Callable[[Floats, Partition, Memory], tuple[Bools, Memory]]) -> Rescreen:
     """Re-screening that decides by how well each picture matches its rectified label."""
 
-    def rescreen(
-        evidence: Evidence, partition: Partition, targets: Targets, match: MatchScores | None, memory: Memory
-    ) -> tuple[Matched, Memory]:
-        if match is None:
-            return accept_all()(evidence, partition, targets, match, memory)
-        score = match(np.arange(len(targets.soft)), targets.hard)
+    def rescreen(evidence: Evidence, partition: Partition, targets: Targets, memory: Memory) -> tuple[Matched, Memory]:
+        if evidence.match is None:
+            return accept_all()(evidence, partition, targets, memory)
+        score = evidence.match(np.arange(len(targets.soft)), targets.hard)
         is_match, memory = decide(score, partition, memory)
         return Matched(is_match, score), memory
 

@@ -82,7 +82,7 @@ def method(text: str, knowledge: Mapping[str, Any] | None = None) -> Method:
     if not isinstance(made, Method):
         raise SettingsError(f"Expected a Method from {text!r}, but found {type(made).__name__}.")
     changed = {name: value for name, value in arguments.items() if name not in own}
-    return replace(made, name=_canonical(text), **changed)
+    return replace(made, name=canonical(text), **changed)
 
 
 def needs(text: str) -> tuple[str, ...]:
@@ -116,7 +116,8 @@ def _returning(kind: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
                 yield name, function
 
 
-def _canonical(text: str) -> str:
+def canonical(text: str) -> str:
+    """The one spelling of a method's text, by which runs are told apart."""
     return re.sub(r"\s*([(),=])\s*", r"\1", text.strip())
 
 

@@ -11,13 +11,13 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from srrs.records import Evidence, Matched, MatchScores, Partition, Round, Targets
+from srrs.records import Evidence, Matched, Partition, Round, Targets
 
 Memory = Mapping[str, np.ndarray]
 
 Screen = Callable[[Evidence, Memory], tuple[Partition, Memory]]
 Rectify = Callable[[Evidence, Partition, Memory], tuple[Targets, Memory]]
-Rescreen = Callable[[Evidence, Partition, Targets, MatchScores | None, Memory], tuple[Matched, Memory]]
+Rescreen = Callable[[Evidence, Partition, Targets, Memory], tuple[Matched, Memory]]
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ class Method:
     """How many of the learners classify, the first ones; the others only advise the stages. None: all."""
 
 
-def one_round(method: Method, evidence: Evidence, match: MatchScores | None, memory: Memory) -> tuple[Round, Memory]:
+def one_round(method: Method, evidence: Evidence, memory: Memory) -> tuple[Round, Memory]:
     """Screening, rectifying and re-screening, once."""
     partition, memory = method.screen(evidence, memory)
     targets, memory = method.rectify(evidence, partition, memory)
-    matched, memory = method.rescreen(evidence, partition, targets, match, memory)
+    matched, memory = method.rescreen(evidence, partition, targets, memory)
     return Round(evidence, partition, targets, matched, quality=partition.p_clean), memory

@@ -12,7 +12,7 @@ from srrs.core.losses import generalised_cross_entropy
 from srrs.core.transport import sinkhorn
 from srrs.methods.screen import counted_noise
 from srrs.methods.stages import Lesson, Loss, Memory, Prepare, Rectify, Rescreen, Screen
-from srrs.records import Evidence, Floats, Group, Matched, MatchScores, Partition, Targets
+from srrs.records import Evidence, Floats, Group, Matched, Partition, Targets
 
 CLASSES, CONFIDENCE, AVERAGE, TAUGHT = "transport_classes", "transport_confidence", "transport_average", "taught"
 """What TecoPrompt remembers: (window, N) classes of the last plans and their confidence, (N,) its running average, and
@@ -87,9 +87,7 @@ def confident(sure: float = 0.8) -> Rescreen:
     Needs `temporal_transport` to screen. No matcher is asked.
     """
 
-    def rescreen(
-        evidence: Evidence, partition: Partition, targets: Targets, match: MatchScores | None, memory: Memory
-    ) -> tuple[Matched, Memory]:
+    def rescreen(evidence: Evidence, partition: Partition, targets: Targets, memory: Memory) -> tuple[Matched, Memory]:
         is_match = (_of(memory, CLASSES)[-1] == targets.hard) & (memory[AVERAGE] >= sure)
         return Matched(is_match, np.full(len(is_match), np.nan)), memory
 

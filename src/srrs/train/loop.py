@@ -118,7 +118,7 @@ class _Loop:
 
     def _screen(self, run: _Run, step: int) -> Round:
         evidence = gather(self.task, self._weights(), self.zero_shot_probs, self.method.voters)
-        outcome, run.memory = one_round(self.method, evidence, self.task.match, run.memory)
+        outcome, run.memory = one_round(self.method, evidence, run.memory)
         run.lesson = {
             "soft": np.asarray(outcome.targets.soft, dtype=np.float32),
             "weight": np.asarray(outcome.targets.weight, dtype=np.float32),

@@ -39,6 +39,13 @@ _SIDE = 32
 _PIXELS = 3 * _SIDE * _SIDE
 
 Bytes = NDArray[np.uint8]
+ARRAYS_ALONE = (
+    "import _codecs, numpy as n, torch; r = n._core.multiarray._reconstruct; "
+    "torch.serialization.add_safe_globals([n.ndarray, n.dtype, n.dtypes.Int64DType, _codecs.encode, "
+    "(r, 'numpy.core.multiarray._reconstruct'), (r, 'numpy._core.multiarray._reconstruct')]); "
+    "n.savez('{0}.npz', **torch.load('{0}.pt', weights_only=True))"
+)
+"""What copies the official file without running what a pickle may hold."""
 
 
 class Layout(NamedTuple):
@@ -60,9 +67,9 @@ class Layout(NamedTuple):
         return (
             f"Download and unpack https://www.cs.toronto.edu/~kriz/{name}-binary.tar.gz (the binary version), so that "
             f"you have {root / self.folder}. Download {self.human}.pt from https://github.com/UCSC-REAL/cifar-10-100n "
-            "(folder data). It is a pickle, which srrs does not open; copy its numbers once with python -c "
-            f"\"import numpy, torch; numpy.savez('{self.human}.npz', **torch.load('{self.human}.pt', "
-            f'weights_only=False))" and put the result at {root / self.folder / self.human}.npz.'
+            "(folder data). It is a pickle, which srrs does not open; copy its numbers once, and nothing but "
+            f'arrays, with python -c "{ARRAYS_ALONE.format(self.human)}" and put the result at '
+            f"{root / self.folder / self.human}.npz."
         )
 
 
