@@ -47,7 +47,7 @@ class Evidence:
     labels: Ints
     """(N,) given labels."""
     probs: Floats
-    """(N, learners, C) predictions of each prompt learner; macro first, then micro."""
+    """(N, learners, C) predictions of each learner that votes; macro first, then micro."""
     zero_shot: Floats
     """(N, C) predictions of the untuned model, which never saw the given labels."""
     features: Floats
@@ -55,7 +55,7 @@ class Evidence:
     loss: Floats
     """(N,) joint screening loss (paper, Eq. 5)."""
     agreement: Floats
-    """(N,) how much the learners agree: 1 - Jensen-Shannon divergence / ln 2; 1 with a single learner."""
+    """(N,) how much the learners agree: 1 - Jensen-Shannon divergence / ln 2 of the first two; 1 with one."""
     logits: Floats | None = None
     """(N, learners, C) scaled similarities, of methods with learners that advise and do not classify."""
     match: MatchScores | None = field(default=None, repr=False)

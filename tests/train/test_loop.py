@@ -118,6 +118,13 @@ def test_zero_shot_leaves_the_prompts_as_they_are(task: Task) -> None:
     assert tuned.text_passes == 0
 
 
+def test_a_linear_probe_costs_no_text_pass_and_votes_with_the_prompts(task: Task) -> None:
+    assert run("linear-probe", task).text_passes == 0
+    ours, prompts = run("srrs", task), run("srrs(voters=2)", task)
+    assert (len(ours.weights), len(prompts.weights), ours.text_passes) == (3, 2, 2 * SCHEDULE.steps)
+    assert torch.equal(ours.weights[:2], prompts.weights)
+
+
 def test_learning_lowers_the_loss_of_the_labels_it_learns(task: Task) -> None:
     before, after = (run(name, task, schedule=replace(SCHEDULE, steps=25)) for name in ("zero-shot", "coop"))
     assert after.round.evidence.loss.mean() < before.round.evidence.loss.mean()

@@ -41,7 +41,7 @@ def co_regularised(
     confidence: float = 0.0,
     divergence: Divergence = losses.jeffreys,
 ) -> Loss:
-    """The learners' losses, their disagreement (paper, Eq. 3) and a pull of the mean prediction to uniform.
+    """The learners' losses, the first two's disagreement (paper, Eq. 3) and a pull of the mean prediction to uniform.
 
     `confidence` subtracts the learners' entropy, as the warm-up of JoAPR and of the released code does. The paper's
     formula is Jeffreys' divergence, its text speaks of Jensen and Shannon's.
@@ -50,7 +50,7 @@ def co_regularised(
 
     def loss(logits: Tensor, lesson: Lesson) -> Tensor:
         total, weight, log_probs = base(logits, lesson), lesson.weight, logits.log_softmax(2)
-        if len(log_probs) == 2 and consistency:
+        if len(log_probs) > 1 and consistency:
             total = total + consistency * _weighted_mean(divergence(log_probs[0], log_probs[1]), weight)
         for learner in log_probs:
             if prior:
@@ -63,7 +63,7 @@ def co_regularised(
 
 
 def paced(q: float = 0.25, consistency: float = 0.5) -> Loss:
-    """Generalised cross-entropy at the pace of cross-entropy, and the learners' disagreement (paper, Eq. 3).
+    """Generalised cross-entropy at the pace of cross-entropy, and the first two learners' disagreement (Eq. 3).
 
     The gradient of generalised cross-entropy is that of cross-entropy times p^q. With many classes p is small at first,
     and everything learns slowly. So each learner's loss is divided by the step's mean of that factor: doubtful samples
@@ -78,7 +78,7 @@ def paced(q: float = 0.25, consistency: float = 0.5) -> Loss:
             factor = (lesson.soft * learner.detach().exp() ** q).sum(1)
             pace = _weighted_mean(factor, lesson.weight).clamp(min=1e-3)
             total = total + base(logits[number : number + 1], lesson) / pace
-        if len(log_probs) == 2 and consistency:
+        if len(log_probs) > 1 and consistency:
             total = total + consistency * _weighted_mean(losses.jeffreys(log_probs[0], log_probs[1]), lesson.weight)
         return total
 

@@ -180,10 +180,14 @@ def srrs_paper() -> Method:
 
 
 def srrs() -> Method:
-    """Ours: SRRS with a label channel for its decision."""
+    """Ours: SRRS with a label channel for its decision, and a linear probe beside the prompts.
+
+    The probe learns the same rectified labels and votes with the prompts: they reach the image features through the
+    class names, which a model may know less well than its pictures. `srrs(voters=2)` are the prompts alone.
+    """
     return Method(
         name="srrs",
-        learners=BOTH,
+        learners=(*BOTH, LINEAR),
         screen=screen.channel(),
         rectify=rectify.posterior(),
         rescreen=rescreen.reported(),

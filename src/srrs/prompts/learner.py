@@ -44,6 +44,8 @@ class PromptLearner(nn.Module):
         If an argument makes no sense.
     """
 
+    reads_text = True
+    """Whether class weights cost a text pass."""
     _table: Tensor
     _source: Tensor
 
@@ -148,6 +150,8 @@ class LinearProbe(nn.Module):
     an L2-regularised logistic regression does (scikit-learn's C = 3, 16 samples a class). At a model's 20 to 100 they
     would overshoot, and then learn every wrong label.
     """
+
+    reads_text = False
 
     def __init__(self, classes: int, features: int, device: torch.device):
         super().__init__()

@@ -14,15 +14,15 @@ from srrs.train.task import Task
 def gather(task: Task, weights: Tensor, zero_shot: Floats, voters: int | None = None) -> Evidence:
     """Evidence of every sample from the learners' class weights (learners, C, D), averaged over all views.
 
-    Probabilities average the views' logits. The loss is the paper's Eq. 5 for two learners, and plain cross-entropy
-    for one. Only the first `voters` learners classify; of the others, stages see the logits.
+    Probabilities average the views' logits. The loss is the paper's Eq. 5 of the first two learners, and plain
+    cross-entropy for one. Only the first `voters` learners classify; of the others, stages see the logits.
     """
     scale = task.model.logit_scale
     logits = scale * torch.einsum("nd,kcd->nkc", task.mean_view, weights)
     log_probs = logits[:, :voters].log_softmax(2)
     labels = torch.from_numpy(np.asarray(task.labels)).to(log_probs.device)
     given = F.one_hot(labels, weights.shape[1]).to(log_probs.dtype)
-    if log_probs.shape[1] == 2:
+    if log_probs.shape[1] > 1:
         loss = screening_loss(log_probs[:, 0], log_probs[:, 1], labels)
         agreement = 1 - jensen_shannon(log_probs[:, 0], log_probs[:, 1]) / np.log(2)
     else:

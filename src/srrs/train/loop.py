@@ -109,7 +109,7 @@ class _Loop:
                 self._save(run, checkpoint, fingerprint)
         last = self._screen(run, self.steps)
         self._tell(Event("end", self.steps, self.steps))
-        passes = self.steps * len(self.learners)
+        passes = self.steps * sum(learner.reads_text for learner in self.learners)
         return Tuned(self.learners, self._weights()[: self.method.voters], self.zero_shot, last, self.history, passes)
 
     @torch.no_grad()
