@@ -21,13 +21,18 @@ text tower. CLIP's own pass runs every prompt at 77 positions. This one gives th
 3. **Last layer at one position.** Only the end token is read from the last layer, so there the keys and values are
    computed for all positions, but query, output projection and MLP for that one alone.
 
-4. **Chunks.** Rows are sorted by length and encoded in chunks, each padded only to its own longest row (padding stands
-   behind the end token, so by 1. it is harmless). With more than one chunk, each is recomputed in the backward pass
-   instead of stored, so that memory does not grow with C: what is kept are the prompts and the (C, D) result.
+4. **No padding.** Rows differ in length. Everything but attention treats each position by itself, so there the tokens
+   of all rows stand end to end in one matrix. Rows are sorted by length, and attention takes those of one length (a
+   span) at a time: names and descriptions have few different lengths, whatever the number of classes.
+
+5. **Chunks.** Rows are encoded in chunks of a bounded number of tokens. With more than one chunk, each is recomputed in
+   the backward pass instead of stored, so that memory does not grow with C: what is kept are the prompts and the (C, D)
+   result.
 
 Cost for C prompts of length S + T, per layer: S + C T token positions instead of 77 C.
 
-C rows, L prompt length, S shared positions, T own positions, W token width, H heads, d head width, D feature size.
+C rows, L prompt length, S shared positions, T own positions, P own tokens of a chunk (the sum of T over its B rows),
+W token width, H heads, d head width, D feature size.
 """
 
 from collections.abc import Sequence
@@ -42,7 +47,7 @@ from srrs.errors import ModelError
 from srrs.models.base import Prompts
 
 CHUNK_TOKENS = 4096
-"""Positions per chunk unless told otherwise: a base-size tower then keeps about 1.5 GB for the backward pass."""
+"""Own tokens per chunk unless told otherwise: a base-size tower then keeps about 1.5 GB for the backward pass."""
 
 
 class CausalTower(NamedTuple):
@@ -67,13 +72,24 @@ class CausalTower(NamedTuple):
 KeysValues = tuple[Tensor, Tensor]  # each (1, H, S, d)
 
 
+class Span(NamedTuple):
+    """Rows of one length that stand one behind the other."""
+
+    rows: int
+    length: int
+    asked: int
+    """Positions per row that attend, the last ones."""
+    mask: Tensor | None
+    """(asked, S + length) what each may see; None: everything."""
+
+
 def causal_text_pass(tower: CausalTower, prompts: Prompts, chunk: int | None = None) -> Tensor:
     """Encode prompts with a causal text tower: (C, D) unit vectors, float32, gradients flowing to the embeddings.
 
     Parameters
     ----------
     prompts : the end token must be the last of each row's `length` positions, and `length > shared`.
-    chunk : rows per chunk; by default as many as fit `CHUNK_TOKENS` positions. One chunk is not recomputed.
+    chunk : rows per chunk; by default as many as hold `CHUNK_TOKENS` own tokens. One chunk is not recomputed.
 
     Raises
     ------
@@ -84,15 +100,15 @@ def causal_text_pass(tower: CausalTower, prompts: Prompts, chunk: int | None = N
     _check(length, prompts.shared, tower.positions.num_embeddings)
     embeddings = prompts.embeddings.to(tower.dtype)
     prefix = _encode_prefix(tower, embeddings[:1, : prompts.shared])
-    own = length - prompts.shared
-    order = torch.argsort(own, stable=True)
-    sizes = _chunk_sizes(own[order], chunk)
-    tokens = torch.split(embeddings[order.to(embeddings.device), prompts.shared :], sizes)
+    own, order = (length - prompts.shared).sort(stable=True)
+    tokens = embeddings.flatten(0, 1)
+    sizes = _chunk_sizes(own, chunk)
     recompute = len(sizes) > 1 and torch.is_grad_enabled() and embeddings.requires_grad
 
     features = []
-    for rows, used in zip(tokens, torch.split(own[order], sizes), strict=True):
-        arguments = (tower, rows[:, : int(used[-1])], used.to(rows.device), prefix)
+    for rows, used in zip(torch.split(order, sizes), torch.split(own, sizes), strict=True):
+        at = _positions(rows * embeddings.shape[1] + prompts.shared, used).to(tokens.device)
+        arguments = (tower, tokens.index_select(0, at), _spans(used, prompts.shared, tokens.device), prefix)
         features.append(
             checkpoint(_encode_rows, *arguments, use_reentrant=False, preserve_rng_state=False)
             if recompute
@@ -115,14 +131,28 @@ def _check(length: Tensor, shared: int, context_length: int) -> None:
 
 
 def _chunk_sizes(own: Tensor, chunk: int | None) -> list[int]:
-    """Ascending lengths -> rows in each chunk: `chunk`, or as many as fit `CHUNK_TOKENS` positions when padded."""
+    """Own lengths of the rows -> rows in each chunk: `chunk`, or as many as hold `CHUNK_TOKENS` tokens."""
     sizes = []
     while len(own):
-        padded = own * torch.arange(1, len(own) + 1)  # positions of a chunk that ends with this row
-        rows = min(chunk or max(1, int((padded <= CHUNK_TOKENS).sum())), len(own))
+        rows = min(chunk or max(1, int((own.cumsum(0) <= CHUNK_TOKENS).sum())), len(own))
         sizes.append(rows)
         own = own[rows:]
     return sizes
+
+
+def _spans(own: Tensor, shared: int, device: torch.device) -> list[Span]:
+    """Ascending own lengths (B,) -> rows by length; query t sees the prefix and own positions 0..t."""
+    lengths, rows = torch.unique(own, return_counts=True)
+    return [
+        Span(n, t, t, torch.ones(t, shared + t, dtype=torch.bool, device=device).tril(shared))
+        for n, t in zip(rows.tolist(), lengths.tolist(), strict=True)
+    ]
+
+
+def _positions(first: Tensor, count: Tensor) -> Tensor:
+    """(P,) `first[b], first[b] + 1, …`, `count[b]` of them, row behind row."""
+    before = count.cumsum(0) - count
+    return torch.arange(int(count.sum())) + (first - before).repeat_interleave(count)
 
 
 def _encode_prefix(tower: CausalTower, tokens: Tensor) -> list[KeysValues]:
@@ -137,31 +167,41 @@ def _encode_prefix(tower: CausalTower, tokens: Tensor) -> list[KeysValues]:
             attended = scaled_dot_product_attention(
                 _heads(layer, layer.self_attn.q_proj(normed)), *keys_values, is_causal=True, scale=layer.self_attn.scale
             )
-            hidden = _finish(layer, hidden, attended)
+            hidden = _finish(layer, hidden, attended.transpose(1, 2).flatten(2))
     return cache
 
 
-def _encode_rows(tower: CausalTower, tokens: Tensor, own: Tensor, prefix: list[KeysValues]) -> Tensor:
-    """(B, T, W) own tokens, of which row b uses the first own[b] -> (B, D)."""
-    rows, width = tokens.shape[:2]
-    shared = prefix[0][0].shape[2]
-    hidden = tokens + tower.positions.weight[shared : shared + width]
-    causal = tokens.new_ones(width, shared + width, dtype=torch.bool).tril(shared)  # (T, S + T)
-    end = torch.arange(rows, device=tokens.device), own - 1
+def _encode_rows(tower: CausalTower, tokens: Tensor, spans: Sequence[Span], prefix: list[KeysValues]) -> Tensor:
+    """(P, W) own tokens of rows of ascending length, row behind row -> (B, D)."""
+    place = tower.positions.weight[prefix[0][0].shape[2] :]
+    hidden = tokens + torch.cat([place[: span.length].repeat(span.rows, 1) for span in spans])
 
-    for i, (layer, (prefix_keys, prefix_values)) in enumerate(zip(tower.layers, prefix, strict=True)):
+    for i, (layer, before) in enumerate(zip(tower.layers, prefix, strict=True)):
         normed = layer.layer_norm1(hidden)
-        keys, values = _keys_values(layer, normed)
-        keys = torch.cat([prefix_keys.expand(rows, -1, -1, -1), keys], dim=2)
-        values = torch.cat([prefix_values.expand(rows, -1, -1, -1), values], dim=2)
-        mask = causal
-        if i + 1 == len(tower.layers):  # from here on the end token alone
-            normed, hidden = normed[end].unsqueeze(1), hidden[end].unsqueeze(1)
-            mask = causal[own - 1][:, None, None]  # (B, 1, 1, S + T)
-        queries = _heads(layer, layer.self_attn.q_proj(normed))
-        attended = scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=layer.self_attn.scale)
+        keys, values = layer.self_attn.k_proj(normed), layer.self_attn.v_proj(normed)
+        if i + 1 == len(tower.layers):  # from here on the end token alone, which sees its whole row
+            lengths = torch.cat([torch.full((span.rows,), span.length) for span in spans])
+            ends = lengths.cumsum(0).to(tokens.device) - 1
+            normed, hidden = normed.index_select(0, ends), hidden.index_select(0, ends)
+            spans = [span._replace(asked=1, mask=None) for span in spans]
+        attended = _attend(layer, layer.self_attn.q_proj(normed), keys, values, before, spans)
         hidden = _finish(layer, hidden, attended)
-    return cast(Tensor, tower.projection(tower.final_norm(hidden[:, 0])))
+    return cast(Tensor, tower.projection(tower.final_norm(hidden)))
+
+
+def _attend(
+    layer: Any, queries: Tensor, keys: Tensor, values: Tensor, prefix: KeysValues, spans: Sequence[Span]
+) -> Tensor:
+    """Attention of each row to the prefix and itself, span by span; queries, keys and values row behind row."""
+    asked = torch.split(queries, [span.rows * span.asked for span in spans])
+    sizes = [span.rows * span.length for span in spans]
+    found = []
+    for span, *own in zip(spans, asked, torch.split(keys, sizes), torch.split(values, sizes), strict=True):
+        q, k, v = (_heads(layer, x.view(span.rows, -1, x.shape[1])) for x in own)
+        k, v = (torch.cat([p.expand(span.rows, -1, -1, -1), x], 2) for p, x in zip(prefix, (k, v), strict=True))
+        attended = scaled_dot_product_attention(q, k, v, attn_mask=span.mask, scale=layer.self_attn.scale)
+        found.append(attended.transpose(1, 2).flatten(2).flatten(0, 1))
+    return torch.cat(found)
 
 
 def _heads(layer: Any, x: Tensor) -> Tensor:
@@ -175,5 +215,5 @@ def _keys_values(layer: Any, normed: Tensor) -> KeysValues:
 
 def _finish(layer: Any, hidden: Tensor, attended: Tensor) -> Tensor:
     """What follows attention in a layer: output projection, residual, MLP, residual."""
-    hidden = hidden + layer.self_attn.out_proj(attended.transpose(1, 2).flatten(2))
+    hidden = hidden + layer.self_attn.out_proj(attended)
     return cast(Tensor, hidden + layer.mlp(layer.layer_norm2(hidden)))
