@@ -120,6 +120,8 @@ class RobustClassifier:
         import torch
         from safetensors.torch import save_file
 
+        from srrs.models.hub import absolute_name
+
         self._check_fitted()
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +133,7 @@ class RobustClassifier:
             "logit_scale": self.logit_scale_,
             "model_fingerprint": self._fingerprint,
             "preprocessing": self._model().preprocessing,
-            "settings": self._settings.with_(model=_absolute(self._settings.model)).to_dict(),
+            "settings": self._settings.with_(model=absolute_name(self._settings.model)).to_dict(),
             "versions": self._versions(),
         }
         (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
@@ -190,11 +192,6 @@ class RobustClassifier:
         from srrs.pipeline import versions
 
         return versions()
-
-
-def _absolute(model: str) -> str:
-    """A path on disk in full, so that the saved classifier finds it from anywhere; a hub name as it is."""
-    return str(Path(model).resolve()) if Path(model).is_dir() else model
 
 
 def mean_head(weights: "Floats") -> "Floats":

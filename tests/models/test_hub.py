@@ -133,7 +133,7 @@ def test_other_kinds_of_model_are_refused_by_name(copy: Path) -> None:
 
 
 def test_a_model_neither_on_disk_nor_reachable_says_what_to_do(monkeypatch) -> None:
-    monkeypatch.setattr(hub, "_is_reachable", lambda name: False)
+    monkeypatch.setattr(hub, "is_reachable", lambda name: False)
     with pytest.raises(ModelError, match=r"neither on disk .* nor reachable: give the path .*--model bundled"):
         load_model("somebody/some-model")
 
@@ -176,8 +176,7 @@ def test_the_hubs_cache_comes_first_and_pickled_weights_are_replaced_by_their_co
     ]
     monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
     monkeypatch.setattr(hub, "get_repo_discussions", lambda name: iter(requests))
-    monkeypatch.setattr(hub, "_is_reachable", lambda name: True)
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)  # read when huggingface_hub was imported
+    monkeypatch.setattr(hub, "is_reachable", lambda name: True)
     first = load_model("somebody/old-model").fingerprint
     assert asked == [(None, True), (None, False), ("refs/pr/7", False)]
     assert load_model("somebody/old-model").fingerprint == first

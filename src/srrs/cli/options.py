@@ -9,7 +9,10 @@ import typer
 from srrs.errors import DataError, SettingsError
 
 Source = Annotated[str, typer.Argument(help="Folder with one subfolder per class, or a CSV/TSV table.")]
-Model = Annotated[str | None, typer.Option(help="Hub name or path of a CLIP-like model, or `bundled`.")]
+Model = Annotated[
+    str | None,
+    typer.Option(help="Hub name or path of a CLIP-like model, open_clip:ARCHITECTURE/PRETRAINED, or `bundled`."),
+]
 MatcherOption = Annotated[str | None, typer.Option(help="auto, none, or hub name or path of a BLIP matcher.")]
 Method = Annotated[str | None, typer.Option(help="srrs, gce, coop, ...; its parts as in `srrs(screen=bands)`.")]
 Names = Annotated[Path | None, typer.Option(help="JSON, YAML or CSV that maps class codes to words.")]

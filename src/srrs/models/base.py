@@ -34,7 +34,7 @@ class VisionLanguage(Protocol):
     """A frozen dual encoder. Features are unit length, float32, on `device`."""
 
     name: str
-    """What the user asked for: a hub name, a path, or `bundled`."""
+    """What the user asked for: a hub name, a path, `open_clip:...`, or `bundled`."""
     fingerprint: str
     """Digest of weights and preprocessing; part of every cache key."""
     feature_size: int

@@ -1,6 +1,5 @@
 """Models by hub name, by local path, or `bundled`. Weights are safetensors; no code from a model is ever run."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +9,7 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub import HfApi, constants, get_repo_discussions, snapshot_download
-from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+from huggingface_hub import get_repo_discussions, snapshot_download
 from safetensors import SafetensorError
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging as transformers_logging
@@ -20,7 +18,10 @@ from srrs.errors import MissingExtraError, ModelError
 from srrs.models.base import VisionLanguage
 from srrs.models.device import choose_device, choose_precision
 from srrs.models.dual import DualEncoder
+from srrs.models.fingerprint import digest
+from srrs.models.openclip import absolute_open_clip, is_open_clip, load_open_clip
 from srrs.models.preprocess import Preprocessing
+from srrs.models.reach import is_reachable
 
 DUAL_ENCODERS = {
     "clip": "CLIPModel",
@@ -28,7 +29,6 @@ DUAL_ENCODERS = {
     "vision-text-dual-encoder": "VisionTextDualEncoderModel",
 }
 BUNDLED = "bundled"
-REACH_SECONDS = 5.0
 CONVERTER = "SFconvertbot"
 
 
@@ -37,7 +37,7 @@ def load_model(name_or_path: str, device: str = "auto", precision: str = "auto")
 
     Parameters
     ----------
-    name_or_path : a hub name, a folder in the transformers format, or `bundled`.
+    name_or_path : a hub name, a folder in the transformers format, `open_clip:ARCHITECTURE/PRETRAINED`, or `bundled`.
     device : auto (CUDA, then MPS, then CPU) or a device's name.
     precision : auto (bf16 on a CUDA device that computes it, else fp32), fp32, bf16 or fp16.
 
@@ -45,19 +45,28 @@ def load_model(name_or_path: str, device: str = "auto", precision: str = "auto")
     ------
     ModelError
         If the model is neither on disk nor reachable, lacks a file, or is of a kind that cannot be used.
+    MissingExtraError
+        If it is a model of open_clip and that package is not installed.
     SettingsError
         If the device or the precision is unknown or not there.
     """
     where = choose_device(device)
     dtype = choose_precision(precision, where)
+    if is_open_clip(name_or_path):
+        return load_open_clip(name_or_path, where, dtype)
     folder = find_folder(name_or_path, "clip")
     model = load_weights(folder, DUAL_ENCODERS, name_or_path)
     tokenizer, preprocessing = load_tokenizer(folder, name_or_path), load_preprocessing(folder, name_or_path)
-    fingerprint = digest(model, folder, preprocessing)
-    if dtype != torch.float32:
-        fingerprint += f"-{str(dtype).removeprefix('torch.')}"
+    fingerprint = digest(model, (folder / "config.json").read_bytes(), preprocessing, dtype)
     model = model.to(device=where, dtype=dtype)
     return DualEncoder(model, tokenizer, preprocessing, name=name_or_path, fingerprint=fingerprint)
+
+
+def absolute_name(name_or_path: str) -> str:
+    """The name that means the same model from every working directory: paths in full, other names as they are."""
+    if is_open_clip(name_or_path):
+        return absolute_open_clip(name_or_path)
+    return str(Path(name_or_path).resolve()) if Path(name_or_path).is_dir() else name_or_path
 
 
 def find_folder(name_or_path: str, asset: str) -> Path:
@@ -80,7 +89,7 @@ def find_folder(name_or_path: str, asset: str) -> Path:
     cached = find_cached(name_or_path)
     if cached is not None:
         return cached
-    if not constants.HF_HUB_OFFLINE and _is_reachable(name_or_path):
+    if is_reachable(name_or_path):
         fetched = _from_hub(name_or_path, local=False)
         if fetched is not None:
             return fetched
@@ -160,16 +169,6 @@ def load_preprocessing(folder: Path, name: str) -> Preprocessing:
         return Preprocessing.of(processor.from_dict(settings))
 
 
-def digest(model: Any, folder: Path, preprocessing: Preprocessing) -> str:
-    """Hash of the configuration, of the preprocessing, and of every weight by name, shape and bytes."""
-    sha = hashlib.sha256((folder / "config.json").read_bytes())
-    sha.update(json.dumps(preprocessing.to_json(), sort_keys=True).encode())
-    for key, weight in sorted(model.state_dict().items()):
-        sha.update(f"{key} {tuple(weight.shape)}".encode())
-        sha.update(weight.reshape(-1).view(torch.uint8).numpy().data)
-    return sha.hexdigest()[:32]
-
-
 def _from_hub(name: str, *, local: bool, revision: str | None = None) -> Path | None:
     """The cached snapshot of a hub model, downloaded first unless `local`; None where it has no safetensors."""
     wanted = ["*.json", "*.txt", "*.model", "model*.safetensors"]
@@ -198,20 +197,6 @@ def _converted_revision(name: str) -> str | None:
         if request.is_pull_request and request.author == CONVERTER and request.status == "open":
             return request.git_reference
     return None
-
-
-def _is_reachable(name: str) -> bool:
-    """Whether the hub answers, asked once: the download itself would retry for half a minute."""
-    try:
-        HfApi().model_info(name, timeout=REACH_SECONDS)
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        raise ModelError(
-            f"There is no model {name!r}, neither as a folder nor on the hub (or it is private): check the spelling, "
-            "or give --model bundled to try the small bundled pair."
-        ) from error
-    except Exception:  # the client's own HTTP errors share no public root between its versions
-        return False
-    return True
 
 
 def _read_json(path: Path, name: str) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from torch.nn.functional import normalize
 
 from srrs.models.base import Matcher
 from srrs.models.device import choose_device
-from srrs.models.hub import BUNDLED, digest, find_cached, find_folder, load_preprocessing, load_tokenizer, load_weights
+from srrs.models.fingerprint import digest
+from srrs.models.hub import BUNDLED, find_cached, find_folder, load_preprocessing, load_tokenizer, load_weights
 from srrs.models.preprocess import Preprocessing
 
 MATCHERS = {"blip": "BlipForImageTextRetrieval"}
@@ -52,7 +53,7 @@ def load_matcher(choice: str, model_name: str, device: str = "auto") -> Matcher 
 def _blip(folder: Path, name: str, device: torch.device) -> "BlipMatcher":
     model = load_weights(folder, MATCHERS, name)
     tokenizer, preprocessing = load_tokenizer(folder, name), load_preprocessing(folder, name)
-    fingerprint = digest(model, folder, preprocessing)
+    fingerprint = digest(model, (folder / "config.json").read_bytes(), preprocessing)
     return BlipMatcher(model.to(device), tokenizer, preprocessing, name=name, fingerprint=fingerprint)
 
 

@@ -1,5 +1,6 @@
 """From a picture to pixels as a model was trained, with Pillow alone; the model's own settings, to the same bits."""
 
+import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -27,6 +28,9 @@ class Preprocessing:
     rescale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    round_crop: bool = False
+    """Where half a pixel of the crop's margin goes: to the even number, as in torchvision; else down, as in
+    transformers."""
 
     @classmethod
     def of(cls, processor: Any) -> "Preprocessing":
@@ -65,7 +69,10 @@ class Preprocessing:
         return self.resize
 
     def to_json(self) -> dict[str, object]:
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        settings = asdict(self)
+        if not self.round_crop:  # the settings that all but open_clip's models have, and that their caches are kept by
+            del settings["round_crop"]
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
     def plain(self, image: Image.Image) -> Tensor:
         """An RGB picture -> (3, H, W) float32, as the model was trained."""
@@ -75,7 +82,8 @@ class Preprocessing:
             image = image.resize((width, height), Image.Resampling(self.resample))
         if self.crop is not None:
             height, width = self.crop
-            top, left = (image.height - height) // 2, (image.width - width) // 2
+            whole = round if self.round_crop else math.floor
+            top, left = whole((image.height - height) / 2), whole((image.width - width) / 2)
             image = image.crop((left, top, left + width, top + height))
         return self._pixels(image)
 

@@ -1,0 +1,30 @@
+"""Whether the hub answers."""
+
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+from srrs.errors import ModelError
+
+REACH_SECONDS = 5.0
+
+
+def is_reachable(name: str) -> bool:
+    """Whether the hub answers for this model, asked once: the download itself would retry for half a minute.
+
+    Raises
+    ------
+    ModelError
+        If the hub answers that there is no such model.
+    """
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        HfApi().model_info(name, timeout=REACH_SECONDS)
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise ModelError(
+            f"There is no model {name!r}, neither as a folder nor on the hub (or it is private): check the spelling, "
+            "or give --model bundled to try the small bundled pair."
+        ) from error
+    except Exception:  # the client's own HTTP errors share no public root between its versions
+        return False
+    return True
