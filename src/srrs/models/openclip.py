@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -209,7 +210,7 @@ def causal_tower(text: Any) -> CausalTower:
         projection = _linear(projection.T, None)
     positions = text.positional_embedding.detach()
     return CausalTower(
-        nn.Embedding(*positions.shape, _weight=positions, _freeze=True),
+        nn.Embedding(positions.shape[0], positions.shape[1], _weight=positions, _freeze=True),
         [_layer(block) for block in text.transformer.resblocks],
         text.ln_final,
         projection if projection is not None else nn.Identity(),
@@ -256,7 +257,7 @@ def _import(name: str) -> Any:
         raise MissingExtraError("open_clip_torch", "open-clip", f"The model {name!r}") from None
     except (ImportError, RuntimeError) as error:  # a torchvision built for another torch
         raise ModelError(
-            f"open_clip is installed, but cannot be imported: {_first_line(error)}. "
+            f"open_clip is installed, but cannot be imported: {_brief(error)}. "
             "Its torchvision must be made for the torch beside it: install both together from one index."
         ) from error
     return open_clip
@@ -353,7 +354,7 @@ def _load(open_clip: Any, source: Source, name: str) -> Any:
         hint = ""
         if "TorchScript" in str(error):
             hint = " It is a TorchScript archive, which holds code: save its state_dict() as safetensors first."
-        raise ModelError(f"The weights of {name!r} cannot be loaded: {_first_line(error)}{hint}") from error
+        raise ModelError(f"The weights of {name!r} cannot be loaded: {_brief(error)}{hint}") from error
 
 
 def _fetch(open_clip: Any, tag: dict[str, Any], name: str) -> Path:
@@ -369,15 +370,16 @@ def _fetch(open_clip: Any, tag: dict[str, Any], name: str) -> Path:
             with _quiet():
                 return Path(open_clip.pretrained.download_pretrained(tag))
         except Exception as error:  # the hub's and the network's errors share no root
-            problem = _first_line(error)
+            problem = _brief(error)
     raise ModelError(
         f"The weights of {name!r} are neither on disk nor reachable ({problem}): give the path of a checkpoint in "
         "place of their name."
     )
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _brief(error: BaseException) -> str:
+    """What an error says, on one line and not at length."""
+    return shorten(str(error), 200, placeholder=" ...") or type(error).__name__
 
 
 @contextmanager
