@@ -1,8 +1,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OPEN_CLIP := .venv-open-clip
 
-.PHONY: demo test check install clean
+.PHONY: demo test test-open-clip check install clean
 
 install: $(VENV)/installed
 
@@ -17,10 +18,21 @@ demo: install
 test: install
 	$(BIN)/python -m pytest -q
 
+# open_clip needs torchvision, whose build from PyPI wants PyPI's torch beside it: an environment of its own.
+$(OPEN_CLIP)/installed: pyproject.toml constraints.txt constraints-open-clip.txt
+	$(PYTHON) -m venv $(OPEN_CLIP)
+	grep -v '^torch==' constraints.txt > $(OPEN_CLIP)/constraints.txt
+	$(OPEN_CLIP)/bin/pip install --quiet --disable-pip-version-check -c $(OPEN_CLIP)/constraints.txt \
+		-c constraints-open-clip.txt -e '.[open-clip]' pytest
+	touch $@
+
+test-open-clip: $(OPEN_CLIP)/installed
+	$(OPEN_CLIP)/bin/python -m pytest -q tests/models/test_openclip.py
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) demo-out
+	rm -rf $(VENV) $(OPEN_CLIP) demo-out
