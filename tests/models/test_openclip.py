@@ -121,7 +121,7 @@ def check_text_pass(model: OpenClipEncoder) -> None:
     assert relative(ours.detach(), theirs.detach()) <= 1e-5
     assert learner.context.grad is not None
     assert context.grad is not None
-    assert relative(learner.context.grad[0], context.grad) <= 1e-5
+    assert relative(learner.context.grad[0], context.grad) <= 3e-5
     assert context.grad.abs().max() > 0
 
 
