@@ -14,16 +14,20 @@ import numpy as np
 import pandas as pd
 import torch
 
+from srrs.audit import flags as flagging
+from srrs.audit.decisions import Decision
 from srrs.audit.files import write_atomic
 from srrs.audit.report import jpeg
 from srrs.audit.table import Audit, Rows
 from srrs.config import Settings
+from srrs.data.appearance import appearance
 from srrs.data.images import WORKERS, open_rgb, quiet
 from srrs.data.samples import NO_LABEL, Samples, looks_like_codes
 from srrs.data.store import Features, cache_root, encode
 from srrs.errors import DataError
 from srrs.methods.spec import method as method_named
 from srrs.methods.stages import Method
+from srrs.methods.trusted import trusting
 from srrs.models.base import Matcher, VisionLanguage
 from srrs.models.matcher import MatchKind, MemoisedScores
 from srrs.prompts.descriptions import bundled_descriptions, load_descriptions, match_descriptions
@@ -37,6 +41,7 @@ Progress = Callable[[int, int], None]
 Note = Callable[[str], None]
 NEAR_CHANCE = 2.0  # zero-shot agreement below this many times chance is worth a warning
 MATCHER_BATCH = 64
+DROPPED = "left out by decision"
 
 
 @dataclass(frozen=True)
@@ -217,18 +222,22 @@ def tune_task(
     checkpoint: Path | None = None,
     listeners: Sequence[Listener] = (),
     knowledge: Mapping[str, Any] | None = None,
+    decided: Mapping[str, int] | None = None,
 ) -> Tuned:
-    """Tune the method that the settings name on the task; `knowledge` is told to a method that asks for it."""
-    method = method_named(settings.method, knowledge)
+    """Tune the method that the settings name on the task.
+
+    `knowledge` is told to a method that asks for it; `decided` holds the class of rows, by id, whose label is certain.
+    """
+    method = trusting(method_named(settings.method, knowledge), decided or {})
     schedule = Schedule(settings.steps, settings.batch, settings.views_per_step, settings.learning_rate)
     zero_shot = zero_shot_weights(task.model, task.class_names)
     return tune(
         method, task, make_learners(method, task, settings), zero_shot, schedule, settings.seed,
-        checkpoint=checkpoint, fingerprint=run_fingerprint(task, settings), listeners=listeners,
+        checkpoint=checkpoint, fingerprint=run_fingerprint(task, settings, decided), listeners=listeners,
     )  # fmt: skip
 
 
-def run_fingerprint(task: Task, settings: Settings) -> str:
+def run_fingerprint(task: Task, settings: Settings, decided: Mapping[str, int] | None = None) -> str:
     """Changes with anything that changes the run."""
     digest = hashlib.sha256(settings.digest_text().encode())
     digest.update(task.model.fingerprint.encode())
@@ -236,6 +245,8 @@ def run_fingerprint(task: Task, settings: Settings) -> str:
         digest.update(text.encode() + b"\0")
     for array in (task.keys, np.asarray(task.labels, np.int64), np.array(task.views.shape)):
         digest.update(np.ascontiguousarray(array).tobytes())
+    if decided:
+        digest.update(repr(sorted(decided.items())).encode())
     return digest.hexdigest()
 
 
@@ -250,18 +261,60 @@ def fit(
     checkpoint: Path | None = None,
     progress: Progress | None = None,
     listeners: Sequence[Listener] = (),
+    decisions: Mapping[str, Decision] | None = None,
+    held_out: Samples | None = None,
 ) -> Fitted:
-    """Tune on checked samples, and audit their labels."""
+    """Tune on checked samples, and audit their labels.
+
+    `decisions`, by id, are taken for certain: labels that were kept or chosen are learned as such, dropped photographs
+    left out. `held_out` are checked test samples, among which duplicates are looked for.
+    """
     method_named(settings.method)  # an unknown one is refused before minutes of encoding
+    given = np.asarray(samples.labels)
+    samples, decided = as_decided(samples, decisions or {})
     rows = trainable_rows(samples)
     clauses, notes = describe(samples.class_names, descriptions)
     features = encode_rows(
         samples, rows, models, settings, views=settings.views, progress=progress, minutes=minutes, cache=cache
     )
     task = make_task(samples, rows, features, models, clauses, settings.match_by)
-    tuned = tune_task(task, settings, checkpoint=checkpoint, listeners=listeners)
+    tuned = tune_task(task, settings, checkpoint=checkpoint, listeners=listeners, decided=decided)
     notes += class_name_notes(samples, tuned)
-    return Fitted(tuned, task, make_audit(samples, tuned, task, models, settings), (*samples.notes, *notes))
+    test = None
+    if held_out is not None and len(seen := readable_rows(held_out)):
+        test = flag_photos(held_out, seen, encode_rows(held_out, seen, models, settings, views=0, cache=cache).plain)
+    outside = flagging.off_topic(tuned.round, tuned.zero_shot.cpu().numpy())
+    flags = flagging.cells(flag_photos(samples, rows, task.plain), outside, decided, test)
+    audit = make_audit(replace(samples, labels=given), tuned, task, models, settings, flags)
+    return Fitted(tuned, task, audit, (*samples.notes, *notes))
+
+
+def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Samples, dict[str, int]]:
+    """The samples under the labels that were decided, and the class of each decided row that is left, by id."""
+    labels, issues = np.array(samples.labels), list(samples.issues)
+    decided = {}
+    for row, id in enumerate(samples.ids):
+        if (decision := decisions.get(id)) is None or issues[row] not in ("", NO_LABEL):
+            continue
+        if decision.label is None:
+            issues[row] = DROPPED
+        else:
+            labels[row] = decided[id] = samples.class_names.index(decision.label)
+            issues[row] = ""
+    return replace(samples, labels=labels, issues=tuple(issues)), decided
+
+
+def flag_photos(samples: Samples, rows: np.ndarray, plain: np.ndarray) -> flagging.Photos:
+    """The rows as flags need them; plain (len(rows), D) are their features."""
+    seen = appearance(samples, rows)
+    return flagging.Photos(
+        ids=tuple(samples.ids[row] for row in rows),
+        given=tuple(samples.given[row] for row in rows),
+        keys=tuple(samples.keys[row] for row in rows),
+        features=np.asarray(plain, np.float32),
+        looks=seen.looks,
+        defects=seen.defects,
+    )
 
 
 def class_name_notes(samples: Samples, tuned: Tuned) -> list[str]:
@@ -280,15 +333,16 @@ def class_name_notes(samples: Samples, tuned: Tuned) -> list[str]:
     return notes
 
 
-def make_audit(samples: Samples, tuned: Tuned, task: Task, models: Models, settings: Settings) -> Audit:
+def make_audit(
+    samples: Samples,
+    tuned: Tuned,
+    task: Task,
+    models: Models,
+    settings: Settings,
+    flags: Mapping[str, str | None] | None = None,
+) -> Audit:
     """The last round beside the user's rows."""
-    rows = Rows(
-        ids=samples.ids,
-        paths=tuple(str(p) for p in samples.paths),
-        given=np.asarray(samples.labels),
-        class_names=samples.class_names,
-        issues=samples.issues,
-    )
+    rows = user_rows(samples)
     used: dict[str, Any] = {
         **settings.to_dict(),
         "matcher": models.matcher.name if models.matcher else "none",
@@ -297,7 +351,21 @@ def make_audit(samples: Samples, tuned: Tuned, task: Task, models: Models, setti
         "text_passes": tuned.text_passes,
         "versions": versions(),
     }
-    return Audit.of(rows, tuned.round, used)
+    place = {id: row for row, id in enumerate(samples.ids)}
+    given = rows.given[[place[id] for id in task.ids]]  # what was tuned on may be the decided labels
+    last = replace(tuned.round, evidence=replace(tuned.round.evidence, labels=given))
+    return Audit.of(rows, last, used, flags=flags)
+
+
+def user_rows(samples: Samples) -> Rows:
+    """The samples as the audit lists them."""
+    return Rows(
+        ids=samples.ids,
+        paths=tuple(str(p) for p in samples.paths),
+        given=np.asarray(samples.labels),
+        class_names=samples.class_names,
+        issues=samples.issues,
+    )
 
 
 def versions() -> dict[str, str]:

@@ -33,11 +33,11 @@ def test_ties_among_neighbours_do_not_depend_on_the_order_of_rows(rows, last_rou
     assert [audit.table.id[row] for row in nearest_trusted(audit, np.array([2]))[0] if row >= 0] == ["a", "c", "d"]
 
 
-def test_neighbours_travel_with_label_and_picture_once_each(audit):
-    audit = replace(audit, round=None)
+def test_neighbours_travel_with_label_and_picture_once_each(audit, monkeypatch):
     near = np.array([[0, 2], [0, -1], [-1, -1], [-1, -1], [-1, -1]])
+    monkeypatch.setattr("srrs.audit.gallery.nearest_trusted", lambda audit, rows: near)
     red = jpeg(Image.new("RGB", (300, 200), "red"))
-    data = data_of(audit, thumbnail=lambda row: red if row == 0 else None, neighbours=near)
+    data = data_of(audit, thumbnail=lambda row: red if row == 0 else None)
     assert data["nearest"]["of"] == [[[0, 0], [0, 1]], [[0, 0]], [], [], []]
     assert [bool(photo) for photo in data["nearest"]["photos"]] == [True, False]
     assert Image.open(io.BytesIO(base64.b64decode(data["nearest"]["photos"][0]))).size == (72, 48)
@@ -61,8 +61,9 @@ def test_photos_are_as_large_as_there_is_room(audit, monkeypatch, room, side):
     noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
     busy = jpeg(Image.fromarray(noise).resize((192, 192)))
     monkeypatch.setattr("srrs.audit.gallery.ROOM", room)
+    audit = replace(audit, round=None)  # without features, and so without neighbours
     sizes = {s: len(base64.b64encode(shrunk(busy, s))) for s in SIDES}
     if room == 4_000:
         monkeypatch.setattr("srrs.audit.gallery.ROOM", (5 * sizes[128] + 3_000) / 500)
-    data = data_of(audit, thumbnail=lambda row: busy, neighbours=np.full((5, 1), -1))
+    data = data_of(audit, thumbnail=lambda row: busy)
     assert Image.open(io.BytesIO(base64.b64decode(data["columns"]["photo"][0]))).size == (side, side)

@@ -14,7 +14,7 @@ from srrs.records import Group, Round
 
 COLUMNS = [
     *("id", "path", "given", "status", "quality", "p_clean", "suggested", "suggested_confidence"),
-    *("match", "zero_shot", "macro", "micro", "neighbours_agree", "issue"),
+    *("match", "zero_shot", "macro", "micro", "neighbours_agree", "issue", "flags"),
 ]
 SETTINGS = {"model": "bundled", "matcher": None, "method": "srrs"}
 

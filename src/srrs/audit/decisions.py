@@ -10,11 +10,12 @@ import difflib
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from srrs.audit.table import Audit
+from srrs.audit.flags import is_trusted
+from srrs.audit.table import Audit, Rows
 from srrs.errors import DataError
 
 ACTIONS = ("accept", "keep", "drop", "relabel")
@@ -42,28 +43,81 @@ def read_decisions(path: str | os.PathLike[str], audit: Audit, *, new_classes: b
         decide differently on one photo.
     """
     path = Path(path)
-    rows = {id.encode("utf-8", "backslashreplace").decode(): id for id in audit.table.id}  # as a text file has them
-    rows |= {id: id for id in audit.table.id}
-    records = audit.table.set_index("id")[["given", "suggested"]].to_dict("index")
-    decisions: dict[str, Decision] = {}
-    lines: dict[str, int] = {}
+    rows = zip(audit.table.id, audit.table.given, audit.table.suggested, strict=True)
+    records = {id: {"given": given, "suggested": suggested} for id, given, suggested in rows}
+    classes = None if new_classes else audit.class_names
+    return _checked(_lines(path), path, records, classes, "if it is a new class, say so with --new-classes.")
+
+
+def read_trusted(path: str | os.PathLike[str], rows: Rows) -> dict[str, Decision]:
+    """Decisions on photographs that are to be audited again, by id, for their labels to be trusted.
+
+    Photographs that are gone are passed over, and a label that was put right since counts as kept. Raises DataError as
+    `read_decisions` does, and where no decision is on any of the rows.
+    """
+    path = Path(path)
+    given = [rows.class_names[label] if label >= 0 else None for label in rows.given]
+    records = {id: {"given": name, "suggested": None} for id, name in zip(rows.ids, given, strict=True)}
+    known = _as_written(records)
+    lines = []
     for line, cells in _lines(path):
+        if cells["id"] in known:
+            now = records[known[cells["id"]]]["given"]
+            lines.append((line, cells | {"given": now or ""} if cells["label"] == now else cells))
+    if not lines:
+        raise DataError(
+            f"Expected decisions on these {len(records):,} photographs in {path}, but none is on any of them. Give the "
+            "decisions.csv of an audit of the same folder or table."
+        )
+    return _checked(
+        lines, path, records, rows.class_names, "if it is a new class, give it photographs and audit again."
+    )
+
+
+def settled(audit: Audit) -> dict[str, Decision]:
+    """The decisions that an audit was made with: its trusted rows end with the class it suggests."""
+    rows = zip(audit.table.id, audit.table.suggested, audit.table.given, audit.table["flags"], strict=True)
+    return {
+        id: Decision("keep" if suggested == given else "relabel", suggested)
+        for id, suggested, given, flags in rows
+        if is_trusted(flags)
+    }
+
+
+def _as_written(ids: Iterable[str]) -> dict[str, str]:
+    """Ids by how a text file has them."""
+    known = {id.encode("utf-8", "backslashreplace").decode(): id for id in ids}
+    return known | {id: id for id in ids}
+
+
+def _checked(
+    lines: Iterable[tuple[int, dict[str, str]]],
+    path: Path,
+    records: Mapping[str, Mapping[str, str | None]],
+    class_names: tuple[str, ...] | None,
+    advice: str,
+) -> dict[str, Decision]:
+    """Decisions by id; `class_names` None takes any class, `advice` is for one that there is not."""
+    rows = _as_written(records)
+    decisions: dict[str, Decision] = {}
+    first: dict[str, int] = {}
+    for line, cells in lines:
         where = f"line {line} of {path}"
         if cells["id"] not in rows:
             raise DataError(
-                f"Expected ids of the audit, but '{cells['id']}' in {where} is none of its {len(audit):,}. "
+                f"Expected ids of the audit, but '{cells['id']}' in {where} is none of its {len(records):,}. "
                 "Give the audit that the decisions were made on."
             )
         id = rows[cells["id"]]
         decision = _decision(cells, records[id]["given"], records[id]["suggested"], where)
-        if decision.label is not None and decision.label != records[id]["given"] and not new_classes:
-            _check_class(decision.label, audit.class_names, where)
+        if decision.label is not None and decision.label != records[id]["given"] and class_names is not None:
+            _check_class(decision.label, class_names, where, advice)
         if decisions.setdefault(id, decision) != decision:
             raise DataError(
-                f"Expected one decision on each photo, but lines {lines[id]} and {line} of {path} differ on '{id}': "
+                f"Expected one decision on each photo, but lines {first[id]} and {line} of {path} differ on '{id}': "
                 f"{_words(decisions[id])}, and {_words(decision)}. Remove one of them."
             )
-        lines.setdefault(id, line)
+        first.setdefault(id, line)
     return decisions
 
 
@@ -91,14 +145,13 @@ def _decision(cells: Mapping[str, str], given: str | None, suggested: str | None
     return Decision(action, label)
 
 
-def _check_class(label: str, class_names: tuple[str, ...], where: str) -> None:
+def _check_class(label: str, class_names: tuple[str, ...], where: str, advice: str) -> None:
     if label in class_names:
         return
     near = difflib.get_close_matches(label, class_names, 1)
-    hint = f"Did you mean '{near[0]}'?" if near else "Mend it"
+    hint = f"Did you mean '{near[0]}'? {advice[0].upper()}{advice[1:]}" if near else f"Mend it or, {advice}"
     raise DataError(
-        f"Expected one of the {len(class_names):,} classes of the audit in {where}, but found '{label}'. "
-        f"{hint} {'If' if near else 'or, if'} it is a new class, say so with --new-classes."
+        f"Expected one of the {len(class_names):,} classes of the audit in {where}, but found '{label}'. {hint}"
     )
 
 

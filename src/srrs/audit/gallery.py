@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, features
 
+from srrs.audit.flags import is_trusted
 from srrs.audit.summary import STATUSES, Summary, codes, finite
 from srrs.audit.table import NUMBERS, Audit
 from srrs.records import Ints
@@ -31,16 +32,10 @@ ROOM = 7_400
 PAIRS = 400
 
 
-def gallery(
-    audit: Audit, order: Ints, summary: Summary, thumbnail: Thumbnail, photos: int, neighbours: Ints | None = None
-) -> dict[str, Any]:
-    """The rows `order` of the table as JSON: a list per column, and the pictures of the first `photos` of them.
-
-    `neighbours` (photos, K) holds the rows of the nearest trusted photos, -1 for none; `nearest_trusted` where it is
-    not given.
-    """
+def gallery(audit: Audit, order: Ints, summary: Summary, thumbnail: Thumbnail, photos: int) -> dict[str, Any]:
+    """The rows `order` of the table as JSON: a list per column, and the pictures of the first `photos` of them."""
     pictured = order[:photos]
-    near = nearest_trusted(audit, pictured) if neighbours is None else neighbours[: len(pictured)]
+    near = nearest_trusted(audit, pictured)
     columns = _columns(audit, order)
     identity = [audit.class_names, *(columns[name] for name in ("id", "given", "suggested"))]
     data = {
@@ -55,8 +50,9 @@ def gallery(
         "columns": columns,
     }
     place = {row: at for at, row in enumerate(dict.fromkeys(row for row in near.ravel().tolist() if row >= 0))}
-    given = codes(audit.table.given, audit.class_names).tolist()
-    of = [[[given[row], place[row]] for row in row_near if row >= 0] for row_near in near.tolist()]
+    shown = audit.table.given.where(~audit.table["flags"].map(is_trusted), audit.table.suggested)  # as was decided
+    label = codes(shown, audit.class_names).tolist()
+    of = [[[label[row], place[row]] for row in row_near if row >= 0] for row_near in near.tolist()]
     room = ROOM * max(len(pictured), 500) - len(json.dumps([data, of]))
     columns["photo"], small = _pictures(pictured.tolist(), list(place), thumbnail, room)
     return data | {"nearest": {"of": of, "photos": small}}
@@ -88,7 +84,7 @@ def nearest_trusted(audit: Audit, rows: Ints, k: int = NEAREST) -> Ints:
 
 def _columns(audit: Audit, order: Ints) -> dict[str, list[Any]]:
     table = audit.table.iloc[order]
-    columns: dict[str, list[Any]] = {name: table[name].tolist() for name in ("id", "issue")}
+    columns: dict[str, list[Any]] = {name: table[name].tolist() for name in ("id", "issue", "flags")}
     columns |= {name: codes(table[name], audit.class_names).tolist() for name in CODED}
     columns |= {name: [_rounded(value) for value in table[name]] for name in NUMBERS}
     columns["status"] = [STATUSES.index(status) for status in table.status]

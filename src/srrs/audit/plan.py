@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from srrs.audit.decisions import Decision
+from srrs.audit.decisions import Decision, settled
 from srrs.audit.summary import printable
 from srrs.audit.table import Audit
 
@@ -78,13 +78,15 @@ class Plan:
 def plan(audit: Audit, decisions: Mapping[str, Decision] | None = None, *, confidence: float = SURE) -> Plan:
     """What acting would do.
 
-    With decisions, they alone count. Without, the audit's suggestion is taken for labels it calls noisy, where it is
-    at least `confidence` (0..1) sure of it. A row without a decision is kept, or unusable where the audit says so.
+    With decisions, they alone count, and those that the audit was made with (`--trusted`). Without, the audit's
+    suggestion is taken for labels it calls noisy, where it is at least `confidence` (0..1) sure of it. A row without
+    a decision is kept, or unusable where the audit says so.
     """
     table = audit.table
     doubted = (table.status == "noisy") & (table.suggested_confidence >= confidence) & table.suggested.notna()
+    known = settled(audit) | dict(decisions or {})
     rows = [
-        _row(row, decisions.get(id) if decisions is not None else None, decisions is None and sure)
+        _row(row, known.get(id), decisions is None and sure)
         for id, row, sure in zip(table.id, table.itertuples(), doubted, strict=True)
     ]
     columns = ("action", "label", "by")

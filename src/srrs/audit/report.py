@@ -40,20 +40,16 @@ def render(
     photos: int,
     rows: int,
     first: Sequence[int] | Ints | None = None,
-    neighbours: Ints | None = None,
 ) -> str:
     """The page as text; most arguments are those of `Audit.report`.
 
-    `first` names the rows of the table most worth a look, in that order; the rest follow by quality. `neighbours`
-    (N, K) holds for every row of the table the rows of its nearest trusted photos, -1 for none; where it is not
-    given, it is computed from the features, which a fresh audit has and one read from a file does not.
+    `first` names the rows of the table most worth a look, in that order; the rest follow by quality.
     """
     templates = Environment(loader=PackageLoader("srrs.audit"), autoescape=True, undefined=StrictUndefined)
     style, script = _source(templates, "report.css"), _script(templates)
     summary = audit.summary()
     order = ranked(audit.table, first)[:rows]
-    near = None if neighbours is None else neighbours[order[:photos]]
-    data = gallery(audit, order, summary, thumbnail, photos, near)
+    data = gallery(audit, order, summary, thumbnail, photos)
     score, band = cut_score(audit)
     return templates.get_template("report.html.j2").render(
         title=title,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from srrs.audit.flags import counts
 from srrs.records import Group, Ints, NoiseEstimate
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Summary:
     zero_shot_agreement: float
     """Share of the usable labels that the untuned model would have given too; NaN where nothing is usable."""
     noise: NoiseEstimate
+    flags: dict[str, int]
+    """Images per kind of flag, those there are."""
     matrix: Ints
     """(C, C) usable images by given class (rows) and suggested class (columns)."""
     pairs: tuple[Pair, ...]
@@ -56,6 +59,7 @@ class Summary:
             counts={status: int(found.get(status, 0)) for status in STATUSES},
             zero_shot_agreement=float((usable.zero_shot == usable.given).mean()) if len(usable) else float("nan"),
             noise=noise,
+            flags=counts(table["flags"]),
             matrix=matrix,
             pairs=_pairs(matrix, class_names),
         )
@@ -81,6 +85,7 @@ class Summary:
             "noise": {name: finite(getattr(self.noise, name)) for name in ("rate", "low", "high")},
             "worst_pairs": [vars(pair) for pair in self.pairs[:20]],
             "noise_matrix": self.matrix.tolist(),
+            "flags": dict(self.flags),
         }
 
     def lines(self) -> list[str]:
@@ -94,6 +99,8 @@ class Summary:
             f"estimated noise {percent(self.noise.rate)} ({noise_range(self.noise)})",
             ", ".join(f"{n:,} {s}" for s, n in self.counts.items() if s != "unusable" and (n or s != "outside")),
         ]
+        if self.flags:
+            lines.append("flagged: " + ", ".join(f"{count:,} {kind}" for kind, count in self.flags.items()))
         if self.pairs:
             worst = self.pairs[0]
             lines.append(f"worst pair: {printable(worst.given)} -> {printable(worst.suggested)} ({worst.count:,})")

@@ -5,7 +5,7 @@ N usable samples, C classes. What is shown is what is saved: summary, CSV, JSON 
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from srrs.audit.summary import Summary, finite
 from srrs.errors import DataError
 from srrs.records import Floats, Group, Ints, NoiseEstimate, Round
 
-SCHEMA_VERSION = 1
-TEXT = ("id", "path", "given", "status", "suggested", "zero_shot", "macro", "micro", "issue")
+SCHEMA_VERSION = 2
+READABLE = (1, 2)
+"""Schema versions that can be read; version 1 has no flags."""
+TEXT = ("id", "path", "given", "status", "suggested", "zero_shot", "macro", "micro", "issue", "flags")
 NUMBERS = ("quality", "p_clean", "suggested_confidence", "match", "neighbours_agree")
 COLUMNS = (
     *("id", "path", "given", "status", "quality", "p_clean", "suggested", "suggested_confidence"),
-    *("match", "zero_shot", "macro", "micro", "neighbours_agree", "issue"),
+    *("match", "zero_shot", "macro", "micro", "neighbours_agree", "issue", "flags"),
 )
 NEIGHBOURS = 10
 
@@ -70,16 +72,23 @@ class Audit:
 
     @classmethod
     def of(
-        cls, rows: Rows, round: Round, settings: dict[str, Any], *, neighbours_agree: Floats | None = None
+        cls,
+        rows: Rows,
+        round: Round,
+        settings: dict[str, Any],
+        *,
+        neighbours_agree: Floats | None = None,
+        flags: Mapping[str, str | None] | None = None,
     ) -> "Audit":
         """Join the last round with the user's rows.
 
         `neighbours_agree` (N,) is the share of each sample's nearest samples that carry its label; it is computed
-        from the round's features where it is not given. Raises ValueError where round and rows do not belong together.
+        from the round's features where it is not given. `flags` are the cells of that column, by id.
+        Raises ValueError where round and rows do not belong together.
         """
         if neighbours_agree is None:
             neighbours_agree = _neighbours_agree(round)
-        table = _table(rows, round, neighbours_agree)
+        table = _table(rows, round, neighbours_agree, flags or {})
         return cls(table, rows.class_names, round.noise, round.partition.thresholds, settings, round)
 
     @classmethod
@@ -87,7 +96,7 @@ class Audit:
         """Read what `to_json` wrote. Raises DataError where the file is something else."""
         content = _read(Path(path))
         return cls(
-            table=_frame({name: [row[name] for row in content["rows"]] for name in COLUMNS}),
+            table=_frame({name: [row.get(name) for row in content["rows"]] for name in COLUMNS}),
             class_names=tuple(content["class_names"]),
             noise=NoiseEstimate(**{k: _number(v) for k, v in content["summary"]["noise"].items()}),
             thresholds=np.array([[_number(v) for v in band] for band in content["thresholds"]]).reshape(-1, 2),
@@ -132,26 +141,22 @@ class Audit:
         photos: int = 500,
         rows: int = 5000,
         first: Ints | None = None,
-        neighbours: Ints | None = None,
     ) -> Path:
         """Write the audit as one page that opens offline.
 
         `thumbnail` gives the JPEG of a row of the table, or None where there is no picture; without it, pictures are
         read from the table's paths, relative ones below `root`. The page lists the `rows` images of lowest quality,
         the `photos` lowest of them with their picture, at most 192 px, and says so. `first` names rows of the table
-        that come before all others; `neighbours` (N, K) the rows of the nearest trusted photographs, -1 for none,
-        which a fresh audit knows by itself.
+        that come before all others, as `srrs.audit.priority.review_order` finds them.
         """
         from srrs.audit.report import photo_reader, render
 
         thumbnail = thumbnail or photo_reader(self, root)
-        page = render(
-            self, title=title, thumbnail=thumbnail, photos=photos, rows=rows, first=first, neighbours=neighbours
-        )
+        page = render(self, title=title, thumbnail=thumbnail, photos=photos, rows=rows, first=first)
         return write_atomic(path, page.encode("utf-8", "backslashreplace"))
 
 
-def _table(rows: Rows, round: Round, neighbours_agree: Floats) -> pd.DataFrame:
+def _table(rows: Rows, round: Round, neighbours_agree: Floats, flags: Mapping[str, str | None]) -> pd.DataFrame:
     evidence, targets = round.evidence, round.targets
     at = _places(rows, round)
     learners = evidence.probs.shape[1]
@@ -185,6 +190,7 @@ def _table(rows: Rows, round: Round, neighbours_agree: Floats) -> pd.DataFrame:
             "micro": spread(of_class[evidence.probs[:, 1].argmax(1)]) if learners > 1 else [None] * len(rows.ids),
             "neighbours_agree": spread(neighbours_agree),
             "issue": issues,
+            "flags": [flags.get(id) or None for id in rows.ids],
         }
     )
 
@@ -235,7 +241,7 @@ def _read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{wanted}, but found no JSON: {error}") from error
     found = content.get("schema_version") if isinstance(content, dict) else None
-    if found != SCHEMA_VERSION:
+    if found not in READABLE:
         raise DataError(f"{wanted}, but found schema version {found}. Make it again with this version of srrs.")
     missing = {"summary", "settings", "class_names", "thresholds", "rows"} - set(content)
     if missing:

@@ -26,13 +26,15 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line: what a user can mend is one sentence on stderr and exit status 2."""
+    """Run the command line: what a user can mend is one sentence on stderr and exit status 2.
+
+    Status 1 says that data were found wanting, as `srrs audit --fail-above` asks.
+    """
     try:
-        app(standalone_mode=False)
+        if status := app(standalone_mode=False):
+            sys.exit(status)
     except SrrsError as error:
         _fail(str(error), 2)
-    except typer.Exit as end:
-        sys.exit(end.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         _fail("Interrupted. Run the same command again: it goes on where it stopped.", 130)
     except Exception as error:

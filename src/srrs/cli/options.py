@@ -27,6 +27,12 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Any other setting, as name=value; may be repeated.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
+Budget = Annotated[int | None, typer.Option(min=1, help="Photographs you can look at: they come first, in review.csv.")]
+Trusted = Annotated[Path | None, typer.Option(help="decisions.csv of an earlier audit, taken for certain.")]
+FailAbove = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Exit with status 1 where more labels are estimated wrong, 0 to 1.")
+]
+
 
 def integers(text: str) -> list[int]:
     """A comma list of whole numbers."""

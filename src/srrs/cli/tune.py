@@ -6,8 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from srrs.cli.options import (
+    Budget,
     Descriptions,
     Device,
+    FailAbove,
     IdColumn,
     Images,
     Json,
@@ -21,6 +23,7 @@ from srrs.cli.options import (
     Seed,
     Set,
     Source,
+    Trusted,
     folder,
     integers,
     read_settings,
@@ -57,6 +60,9 @@ def audit(
     seed: Seed = None,
     device: Device = None,
     settings: Set = None,
+    budget: Budget = None,
+    trusted: Trusted = None,
+    fail_above: FailAbove = None,
     as_json: Json = False,
 ) -> None:
     """Say which labels of a folder or table are wrong, and what each should be."""
@@ -66,9 +72,12 @@ def audit(
     screen = Screen(as_json)
     chosen = read_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
     samples = _read(screen, source, names=names, images=images, path_column=path, label_column=label, id_column=row_id)
-    fitted, _ = _fit(screen, samples, chosen, descriptions, minutes, folder(out) / "run.safetensors")
-    files = _write_audit(out, fitted.audit, pipeline.thumbnails(samples))
-    _show(screen, fitted, files)
+    decisions = _trusted(trusted, samples)
+    fitted, _ = _fit(
+        screen, samples, chosen, descriptions, minutes, folder(out) / "run.safetensors", decisions=decisions
+    )
+    files = _write_audit(out, fitted.audit, pipeline.thumbnails(samples), budget)
+    _show(screen, fitted, files, failed=_too_noisy(fitted.audit.noise, fail_above))
 
 
 def fit(
@@ -93,14 +102,16 @@ def fit(
     """Tune a classifier that does not learn the mistakes; audits the labels as well."""
     from srrs import pipeline
     from srrs.console import Screen
-    from srrs.data.samples import read
+    from srrs.data.samples import checked, read
     from srrs.estimator import RobustClassifier
 
     screen = Screen(as_json)
     chosen = read_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
     samples = _read(screen, source, names=names, images=images, path_column=path, label_column=label, id_column=row_id)
-    held_out = read(test, class_names=samples.class_names, images=images, names=names) if test else None
-    fitted, models = _fit(screen, samples, chosen, descriptions, minutes, folder(out) / "run.safetensors")
+    held_out = checked(read(test, class_names=samples.class_names, images=images, names=names)) if test else None
+    fitted, models = _fit(
+        screen, samples, chosen, descriptions, minutes, folder(out) / "run.safetensors", held_out=held_out
+    )
     classifier = RobustClassifier(**chosen.to_dict()).adopt(fitted, models)
     classifier.save(out)
     files = [out, *_write_audit(out, fitted.audit, pipeline.thumbnails(samples))]
@@ -187,7 +198,9 @@ def _read(screen: Any, source: str, *, labelled: bool | None = True, **columns: 
         return checked(samples, advance)
 
 
-def _fit(screen: Any, samples: Any, settings: Any, descriptions: Any, minutes: float, checkpoint: Path) -> Any:
+def _fit(
+    screen: Any, samples: Any, settings: Any, descriptions: Any, minutes: float, checkpoint: Path, **more: Any
+) -> Any:
     from srrs import pipeline
 
     models = pipeline.load_models(settings)
@@ -199,30 +212,52 @@ def _fit(screen: Any, samples: Any, settings: Any, descriptions: Any, minutes: f
     with screen.progress("Encoding views") as advance, screen.training("Tuning") as listeners:
         fitted = pipeline.fit(
             samples, models, settings, descriptions=descriptions, minutes=minutes, checkpoint=checkpoint,
-            progress=advance, listeners=listeners,
+            progress=advance, listeners=listeners, **more,
         )  # fmt: skip
     checkpoint.unlink(missing_ok=True)
     return fitted, models
 
 
-def _write_audit(out: Path, audit: Any, thumbnail: Any) -> list[Path]:
+def _trusted(path: Path | None, samples: Any) -> Any:
+    """The decisions that are taken for certain, by id."""
+    from srrs.audit.decisions import read_trusted
+    from srrs.pipeline import user_rows
+
+    return read_trusted(path, user_rows(samples)) if path else None
+
+
+def _write_audit(out: Path, audit: Any, thumbnail: Any, budget: int | None = None) -> list[Path]:
+    from srrs.audit.priority import review_order, write_review
+
     out.mkdir(parents=True, exist_ok=True)
-    return [
+    first = review_order(audit, budget) if budget else None
+    files = [
         audit.to_csv(out / "audit.csv"),
         audit.to_json(out / "audit.json"),
-        audit.report(out / "report.html", thumbnail=thumbnail),
+        audit.report(out / "report.html", thumbnail=thumbnail, first=first),
     ]
+    return files if first is None else [*files, write_review(audit, first, out / "review.csv")]
 
 
-def _accuracy(classifier: Any, held_out: Any) -> float:
-    from srrs.data.samples import checked
+def _too_noisy(noise: Any, limit: float | None) -> str:
+    """What is said where more labels are estimated wrong than the limit allows; empty where not."""
+    from srrs.audit.summary import noise_range
+
+    if limit is None or noise.rate <= limit:
+        return ""
+    return (
+        f"Estimated {noise.rate:.1%} of the labels wrong ({noise_range(noise)}), above the limit of {limit:.1%} "
+        "that --fail-above sets."
+    )
+
+
+def _accuracy(classifier: Any, samples: Any) -> float:
     from srrs.predictions import accuracy
 
-    samples = checked(held_out)
     return accuracy(samples, classifier.predict_samples(samples))
 
 
-def _show(screen: Any, fitted: Any, files: list[Path], figures: dict[str, Any] | None = None) -> None:
+def _show(screen: Any, fitted: Any, files: list[Path], figures: dict[str, Any] | None = None, failed: str = "") -> None:
     for note in fitted.notes:
         screen.note(note)
     screen.say(fitted.audit.summary())
@@ -236,5 +271,9 @@ def _show(screen: Any, fitted: Any, files: list[Path], figures: dict[str, Any] |
             **(figures or {}),
             "notes": list(fitted.notes),
             "files": [str(f) for f in files],
+            **({"failed": failed} if failed else {}),
         }
     )
+    if failed:
+        screen.note(failed)
+        raise typer.Exit(1)

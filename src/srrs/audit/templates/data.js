@@ -38,13 +38,14 @@ function seen(row) {
 
 /** Why the label is doubted or trusted, a sentence each. */
 function why(row) {
-  const [right, match, near, issue] = ["p_clean", "match", "neighbours_agree", "issue"].map((name) => columns[name][row]);
+  const [right, match, near, issue, flags] = ["p_clean", "match", "neighbours_agree", "issue", "flags"].map((name) => columns[name][row]);
   return [
     right !== null && given(row) !== null && `The label ${given(row)} is right with a chance of ${percent(right)}.`,
     seen(row),
     match !== null && suggested(row) !== null && `The matcher gives ${suggested(row)} ${percent(match)}.`,
     near !== null && `${near > 0 ? capital(percent(near)) : "None"} of the nearest photos carry the given label.`,
     issue && `${capital(issue)}.`,
+    flags && `${capital(flags)}.`,
   ].filter(Boolean);
 }
 

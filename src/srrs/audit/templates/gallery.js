@@ -5,7 +5,7 @@ const view = { shown: [], page: 0, current: rows[0] ?? -1, anchor: -1, selected:
 
 // Filters
 
-const haystack = rows.map((row) => [pathOf(row) ?? columns.id[row], given(row), suggested(row)].join("\n").toLowerCase());
+const haystack = rows.map((row) => [pathOf(row) ?? columns.id[row], given(row), suggested(row), columns.flags[row]].join("\n").toLowerCase());
 
 const byDecision = {
   any: () => true,
@@ -77,9 +77,11 @@ function dress(item, row) {
   item.setAttribute("aria-selected", view.selected.has(row));
   item.setAttribute("aria-setsize", view.shown.length);
   item.setAttribute("aria-posinset", view.shown.indexOf(row) + 1);
-  const more = [statusOf(row), decisionInWords(row), fileName(row)].filter(Boolean).join(", ");
+  const more = [statusOf(row), columns.flags[row], decisionInWords(row), fileName(row)].filter(Boolean).join(", ");
   item.lastChild.replaceChildren(make("span", `dot ${statusOf(row)}`), ...labels(row), make("span", "quiet", `, ${more}`));
   item.querySelector(".stamp")?.remove();
+  item.querySelector(".flag")?.remove();
+  if (columns.flags[row]) item.firstChild.append(make("span", "flag", columns.flags[row].split(" of ")[0].split(";")[0]));
   if (action) item.firstChild.append(make("span", `stamp ${action}`, MARKS[action]));
   return item;
 }

@@ -1,0 +1,122 @@
+"""What else is the matter with a photograph, beside its label: the words of the column `flags`.
+
+Flags stand in one cell, parted by `; `. None of them changes a verdict.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from srrs.core.duplicates import twins
+from srrs.core.neighbours import nearest
+from srrs.records import Bools, Floats, Group, Round
+
+TRUSTED = "trusted"
+"""A person has decided on this photograph; always the first flag."""
+KINDS = (TRUSTED, "duplicate", "near-duplicate", "off-topic", "tiny", "blank", "dark", "blurry")
+UNLIKE = 0.02
+"""A photograph is off-topic only where at most this share of the clean ones is as unlike all classes as it is."""
+NEAR = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Photos:
+    """N photographs as flags need them."""
+
+    ids: tuple[str, ...]
+    given: tuple[str, ...]
+    """(N,) class names."""
+    keys: tuple[str, ...]
+    """(N,) digest of each file."""
+    features: Floats
+    """(N, D) unit-length features of the plain view."""
+    looks: Floats
+    """(N, P) small grey pictures, centred and of unit length, or zero."""
+    defects: tuple[tuple[str, ...], ...] = ()
+    """(N,) what is wrong with the picture itself: tiny, blank, dark, blurry."""
+
+
+def cells(
+    photos: Photos, outside: Bools, decided: Collection[str] = (), test: Photos | None = None
+) -> dict[str, str | None]:
+    """The cell of each photograph by its id; None where there is nothing to say.
+
+    `outside` (N,) says which are off-topic, `decided` holds the ids a person has decided on, `test` the photographs a
+    classifier is to be tested on.
+    """
+    found = zip(photos.ids, duplicates(photos, test), outside, photos.defects, strict=True)
+    flags = {
+        id: [*[TRUSTED] * (id in decided), *twice, *["off-topic"] * bool(off), *bad] for id, twice, off, bad in found
+    }
+    return {id: "; ".join(of) or None for id, of in flags.items()}
+
+
+def duplicates(photos: Photos, test: Photos | None = None) -> list[list[str]]:
+    """Flags (N lists) of photographs that are there twice, in the same class or another, or among the test ones.
+
+    The same whatever order the photographs are in.
+    """
+    flags: list[list[str]] = [[] for _ in photos.ids]
+    for pool, where in ((photos, ""), (test, "test photo ")):
+        if pool is None:
+            continue
+        order = np.argsort(np.array(pool.ids))
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        own = place if pool is photos else np.full(len(photos.ids), -1)
+        found = twins(photos.features, photos.looks, pool.features[order], pool.looks[order], own)
+        same = _first_of_each(pool, order)
+        for row, at in enumerate(found):
+            exact = [other for other in same.get(photos.keys[row], ()) if pool is not photos or other != row]
+            if exact or at >= 0:
+                other = exact[0] if exact else int(order[at])
+                kind = "duplicate" if exact else "near-duplicate"
+                label = "" if photos.given[row] == pool.given[other] else f" (labelled {_plain(pool.given[other])})"
+                flags[row].append(f"{kind} of {where}{_plain(pool.ids[other])}{label}")
+    return flags
+
+
+def off_topic(last: Round, class_weights: Floats) -> Bools:
+    """(N,) which photographs seem to show none of the classes.
+
+    Their label is doubted, and they are less like the prompt of any class (class_weights (C, D)) and like the photos
+    nearest to them than all but `UNLIKE` of the clean ones. Few clean photographs are taken for off-topic by that, and
+    few off-topic ones are found where they resemble the classes.
+    """
+    clean = last.partition.group == Group.CLEAN
+    features = np.asarray(last.evidence.features, np.float32)
+    if clean.sum() < 1 / UNLIKE:
+        return np.zeros(len(features), dtype=bool)
+    prompt = (features @ np.asarray(class_weights, np.float32).T).max(1)
+    near = nearest(features, NEAR)[1].mean(1)
+    likeness = sum((part - part[clean].mean()) / (part[clean].std() + 1e-9) for part in (prompt, near))
+    return np.asarray(~clean & (likeness < np.quantile(likeness[clean], UNLIKE)))
+
+
+def is_trusted(cell: str | None) -> bool:
+    """Whether a cell of the column says that a person has decided."""
+    return bool(cell) and str(cell).split("; ")[0] == TRUSTED
+
+
+def counts(cells: pd.Series) -> dict[str, int]:
+    """Photographs per kind of flag, those there are."""
+    kinds = [{flag.split(" of ")[0] for flag in cell.split("; ")} for cell in cells.dropna()]
+    found = {kind: sum(kind in of for of in kinds) for kind in KINDS}
+    return {kind: count for kind, count in found.items() if count}
+
+
+def _first_of_each(photos: Photos, order: Sequence[int] | np.ndarray) -> dict[str, list[int]]:
+    """The first two photographs, by id, of each file's content."""
+    same: dict[str, list[int]] = {}
+    for row in order:
+        rows = same.setdefault(photos.keys[row], [])
+        if len(rows) < 2:
+            rows.append(int(row))
+    return same
+
+
+def _plain(text: str) -> str:
+    """A name that cannot be taken for another flag."""
+    return text.replace(";", ",")

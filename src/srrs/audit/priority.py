@@ -1,0 +1,54 @@
+"""Which photographs a person should look at first, where there is time for some of them only."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from srrs.audit.files import write_atomic
+from srrs.audit.flags import is_trusted
+from srrs.audit.table import Audit
+from srrs.core.discriminant import out_of_fold
+from srrs.core.keyed import content_keys, folds
+from srrs.errors import DataError
+from srrs.records import Floats, Ints, Round
+
+FOLDS = 5
+COLUMNS = ("id", "path", "given", "status", "p_clean", "suggested", "suggested_confidence", "flags")
+
+
+def doubt(last: Round) -> Floats:
+    """(N,) how much each given label is doubted; the highest is to be looked at first.
+
+    Quality, and what a second witness says of the given label: Gaussian classes of the features, fitted to the
+    rectified labels of the other folds. It errs on other photographs than screening does, so that the two together put
+    more wrong labels in front than either.
+    """
+    features, rows = last.evidence.features, np.arange(len(last.quality))
+    soft = last.targets.soft if last.partition.posterior is None else last.partition.posterior
+    witness = out_of_fold(features, soft, folds(content_keys(features), FOLDS, seed=0))
+    given = last.evidence.labels
+    return np.asarray(-np.log(last.quality + 1e-12) - np.log(witness[rows, given] + 1e-6))
+
+
+def review_order(audit: Audit, budget: int) -> Ints:
+    """(at most `budget`,) rows of the table most worth a look, best first; those decided on already are left out.
+
+    Raises DataError for an audit that was read from a file, which has no features.
+    """
+    if audit.round is None:
+        raise DataError("Expected a fresh audit, but this one was read from a file: the order needs features.")
+    value = dict(zip(audit.round.evidence.ids, np.round(doubt(audit.round), 6).tolist(), strict=True))
+    table = zip(audit.table.id, audit.table["flags"], strict=True)
+    open_rows = [
+        (-value[id], id, row) for row, (id, flags) in enumerate(table) if id in value and not is_trusted(flags)
+    ]
+    return np.array([row for _, _, row in sorted(open_rows)[:budget]], dtype=np.int64)
+
+
+def write_review(audit: Audit, order: Ints, path: str | os.PathLike[str]) -> Path:
+    """Write review.csv: the rows `order` of the table with their rank, from 1."""
+    table = audit.table.iloc[order][list(COLUMNS)]
+    table.insert(0, "review", np.arange(1, len(order) + 1))
+    text = table.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+    return write_atomic(path, text.encode("utf-8", "backslashreplace"))

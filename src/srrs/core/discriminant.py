@@ -1,0 +1,35 @@
+"""Linear discriminant analysis under labels that are probabilities. N samples, C classes, D feature size."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+
+def out_of_fold(features: Floats, soft: Floats, fold: Ints, *, shrink: float = 0.5, temper: float = 0.1) -> Floats:
+    """Predictions (N, C) of Gaussian classes of one covariance, fitted to the labels of all other folds.
+
+    `soft` (N, C) are the probable labels, `fold` (N,) the fold of each sample. `shrink` (0..1) draws the covariance
+    towards a sphere; `temper` is the power of the likelihood, as the dimensions of a feature are far from independent.
+    Where there is a single fold, nothing is known: every class has 1 / C.
+    """
+    features = np.asarray(features, np.float64)
+    probs = np.full(soft.shape, 1 / soft.shape[1])
+    numbers = np.unique(fold)
+    for number in numbers if len(numbers) > 1 else []:
+        held = fold == number
+        probs[held] = _predict(features[~held], soft[~held], features[held], shrink, temper)
+    return probs
+
+
+def _predict(features: Floats, soft: Floats, held: Floats, shrink: float, temper: float) -> Floats:
+    weight, centre = soft.sum(0), features.mean(0)
+    means = (soft.T @ features + centre) / (weight[:, None] + 1)  # a class nobody shows lies in the centre
+    between = (means - centre).T @ ((means - centre) * weight[:, None])
+    within = ((features - centre).T @ (features - centre) - between) / len(features)
+    sphere = max(np.trace(within) / len(within), 1e-12) * np.eye(len(within))
+    towards = np.linalg.solve((1 - shrink) * within + shrink * sphere, means.T)
+    logits = temper * (held @ towards - 0.5 * (means.T * towards).sum(0))
+    exponent = np.exp(logits - logits.max(1, keepdims=True))
+    return np.asarray(exponent / exponent.sum(1, keepdims=True))
