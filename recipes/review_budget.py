@@ -21,6 +21,7 @@ from srrs.config import Settings
 from srrs.core import metrics
 from srrs.core.noise import NoiseSpec
 from srrs.data.published import read_dataset
+from srrs.methods.trusted import Settled
 
 
 def measure(run: Run, models: pipeline.Models, budget: int) -> list[float]:
@@ -37,7 +38,7 @@ def measure(run: Run, models: pipeline.Models, budget: int) -> list[float]:
     seen = order[:budget]
     labels = given.copy()
     labels[seen] = run.draw.truth[seen]
-    decided = {task.ids[row]: int(labels[row]) for row in seen}
+    decided = {task.ids[row]: Settled(int(labels[row]), int(given[row])) for row in seen}
     again = pipeline.tune_task(pipeline.relabelled(task, labels), run.settings, decided=decided).round
     rest = np.setdiff1d(rows, seen)
     for audit in (last, again):

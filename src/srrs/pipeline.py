@@ -27,7 +27,7 @@ from srrs.data.store import Features, cache_root, encode
 from srrs.errors import DataError
 from srrs.methods.spec import method as method_named
 from srrs.methods.stages import Method
-from srrs.methods.trusted import trusting
+from srrs.methods.trusted import Settled, trusting
 from srrs.models.base import Matcher, VisionLanguage
 from srrs.models.matcher import MatchKind, MemoisedScores
 from srrs.prompts.descriptions import bundled_descriptions, load_descriptions, match_descriptions
@@ -222,11 +222,11 @@ def tune_task(
     checkpoint: Path | None = None,
     listeners: Sequence[Listener] = (),
     knowledge: Mapping[str, Any] | None = None,
-    decided: Mapping[str, int] | None = None,
+    decided: Mapping[str, Settled] | None = None,
 ) -> Tuned:
     """Tune the method that the settings name on the task.
 
-    `knowledge` is told to a method that asks for it; `decided` holds the class of rows, by id, whose label is certain.
+    `knowledge` is told to a method that asks for it; `decided` holds the rows, by id, whose label is certain.
     """
     method = trusting(method_named(settings.method, knowledge), decided or {})
     schedule = Schedule(settings.steps, settings.batch, settings.views_per_step, settings.learning_rate)
@@ -237,7 +237,7 @@ def tune_task(
     )  # fmt: skip
 
 
-def run_fingerprint(task: Task, settings: Settings, decided: Mapping[str, int] | None = None) -> str:
+def run_fingerprint(task: Task, settings: Settings, decided: Mapping[str, Settled] | None = None) -> str:
     """Changes with anything that changes the run."""
     digest = hashlib.sha256(settings.digest_text().encode())
     digest.update(task.model.fingerprint.encode())
@@ -246,7 +246,7 @@ def run_fingerprint(task: Task, settings: Settings, decided: Mapping[str, int] |
     for array in (task.keys, np.asarray(task.labels, np.int64), np.array(task.views.shape)):
         digest.update(np.ascontiguousarray(array).tobytes())
     if decided:
-        digest.update(repr(sorted(decided.items())).encode())
+        digest.update(repr(sorted((id, one.label, one.given) for id, one in decided.items())).encode())
     return digest.hexdigest()
 
 
@@ -289,17 +289,19 @@ def fit(
     return Fitted(tuned, task, audit, (*samples.notes, *notes))
 
 
-def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Samples, dict[str, int]]:
-    """The samples under the labels that were decided, and the class of each decided row that is left, by id."""
+def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Samples, dict[str, Settled]]:
+    """The samples under the labels that were decided, and the decided rows that are left, by id."""
     labels, issues = np.array(samples.labels), list(samples.issues)
-    decided = {}
+    decided: dict[str, Settled] = {}
     for row, id in enumerate(samples.ids):
         if (decision := decisions.get(id)) is None or issues[row] not in ("", NO_LABEL):
             continue
         if decision.label is None:
             issues[row] = DROPPED
         else:
-            labels[row] = decided[id] = samples.class_names.index(decision.label)
+            given, label = int(labels[row]), samples.class_names.index(decision.label)
+            decided[id] = Settled(label, given if given >= 0 else label)
+            labels[row] = label
             issues[row] = ""
     return replace(samples, labels=labels, issues=tuple(issues)), decided
 

@@ -1,7 +1,7 @@
 """Labels that a person has decided on, under any method: a method whose stages take them for certain."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,23 +13,39 @@ SURE = 1e-6
 """What the zero-shot prediction of a decided photograph leaves to all other classes together."""
 
 
-def trusting(method: Method, decided: Mapping[str, int]) -> Method:
-    """The method with labels it cannot doubt: `decided` holds the class of photographs by their id.
+@dataclass(frozen=True)
+class Settled:
+    """The class that a person decided on, and the one that was given before; they may be the same."""
 
-    Those count as clean with certainty, are learned as decided, and say to screening what they show, so that class
-    means and the like learn from them. The labels of the task must already be the decided ones.
+    label: int
+    given: int
+
+
+def trusting(method: Method, decided: Mapping[str, Settled]) -> Method:
+    """The method with labels it cannot doubt, by the id of their photograph.
+
+    Those count as clean with certainty, are learned as decided, and tell screening what they show, so that class means
+    and the like learn from them. Screening that models how labels go wrong (it gives a posterior) is shown the labels
+    as they were given, from which it learns how they did; any other is shown the decided ones. The labels of the task
+    must already be the decided ones.
     """
     if not decided:
         return method
 
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
         rows, labels = _rows(evidence, decided)
-        zero_shot = _certain(evidence.zero_shot, rows, labels, SURE)
-        partition, memory = method.screen(replace(evidence, zero_shot=zero_shot), memory)
+        before = [
+            decided[id].given if id in decided else label
+            for id, label in zip(evidence.ids, evidence.labels, strict=True)
+        ]
+        told = replace(evidence, zero_shot=_certain(evidence.zero_shot, rows, labels, SURE))
+        partition, after = method.screen(replace(told, labels=np.array(before, dtype=np.int64)), memory)
+        if partition.posterior is None:
+            partition, after = method.screen(told, memory)
         posterior = None if partition.posterior is None else _certain(partition.posterior, rows, labels)
         group, p_clean = np.where(rows, Group.CLEAN, partition.group), np.where(rows, 1.0, partition.p_clean)
         group = group.astype(partition.group.dtype)
-        return replace(partition, group=group, p_clean=p_clean, posterior=posterior), memory
+        return replace(partition, group=group, p_clean=p_clean, posterior=posterior), after
 
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
         targets, memory = method.rectify(evidence, partition, memory)
@@ -43,9 +59,9 @@ def trusting(method: Method, decided: Mapping[str, int]) -> Method:
     return replace(method, screen=screen, rectify=rectify, rescreen=rescreen)
 
 
-def _rows(evidence: Evidence, decided: Mapping[str, int]) -> tuple[Bools, Ints]:
+def _rows(evidence: Evidence, decided: Mapping[str, Settled]) -> tuple[Bools, Ints]:
     """(N,) which samples are decided, and their classes; -1 for the others."""
-    labels = np.array([decided.get(id, -1) for id in evidence.ids], dtype=np.int64)
+    labels = np.array([decided[id].label if id in decided else -1 for id in evidence.ids], dtype=np.int64)
     return labels >= 0, labels
 
 
