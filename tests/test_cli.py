@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 
 from srrs import RobustClassifier
@@ -255,3 +257,78 @@ def test_the_demo_refuses_noise_that_it_cannot_draw(srrs: Run, tmp_path: Path, n
 )
 def test_what_is_not_there_is_said_in_a_sentence(srrs: Run, words: tuple[str, ...], message: str) -> None:
     assert_refused(srrs(*words), message)
+
+
+def test_a_budget_orders_the_photos_worth_a_look(srrs: Run, photos, clip_folder, tmp_path: Path) -> None:
+    out = tmp_path / "audit"
+    outcome = srrs("audit", photos, "--out", out, "--model", clip_folder, *FAST, "--budget", 5)
+    assert outcome.status == 0, outcome.err
+    found = read_csv(out / "review.csv")
+    assert [row["review"] for row in found] == list("12345")
+    page = (out / "report.html").read_text()
+    assert "Most worth a look first" in page
+    assert json.loads(page.split('id="data">')[1].split("</script>")[0])["columns"]["id"][:5] == [
+        r["id"] for r in found
+    ]
+
+
+def test_trusted_decisions_are_certain_and_dropped_photos_stay_as_rows(
+    srrs: Run, photos, clip_folder, tmp_path: Path
+) -> None:
+    lines = ("cat/0.jpg,,cat,relabel,dog", "cat/1.jpg,,cat,keep,cat", "dog/2.jpg,,dog,drop,")
+    (tmp_path / "decisions.csv").write_text("\n".join(["id,path,given,action,label", *lines]) + "\n")
+    out = tmp_path / "audit"
+    told = ("--trusted", tmp_path / "decisions.csv")
+    outcome = srrs("audit", photos, "--out", out, "--model", clip_folder, *FAST, *told, "--json")
+    assert outcome.status == 0, outcome.err
+    rows = {row["id"]: row for row in read_csv(out / "audit.csv")}
+    assert len(rows) == 18
+    for id, suggested in (("cat/0.jpg", "dog"), ("cat/1.jpg", "cat")):
+        row = rows[id]
+        assert (row["given"], row["status"], row["p_clean"]) == ("cat", "clean", "1")
+        assert (row["suggested"], row["suggested_confidence"]) == (suggested, "1")
+        assert row["flags"].startswith("trusted")
+    assert (rows["dog/2.jpg"]["status"], rows["dog/2.jpg"]["issue"]) == ("unusable", "left out by decision")
+    assert json.loads(outcome.out)["summary"]["flags"]["trusted"] == 2
+    done = json.loads(srrs("apply", out, "--to", tmp_path / "cleaned", "--confidence", 1.1, "--json").out)
+    assert [(c["id"], c["label"]) for c in done["changes"]] == [("cat/0.jpg", "dog")]
+    missing = srrs("audit", photos, "--out", out, "--model", clip_folder, *FAST, "--trusted", tmp_path / "no.csv")
+    assert_refused(missing, "no.csv, but it cannot be read")
+
+
+def test_too_many_wrong_labels_end_with_status_1_and_the_estimate(srrs: Run, photos, clip_folder, tmp_path) -> None:
+    audit = ("audit", photos, "--out", tmp_path / "audit", "--model", clip_folder, *FAST)
+    outcome = srrs(*audit, "--fail-above", 0.05)
+    assert outcome.status == 1
+    assert re.search(r"Estimated \d+\.\d% of the labels wrong \(.*\), above the limit of 5\.0%", outcome.err)
+    assert (tmp_path / "audit" / "report.html").exists()
+    assert srrs(*audit, "--fail-above", 1).status == 0
+    found = json.loads(srrs(*audit, "--fail-above", 0.05, "--json").out)
+    assert found["failed"].startswith("Estimated")
+
+
+def test_training_photos_that_are_also_test_photos_are_flagged(srrs: Run, photos, clip_folder, tmp_path: Path) -> None:
+    test = shutil.copytree(photos, tmp_path / "test")
+    for path in test.rglob("[1-5].jpg"):
+        path.unlink()
+    srrs("fit", photos, "--out", tmp_path / "model", "--test", test, "--model", clip_folder, *FAST)
+    found = {row["id"]: row["flags"] for row in read_csv(tmp_path / "model" / "audit.csv")}
+    assert "duplicate of test photo cat/0.jpg" in found["cat/0.jpg"]
+
+
+def test_an_audit_after_new_photos_embeds_only_the_new(
+    srrs: Run, photos, clip_folder, tmp_path: Path, monkeypatch
+) -> None:
+    from srrs.models.dual import DualEncoder
+
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    audit = ("audit", folder, "--out", tmp_path / "audit", "--model", clip_folder, *FAST)
+    assert srrs(*audit).status == 0
+    encoded, encode = [], DualEncoder.encode_images
+    monkeypatch.setattr(DualEncoder, "encode_images", lambda self, x: encoded.append(len(x)) or encode(self, x))
+    assert srrs(*audit).status == 0
+    assert encoded == []
+    with Image.open(folder / "cat" / "0.jpg") as picture:
+        picture.rotate(180).save(folder / "cat" / "new.jpg")
+    assert srrs(*audit).status == 0
+    assert encoded == [1, 1]  # the plain view and one augmented view of one photograph

@@ -3,16 +3,22 @@
 import csv
 import json
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from srrs import pipeline
+from srrs import demo, pipeline
+from srrs.audit.decisions import Decision
+from srrs.audit.priority import review_order
 from srrs.config import Settings
+from srrs.core import metrics
+from srrs.core.noise import NoiseSpec
 from srrs.data.samples import Samples, checked, read
 from srrs.errors import DataError, SettingsError
+from srrs.methods.trusted import Settled
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +172,40 @@ def test_thumbnails_are_jpegs_and_none_where_nothing_opens(samples: Samples, tmp
     thumbnail = pipeline.thumbnails(replace(samples, paths=(tmp_path / "empty.jpg", *samples.paths[1:])))
     assert thumbnail(0) is None
     assert (thumbnail(1) or b"").startswith(b"\xff\xd8")
+
+
+def test_trusted_decisions_help_the_rest_of_the_bundled_photos() -> None:
+    """With pair noise of 30 %, a person answers for the 40 photographs most worth a look."""
+    train = checked(read(Path(str(files("srrs") / "assets" / "photos" / "train"))))
+    settings = Settings(model="bundled", matcher="none", steps=0, views=0)
+    models = pipeline.load_models(settings)
+    noisy = demo.with_noise(train, NoiseSpec.parse("pair:0.3"), 1)
+    before = pipeline.fit(noisy, models, settings)
+    looked = review_order(before.audit, 40)
+    right = [train.class_names[label] for label in train.labels]
+    decisions = {train.ids[row]: Decision("relabel", right[row]) for row in looked}
+    after = pipeline.fit(noisy, models, settings, decisions=decisions)
+    rest = np.setdiff1d(np.arange(len(train)), looked)
+    wrong = np.asarray(noisy.labels != train.labels)
+    figures = []
+    for audit in (before.audit, after.audit):
+        table = audit.to_pandas()
+        left = np.mean([table.suggested[row] != right[row] for row in rest])
+        figures.append((metrics.audit_auroc(table.quality.to_numpy()[rest], wrong[rest]), left))
+    assert wrong[looked].mean() > 0.9
+    assert figures[1][0] >= figures[0][0]
+    assert figures[1][1] <= figures[0][1]
+    kept = after.audit.to_pandas().iloc[looked]
+    assert kept.suggested.tolist() == [right[row] for row in looked]
+    assert kept.given.tolist() == [train.class_names[noisy.labels[row]] for row in looked]
+
+
+def test_a_photo_without_a_label_that_was_given_one_is_learned_from(photos) -> None:
+    samples = checked(read(photos))
+    labels, issues = np.array(samples.labels), list(samples.issues)
+    labels[0], issues[0], issues[1] = -1, "no label", "truncated"
+    samples = replace(samples, labels=labels, issues=tuple(issues))
+    decisions = {samples.ids[row]: Decision("relabel", "dog") for row in (0, 1)}
+    told, decided = pipeline.as_decided(samples, decisions)
+    assert decided == {samples.ids[0]: Settled(1, 1)}
+    assert (told.labels[0], told.issues[:2]) == (1, ("", "truncated"))

@@ -1,11 +1,14 @@
 import csv
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from audits import hand_audit
-from srrs.audit.decisions import Decision, plain, read_decisions
+from srrs.audit.decisions import Decision, plain, read_decisions, read_trusted, settled
+from srrs.audit.table import Rows
 from srrs.errors import DataError
 
 HEAD = "id,path,given,action,label\n"
@@ -112,3 +115,51 @@ def test_names_with_separators_line_ends_and_formulas_come_back(tmp_path):
     with (tmp_path / "d.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["id", "action", "label"], *([guarded(id), "drop", ""] for id in ids)])
     assert list(read_decisions(tmp_path / "d.csv", audit)) == ids
+
+
+HERE = Rows(("wolf/a.jpg", "wolf/b.jpg", "c"), (None,) * 3, np.array([0, 0, -1]), ("wolf", "husky"), (None,) * 3)
+
+
+def trusted(folder, text, rows=HERE):
+    (folder / "decisions.csv").write_text(text)
+    return read_trusted(folder / "decisions.csv", rows)
+
+
+def test_trusted_decisions_need_no_audit_and_pass_over_photos_that_are_gone(tmp_path):
+    text = HEAD + "wolf/a.jpg,,wolf,keep,wolf\nwolf/b.jpg,,wolf,accept,husky\ngone,,fox,drop,\nc,,,relabel,husky\n"
+    found = trusted(tmp_path, text)
+    assert found == {
+        "wolf/a.jpg": Decision("keep", "wolf"),
+        "wolf/b.jpg": Decision("accept", "husky"),
+        "c": Decision("relabel", "husky"),
+    }
+
+
+def test_a_label_that_was_put_right_since_is_trusted(tmp_path):
+    put_right = replace(HERE, given=np.array([1, 0, -1]))
+    found = trusted(tmp_path, HEAD + "wolf/a.jpg,,wolf,relabel,husky\n", put_right)
+    assert found["wolf/a.jpg"].label == "husky"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("gone,,fox,drop,\n", "on these 3 photographs in .* but none is on any of them"),
+        ("wolf/a.jpg,,husky,keep,husky\n", "was made when the label was 'husky', and it is 'wolf' now"),
+        ("wolf/a.jpg,,wolf,relabel,huskey\n", "Did you mean 'husky'[?] If it is a new class, give it photographs"),
+        ("wolf/a.jpg,,wolf,accept,\n", "a class in the column label of line 2"),
+    ],
+)
+def test_decisions_that_cannot_be_trusted_are_refused(tmp_path, lines, message):
+    with pytest.raises(DataError, match=message):
+        trusted(tmp_path, HEAD + lines)
+
+
+def test_an_audit_knows_what_it_was_made_with():
+    rows = [
+        {"id": "a", "given": "wolf", "suggested": "husky", "flags": "trusted; blurry"},
+        {"id": "b", "given": "wolf", "suggested": "wolf", "flags": "trusted"},
+        {"id": "c", "given": "wolf", "suggested": "husky", "flags": "blurry"},
+    ]
+    audit = hand_audit(rows, ("wolf", "husky"))
+    assert settled(audit) == {"a": Decision("relabel", "husky"), "b": Decision("keep", "wolf")}

@@ -62,3 +62,17 @@ def test_the_digest_changes_with_what_would_be_done(small):
     assert plan(small).digest == plan(small).digest
     assert len({plan(small).digest, plan(small, {}).digest, plan(small, {"a": Decision("drop", None)}).digest}) == 3
     assert plan(small).to_dict()["counts"] == {"relabel": 1, "drop": 0, "keep": 3, "unusable": 1}
+
+
+def test_decisions_an_audit_was_made_with_count_beside_later_ones():
+    rows = [
+        {"id": "a", "given": "wolf", "suggested": "husky", "status": "clean", "flags": "trusted"},
+        {"id": "b", "given": "wolf", "suggested": "husky", "status": "noisy", "suggested_confidence": 1.0},
+    ]
+    audit = hand_audit(rows, ("wolf", "husky"))
+    later = plan(audit, {"b": Decision("keep", "wolf")}).table
+    assert list(zip(later.action, later.label, later.by, strict=True)) == [
+        ("relabel", "husky", "decision"),
+        ("keep", "wolf", "decision"),
+    ]
+    assert plan(audit, {"a": Decision("drop", None)}).table.action.tolist() == ["drop", "keep"]

@@ -112,6 +112,25 @@ def test_json_round_trips_to_the_same_audit(audit, tmp_path):
     assert path.read_bytes() == back.to_json(tmp_path / "again.json").read_bytes()
 
 
+def test_flags_stand_in_the_last_column_and_are_counted(rows, last_round, tmp_path):
+    flags = {"a": "near-duplicate of d", "b": "trusted; blurry", "bad": None, "d": ""}
+    audit = Audit.of(rows, last_round, SETTINGS, neighbours_agree=np.zeros(4), flags=flags)
+    assert audit.to_pandas()["flags"].tolist() == ["near-duplicate of d", None, "trusted; blurry", None, None]
+    assert audit.summary().to_dict()["flags"] == {"trusted": 1, "near-duplicate": 1, "blurry": 1}
+    assert "flagged: 1 trusted, 1 near-duplicate, 1 blurry" in audit.summary().lines()
+    back = Audit.from_json(audit.to_json(tmp_path / "audit.json"))
+    pd.testing.assert_frame_equal(back.to_pandas(), audit.to_pandas())
+
+
+def test_an_audit_of_the_first_version_can_still_be_read(audit, tmp_path):
+    path = audit.to_json(tmp_path / "audit.json")
+    content = json.loads(path.read_text())
+    for row in content["rows"]:
+        del row["flags"]
+    path.write_text(json.dumps(content | {"schema_version": 1}))
+    pd.testing.assert_frame_equal(Audit.from_json(path).to_pandas(), audit.to_pandas())
+
+
 def test_json_has_a_version_a_summary_and_plain_rows(audit, tmp_path):
     content = json.loads(audit.to_json(tmp_path / "audit.json").read_text())
     assert list(content) == ["schema_version", "summary", "settings", "class_names", "thresholds", "rows"]

@@ -1,0 +1,80 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from srrs.audit.flags import Photos, cells, counts, duplicates, is_trusted, off_topic
+from srrs.records import Evidence, Group, Matched, NoiseEstimate, Partition, Round, Targets
+
+
+@pytest.fixture
+def photos() -> Photos:
+    """Six photos: 'b' is a file of the same bytes as 'e', 'c' nearly the same picture as 'f'."""
+    rng = np.random.default_rng(0)
+    features, looks = rng.normal(size=(6, 8)), rng.normal(size=(6, 32))
+    for one, other in ((1, 4), (2, 5)):
+        features[other], looks[other] = features[one], looks[one]
+    unit = [part / np.linalg.norm(part, axis=1, keepdims=True) for part in (features, looks)]
+    return Photos(tuple("abcdef"), ("cat", "cat", "cat", "dog", "dog", "cat"), ("1", "2", "3", "4", "2", "6"), *unit)
+
+
+def shuffled(photos: Photos, order: np.ndarray) -> Photos:
+    texts = [tuple(column[i] for i in order) for column in (photos.ids, photos.given, photos.keys)]
+    return Photos(*texts, photos.features[order], photos.looks[order])
+
+
+def test_duplicates_name_each_other_and_the_other_class(photos) -> None:
+    found = dict(zip(photos.ids, duplicates(photos), strict=True))
+    assert found["b"] == ["duplicate of e (labelled dog)"]
+    assert found["e"] == ["duplicate of b (labelled cat)"]
+    assert found["c"] == ["near-duplicate of f"]
+    assert not found["a"] and not found["d"]  # noqa: PT018
+
+
+def test_the_order_of_the_photos_changes_no_flag(photos) -> None:
+    order = np.random.default_rng(1).permutation(6)
+    other = shuffled(photos, order)
+    assert dict(zip(other.ids, duplicates(other), strict=True)) == dict(
+        zip(photos.ids, duplicates(photos), strict=True)
+    )
+
+
+def test_photos_that_are_also_in_the_test_set_say_so(photos) -> None:
+    test = Photos(("x;y",), ("dog",), ("1",), photos.features[:1], photos.looks[:1])
+    assert duplicates(photos, test)[0] == ["duplicate of test photo x,y (labelled dog)"]
+    assert duplicates(photos, replace(test, keys=("9",)))[0] == ["near-duplicate of test photo x,y (labelled dog)"]
+
+
+def test_cells_hold_all_flags_and_counts_tell_them(photos) -> None:
+    photos = replace(photos, defects=(("dark", "blurry"), *[()] * 5))
+    found = cells(photos, np.array([True, *[False] * 5]), {"c"})
+    assert found["a"] == "off-topic; dark; blurry"
+    assert found["c"] == "trusted; near-duplicate of f"
+    assert found["d"] is None
+    assert counts(pd.Series(list(found.values()), dtype=object)) == {
+        **{"trusted": 1, "duplicate": 2, "near-duplicate": 2, "off-topic": 1, "dark": 1, "blurry": 1}
+    }
+    assert [id for id, cell in found.items() if is_trusted(cell)] == ["c"]
+
+
+def make_round(features: np.ndarray, group: np.ndarray) -> Round:
+    n = len(features)
+    soft, ones = np.tile([0.5, 0.5], (n, 1)), np.ones(n)
+    evidence = Evidence(
+        tuple(map(str, range(n))), np.zeros(n, int), soft[:, None], soft, features.astype(np.float32), ones, ones
+    )
+    partition = Partition(group, ones, np.zeros((1, 2)), NoiseEstimate(0, 0, 0))
+    return Round(evidence, partition, Targets(soft, ones), Matched(ones > 0, ones), ones)
+
+
+def test_a_doubted_photo_unlike_everything_is_off_topic_and_a_clean_one_never() -> None:
+    rng = np.random.default_rng(0)
+    features = np.eye(8)[np.arange(100) % 2] + 0.1 * rng.normal(size=(100, 8))
+    features[[0, 1]] = np.eye(8)[[5, 6]]
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    group = np.full(100, Group.CLEAN, dtype=np.int8)
+    group[[0, 2]] = Group.NOISY
+    found = off_topic(make_round(features, group), np.eye(8)[:2])
+    assert np.flatnonzero(found).tolist() == [0]
+    assert not off_topic(make_round(features[:20], group[:20]), np.eye(8)[:2]).any()  # too few to say
