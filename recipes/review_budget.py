@@ -3,9 +3,10 @@
     python recipes/review_budget.py DATA WORK --noise sym:0.2,pair:0.2 --seeds 1,2,3
 
 DATA holds caltech101. Prints, for each noise and seed, the share of wrong labels in the first tenth of the ranking and
-their number among the first 100: of the budget's order, of the better of two zero-shot rankings, and of confident
-learning. Then the AUROC over the labels nobody looked at and their share of wrong labels after rectification, without
-and with true answers to those 100. Screening asks nothing of the learners here, so that nothing is tuned.
+their number among the first 100: of the budget's order, of quality alone, of the better of two zero-shot rankings, and
+of confident learning. Then the AUROC over the labels nobody looked at and their share of wrong labels after
+rectification, without and with true answers to those 100. Screening asks nothing of the learners here, so that nothing
+is tuned.
 """
 
 import argparse
@@ -33,7 +34,12 @@ def measure(run: Run, models: pipeline.Models, budget: int) -> list[float]:
     own = last.evidence.zero_shot[rows, given]
     zero_shot = max(_among(q, wrong, budget) for q in (own, own - last.evidence.zero_shot.max(1)))
     order = np.argsort(-doubt(last), kind="stable")
-    found = [wrong[order[: len(wrong) // 10]].mean(), wrong[order[:budget]].sum(), zero_shot]
+    found = [
+        wrong[order[: len(wrong) // 10]].mean(),
+        wrong[order[:budget]].sum(),
+        _among(last.quality, wrong, budget),
+        zero_shot,
+    ]
     found.append(_among(peer.quality, wrong, budget))
     seen = order[:budget]
     labels = given.copy()
@@ -67,7 +73,17 @@ def main() -> None:
     specs = tuple(NoiseSpec.parse(text) for text in asked.noise.split(","))
     grid = Grid(("srrs",), specs, (asked.shots,), tuple(map(int, asked.seeds.split(","))), settings, asked.protocol)
     models = pipeline.load_models(settings)
-    names = ("top 10 %", "budget", "zero-shot", "confident", "AUROC", "wrong", "AUROC trusted", "wrong trusted")
+    names = (
+        "top 10 %",
+        "budget",
+        "quality",
+        "zero-shot",
+        "confident",
+        "AUROC",
+        "wrong",
+        "AUROC trusted",
+        "wrong trusted",
+    )
     print("noise      seed " + "".join(f"{name:>15}" for name in names))
     table: dict[str, list[list[float]]] = {}
     for run in plan(grid, read_dataset(asked.dataset, asked.data), models, asked.work):
