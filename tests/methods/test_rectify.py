@@ -36,6 +36,11 @@ def test_without_sharpening_a_noisy_sample_takes_the_learners_mean(evidence, par
     np.testing.assert_allclose(found.soft, PROBS.mean(1))
 
 
+def test_a_fixed_weight_blends_the_ambiguous_alone(evidence, partition) -> None:
+    found, _ = blend(1, weight=0.3)(evidence(probs=PROBS, labels=LABELS), partition(GROUPS, [0.9, 0.6, 0.3, 0.3]), {})
+    np.testing.assert_allclose(found.soft, [[0, 1, 0], [0.35, 0.51, 0.14], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]])
+
+
 def test_keeping_gives_the_labels_whatever_screening_says(evidence, partition) -> None:
     found, _ = keep()(evidence(probs=PROBS, labels=LABELS), partition([Group.NOISY] * 4), {})
     np.testing.assert_array_equal(found.soft, np.eye(3)[LABELS])

@@ -9,7 +9,16 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 
-from srrs.methods.screen import bands, channel, counted_noise, match_odds, out_of_fold_similarity, remembered, trust_all
+from srrs.methods.screen import (
+    bands,
+    channel,
+    counted_noise,
+    match_odds,
+    out_of_fold_similarity,
+    remembered,
+    trust_all,
+    two_way,
+)
 from srrs.records import Group
 
 
@@ -57,6 +66,15 @@ def test_bands_remember_the_last_five_screenings(evidence) -> None:
     group, p_clean, _ = by_hand(scaled[2:].mean(0), theta=0.01)
     np.testing.assert_array_equal(found.group, group)
     np.testing.assert_allclose(found.p_clean, p_clean, atol=1e-9)
+
+
+def test_two_groups_are_parted_at_half_the_posterior_of_the_mixture_of_the_bands(evidence) -> None:
+    loss = np.random.default_rng(0).gamma(2, size=300)
+    (two, memory), (three, same) = two_way()(evidence(loss=loss), {}), bands()(evidence(loss=loss), {})
+    np.testing.assert_array_equal(two.p_clean, three.p_clean)
+    np.testing.assert_array_equal(two.group == Group.CLEAN, two.p_clean >= 0.5)
+    assert set(two.group) == {Group.CLEAN, Group.NOISY}
+    np.testing.assert_array_equal(memory["losses"], same["losses"])
 
 
 def test_the_mean_is_over_what_there_is_until_the_memory_is_full() -> None:

@@ -17,15 +17,17 @@ def keep() -> Rectify:
     return rectify
 
 
-def blend(sharpness: float = 2.0) -> Rectify:
+def blend(sharpness: float = 2.0, weight: float | None = None) -> Rectify:
     """SRRS as published: clean keeps its label, noisy takes the learners' mean, ambiguous a blend by `p_clean`.
 
-    Blends and pseudo-labels are sharpened to the power `sharpness`, as the released code does.
+    Blends and pseudo-labels are sharpened to the power `sharpness`, as the released code does. `weight` blends by one
+    number instead (paper, Table 3).
     """
 
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
         pseudo = evidence.probs.mean(1)
-        soft = three_way(partition.group, evidence.labels, partition.p_clean, pseudo, sharpness)
+        share = partition.p_clean if weight is None else np.full(len(pseudo), weight)
+        soft = three_way(partition.group, evidence.labels, share, pseudo, sharpness)
         return Targets(soft, np.ones(len(soft))), memory
 
     return rectify

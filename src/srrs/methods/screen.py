@@ -40,6 +40,21 @@ def bands(theta: float = 0.01, remember: int = 5, seed: int = 0) -> Screen:
     return screen
 
 
+def two_way(threshold: float = 0.5, remember: int = 5, seed: int = 0) -> Screen:
+    """Clean or noisy, nothing between: what the paper sets its three groups against (Fig. 4).
+
+    By the posterior of the same mixture as `bands`.
+    """
+
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        loss, memory = remembered("losses", normalise(evidence.loss), remember, memory)
+        p_clean = posterior_low(loss, fit_two(loss, seed=seed))
+        group = np.where(p_clean >= threshold, Group.CLEAN, Group.NOISY).astype(np.int8)
+        return Partition(group, p_clean, np.full((1, 2), threshold), counted_noise(p_clean, group)), memory
+
+    return screen
+
+
 def remembered(name: str, values: Floats, count: int, memory: Memory) -> tuple[Floats, Memory]:
     """The mean of `values` (N,) and of those of the last `count - 1` rounds, and the memory with them added."""
     past = memory.get(name, np.zeros((0, len(values))))
