@@ -1,0 +1,141 @@
+"""Speed and memory, each against the published way of doing the same work.
+
+    python benchmarks/run.py step|round|run|embed|memory|scaling|million|gpu [--json FILE] [--markdown FILE] [--quick]
+
+Prints a table of cases. `--quick` takes the bundled models and few repetitions: it shows that everything works, and is
+no measurement. `--markdown docs/speed.md` puts the table in its place on that page.
+"""
+
+import argparse
+import contextlib
+import datetime
+import json
+import platform
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table as Shown
+from transformers.utils import logging
+
+from common import Table
+from srrs.audit.files import write_atomic
+from srrs.errors import DataError
+
+MODULES = {name: name for name in ("step", "round", "run", "embed", "memory", "scaling", "million", "gpu")}
+MODULES["run"] = "whole"  # the module of that name is this one
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("benchmark", choices=MODULES)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the cases and the machine there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="replace this benchmark's table in that page")
+    parser.add_argument("--quick", action="store_true", help="the bundled models, few repetitions")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+    page = read_page(arguments.markdown, arguments.benchmark) if arguments.markdown else ""
+    table: Table = import_module(MODULES[arguments.benchmark]).measure(arguments.quick)
+    machine = describe_machine()
+    command = f"python benchmarks/run.py {arguments.benchmark}" + " --quick" * arguments.quick
+    show(arguments.benchmark, table, machine)
+    if arguments.json:
+        content = json.dumps({"machine": machine, **table}, indent=1, allow_nan=False) + "\n"
+        write_atomic(arguments.json, content.encode())
+    if arguments.markdown:
+        section = markdown(table, f"`{command}`, " + ", ".join(f"{v}" for v in machine.values()))
+        write_atomic(arguments.markdown, put(page, arguments.benchmark, section).encode())
+
+
+def describe_machine() -> dict[str, object]:
+    """What a figure must be read with."""
+    return {
+        "cpu": _cpu(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "torch": torch.__version__,
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def _cpu() -> str:
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def columns_of(table: Table) -> list[str]:
+    """Every column that a case has, in the order in which they appear."""
+    return list(dict.fromkeys(column for row in table.values() for column in row))
+
+
+def text_of(cell: object) -> str:
+    """A cell for people: three digits of a number."""
+    if not isinstance(cell, float):
+        return str(cell)
+    return f"{cell:.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
+
+
+def show(name: str, table: Table, machine: dict[str, object]) -> None:
+    """The table on the screen: a case per row; turned round where it is too wide for that."""
+    console = Console()
+    shown = Shown(title=f"{name} ({', '.join(str(v) for v in machine.values())})")
+    columns = columns_of(table)
+    shown.add_column("")
+    for case in table:
+        shown.add_column(case, justify="right")
+    for column in columns:
+        shown.add_row(column, *(text_of(row.get(column, "")) for row in table.values()))
+    console.print(shown, markup=False)
+
+
+def markdown(table: Table, caption: str) -> str:
+    """The table for a page."""
+    columns = columns_of(table)
+    lines = [caption, "", "| |" + "|".join(f" {c} " for c in columns) + "|", "|---|" + "---:|" * len(columns)]
+    for case, row in table.items():
+        lines.append(f"| {case} |" + "|".join(f" {text_of(row.get(c, ''))} " for c in columns) + "|")
+    return "\n".join(lines)
+
+
+def read_page(path: Path, name: str) -> str:
+    """The page that is to take the table: it is looked at before anything is measured.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read or has no place for the table.
+    """
+    try:
+        page = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"The page {str(path)!r} cannot be read: {error.strerror}.") from error
+    if not _place(name).search(page):
+        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+        raise DataError(f"Expected {begin} and {end} in {str(path)!r}: put both where the table is to stand.")
+    return page
+
+
+def put(page: str, name: str, section: str) -> str:
+    """The page with what stands between its marks replaced."""
+    return _place(name).sub(lambda found: f"{found[1]}\n{section}\n{found[2]}", page)
+
+
+def _place(name: str) -> re.Pattern[str]:
+    return re.compile(f"(<!-- begin {name} -->).*?(<!-- end {name} -->)", re.DOTALL)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except DataError as error:
+        sys.exit(str(error))

@@ -1,0 +1,119 @@
+"""What a step costs against samples, classes, views and prompt length, with the arithmetic floor beside it.
+
+The text pass is that of the described prompts, forward and backward; the step is the loop's own, with both learners.
+The floor is the count of `floor.py` over the machine's rate for products of the tower's sizes, measured between the
+passes; mixed rows are held against the rate of bf16. Features are random: what they show costs nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+
+import floor
+import ours
+from common import Table, alternate, matmul_rate, timed
+from models import dual_encoder
+from srrs.config import Settings
+from srrs.models.dual import DualEncoder
+from srrs.prompts.learner import PromptLearner
+from words import class_names, descriptions
+
+ROWS = 4096  # positions of the product whose rate is the machine's
+
+
+class Case(NamedTuple):
+    """One point of the sweeps; the defaults are Caltech101 in default settings."""
+
+    samples: int = 1600
+    classes: int = 100
+    views: int = 4
+    words: int | None = None
+    """Of each description; None: all."""
+    context: str = "class"
+    precision: str = "fp32"
+
+
+def measure(quick: bool) -> Table:
+    """A point of a sweep per row."""
+    model = "bundled" if quick else "vitb32"
+    encoders = {p: dual_encoder(model, p) for p in ("fp32", "bf16")}
+    return {
+        name: {"model": model, **_row(encoders[case.precision], case, repeats=1 if quick else 5)}
+        for name, case in (_quick() if quick else _sweeps())
+    }
+
+
+def _quick() -> Iterator[tuple[str, Case]]:
+    small = Case(samples=64, classes=10)
+    yield "C 10", small
+    yield "C 20", small._replace(classes=20)
+    yield "C 20, shared context", small._replace(classes=20, context="shared")
+
+
+def _sweeps() -> Iterator[tuple[str, Case]]:
+    yield "default", Case()
+    yield "default, mixed", Case(precision="bf16")
+    yield "shared context", Case(context="shared")
+    yield "shared context, mixed", Case(context="shared", precision="bf16")
+    yield from ((f"N {n}", Case(samples=n)) for n in (400, 6400, 25600))
+    yield from ((f"C {c}", Case(classes=c)) for c in (10, 25, 50, 200, 400))
+    yield from ((f"C {c}, shared context", Case(classes=c, context="shared")) for c in (25, 400))
+    yield from ((f"V {v}", Case(views=v)) for v in (1, 2, 8))
+    yield from ((f"descriptions of {w} words", Case(words=w)) for w in (0, 3))
+    yield "descriptions of 30 words", Case(words=30)
+
+
+def _row(model: DualEncoder, case: Case, repeats: int) -> dict[str, object]:
+    task = ours.task_of(model, case.classes, ours.random_views(model, case.samples, max(case.views - 1, 1)))
+    clauses = tuple(_of_words(text, case.words) for text in descriptions(case.classes))
+    task = replace(task, descriptions=clauses)
+    learner = PromptLearner(
+        model, class_names(case.classes), class_specific=case.context == "class", descriptions=clauses
+    )
+    settings = Settings.of({"matcher": "none", "context": case.context, "views_per_step": case.views})
+    tower = floor.Tower.of(model)
+    layout = floor.Layout.of(learner(), len(model.start), learner.context)
+    operations = floor.text_pass(tower, layout).total
+    zero_shot = torch.zeros(case.classes, model.feature_size, device=model.device)
+    dtype = next(model.model.parameters()).dtype
+    rates: list[float] = []
+
+    def rate() -> float:
+        rates.append(matmul_rate(ROWS, tower.width, tower.inner, dtype, model.device, 3))
+        return 1.0
+
+    def text_pass() -> None:
+        learner.zero_grad()
+        learner.class_weights(model).sum().backward()  # type: ignore[no-untyped-call]
+
+    clocks = {
+        "rate": rate,
+        "text": timed(text_pass, model.device),
+        "step": lambda: ours.step_seconds(task, settings, zero_shot, 1 if repeats == 1 else 2),
+    }
+    seconds = alternate(clocks, repeats)
+    least = operations / max(rates)
+    return {
+        "samples": case.samples,
+        "classes": case.classes,
+        "views": case.views,
+        "mean_length": float(torch.tensor(layout.lengths).float().mean()),
+        "text_pass_s": seconds["text"].median,
+        "text_pass_spread": seconds["text"].spread,
+        "floor_s": least,
+        "ratio": seconds["text"].median / least,
+        "gflop": operations / 1e9,
+        "machine_gflops": max(rates) / 1e9,
+        "step_s": seconds["step"].median,
+        "step_spread": seconds["step"].spread,
+    }
+
+
+def _of_words(text: str | None, count: int | None) -> str | None:
+    """A description cut or repeated to `count` words."""
+    if count is None or text is None:
+        return text
+    words = text.split()
+    return " ".join((words * (count // len(words) + 1))[:count]) or None

@@ -1,0 +1,167 @@
+"""The training step: two learners, 32 photographs of 4 views, 100 classes (20 in a quick run).
+
+Published: the text tower at 77 positions and the image tower for every view, each once per learner, in fp32. Ours: the
+loop's own step on features encoded beforehand. Both take the same weights, prompts, photographs, targets and loss;
+their logits and the gradients of both contexts are compared before any step is taken. The features are handed to our
+step as they were encoded; the store rounds them to float16.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+import ours
+import published
+from common import NOT_MEASURED, Seconds, Table, alternate, fresh_peak, relative_difference, timed
+from models import dual_encoder
+from srrs.config import Settings
+from srrs.methods.stages import Lesson
+from srrs.models.dual import DualEncoder
+from srrs.prompts.templates import MACRO, MICRO
+from srrs.train.task import Task
+from words import class_names, descriptions
+
+CLASSES, QUICK_CLASSES = 100, 20
+BATCH, VIEWS = published.BATCH, published.VIEWS
+CASES = {
+    "fp32": ("fp32", "shared"),
+    "mixed": ("bf16", "shared"),
+    "fp32, context per class": ("fp32", "class"),
+    "mixed, context per class": ("bf16", "class"),
+}
+"""Case -> precision of our text tower, and whether all classes share a context, as published, or not, our default."""
+
+
+def measure(quick: bool) -> Table:
+    """A case of our step per row, beside the published fp32 step."""
+    if quick:
+        return compare("bundled", QUICK_CLASSES, repeats=1, with_memory=False)
+    table = compare("vitb32", CLASSES, repeats=3, with_memory=True)
+    for model in ("vitb16", "bundled"):
+        table |= {f"{model}, {case}": row for case, row in compare(model, CLASSES, repeats=3, with_memory=True).items()}
+    return table
+
+
+def compare(model: str, classes: int, repeats: int, with_memory: bool) -> Table:
+    """All cases of one model."""
+    encoders = {precision: dual_encoder(model, precision) for precision in ("fp32", "bf16")}
+    pixels = _pixels(encoders["fp32"], BATCH * VIEWS)
+    views = torch.cat([encoders["fp32"].encode_images(b) for b in torch.split(pixels, BATCH)]).view(BATCH, VIEWS, -1)
+    tasks = {precision: ours.task_of(encoder, classes, views) for precision, encoder in encoders.items()}
+    zero_shot = ours.untuned(tasks["fp32"])
+
+    results = {case: ours.first_step(tasks[p], settings(context), zero_shot) for case, (p, context) in CASES.items()}
+    lesson = results["fp32"][1]
+    taught = pixels[_rows_of(lesson.features, views.flatten(0, 1))]
+    reference = {context: _reference(tasks["fp32"], taught, lesson, context) for context in ("shared", "class")}
+
+    trainer = _trainer(encoders["fp32"], classes, "shared")
+    clocks = {"published": timed(lambda: trainer.step(taught, lesson))} | {
+        case: partial(ours.step_seconds, tasks[p], settings(context), zero_shot, 2)
+        for case, (p, context) in CASES.items()
+    }
+    seconds = alternate(clocks, repeats)
+    peak = _peaks(model) if with_memory else {}
+    return {
+        case: {
+            "model": model,
+            "classes": classes,
+            "published_s": seconds["published"].median,
+            "published_spread": seconds["published"].spread,
+            "ours_s": seconds[case].median,
+            "ours_spread": seconds[case].spread,
+            "ratio": seconds["published"].median / seconds[case].median,
+            **_differences(results[case], reference[context]),
+            "published_peak_mb": peak.get("published", NOT_MEASURED),
+            "ours_peak_mb": peak.get(case, NOT_MEASURED),
+            "repeats": repeats,
+        }
+        for case, (_, context) in CASES.items()
+    }
+
+
+def settings(context: str, batch: int = BATCH) -> Settings:
+    """Those of a published step: 32 photographs of 4 views."""
+    return Settings.of({"matcher": "none", "context": context, "batch": batch, "views_per_step": VIEWS, "seed": 1})
+
+
+def published_seconds(model: DualEncoder, classes: int, repeats: int) -> Seconds:
+    """Of the published step alone."""
+    trainer, pixels = _trainer(model, classes, "shared"), _pixels(model, BATCH * VIEWS)
+    lesson = lesson_of(len(pixels), classes)
+    return alternate({"published": timed(lambda: trainer.step(pixels, lesson))}, repeats)["published"]
+
+
+def one_published(model: str, classes: int, photographs: int = BATCH, learners: int = 2) -> Callable[[], object]:
+    """A published step, ready to be taken; with one learner the other is left away."""
+    encoder = dual_encoder(model)
+    trainer = _trainer(encoder, classes, "shared", learners)
+    pixels = _pixels(encoder, photographs * VIEWS)
+    return lambda: trainer.step(pixels, lesson_of(len(pixels), classes))
+
+
+def one_ours(model: str, precision: str, context: str, classes: int) -> Callable[[], object]:
+    """Our step, ready to be taken."""
+    encoder = dual_encoder(model, precision)
+    task = ours.task_of(encoder, classes, ours.random_views(encoder, BATCH, VIEWS - 1))
+    zero_shot = torch.zeros(classes, encoder.feature_size)
+    return lambda: ours.first_step(task, settings(context), zero_shot)
+
+
+def lesson_of(rows: int, classes: int) -> Lesson:
+    """One that teaches each row a class, taken in turn."""
+    soft = torch.eye(classes)[torch.arange(rows) % classes]
+    every = torch.ones(rows)
+    return Lesson(torch.empty(rows, 0), soft, every, torch.zeros(rows, dtype=torch.int8), every.bool())
+
+
+class _Outcome(NamedTuple):
+    logits: Tensor
+    gradients: list[Tensor]
+
+
+def _reference(task: Task, pixels: Tensor, lesson: Lesson, context: str) -> _Outcome:
+    assert isinstance(task.model, DualEncoder)
+    trainer = _trainer(task.model, len(task.class_names), context)
+    logits = trainer.step(pixels, lesson)
+    return _Outcome(logits, [ours.context_gradient(learner) for learner in trainer.learners])
+
+
+def _differences(result: tuple[Tensor, Lesson, list[Tensor]], reference: _Outcome) -> dict[str, object]:
+    logits, _, gradients = result
+    pairs = zip(gradients, reference.gradients, strict=True)
+    return {
+        "max_rel_diff_logits": relative_difference(logits, reference.logits),
+        "max_rel_diff_ctx_grad": max(relative_difference(a.view_as(b), b) for a, b in pairs),
+    }
+
+
+def _trainer(model: DualEncoder, classes: int, context: str, learners: int = 2) -> published.Trainer:
+    names = class_names(classes)
+    macro = [MACRO.text(name) for name in names]
+    micro = [MICRO.text(name, clause) for name, clause in zip(names, descriptions(classes), strict=True)]
+    both = published.learners_of(model, macro, micro, per_class=context == "class")
+    return published.Trainer(model, both[-learners:], ours.stepping().loss)
+
+
+def _pixels(model: DualEncoder, count: int) -> Tensor:
+    size = model.preprocess(ours.pictures(1, (8, 8))[0]).shape
+    return torch.randn(count, *size, generator=torch.Generator().manual_seed(ours.SEED))
+
+
+def _rows_of(features: Tensor, views: Tensor) -> Tensor:
+    """Which row of `views` each row of `features` is."""
+    same = (features[:, None] == views[None]).all(-1)
+    assert bool(same.any(1).all()), "a step has taught features that are none of the photographs'"
+    return same.int().argmax(1)
+
+
+def _peaks(model: str) -> dict[str, float]:
+    peaks = {"published": fresh_peak("step", "one_published", model=model, classes=CLASSES).after}
+    for case, (precision, context) in CASES.items():
+        order = {"model": model, "precision": precision, "context": context, "classes": CLASSES}
+        peaks[case] = fresh_peak("step", "one_ours", **order).after
+    return peaks
