@@ -1,4 +1,4 @@
-"""What every benchmark needs: times taken in turn, the peak memory of a fresh process, how far two results are apart."""
+"""What every benchmark needs: times taken in turn, peak memory of a fresh process, how far two results are apart."""
 
 import json
 import platform

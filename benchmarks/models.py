@@ -1,4 +1,4 @@
-"""The models that are measured: random weights of the published sizes (speed asks for no more), and the bundled pair."""
+"""The models that are measured: random weights of the published sizes (speed asks no more), and the bundled pair."""
 
 from typing import Any, NamedTuple
 

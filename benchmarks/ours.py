@@ -5,11 +5,12 @@ N samples, C classes, V augmented views, D feature size.
 
 import time
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from common import summary, synchronise
@@ -18,7 +19,7 @@ from srrs.methods import zoo
 from srrs.methods.stages import Lesson, Method
 from srrs.models.dual import DualEncoder
 from srrs.pipeline import make_learners
-from srrs.prompts.learner import ClassLearner, zero_shot_weights
+from srrs.prompts.learner import zero_shot_weights
 from srrs.records import MatchScores
 from srrs.train.events import Event
 from srrs.train.loop import tune
@@ -78,7 +79,7 @@ def step_seconds(task: Task, settings: Settings, zero_shot: Tensor, steps: int) 
     method = stepping()
     learners = make_learners(method, task, settings)
     tune(method, task, learners, zero_shot, _schedule(settings, steps + 1), SEED, listeners=[listen])
-    return summary([after - before for before, after in zip(stamps, stamps[1:], strict=False)]).median
+    return summary([after - before for before, after in pairwise(stamps)]).median
 
 
 def first_step(task: Task, settings: Settings, zero_shot: Tensor) -> tuple[Tensor, Lesson, list[Tensor]]:
@@ -96,7 +97,7 @@ def first_step(task: Task, settings: Settings, zero_shot: Tensor) -> tuple[Tenso
     return logits, lesson, [context_gradient(learner) for learner in learners]
 
 
-def context_gradient(learner: ClassLearner) -> Tensor:
+def context_gradient(learner: nn.Module) -> Tensor:
     """What the last backward pass left at the context."""
     (parameter,) = learner.parameters()
     assert parameter.grad is not None

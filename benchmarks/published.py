@@ -31,6 +31,8 @@ class Learner(nn.Module):
     """
 
     _ids: Tensor
+    _before: Tensor
+    _after: Tensor
 
     def __init__(self, model: DualEncoder, sentences: Sequence[str], *, per_class: bool = False):
         super().__init__()
@@ -123,4 +125,5 @@ def match(model: Any, tokenizer: Any, views: Tensor, texts: Sequence[str]) -> Te
 
 def _logits(model: DualEncoder, learner: Learner, pixels: Tensor) -> Tensor:
     features = torch.cat([model.encode_images(batch) for batch in torch.split(pixels, BATCH)])
-    return model.logit_scale * features @ learner().T
+    logits: Tensor = model.logit_scale * features @ learner().T
+    return logits

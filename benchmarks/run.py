@@ -87,15 +87,18 @@ def text_of(cell: object) -> str:
 
 def show(name: str, table: Table, machine: dict[str, object]) -> None:
     """The table on the screen: a case per row; turned round where it is too wide for that."""
-    console = Console()
     shown = Shown(title=f"{name} ({', '.join(str(v) for v in machine.values())})")
-    columns = columns_of(table)
+    columns, cases = columns_of(table), list(table)
+    if len(cases) > len(columns):
+        head, body = columns, [[case, *(table[case].get(column, "") for column in columns)] for case in cases]
+    else:
+        head, body = cases, [[column, *(table[case].get(column, "") for case in cases)] for column in columns]
     shown.add_column("")
-    for case in table:
-        shown.add_column(case, justify="right")
-    for column in columns:
-        shown.add_row(column, *(text_of(row.get(column, "")) for row in table.values()))
-    console.print(shown, markup=False)
+    for name_of_column in head:
+        shown.add_column(name_of_column, justify="right")
+    for line in body:
+        shown.add_row(*map(text_of, line))
+    Console().print(shown, markup=False)
 
 
 def markdown(table: Table, caption: str) -> str:

@@ -91,8 +91,8 @@ def settings(context: str, batch: int = BATCH) -> Settings:
 def published_seconds(model: DualEncoder, classes: int, repeats: int) -> Seconds:
     """Of the published step alone."""
     trainer, pixels = _trainer(model, classes, "shared"), _pixels(model, BATCH * VIEWS)
-    lesson = lesson_of(len(pixels), classes)
-    return alternate({"published": timed(lambda: trainer.step(pixels, lesson))}, repeats)["published"]
+    lesson = lesson_of(len(pixels), classes, model.device)
+    return alternate({"published": timed(lambda: trainer.step(pixels, lesson), model.device)}, repeats)["published"]
 
 
 def one_published(model: str, classes: int, photographs: int = BATCH, learners: int = 2) -> Callable[[], object]:
@@ -100,22 +100,24 @@ def one_published(model: str, classes: int, photographs: int = BATCH, learners: 
     encoder = dual_encoder(model)
     trainer = _trainer(encoder, classes, "shared", learners)
     pixels = _pixels(encoder, photographs * VIEWS)
-    return lambda: trainer.step(pixels, lesson_of(len(pixels), classes))
+    return lambda: trainer.step(pixels, lesson_of(len(pixels), classes, encoder.device))
 
 
 def one_ours(model: str, precision: str, context: str, classes: int) -> Callable[[], object]:
     """Our step, ready to be taken."""
     encoder = dual_encoder(model, precision)
     task = ours.task_of(encoder, classes, ours.random_views(encoder, BATCH, VIEWS - 1))
-    zero_shot = torch.zeros(classes, encoder.feature_size)
+    zero_shot = torch.zeros(classes, encoder.feature_size)  # the step does not ask for it
     return lambda: ours.first_step(task, settings(context), zero_shot)
 
 
-def lesson_of(rows: int, classes: int) -> Lesson:
+def lesson_of(rows: int, classes: int, device: torch.device) -> Lesson:
     """One that teaches each row a class, taken in turn."""
-    soft = torch.eye(classes)[torch.arange(rows) % classes]
-    every = torch.ones(rows)
-    return Lesson(torch.empty(rows, 0), soft, every, torch.zeros(rows, dtype=torch.int8), every.bool())
+    soft = torch.eye(classes, device=device)[torch.arange(rows, device=device) % classes]
+    every = torch.ones(rows, device=device)
+    return Lesson(
+        torch.empty(rows, 0, device=device), soft, every, torch.zeros_like(every, dtype=torch.int8), every > 0
+    )
 
 
 class _Outcome(NamedTuple):

@@ -1,0 +1,60 @@
+"""The benchmarks run as their page shows, with the bundled models."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "speed.md"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), *arguments, "--threads", "1"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_quick_step_says_how_much_faster_ours_is_and_that_it_gives_the_same(tmp_path: Path) -> None:
+    done = run("step", "--quick", "--json", str(tmp_path / "step.json"))
+    assert done.returncode == 0, done.stderr
+    table = json.loads((tmp_path / "step.json").read_text())
+    assert set(table.pop("machine")) == {"cpu", "threads", "gpu", "torch", "date"}
+    assert {"fp32", "mixed"} <= set(table)
+    for case, row in table.items():
+        assert row["ratio"] > 0
+        assert row["ratio"] == pytest.approx(row["published_s"] / row["ours_s"])
+        assert set(row) == set(table["fp32"])
+        limit = 1e-4 if case.startswith("fp32") else 0.1
+        assert row["max_rel_diff_logits"] <= limit
+        assert row["max_rel_diff_ctx_grad"] <= limit
+
+
+def test_without_a_gpu_its_table_says_so_and_a_page_takes_it(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Speed\n<!-- begin gpu -->\nold\n<!-- end gpu -->\nkept\n")
+    done = run("gpu", "--quick", "--markdown", str(page))
+    assert done.returncode == 0, done.stderr
+    text = page.read_text()
+    assert "old" not in text
+    assert text.endswith("<!-- end gpu -->\nkept\n")
+    assert "| bundled |" in text
+    assert "`python benchmarks/run.py gpu --quick`" in text
+
+
+def test_a_page_without_a_place_for_the_table_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("nothing")
+    done = run("memory", "--markdown", str(page))
+    assert done.returncode == 1
+    assert "Expected <!-- begin memory --> and <!-- end memory --> in" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_page_has_a_place_for_every_benchmark() -> None:
+    done = run("--help")
+    (names,) = re.findall(r"\{(step[^}]*)\}", done.stdout)[:1]
+    assert names.split(",") == re.findall(r"<!-- begin (\w+) -->", PAGE.read_text())
+    assert names.split(",") == re.findall(r"<!-- end (\w+) -->", PAGE.read_text())
