@@ -15,15 +15,16 @@ import re
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from rich.console import Console
 from rich.table import Table as Shown
-from transformers.utils import logging
 
-from common import Table
 from srrs.audit.files import write_atomic
 from srrs.errors import DataError
+
+if TYPE_CHECKING:
+    from common import Table
 
 MODULES = {name: name for name in ("step", "round", "run", "embed", "memory", "scaling", "million", "gpu")}
 MODULES["run"] = "whole"  # the module of that name is this one
@@ -38,11 +39,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the bundled models, few repetitions")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
     page = read_page(arguments.markdown, arguments.benchmark) if arguments.markdown else ""
+    prepare(arguments.threads)
     table: Table = import_module(MODULES[arguments.benchmark]).measure(arguments.quick)
     machine = describe_machine()
     command = f"python benchmarks/run.py {arguments.benchmark}" + " --quick" * arguments.quick
@@ -55,8 +53,20 @@ def main() -> None:
         write_atomic(arguments.markdown, put(page, arguments.benchmark, section).encode())
 
 
+def prepare(threads: int) -> None:
+    """Threads, and no progress bars between the tables."""
+    import torch
+    from transformers.utils import logging
+
+    torch.set_num_threads(threads)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
 def describe_machine() -> dict[str, object]:
     """What a figure must be read with."""
+    import torch
+
     return {
         "cpu": _cpu(),
         "threads": torch.get_num_threads(),
@@ -73,7 +83,7 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def columns_of(table: Table) -> list[str]:
+def columns_of(table: "Table") -> list[str]:
     """Every column that a case has, in the order in which they appear."""
     return list(dict.fromkeys(column for row in table.values() for column in row))
 
@@ -85,7 +95,7 @@ def text_of(cell: object) -> str:
     return f"{cell:.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
 
 
-def show(name: str, table: Table, machine: dict[str, object]) -> None:
+def show(name: str, table: "Table", machine: dict[str, object]) -> None:
     """The table on the screen: a case per row; turned round where it is too wide for that."""
     shown = Shown(title=f"{name} ({', '.join(str(v) for v in machine.values())})")
     columns, cases = columns_of(table), list(table)
@@ -101,7 +111,7 @@ def show(name: str, table: Table, machine: dict[str, object]) -> None:
     Console().print(shown, markup=False)
 
 
-def markdown(table: Table, caption: str) -> str:
+def markdown(table: "Table", caption: str) -> str:
     """The table for a page."""
     columns = columns_of(table)
     lines = [caption, "", "| |" + "|".join(f" {c} " for c in columns) + "|", "|---|" + "---:|" * len(columns)]
