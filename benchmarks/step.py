@@ -1,4 +1,4 @@
-"""The training step: two learners, 32 photographs of 4 views, 100 classes (20 in a quick run).
+"""The training step: two learners, 32 photographs of 4 views, 100 classes (a quick run: 8 photographs, 20 classes).
 
 Published: the text tower at 77 positions and the image tower for every view, each once per learner, in fp32. Ours: the
 loop's own step on features encoded beforehand. Both take the same weights, prompts, photographs, targets and loss;
@@ -24,8 +24,7 @@ from srrs.prompts.templates import MACRO, MICRO
 from srrs.train.task import Task
 from words import class_names, descriptions
 
-CLASSES, QUICK_CLASSES = 100, 20
-BATCH, VIEWS = published.BATCH, published.VIEWS
+CLASSES, BATCH, VIEWS = 100, published.BATCH, published.VIEWS
 CASES = {
     "fp32": ("fp32", "shared"),
     "mixed": ("bf16", "shared"),
@@ -38,18 +37,21 @@ CASES = {
 def measure(quick: bool) -> Table:
     """A case of our step per row, beside the published fp32 step."""
     if quick:
-        return compare("bundled", QUICK_CLASSES, repeats=1, with_memory=False)
-    table = compare("vitb32", CLASSES, repeats=3, with_memory=True)
+        return compare("bundled", classes=20, photographs=8, repeats=1, with_memory=False)
+    table = compare("vitb32")
     for model in ("vitb16", "bundled"):
-        table |= {f"{model}, {case}": row for case, row in compare(model, CLASSES, repeats=3, with_memory=True).items()}
+        table |= {f"{model}, {case}": row for case, row in compare(model).items()}
     return table
 
 
-def compare(model: str, classes: int, repeats: int, with_memory: bool) -> Table:
+def compare(
+    model: str, classes: int = CLASSES, photographs: int = BATCH, repeats: int = 3, with_memory: bool = True
+) -> Table:
     """All cases of one model."""
     encoders = {precision: dual_encoder(model, precision) for precision in ("fp32", "bf16")}
-    pixels = _pixels(encoders["fp32"], BATCH * VIEWS)
-    views = torch.cat([encoders["fp32"].encode_images(b) for b in torch.split(pixels, BATCH)]).view(BATCH, VIEWS, -1)
+    pixels = _pixels(encoders["fp32"], photographs * VIEWS)
+    views = torch.cat([encoders["fp32"].encode_images(b) for b in torch.split(pixels, BATCH)])
+    views = views.view(photographs, VIEWS, -1)
     tasks = {precision: ours.task_of(encoder, classes, views) for precision, encoder in encoders.items()}
     zero_shot = ours.untuned(tasks["fp32"])
 
@@ -69,6 +71,7 @@ def compare(model: str, classes: int, repeats: int, with_memory: bool) -> Table:
         case: {
             "model": model,
             "classes": classes,
+            "photographs": photographs,
             "published_s": seconds["published"].median,
             "published_spread": seconds["published"].spread,
             "ours_s": seconds[case].median,
@@ -83,9 +86,9 @@ def compare(model: str, classes: int, repeats: int, with_memory: bool) -> Table:
     }
 
 
-def settings(context: str, batch: int = BATCH) -> Settings:
+def settings(context: str) -> Settings:
     """Those of a published step: 32 photographs of 4 views."""
-    return Settings.of({"matcher": "none", "context": context, "batch": batch, "views_per_step": VIEWS, "seed": 1})
+    return Settings.of({"matcher": "none", "context": context, "batch": BATCH, "views_per_step": VIEWS, "seed": 1})
 
 
 def published_seconds(model: DualEncoder, classes: int, repeats: int) -> Seconds:
