@@ -19,6 +19,7 @@ KNOWS = {
     "config": {"errors"},
     "methods": {"core", "errors", "records"},
     "audit": {"core", "errors", "records"},
+    "export": {"audit", "errors", "models", "records"},
     "models": {"core", "errors"},
     "data": {"core", "errors", "records"},
     "prompts": {"errors", "models"},

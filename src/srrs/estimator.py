@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from srrs.data.samples import Samples
     from srrs.models.base import VisionLanguage
     from srrs.records import Floats
+    from srrs.train.events import Listener
 
 FORMAT = 1
 
@@ -48,11 +49,19 @@ class RobustClassifier:
         changed = [f.name for f in fields(Settings) if getattr(self._settings, f.name) != f.default]
         return f"RobustClassifier({', '.join(f'{n}={getattr(self._settings, n)!r}' for n in changed)})"
 
-    def fit(self, X: Any, y: Sequence[Any] | None = None, **columns: Any) -> "RobustClassifier":  # noqa: N803
+    def fit(
+        self,
+        X: Any,  # noqa: N803
+        y: Sequence[Any] | None = None,
+        *,
+        listeners: "Sequence[Listener]" = (),
+        **columns: Any,
+    ) -> "RobustClassifier":
         """Tune on a folder, a CSV, a DataFrame, or a list of paths with labels `y`.
 
         `columns` are the reader's: `names`, `images`, `path_column`, `label_column`, `id_column`; and `descriptions`,
-        a JSON file. Raises a child of `SrrsError` that says what to mend.
+        a JSON file. `listeners` hear of each step, see `train.trackers`.
+        Raises a child of `SrrsError` that says what to mend.
         """
         from srrs import pipeline
         from srrs.data.samples import checked, read
@@ -60,7 +69,8 @@ class RobustClassifier:
         descriptions = columns.pop("descriptions", None)
         samples = checked(read(X, y, **columns))
         models = pipeline.load_models(self._settings)
-        fitted = pipeline.fit(samples, models, self._settings, descriptions=descriptions and Path(descriptions))
+        clauses = descriptions and Path(descriptions)
+        fitted = pipeline.fit(samples, models, self._settings, descriptions=clauses, listeners=listeners)
         return self.adopt(fitted, models)
 
     def adopt(self, fitted: Any, models: Any) -> "RobustClassifier":
@@ -163,17 +173,28 @@ class RobustClassifier:
         self.contexts_, self._fingerprint = contexts, config["model_fingerprint"]
         return self
 
+    def to_onnx(self, path: str | Path) -> tuple[Path, Path]:
+        """Write image tower and head as one ONNX graph, and a JSON with its preprocessing; see `export.onnx`."""
+        from srrs.export.onnx import write_onnx
+
+        self._check_fitted()
+        return write_onnx(self._load_model("cpu", "fp32"), self.head_, [str(name) for name in self.classes_], path)
+
     def _model(self) -> "VisionLanguage":
+        if self._clip is None:
+            self._clip = self._load_model(self._settings.device, self._settings.precision)
+        return self._clip
+
+    def _load_model(self, device: str, precision: str) -> "VisionLanguage":
         from srrs.models.hub import load_model
 
-        if self._clip is None:
-            self._clip = load_model(self._settings.model, self._settings.device, self._settings.precision)
-            if self._clip.fingerprint.split("-")[0] != self._fingerprint.split("-")[0]:
-                raise SettingsError(
-                    f"The model '{self._settings.model}' is not the one this classifier was tuned on: its weights or "
-                    "its preprocessing have changed. Tune again, or bring back the old ones."
-                )
-        return self._clip
+        clip = load_model(self._settings.model, device, precision)
+        if clip.fingerprint.split("-")[0] != self._fingerprint.split("-")[0]:
+            raise SettingsError(
+                f"The model '{self._settings.model}' is not the one this classifier was tuned on: its weights or "
+                "its preprocessing have changed. Tune again, or bring back the old ones."
+            )
+        return clip
 
     def _read(self, source: Any) -> "Samples":
         from srrs.data.samples import checked, read

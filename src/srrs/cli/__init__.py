@@ -6,6 +6,7 @@ import sys
 import typer
 
 from srrs.cli import act, grids, tune
+from srrs.cli.export import export
 from srrs.cli.options import read_settings
 from srrs.errors import SrrsError
 
@@ -19,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
-    *(tune.demo, tune.audit, act.apply, act.undo, tune.fit, tune.predict, tune.embed),
+    *(tune.demo, tune.audit, act.apply, act.undo, tune.fit, tune.predict, tune.embed, export),
     *(grids.bench, grids.table, grids.plot, grids.compare),
 ):
     app.command()(command)

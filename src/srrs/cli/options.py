@@ -25,6 +25,7 @@ Minutes = Annotated[float, typer.Option(help="Time for encoding augmented views;
 Seed = Annotated[int | None, typer.Option(help="Of every random draw.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Any other setting, as name=value; may be repeated.")]
+Track = Annotated[list[str] | None, typer.Option(help="tensorboard:FOLDER, wandb:PROJECT or mlflow:URI; repeatable.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 Budget = Annotated[int | None, typer.Option(min=1, help="Photographs you can look at: they come first, in review.csv.")]

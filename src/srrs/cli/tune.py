@@ -23,6 +23,7 @@ from srrs.cli.options import (
     Seed,
     Set,
     Source,
+    Track,
     Trusted,
     folder,
     integers,
@@ -63,6 +64,7 @@ def audit(
     budget: Budget = None,
     trusted: Trusted = None,
     fail_above: FailAbove = None,
+    track: Track = None,
     as_json: Json = False,
 ) -> None:
     """Say which labels of a folder or table are wrong, and what each should be."""
@@ -74,7 +76,7 @@ def audit(
     samples = _read(screen, source, names=names, images=images, path_column=path, label_column=label, id_column=row_id)
     decisions = _trusted(trusted, samples)
     fitted, _ = _fit(
-        screen, samples, chosen, descriptions, minutes, folder(out) / "run.safetensors", decisions=decisions
+        screen, samples, chosen, descriptions, minutes, folder(out) / "run.safetensors", track, decisions=decisions
     )
     files = _write_audit(out, fitted.audit, pipeline.thumbnails(samples), budget)
     _show(screen, fitted, files, failed=_too_noisy(fitted.audit.noise, fail_above))
@@ -97,6 +99,7 @@ def fit(
     seed: Seed = None,
     device: Device = None,
     settings: Set = None,
+    track: Track = None,
     as_json: Json = False,
 ) -> None:
     """Tune a classifier that does not learn the mistakes; audits the labels as well."""
@@ -110,7 +113,7 @@ def fit(
     samples = _read(screen, source, names=names, images=images, path_column=path, label_column=label, id_column=row_id)
     held_out = checked(read(test, class_names=samples.class_names, images=images, names=names)) if test else None
     fitted, models = _fit(
-        screen, samples, chosen, descriptions, minutes, folder(out) / "run.safetensors", held_out=held_out
+        screen, samples, chosen, descriptions, minutes, folder(out) / "run.safetensors", track, held_out=held_out
     )
     classifier = RobustClassifier(**chosen.to_dict()).adopt(fitted, models)
     classifier.save(out)
@@ -199,21 +202,24 @@ def _read(screen: Any, source: str, *, labelled: bool | None = True, **columns: 
 
 
 def _fit(
-    screen: Any, samples: Any, settings: Any, descriptions: Any, minutes: float, checkpoint: Path, **more: Any
+    screen: Any, samples: Any, settings: Any, descriptions: Any, minutes: float, checkpoint: Path, track: Any, **more: Any
 ) -> Any:
     from srrs import pipeline
+    from srrs.train.trackers import tracking
 
-    models = pipeline.load_models(settings)
-    matcher = models.matcher.name if models.matcher else "none"
-    screen.note(
-        f"{len(samples):,} photographs, {len(samples.class_names)} classes; model {settings.model}, matcher {matcher}, "
-        f"method {settings.method}; up to {minutes:g} minutes for {settings.views} augmented views of each"
-    )
-    with screen.progress("Encoding views") as advance, screen.training("Tuning") as listeners:
-        fitted = pipeline.fit(
-            samples, models, settings, descriptions=descriptions, minutes=minutes, checkpoint=checkpoint,
-            progress=advance, listeners=listeners, **more,
-        )  # fmt: skip
+    with tracking(track or [], settings.to_dict(), checkpoint.with_name("history.jsonl")) as trackers:
+        models = pipeline.load_models(settings)
+        matcher = models.matcher.name if models.matcher else "none"
+        screen.note(
+            f"{len(samples):,} photographs, {len(samples.class_names)} classes; model {settings.model}, "
+            f"matcher {matcher}, method {settings.method}; up to {minutes:g} minutes for {settings.views} augmented "
+            "views of each"
+        )
+        with screen.progress("Encoding views", minutes) as advance, screen.training("Tuning") as listeners:
+            fitted = pipeline.fit(
+                samples, models, settings, descriptions=descriptions, minutes=minutes, checkpoint=checkpoint,
+                progress=advance, listeners=[*listeners, *trackers], **more,
+            )  # fmt: skip
     checkpoint.unlink(missing_ok=True)
     return fitted, models
 

@@ -1,0 +1,59 @@
+"""The command export: an audit or a tuned classifier in the form that another tool reads."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from srrs.cli.options import Json
+from srrs.errors import SettingsError
+
+FORMATS = ("csv", "parquet", "json", "fiftyone", "label-studio", "datalab", "onnx")
+BY_SUFFIX = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".json": "json", ".onnx": "onnx"}
+
+
+def export(
+    source: Annotated[Path, typer.Argument(help="Folder that `srrs audit` or `srrs fit` wrote, or an audit.json.")],
+    out: Annotated[Path, typer.Option(help="File to write; a folder for fiftyone and label-studio.")],
+    shown: Annotated[str | None, typer.Option("--format", help=f"One of {', '.join(FORMATS)}; or by --out.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder that the audit's relative paths start from.")] = None,
+    served: Annotated[Path, typer.Option(help="Folder whose files Label Studio serves.")] = Path("/"),
+    as_json: Json = False,
+) -> None:
+    """Write an audit for another tool, or a tuned classifier as one ONNX graph."""
+    from srrs.audit.apply import read_audit
+    from srrs.console import Screen
+    from srrs.estimator import RobustClassifier
+    from srrs.export.datalab import write_datalab
+    from srrs.export.fiftyone import write_fiftyone
+    from srrs.export.label_studio import write_label_studio
+    from srrs.export.parquet import write_parquet
+
+    screen, wanted = Screen(as_json), _format(shown, out)
+    if wanted == "onnx":
+        files = [*RobustClassifier.load(source).to_onnx(out)]
+    else:
+        audit = read_audit(source)
+        write = {
+            "csv": lambda: audit.to_csv(out),
+            "parquet": lambda: write_parquet(audit, out),
+            "json": lambda: audit.to_json(out),
+            "fiftyone": lambda: write_fiftyone(audit, out, images),
+            "label-studio": lambda: write_label_studio(audit, out, images, served),
+            "datalab": lambda: write_datalab(audit, out),
+        }
+        files = [write[wanted]()]
+    screen.say("written: " + ", ".join(str(file) for file in files))
+    screen.result({"format": wanted, "files": [str(file) for file in files]})
+
+
+def _format(asked: str | None, out: Path) -> str:
+    if asked == "imagefolder":
+        raise SettingsError(
+            "an image folder with the decided labels is written by srrs apply AUDIT --to FOLDER, which also undoes it"
+        )
+    name = asked or BY_SUFFIX.get(out.suffix.lower())
+    if name not in FORMATS:
+        found = f"found {asked}" if asked else f"{out} ends with none of {', '.join(BY_SUFFIX)}"
+        raise SettingsError(f"expected one of the formats {', '.join(FORMATS)} in --format, but {found}")
+    return name

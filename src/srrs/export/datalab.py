@@ -1,0 +1,36 @@
+"""The audit under the names that cleanlab's Datalab gives its label issues."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from srrs.audit.files import write_atomic
+from srrs.audit.table import Audit
+
+WRONG = ("noisy", "outside")
+"""Statuses of a label that is not the photograph's: another class's, or no class's."""
+
+
+def datalab_issues(audit: Audit) -> pd.DataFrame:
+    """Columns `is_label_issue, label_score, given_label, predicted_label` as of `Datalab.get_issues("label")`.
+
+    A row per photograph in the user's order, by its id. As in Datalab, a score runs from 0 to 1 and lower is worse. An
+    unusable row is no label issue and has neither score nor prediction.
+    """
+    table = audit.table
+    return pd.DataFrame(
+        {
+            "is_label_issue": table.status.isin(WRONG).to_numpy(),
+            "label_score": table.quality.to_numpy(),
+            "given_label": table.given.to_numpy(),
+            "predicted_label": table.suggested.to_numpy(),
+        },
+        index=pd.Index(table.id, name="id", dtype=object),
+    )
+
+
+def write_datalab(audit: Audit, path: str | os.PathLike[str]) -> Path:
+    """Write `datalab_issues` as CSV; raises DataError where the path cannot be written."""
+    text = datalab_issues(audit).to_csv(float_format="%.9g", lineterminator="\n")
+    return write_atomic(path, text.encode("utf-8", "backslashreplace"))

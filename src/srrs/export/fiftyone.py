@@ -1,0 +1,48 @@
+"""The audit as a folder that FiftyOne imports as a `FiftyOneDataset`, written without FiftyOne.
+
+Its JSON form is written (`samples.json`, and a `metadata.json` without a version), which every version of FiftyOne
+reads in the order of the file, without copies of the pictures and without a schema of its own.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from srrs.audit.files import write_atomic
+from srrs.audit.table import NUMBERS, SCHEMA_VERSION, Audit
+from srrs.export.pictures import picture_files
+
+LABELS = {"given": None, "suggested": "suggested_confidence", "zero_shot": None, "macro": None, "micro": None}
+"""Fields that are classifications, and the column of their confidence."""
+
+
+def write_fiftyone(audit: Audit, folder: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Path:
+    """Write one sample per row, in the user's order: `given`, `suggested`, ... as labels, scores as numbers.
+
+    The row's id is the field `row_id` (FiftyOne's own ids are made on import) and its status is also a tag. A sample
+    lacks the fields that have nothing to say. Raises DataError where a row is no file or the folder cannot be written.
+    """
+    folder = Path(folder)
+    files = picture_files(audit, root)
+    rows = audit.table.astype(object).where(audit.table.notna(), None).to_dict("records")
+    samples = [_sample(row, file) for row, file in zip(rows, files, strict=True)]
+    info = {"classes": list(audit.class_names), "srrs": {"schema_version": SCHEMA_VERSION, "settings": audit.settings}}
+    write_atomic(folder / "samples.json", json.dumps({"samples": samples}, indent=1, allow_nan=False).encode())
+    write_atomic(folder / "metadata.json", json.dumps({"media_type": "image", "info": info}, indent=1).encode())
+    return folder
+
+
+def _sample(row: dict[Any, Any], file: Path) -> dict[str, Any]:
+    plain = ("status", "issue", *(name for name in NUMBERS if name != LABELS["suggested"]))
+    fields = {name: row[name] for name in plain} | {name: _label(row, name) for name in LABELS}
+    known = {name: value for name, value in fields.items() if value is not None}
+    return {"filepath": str(file), "tags": [row["status"]], "row_id": row["id"], **known}
+
+
+def _label(row: dict[Any, Any], name: str) -> dict[str, Any] | None:
+    if row[name] is None:
+        return None
+    confidence = row.get(LABELS[name])
+    sure = {} if confidence is None else {"confidence": confidence}
+    return {"_cls": "Classification", "tags": [], "label": row[name], **sure}

@@ -1,0 +1,119 @@
+"""A tuned classifier as one ONNX graph: the image tower and the head, from pixels to probabilities.
+
+The graph starts at pixels, since resizing differs between libraries: what turns a picture into pixels stands in a JSON
+file beside it. Features are rounded to float16 between tower and head, as srrs keeps them, so that graph and
+`predict_proba` give the same probabilities.
+"""
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from srrs.audit.files import write_atomic
+from srrs.errors import MissingExtraError, ModelError
+from srrs.models.base import VisionLanguage
+from srrs.records import Floats
+
+FORMAT = 1
+LARGEST = 2**31
+"""Bytes of the largest file that holds a graph and its weights."""
+
+
+class _Classifier(torch.nn.Module):
+    """Pixels (B, 3, H, W) -> probabilities (B, C)."""
+
+    def __init__(self, clip: VisionLanguage, head: Floats):
+        super().__init__()
+        self.clip = clip
+        self.register_buffer("head", torch.from_numpy(head) * clip.logit_scale)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        features = self.clip.encode_images(pixels).to(torch.float16).to(torch.float32)
+        return (features @ self.get_buffer("head").T).softmax(1)
+
+
+def write_onnx(
+    clip: VisionLanguage, head: Floats, class_names: Sequence[str], path: str | os.PathLike[str]
+) -> tuple[Path, Path]:
+    """Write the graph to `path`, and `<path>.json` with its input, output, classes and preprocessing.
+
+    Parameters
+    ----------
+    clip : the dual encoder, float32 on the CPU; its image tower goes into the graph.
+    head : (C, D) class weights.
+
+    Raises
+    ------
+    MissingExtraError
+        onnx or onnxscript is not installed.
+    ModelError
+        The tower holds something that ONNX cannot say, or the graph is above 2 GB.
+    DataError
+        The path cannot be written.
+    """
+    path = Path(path)
+    shape = tuple(clip.preprocess(_blank()).shape)
+    graph = _graph(_Classifier(clip, head).eval(), torch.zeros(2, *shape), clip.name)
+    about = {
+        "format": FORMAT,
+        "model": clip.name,
+        "model_fingerprint": clip.fingerprint,
+        "input": {"name": "pixels", "shape": ["batch", *shape], "type": "float32"},
+        "output": {"name": "probabilities", "shape": ["batch", len(class_names)], "type": "float32"},
+        "class_names": list(class_names),
+        "preprocessing": clip.preprocessing,
+        "preprocessing_order": "RGB, resize (an integer is the shorter side), centre crop, rescale, (x - mean) / std",
+    }
+    write_atomic(path, graph)
+    return path, write_atomic(path.with_name(f"{path.name}.json"), json.dumps(about, indent=1).encode())
+
+
+def _graph(module: _Classifier, pixels: Tensor, name: str) -> bytes:
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(str(error.name), "onnx", "An ONNX graph") from None
+    try:
+        with _quiet():
+            program: Any = torch.onnx.export(
+                module, (pixels,), input_names=["pixels"], output_names=["probabilities"], dynamo=True, verbose=False,
+                dynamic_shapes={"pixels": {0: torch.export.Dim("batch")}},
+            )  # fmt: skip
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise ModelError(f"The image tower of {name!r} cannot be written as ONNX: {_first_line(error)}") from None
+    size = sum(value.const_value.nbytes for value in program.model.graph.initializers.values())
+    if size >= LARGEST:
+        raise ModelError(f"Expected an image tower below 2 GB, as one ONNX file can hold, but it has {size:,} bytes.")
+    return bytes(program.model_proto.SerializeToString())
+
+
+def _blank() -> Any:
+    from PIL import Image
+
+    return Image.new("RGB", (8, 8))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's remarks on packages that are not there; what goes wrong is raised all the same."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
