@@ -18,15 +18,14 @@ def datalab_issues(audit: Audit) -> pd.DataFrame:
     A row per photograph in the user's order, by its id. As in Datalab, a score runs from 0 to 1 and lower is worse. An
     unusable row is no label issue and has neither score nor prediction.
     """
-    table = audit.table
+    table = audit.table.set_index("id")
     return pd.DataFrame(
         {
-            "is_label_issue": table.status.isin(WRONG).to_numpy(),
-            "label_score": table.quality.to_numpy(),
-            "given_label": table.given.to_numpy(),
-            "predicted_label": table.suggested.to_numpy(),
-        },
-        index=pd.Index(table.id, name="id", dtype=object),
+            "is_label_issue": table.status.isin(WRONG),
+            "label_score": table.quality,
+            "given_label": table.given,
+            "predicted_label": table.suggested,
+        }
     )
 
 
