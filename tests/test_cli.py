@@ -60,12 +60,12 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_an_audit_writes_its_three_files_and_a_summary(srrs: Run, photos, clip_folder, tmp_path: Path) -> None:
+def test_an_audit_writes_its_files_and_a_summary(srrs: Run, photos, clip_folder, tmp_path: Path) -> None:
     (shutil.copytree(photos, tmp_path / "photos") / "dog" / "empty.jpg").touch()
     out = tmp_path / "audit"
     outcome = srrs("audit", tmp_path / "photos", "--out", out, "--model", clip_folder, *FAST)
     assert outcome.status == 0, outcome.err
-    assert sorted(path.name for path in out.iterdir()) == ["audit.csv", "audit.json", "report.html"]
+    assert sorted(path.name for path in out.iterdir()) == ["audit.csv", "audit.json", "history.jsonl", "report.html"]
     rows = read_csv(out / "audit.csv")
     assert len(rows) == 19
     assert [(r["id"], r["issue"]) for r in rows if r["status"] == "unusable"] == [("dog/empty.jpg", "empty file")]

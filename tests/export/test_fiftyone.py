@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from audits import hand_audit
+from srrs.audit.table import SCHEMA_VERSION
 from srrs.errors import DataError
 from srrs.export.fiftyone import write_fiftyone
 
@@ -32,7 +33,7 @@ def imported(folder: Path) -> tuple[dict, list[dict]]:
 def test_rows_come_back_in_order_with_ids_names_and_scores(tmp_path: Path) -> None:
     metadata, samples = imported(write_fiftyone(hand_audit(ROWS, NAMES), tmp_path / "out", tmp_path))
     assert metadata["info"]["classes"] == list(NAMES)
-    assert metadata["info"]["srrs"]["schema_version"] == 1
+    assert metadata["info"]["srrs"]["schema_version"] == SCHEMA_VERSION
     assert [sample["row_id"] for sample in samples] == ["z", "a", "m"]
     assert [sample["given"]["label"] for sample in samples] == ["</script>", "cat", "\x00 ü"]
     assert [sample["filepath"] for sample in samples] == [

@@ -100,8 +100,11 @@ def test_a_tower_above_what_one_file_can_hold_is_refused(fitted, tmp_path: Path,
 
 
 def test_a_tower_that_onnx_cannot_say_is_refused_in_a_sentence(fitted, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(exported._Classifier, "forward", lambda self, pixels: pixels * float(pixels.sum().item() > 0))
-    with pytest.raises(ModelError, match=r"The image tower of '.*' cannot be written as ONNX: "):
+    def export(*arguments, **options):
+        raise torch.onnx.OnnxExporterError("it attends to the moon\nand more")
+
+    monkeypatch.setattr(torch.onnx, "export", export)
+    with pytest.raises(ModelError, match=r"The image tower of '.*' cannot be written as ONNX: it attends to the moon$"):
         fitted.to_onnx(tmp_path / "graph.onnx")
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from audits import hand_audit
-from srrs.audit.table import COLUMNS, NUMBERS
+from srrs.audit.table import COLUMNS, NUMBERS, SCHEMA_VERSION
 from srrs.errors import DataError, MissingExtraError
 from srrs.export.parquet import write_parquet
 
@@ -34,7 +34,7 @@ def test_the_file_states_its_schema_also_of_columns_that_are_empty(tmp_path) -> 
     import pyarrow.parquet as pq
 
     schema = pq.read_schema(write_parquet(hand_audit(ROWS, NAMES), tmp_path / "audit.parquet"))
-    assert schema.metadata[b"srrs_schema_version"] == b"1"
+    assert schema.metadata[b"srrs_schema_version"] == str(SCHEMA_VERSION).encode()
     assert {str(schema.field(name).type) for name in NUMBERS} == {"double"}
     assert str(schema.field("micro").type) == "string"
 

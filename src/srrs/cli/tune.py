@@ -202,7 +202,14 @@ def _read(screen: Any, source: str, *, labelled: bool | None = True, **columns: 
 
 
 def _fit(
-    screen: Any, samples: Any, settings: Any, descriptions: Any, minutes: float, checkpoint: Path, track: Any, **more: Any
+    screen: Any,
+    samples: Any,
+    settings: Any,
+    descriptions: Any,
+    minutes: float,
+    checkpoint: Path,
+    track: Any,
+    **more: Any,
 ) -> Any:
     from srrs import pipeline
     from srrs.train.trackers import tracking
