@@ -22,7 +22,8 @@ class Settings:
     """How to tune and audit. The defaults are one setting for every data set and every noise rate."""
 
     model: str = "openai/clip-vit-base-patch32"
-    """Hub name or path of a dual encoder, `open_clip:ARCHITECTURE/PRETRAINED`, or `bundled`."""
+    """Hub name or path of a dual encoder, `open_clip:ARCHITECTURE/PRETRAINED`, `bundled`, or `none` for embeddings
+    without a model."""
     matcher: str = "auto"
     """auto, none, or hub name or path of an image-text matcher."""
     method: str = "srrs"

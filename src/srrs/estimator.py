@@ -13,7 +13,8 @@ from srrs.errors import DataError, NotFittedError, SettingsError
 
 if TYPE_CHECKING:
     from srrs.audit.table import Audit
-    from srrs.data.samples import Samples
+    from srrs.data.embeddings import Embeddings
+    from srrs.data.inputs import Inputs
     from srrs.models.base import VisionLanguage
     from srrs.records import Floats
     from srrs.train.events import Listener
@@ -24,8 +25,9 @@ FORMAT = 1
 class RobustClassifier:
     """A classifier that does not learn the mistakes in its labels, and says which they are.
 
-    Parameters are those of `Settings`. Fitted attributes: `classes_` (class names), `audit_`, `head_` (C, D) and
-    `logit_scale_`.
+    Parameters are those of `Settings`. Fitted attributes: `classes_` (class names), `audit_`, `head_` (C, D),
+    `logit_scale_`, and `thumbnails_` for the page of pictures that are no files (`audit_.report(PATH,
+    thumbnail=thumbnails_)`).
 
     >>> clf = RobustClassifier("openai/clip-vit-base-patch32").fit("photos/")     # doctest: +SKIP
     >>> clf.audit_.to_pandas(); clf.predict(["new.jpg"]); clf.save("model/")      # doctest: +SKIP
@@ -51,76 +53,95 @@ class RobustClassifier:
 
     def fit(
         self,
-        X: Any,  # noqa: N803
+        X: Any = None,  # noqa: N803
         y: Sequence[Any] | None = None,
         *,
+        features: Any = None,
+        class_vectors: Any = None,
         listeners: "Sequence[Listener]" = (),
         **columns: Any,
     ) -> "RobustClassifier":
-        """Tune on a folder, a CSV, a DataFrame, or a list of paths with labels `y`.
+        """Tune on labelled photographs, or on embeddings that any model made of them.
 
-        `columns` are the reader's: `names`, `images`, `path_column`, `label_column`, `id_column`; and `descriptions`,
-        a JSON file. `listeners` hear of each step, see `train.trackers`.
+        Parameters
+        ----------
+        X : a folder, a table's file, a DataFrame, a Hugging Face data set, a list of paths, Pillow pictures or arrays;
+            or embeddings: an array (N, D), an npz, safetensors or parquet file, or a folder written by `srrs embed`.
+        y : labels of a list or array.
+        features : embeddings of the rows of `X`, which are then not opened.
+        class_vectors : with the model `none`, an array (C, D) in the order of `class_names`, or a file of them.
+        listeners : hear of each step, see `train.trackers`.
+        columns : the reader's `names`, `class_names`, `images`, `path_column`, `label_column`, `id_column`; and
+            `descriptions`, a JSON file.
+
         Raises a child of `SrrsError` that says what to mend.
         """
         from srrs import pipeline
-        from srrs.data.samples import checked, read
+        from srrs.data.inputs import read_inputs
+        from srrs.models.vectors import NONE
 
         descriptions = columns.pop("descriptions", None)
-        samples = checked(read(X, y, **columns))
-        models = pipeline.load_models(self._settings)
-        clauses = descriptions and Path(descriptions)
-        fitted = pipeline.fit(samples, models, self._settings, descriptions=clauses, listeners=listeners)
-        return self.adopt(fitted, models)
+        bare = self._settings.model == NONE
+        inputs = read_inputs(X, y, features=features, class_vectors=class_vectors, bare=bare, **columns)
+        models = pipeline.load_models(self._settings, inputs.embeddings)
+        fitted = pipeline.fit(
+            inputs.samples, models, self._settings, features=inputs.features, listeners=listeners,
+            descriptions=descriptions and Path(descriptions),
+        )  # fmt: skip
+        self.thumbnails_ = pipeline.thumbnails(inputs.samples)
+        return self.adopt(fitted)
 
-    def adopt(self, fitted: Any, models: Any) -> "RobustClassifier":
+    def adopt(self, fitted: Any) -> "RobustClassifier":
         """Take over what `pipeline.fit` made."""
-        self._clip = models.clip
+        self._clip = clip = fitted.task.model
         self.classes_ = np.array(fitted.task.class_names, dtype=object)
         self.audit_: Audit = fitted.audit
         self.notes_: tuple[str, ...] = fitted.notes
         self.head_: Floats = mean_head(fitted.tuned.weights.cpu().numpy())
-        self.logit_scale_ = float(models.clip.logit_scale)
+        self.logit_scale_ = float(clip.logit_scale)
         self.contexts_ = {
             f"learner.{number}.{name}": parameter.detach().cpu()
             for number, learner in enumerate(fitted.tuned.learners)
             for name, parameter in learner.named_parameters()
         }
-        self._fingerprint = models.clip.fingerprint
+        self._fingerprint = clip.fingerprint
         return self
 
-    def predict_proba(self, X: Any) -> "Floats":  # noqa: N803
-        """Probabilities (N, C) of a folder, table or list of paths; NaN where a picture cannot be read."""
-        return self.predict_samples(self._read(X))
-
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Class names (N,); None where a picture cannot be read."""
-        probs = self.predict_proba(X)
-        return np.array([None if np.isnan(p).any() else self.classes_[p.argmax()] for p in probs], dtype=object)
-
-    def score(self, X: Any, y: Sequence[Any] | None = None) -> float:  # noqa: N803
-        """Accuracy on labelled photographs: a labelled folder or table, or paths with labels `y`."""
-        from srrs.data.samples import checked, read
+    def predict_proba(self, X: Any = None, *, features: Any = None, **columns: Any) -> "Floats":  # noqa: N803
+        """Probabilities (N, C) of what `fit` takes, without labels; NaN where a picture or embedding cannot be used."""
+        from srrs.data.inputs import read_inputs
 
         self._check_fitted()
-        samples = checked(read(X, y, class_names=tuple(self.classes_)))
-        rows = samples.usable
-        if not len(rows):
-            raise DataError(f"Expected labelled photographs to score on, but found none usable among {len(samples)}.")
-        guess = self.predict_samples(samples)[rows].argmax(1)
-        return float((guess == np.asarray(samples.labels)[rows]).mean())
+        return self.predict_inputs(read_inputs(X, features=features, labelled=False, **columns))
 
-    def predict_samples(self, samples: "Samples") -> "Floats":
-        """Probabilities (N, C) of checked samples, NaN rows where a picture cannot be read."""
+    def predict(self, X: Any = None, *, features: Any = None, **columns: Any) -> np.ndarray:  # noqa: N803
+        """Class names (N,); None where a picture or embedding cannot be used."""
+        probs = self.predict_proba(X, features=features, **columns)
+        return np.array([None if np.isnan(p).any() else self.classes_[p.argmax()] for p in probs], dtype=object)
+
+    def score(self, X: Any = None, y: Sequence[Any] | None = None, *, features: Any = None, **columns: Any) -> float:  # noqa: N803
+        """Accuracy on what `fit` takes, with labels."""
+        from srrs.data.inputs import read_inputs
+        from srrs.predictions import accuracy
+
+        self._check_fitted()
+        inputs = read_inputs(X, y, features=features, class_names=tuple(self.classes_), **columns)
+        return accuracy(inputs.samples, self.predict_inputs(inputs))
+
+    def predict_inputs(self, inputs: "Inputs") -> "Floats":
+        """Probabilities (N, C) of checked inputs, NaN rows where a picture or embedding cannot be used."""
         from srrs.data.store import encode
         from srrs.pipeline import readable_rows
 
         self._check_fitted()
+        samples = inputs.samples
         rows = readable_rows(samples)
         probs = np.full((len(samples), len(self.classes_)), np.nan, dtype=np.float32)
+        if inputs.embeddings is not None:
+            self._check_embeddings(inputs.embeddings)
         if len(rows):
-            features = encode(samples, rows, self._model(), views=0).plain.astype(np.float32)
-            logits = self.logit_scale_ * features @ self.head_.T
+            found = inputs.features.take(rows) if inputs.features else encode(samples, rows, self._model(), views=0)
+            logits = self.logit_scale_ * found.plain.astype(np.float32) @ self.head_.T
             exponent = np.exp(logits - logits.max(1, keepdims=True))
             probs[rows] = exponent / exponent.sum(1, keepdims=True)
         return probs
@@ -187,7 +208,10 @@ class RobustClassifier:
 
     def _load_model(self, device: str, precision: str) -> "VisionLanguage":
         from srrs.models.hub import load_model
+        from srrs.models.vectors import NONE, Vectors
 
+        if self._settings.model == NONE:
+            return Vectors(self.head_.shape[1], logit_scale=self.logit_scale_, fingerprint=self._fingerprint)
         clip = load_model(self._settings.model, device, precision)
         if clip.fingerprint.split("-")[0] != self._fingerprint.split("-")[0]:
             raise SettingsError(
@@ -196,11 +220,18 @@ class RobustClassifier:
             )
         return clip
 
-    def _read(self, source: Any) -> "Samples":
-        from srrs.data.samples import checked, read
-
-        self._check_fitted()
-        return checked(read(source, labelled=False))
+    def _check_embeddings(self, embeddings: "Embeddings") -> None:
+        """Raises SettingsError where embeddings cannot be those of the model that this classifier was tuned on."""
+        if embeddings.size != self.head_.shape[1]:
+            raise SettingsError(
+                f"Expected embeddings of {self.head_.shape[1]} numbers each, as this classifier was tuned on, but "
+                f"those of {embeddings.source} have {embeddings.size}."
+            )
+        if embeddings.model and self._fingerprint and embeddings.model != self._fingerprint:
+            raise SettingsError(
+                f"The embeddings of {embeddings.source} were made by another model than those that this classifier was "
+                "tuned on. Embed the photographs with that one."
+            )
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "head_"):

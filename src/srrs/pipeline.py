@@ -20,18 +20,25 @@ from srrs.audit.files import write_atomic
 from srrs.audit.report import jpeg
 from srrs.audit.table import Audit, Rows
 from srrs.config import Settings
-from srrs.data.appearance import appearance
+from srrs.core.keyed import content_keys, folds
+from srrs.core.labels import one_hot
+from srrs.data.appearance import appearance, unseen
+from srrs.data.embeddings import Embeddings
 from srrs.data.images import WORKERS, open_rgb, quiet
+from srrs.data.inputs import Inputs
+from srrs.data.pictures import file_of
 from srrs.data.samples import NO_LABEL, Samples, looks_like_codes
 from srrs.data.store import Features, cache_root, encode
-from srrs.errors import DataError
+from srrs.errors import DataError, SettingsError
+from srrs.methods.screen import out_of_fold_similarity
 from srrs.methods.spec import method as method_named
-from srrs.methods.stages import Method
+from srrs.methods.stages import Learner, Method
 from srrs.methods.trusted import Settled, trusting
 from srrs.models.base import Matcher, VisionLanguage
 from srrs.models.matcher import MatchKind, MemoisedScores
+from srrs.models.vectors import NONE, Vectors, class_means
 from srrs.prompts.descriptions import bundled_descriptions, load_descriptions, match_descriptions
-from srrs.prompts.learner import ClassLearner, LinearProbe, PromptLearner, zero_shot_weights
+from srrs.prompts.learner import ClassLearner, LinearProbe, PromptLearner, TaskResidual, zero_shot_weights
 from srrs.prompts.templates import MICRO
 from srrs.train.events import Listener
 from srrs.train.loop import Tuned, tune
@@ -62,13 +69,51 @@ class Fitted:
     notes: tuple[str, ...]
 
 
-def load_models(settings: Settings) -> Models:
-    """The dual encoder and the matcher the settings name."""
+def load_models(settings: Settings, embeddings: Embeddings | None = None) -> Models:
+    """The dual encoder and the matcher the settings name.
+
+    With embeddings, no picture needs to be there: the matcher is then only loaded where it is named, and the model
+    `none` stands for the class vectors. Raises SettingsError where the model is not the one that made the embeddings,
+    as far as they say.
+    """
+    from srrs.models.device import choose_device
     from srrs.models.hub import load_model
     from srrs.models.matcher import load_matcher
 
-    clip = load_model(settings.model, settings.device, settings.precision)
-    return Models(clip, load_matcher(settings.matcher, settings.model, settings.device))
+    matcher = NONE if embeddings and settings.matcher == "auto" else settings.matcher
+    if settings.model != NONE:
+        clip = load_model(settings.model, settings.device, settings.precision)
+        if embeddings:
+            check_made_by(embeddings, clip)
+        return Models(clip, load_matcher(matcher, settings.model, settings.device))
+    if embeddings is None:
+        raise SettingsError("Without a model (--model none) there must be embeddings: give them with --features FILE.")
+    classes, device = embeddings.classes, choose_device(settings.device)
+    given, described = (classes.plain, classes.described) if classes else (None, None)
+    vectors = Vectors(
+        embeddings.size,
+        None if given is None else torch.from_numpy(given),
+        None if described is None else torch.from_numpy(described),
+        logit_scale=classes.logit_scale if classes else None,
+        fingerprint=embeddings.model,
+        device=device,
+    )
+    return Models(vectors, load_matcher(matcher, settings.model, settings.device))
+
+
+def check_made_by(embeddings: Embeddings, clip: VisionLanguage) -> None:
+    """Raises SettingsError where embeddings are known to be another model's."""
+    if embeddings.model and embeddings.model != clip.fingerprint:
+        name = f" ('{embeddings.model_name}')" if embeddings.model_name else ""
+        raise SettingsError(
+            f"The embeddings of {embeddings.source} were made by another model{name} than '{clip.name}': give that one "
+            "with --model, or --model none to work without any, or embed the photographs again."
+        )
+    if embeddings.size != clip.feature_size:
+        raise SettingsError(
+            f"Expected embeddings of {clip.feature_size} numbers each, as '{clip.name}' makes them, but those of "
+            f"{embeddings.source} have {embeddings.size}. Give the model that made them, or --model none."
+        )
 
 
 def trainable_rows(samples: Samples) -> np.ndarray:
@@ -178,12 +223,15 @@ def write_features(
     features = encode_rows(samples, rows, models, settings, views=settings.views, progress=progress)
     out.mkdir(parents=True, exist_ok=True)
     arrays = {"plain": np.ascontiguousarray(features.plain), "views": np.ascontiguousarray(features.views)}
-    save_file(arrays, out / "features.safetensors", metadata={"model": models.clip.fingerprint})
+    made_by = {"model": models.clip.fingerprint, "model_name": models.clip.name}
+    save_file(arrays, out / "features.safetensors", metadata=made_by)
+    given = samples.given
     table = pd.DataFrame(
         {
             "id": [samples.ids[r] for r in rows],
-            "path": [str(samples.paths[r]) for r in rows],
-            "label": [samples.given[r] for r in rows],
+            "path": [file_of(samples.paths[r]) for r in rows],
+            "label": [given[r] for r in rows],
+            "key": [samples.keys[r] for r in rows],
         }
     )
     table_file = write_atomic(out / "samples.csv", table.to_csv(index=False, lineterminator="\n").encode())
@@ -198,9 +246,12 @@ def readable_rows(samples: Samples) -> np.ndarray:
 
 def make_learners(method: Method, task: Task, settings: Settings) -> list[ClassLearner]:
     """The learners of the method, in its order, before the first step."""
+    generators = [torch.Generator().manual_seed(settings.seed * 1009 + at) for at in range(len(method.learners))]
     return [
         LinearProbe(len(task.class_names), task.plain.shape[1], task.model.device)
         if learner.kind == "linear"
+        else _residual(learner, task.model, generators[number] if number else None)
+        if isinstance(task.model, Vectors)
         else PromptLearner(
             task.model,
             task.class_names,
@@ -209,10 +260,56 @@ def make_learners(method: Method, task: Task, settings: Settings) -> list[ClassL
             prompts=learner.prompts or settings.prompts,
             position=settings.class_position,
             descriptions=task.descriptions if learner.kind == "described" else None,
-            generator=torch.Generator().manual_seed(settings.seed * 1009 + number),
+            generator=generators[number],
         )
         for number, learner in enumerate(method.learners)
     ]
+
+
+def _residual(learner: Learner, vectors: Vectors, generator: torch.Generator | None) -> TaskResidual:
+    """Class vectors to tune; where two learners would begin alike, the second one is jittered."""
+    if learner.kind == "described" and vectors.described_vectors is not None:
+        return TaskResidual(vectors.described_vectors)
+    return TaskResidual(_class_vectors(vectors), generator)
+
+
+def _class_vectors(vectors: Vectors) -> torch.Tensor:
+    if vectors.class_vectors is None:
+        raise ValueError("class vectors must be given, or made by `without_tower`")
+    return vectors.class_vectors
+
+
+def untuned_weights(task: Task) -> torch.Tensor:
+    """(C, D) class weights of the untuned model: its class prompt, or the class vectors."""
+    if isinstance(task.model, Vectors):
+        return _class_vectors(task.model)
+    return zero_shot_weights(task.model, task.class_names)
+
+
+CENTROID_SCALE = 3.0
+"""Logit scale of the similarity to class means that stands for a zero-shot prediction; ln C where that is more."""
+
+
+def without_tower(task: Task) -> tuple[Task, list[str]]:
+    """A task on embeddings alone: class means stand for class vectors that are not there, and a note says so.
+
+    The zero-shot prediction is then the similarity to the class means of the other folds. It knows other labels, though
+    never the sample's own, so it is no independent witness as a text tower is.
+    """
+    if not isinstance(task.model, Vectors) or task.model.class_vectors is not None:
+        return task, []
+    labels, classes = np.asarray(task.labels), len(task.class_names)
+    fold = folds(content_keys(task.plain), 5, 0)
+    similarity = out_of_fold_similarity(task.plain, one_hot(labels, classes), fold)
+    logits = torch.from_numpy(similarity) * max(CENTROID_SCALE, float(np.log(classes)))
+    means = class_means(torch.from_numpy(np.asarray(task.plain)), torch.from_numpy(labels), classes)
+    note = (
+        "There are no class vectors: class means stand for them, and what is called zero_shot is the nearest class "
+        "mean of other photographs. It rests on the given labels, so mistakes that many photographs of a class share "
+        "go unnoticed."
+    )
+    stand_in = replace(task, model=task.model.with_classes(means), zero_shot=logits.softmax(1).float().numpy())
+    return stand_in, [note]
 
 
 def tune_task(
@@ -230,9 +327,8 @@ def tune_task(
     """
     method = trusting(method_named(settings.method, knowledge), decided or {})
     schedule = Schedule(settings.steps, settings.batch, settings.views_per_step, settings.learning_rate)
-    zero_shot = zero_shot_weights(task.model, task.class_names)
     return tune(
-        method, task, make_learners(method, task, settings), zero_shot, schedule, settings.seed,
+        method, task, make_learners(method, task, settings), untuned_weights(task), schedule, settings.seed,
         checkpoint=checkpoint, fingerprint=run_fingerprint(task, settings, decided), listeners=listeners,
     )  # fmt: skip
 
@@ -241,6 +337,8 @@ def run_fingerprint(task: Task, settings: Settings, decided: Mapping[str, Settle
     """Changes with anything that changes the run."""
     digest = hashlib.sha256(settings.digest_text().encode())
     digest.update(task.model.fingerprint.encode())
+    if isinstance(task.model, Vectors):
+        digest.update(_class_vectors(task.model).cpu().numpy().tobytes())
     for text in (*task.class_names, *(d or "" for d in task.descriptions)):
         digest.update(text.encode() + b"\0")
     for array in (task.keys, np.asarray(task.labels, np.int64), np.array(task.views.shape)):
@@ -261,30 +359,31 @@ def fit(
     checkpoint: Path | None = None,
     progress: Progress | None = None,
     listeners: Sequence[Listener] = (),
+    features: Features | None = None,
     decisions: Mapping[str, Decision] | None = None,
-    held_out: Samples | None = None,
+    held_out: Inputs | None = None,
 ) -> Fitted:
     """Tune on checked samples, and audit their labels.
 
-    `decisions`, by id, are taken for certain: labels that were kept or chosen are learned as such, dropped photographs
-    left out. `held_out` are checked test samples, among which duplicates are looked for.
+    `features` (N, D) and (N, V, D) of all rows take the place of encoding their pictures. `decisions`, by id, are taken
+    for certain: labels that were kept or chosen are learned as such, dropped photographs left out. `held_out` are
+    checked test samples, among which duplicates are looked for.
     """
     method_named(settings.method)  # an unknown one is refused before minutes of encoding
     given = np.asarray(samples.labels)
     samples, decided = as_decided(samples, decisions or {})
     rows = trainable_rows(samples)
     clauses, notes = describe(samples.class_names, descriptions)
-    features = encode_rows(
+    chosen = features.take(rows, settings.views) if features else encode_rows(
         samples, rows, models, settings, views=settings.views, progress=progress, minutes=minutes, cache=cache
-    )
-    task = make_task(samples, rows, features, models, clauses, settings.match_by)
+    )  # fmt: skip
+    task, remarks = without_tower(make_task(samples, rows, chosen, models, clauses, settings.match_by))
     tuned = tune_task(task, settings, checkpoint=checkpoint, listeners=listeners, decided=decided)
-    notes += class_name_notes(samples, tuned)
-    test = None
-    if held_out is not None and len(seen := readable_rows(held_out)):
-        test = flag_photos(held_out, seen, encode_rows(held_out, seen, models, settings, views=0, cache=cache).plain)
+    notes = remarks if isinstance(task.model, Vectors) else notes + class_name_notes(samples, tuned)
+    test = _test_photos(held_out, models, settings, cache) if held_out else None
     outside = flagging.off_topic(tuned.round, tuned.zero_shot.cpu().numpy())
-    flags = flagging.cells(flag_photos(samples, rows, task.plain), outside, decided, test)
+    photos = flag_photos(samples, rows, task.plain, opened=features is None)
+    flags = flagging.cells(photos, outside, decided, test)
     audit = make_audit(replace(samples, labels=given), tuned, task, models, settings, flags)
     return Fitted(tuned, task, audit, (*samples.notes, *notes))
 
@@ -306,9 +405,19 @@ def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Sam
     return replace(samples, labels=labels, issues=tuple(issues)), decided
 
 
-def flag_photos(samples: Samples, rows: np.ndarray, plain: np.ndarray) -> flagging.Photos:
-    """The rows as flags need them; plain (len(rows), D) are their features."""
-    seen = appearance(samples, rows)
+def _test_photos(held_out: Inputs, models: Models, settings: Settings, cache: Path | None) -> flagging.Photos | None:
+    samples, given = held_out.samples, held_out.features
+    rows = readable_rows(samples)
+    if not len(rows):
+        return None
+    found = given.take(rows, 0) if given else encode_rows(samples, rows, models, settings, views=0, cache=cache)
+    return flag_photos(samples, rows, found.plain, opened=given is None)
+
+
+def flag_photos(samples: Samples, rows: np.ndarray, plain: np.ndarray, *, opened: bool) -> flagging.Photos:
+    """The rows as flags need them; plain (len(rows), D) are their features. Pictures that are not `opened` show none of
+    what only pixels tell."""
+    seen = appearance(samples, rows) if opened else unseen(len(rows))
     return flagging.Photos(
         ids=tuple(samples.ids[row] for row in rows),
         given=tuple(samples.given[row] for row in rows),
@@ -363,7 +472,7 @@ def user_rows(samples: Samples) -> Rows:
     """The samples as the audit lists them."""
     return Rows(
         ids=samples.ids,
-        paths=tuple(str(p) for p in samples.paths),
+        paths=tuple(map(file_of, samples.paths)),
         given=np.asarray(samples.labels),
         class_names=samples.class_names,
         issues=samples.issues,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from srrs.data.pictures import file_of
 from srrs.errors import DataError
 from srrs.records import Bools, Floats
 
@@ -23,7 +24,7 @@ def table(samples: "Samples", probs: Floats, class_names: Sequence[str] | np.nda
     return pd.DataFrame(
         {
             "id": samples.ids,
-            "path": [str(p) for p in samples.paths],
+            "path": [file_of(p) for p in samples.paths],
             "predicted": pd.Series(
                 [class_names[b] if k else None for b, k in zip(best, known, strict=True)], dtype=object
             ),

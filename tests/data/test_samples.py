@@ -118,7 +118,7 @@ def test_ids_come_from_their_column_or_are_made_to_differ(photos):
     text = "path,label,id\ncat/1.JPG,cat,x\ncat/2.jpg,dog,y\ncat/1.JPG,dog,z"
     assert from_csv(table(photos, text)).ids == ("x", "y", "z")
     assert from_csv(table(photos, text.replace("z", "x"))).ids == ("cat/1.JPG", "cat/2.jpg", "cat/1.JPG#2")
-    with pytest.raises(DataError, match="rows 1 and 3 are both 'x'"):
+    with pytest.raises(DataError, match="'x' is 'cat' in row 1 and 'dog' in row 3"):
         from_csv(table(photos, text.replace("z", "x")), id_column="id")
     with pytest.raises(DataError, match="row 2 has none"):
         from_csv(table(photos, text.replace("y", "")), id_column="id")

@@ -8,15 +8,17 @@ import typer
 
 from srrs.errors import DataError, SettingsError
 
-Source = Annotated[str, typer.Argument(help="Folder with one subfolder per class, or a CSV/TSV table.")]
+Source = Annotated[str, typer.Argument(help="Folder with one subfolder per class, a table, or a stored data set.")]
 Model = Annotated[
     str | None,
-    typer.Option(help="Hub name or path of a CLIP-like model, open_clip:ARCHITECTURE/PRETRAINED, or `bundled`."),
+    typer.Option(
+        help="Hub name or path of a CLIP-like model, open_clip:ARCHITECTURE/PRETRAINED, `bundled`, or `none`."
+    ),
 ]
 MatcherOption = Annotated[str | None, typer.Option(help="auto, none, or hub name or path of a BLIP matcher.")]
 Method = Annotated[str | None, typer.Option(help="srrs, gce, coop, ...; its parts as in `srrs(screen=bands)`.")]
 Names = Annotated[Path | None, typer.Option(help="JSON, YAML or CSV that maps class codes to words.")]
-Images = Annotated[Path | None, typer.Option(help="Folder that the paths of a table are relative to.")]
+Images = Annotated[str | None, typer.Option(help="Folder that a table's paths start from, or a comma list of some.")]
 PathColumn = Annotated[str | None, typer.Option("--path", help="Column of a table that holds the paths.")]
 LabelColumn = Annotated[str | None, typer.Option("--label", help="Column of a table that holds the labels.")]
 IdColumn = Annotated[str | None, typer.Option("--id", help="Column of a table that holds the row ids.")]
@@ -69,3 +71,16 @@ def folder(path: Path) -> Path:
     except OSError as error:
         raise DataError(f"Expected a folder to write to at {path}, but it cannot be made: {error.strerror}.") from None
     return path
+
+
+SourceOrNone = Annotated[
+    str | None,
+    typer.Argument(help="Folder with one subfolder per class, a table, a stored data set, or embeddings with labels."),
+]
+FeaturesOption = Annotated[
+    Path | None,
+    typer.Option("--features", help="Embeddings of the rows (npz, safetensors, parquet, or a folder of srrs embed)."),
+]
+ClassVectorsOption = Annotated[
+    Path | None, typer.Option("--class-vectors", help="A file of class vectors, for --model none; see docs/inputs.md.")
+]

@@ -7,9 +7,11 @@ import typer
 
 from srrs.cli.options import (
     Budget,
+    ClassVectorsOption,
     Descriptions,
     Device,
     FailAbove,
+    FeaturesOption,
     IdColumn,
     Images,
     Json,
@@ -23,6 +25,7 @@ from srrs.cli.options import (
     Seed,
     Set,
     Source,
+    SourceOrNone,
     Track,
     Trusted,
     folder,
@@ -46,8 +49,11 @@ def demo(
 
 
 def audit(
-    source: Source,
+    source: SourceOrNone = None,
+    *,
     out: Annotated[Path, typer.Option(help="Folder for audit.csv, audit.json and report.html.")],
+    features: FeaturesOption = None,
+    class_vectors: ClassVectorsOption = None,
     model: Model = None,
     matcher: MatcherOption = None,
     method: Method = None,
@@ -73,19 +79,23 @@ def audit(
 
     screen = Screen(as_json)
     chosen = read_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
-    samples = _read(screen, source, names=names, images=images, path_column=path, label_column=label, id_column=row_id)
-    decisions = _trusted(trusted, samples)
-    fitted, _ = _fit(
-        screen, samples, chosen, descriptions, minutes, folder(out) / "run.safetensors", track, decisions=decisions
+    columns = {"names": names, "images": images, "path_column": path, "label_column": label, "id_column": row_id}
+    inputs = _inputs(screen, source, features, class_vectors, chosen.model, **columns)
+    decisions = _trusted(trusted, inputs.samples)
+    fitted = _fit(
+        screen, inputs, chosen, descriptions, minutes, folder(out) / "run.safetensors", track, decisions=decisions
     )
-    files = _write_audit(out, fitted.audit, pipeline.thumbnails(samples), budget)
+    files = _write_audit(out, fitted.audit, pipeline.thumbnails(inputs.samples), budget)
     _show(screen, fitted, files, failed=_too_noisy(fitted.audit.noise, fail_above))
 
 
 def fit(
-    source: Source,
+    source: SourceOrNone = None,
+    *,
     out: Annotated[Path, typer.Option(help="Folder for the tuned model and its audit.")],
-    test: Annotated[str | None, typer.Option(help="Labelled folder or table to report the accuracy on.")] = None,
+    test: Annotated[str | None, typer.Option(help="Labelled source to report the accuracy on.")] = None,
+    features: FeaturesOption = None,
+    class_vectors: ClassVectorsOption = None,
     model: Model = None,
     matcher: MatcherOption = None,
     method: Method = None,
@@ -105,19 +115,20 @@ def fit(
     """Tune a classifier that does not learn the mistakes; audits the labels as well."""
     from srrs import pipeline
     from srrs.console import Screen
-    from srrs.data.samples import checked, read
     from srrs.estimator import RobustClassifier
 
     screen = Screen(as_json)
     chosen = read_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
-    samples = _read(screen, source, names=names, images=images, path_column=path, label_column=label, id_column=row_id)
-    held_out = checked(read(test, class_names=samples.class_names, images=images, names=names)) if test else None
-    fitted, models = _fit(
-        screen, samples, chosen, descriptions, minutes, folder(out) / "run.safetensors", track, held_out=held_out
+    columns = {"names": names, "images": images, "path_column": path, "label_column": label, "id_column": row_id}
+    inputs = _inputs(screen, source, features, class_vectors, chosen.model, **columns)
+    fixed = {"class_names": inputs.samples.class_names, "names": names, "images": images}
+    held_out = _inputs(screen, test, None, None, chosen.model, **fixed) if test else None
+    fitted = _fit(
+        screen, inputs, chosen, descriptions, minutes, folder(out) / "run.safetensors", track, held_out=held_out
     )
-    classifier = RobustClassifier(**chosen.to_dict()).adopt(fitted, models)
+    classifier = RobustClassifier(**chosen.to_dict()).adopt(fitted)
     classifier.save(out)
-    files = [out, *_write_audit(out, fitted.audit, pipeline.thumbnails(samples))]
+    files = [out, *_write_audit(out, fitted.audit, pipeline.thumbnails(inputs.samples))]
     figures: dict[str, Any] = {}
     if held_out is not None:
         figures["accuracy"] = _accuracy(classifier, held_out)
@@ -126,27 +137,28 @@ def fit(
 
 def predict(
     model_folder: Annotated[Path, typer.Argument(help="Folder written by `srrs fit`.")],
-    source: Annotated[str, typer.Argument(help="Folder of photographs, a table, or one photograph.")],
+    source: Annotated[
+        str | None, typer.Argument(help="Folder of photographs, a table, one photograph, or embeddings.")
+    ] = None,
+    features: FeaturesOption = None,
     out: Annotated[Path | None, typer.Option(help="CSV to write; without it, the table is printed.")] = None,
     images: Images = None,
     path: PathColumn = None,
+    row_id: IdColumn = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Name the class of new photographs."""
     from srrs.audit.files import write_atomic
     from srrs.console import Screen
-    from srrs.data.samples import checked, read
     from srrs.estimator import RobustClassifier
     from srrs.predictions import table
 
     screen = Screen(as_json)
     classifier = RobustClassifier.load(model_folder, device=device)
-    one = Path(source).is_file() and Path(source).suffix.lower() not in (".csv", ".tsv")
-    columns: dict[str, Any] = {} if one else {"images": images, "path_column": path}
-    with screen.progress("Reading photographs") as advance:
-        samples = checked(read([source] if one else source, labelled=False, **columns), advance)
-    frame = table(samples, classifier.predict_samples(samples), classifier.classes_)
+    columns = {"images": images, "path_column": path, "id_column": row_id}
+    inputs = _inputs(screen, source, features, None, "", labelled=False, **columns)
+    frame = table(inputs.samples, classifier.predict_inputs(inputs), classifier.classes_)
     if out is not None:
         write_atomic(out, frame.to_csv(index=False, lineterminator="\n").encode("utf-8", "backslashreplace"))
         screen.say(f"{len(frame)} predictions in {out}")
@@ -164,6 +176,7 @@ def embed(
     images: Images = None,
     path: PathColumn = None,
     label: LabelColumn = None,
+    row_id: IdColumn = None,
     seed: Seed = None,
     device: Device = None,
     as_json: Json = False,
@@ -174,8 +187,8 @@ def embed(
 
     screen = Screen(as_json)
     chosen = read_settings(None, model=model, seed=seed, device=device, matcher="none", views=views)
-    columns = {"names": names, "images": images, "path_column": path, "label_column": label}
-    samples = _read(screen, source, labelled=None, **columns)
+    columns = {"names": names, "images": images, "path_column": path, "label_column": label, "id_column": row_id}
+    samples = _read_as_it_comes(screen, source, **columns)
     models = pipeline.load_models(chosen)
     with screen.progress("Encoding") as advance:
         files = pipeline.write_features(folder(out), samples, models, chosen, progress=advance)
@@ -183,27 +196,40 @@ def embed(
     screen.result({"photographs": len(samples), "files": [str(f) for f in files]})
 
 
-def _read(screen: Any, source: str, *, labelled: bool | None = True, **columns: Any) -> Any:
-    """Read and check a source; `labelled=None` takes it as it comes."""
+def _inputs(screen: Any, source: str | None, features: Any, class_vectors: Any, model: str, **options: Any) -> Any:
+    """Read and check a source, or embeddings."""
+    from srrs.data.inputs import read_inputs
+    from srrs.models.vectors import NONE
+
+    _check_there(source)
+    with screen.progress("Reading photographs") as advance:
+        return read_inputs(
+            source, features=features, class_vectors=class_vectors, bare=model == NONE, progress=advance, **options
+        )
+
+
+def _check_there(source: str | None) -> None:
+    if source is not None and not Path(source).exists():
+        raise DataError(f"Expected a folder or a table of photographs at '{source}', but there is nothing.")
+
+
+def _read_as_it_comes(screen: Any, source: str, **columns: Any) -> Any:
+    """Read and check a source, with labels where it has them."""
     from srrs.data.samples import checked, read
 
-    if not Path(source).exists():
-        raise DataError(f"Expected a folder or a table of photographs at '{source}', but there is nothing.")
-    if labelled is None:
-        try:
-            samples = read(source, **columns)
-        except DataError as error:
-            screen.note(f"No labels are taken: {error}")
-            samples = read(source, labelled=False, **columns)
-    else:
-        samples = read(source, labelled=labelled, **columns)
+    _check_there(source)
+    try:
+        samples = read(source, **columns)
+    except DataError as error:
+        screen.note(f"No labels are taken: {error}")
+        samples = read(source, labelled=False, **columns)
     with screen.progress("Reading photographs") as advance:
         return checked(samples, advance)
 
 
 def _fit(
     screen: Any,
-    samples: Any,
+    inputs: Any,
     settings: Any,
     descriptions: Any,
     minutes: float,
@@ -214,21 +240,26 @@ def _fit(
     from srrs import pipeline
     from srrs.train.trackers import tracking
 
+    samples = inputs.samples
+    views = (
+        f"up to {minutes:g} minutes for {settings.views} augmented views of each"
+        if inputs.features is None
+        else f"features from {inputs.embeddings.source}, no photograph is opened"
+    )
     with tracking(track or [], settings.to_dict(), checkpoint.with_name("history.jsonl")) as trackers:
-        models = pipeline.load_models(settings)
+        models = pipeline.load_models(settings, inputs.embeddings)
         matcher = models.matcher.name if models.matcher else "none"
         screen.note(
             f"{len(samples):,} photographs, {len(samples.class_names)} classes; model {settings.model}, "
-            f"matcher {matcher}, method {settings.method}; up to {minutes:g} minutes for {settings.views} augmented "
-            "views of each"
+            f"matcher {matcher}, method {settings.method}; {views}"
         )
         with screen.progress("Encoding views", minutes) as advance, screen.training("Tuning") as listeners:
             fitted = pipeline.fit(
                 samples, models, settings, descriptions=descriptions, minutes=minutes, checkpoint=checkpoint,
-                progress=advance, listeners=[*listeners, *trackers], **more,
+                progress=advance, listeners=[*listeners, *trackers], features=inputs.features, **more,
             )  # fmt: skip
     checkpoint.unlink(missing_ok=True)
-    return fitted, models
+    return fitted
 
 
 def _trusted(path: Path | None, samples: Any) -> Any:
@@ -264,10 +295,10 @@ def _too_noisy(noise: Any, limit: float | None) -> str:
     )
 
 
-def _accuracy(classifier: Any, samples: Any) -> float:
+def _accuracy(classifier: Any, held_out: Any) -> float:
     from srrs.predictions import accuracy
 
-    return accuracy(samples, classifier.predict_samples(samples))
+    return accuracy(held_out.samples, classifier.predict_inputs(held_out))
 
 
 def _show(screen: Any, fitted: Any, files: list[Path], figures: dict[str, Any] | None = None, failed: str = "") -> None:

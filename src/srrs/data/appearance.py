@@ -33,6 +33,11 @@ class Appearance:
     """(n,) any of tiny, blank, dark, blurry."""
 
 
+def unseen(count: int) -> Appearance:
+    """Of photographs that are known by their features alone."""
+    return Appearance(np.zeros((count, LOOK * LOOK), np.float32), ((),) * count)
+
+
 def appearance(samples: Samples, rows: Sequence[int] | np.ndarray, progress: Progress | None = None) -> Appearance:
     """Look at each of the rows, in threads. Raises DataError for a picture that does not open."""
     looks, defects = np.zeros((len(rows), LOOK * LOOK), np.float32), []

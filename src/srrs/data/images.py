@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
+from srrs.data.pictures import Picture
 from srrs.errors import DataError
 
 MAX_PIXELS = 200_000_000
@@ -38,7 +39,7 @@ class _BadImageError(Exception):
     """Why a picture cannot be used, in the words of the audit's `issue` column."""
 
 
-def open_rgb(source: Path | bytes | Image.Image, at_least: int | None = None) -> Image.Image:
+def open_rgb(source: Picture | bytes | Image.Image, at_least: int | None = None) -> Image.Image:
     """Open a picture upright and in RGB, transparency laid on white and every pixel decoded.
 
     With `at_least` a large picture is shrunk while it is read, but its short side stays at least `2 * at_least`
@@ -53,11 +54,11 @@ def open_rgb(source: Path | bytes | Image.Image, at_least: int | None = None) ->
         image = source if isinstance(source, Image.Image) else _header(_bytes(source), at_least)
         return _decode(image, at_least)
     except _BadImageError as reason:
-        where = source if isinstance(source, Path) else "the one given"
+        where = "the one given" if isinstance(source, bytes | Image.Image) else source
         raise DataError(f"Expected a readable picture, but {where} is not: {reason}. Mend or remove it.") from None
 
 
-def problem(source: Path | bytes) -> str:
+def problem(source: Picture | bytes) -> str:
     """What is wrong with a picture, as the audit's `issue` says it; '' when it opens."""
     try:
         # Shrinking while reading still reads the whole file, so it finds what is truncated, several times faster.
@@ -67,7 +68,7 @@ def problem(source: Path | bytes) -> str:
     return ""
 
 
-def inspect(path: Path) -> tuple[str, str]:
+def inspect(path: Picture) -> tuple[str, str]:
     """Content digest ('' if the file cannot be read) and `problem` of a file, opened once."""
     try:
         data = _bytes(path)
@@ -89,18 +90,45 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _bytes(source: Path | bytes) -> bytes:
+def as_file(picture: Image.Image | np.ndarray) -> bytes:
+    """A picture in memory as the bytes of a file: upright, in RGB and without loss (PPM).
+
+    Arrays are (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or channels first, uint8 or floats from 0 to 1.
+    """
+    image = _decode(picture if isinstance(picture, Image.Image) else _image(picture), None)
+    return b"P6 %d %d 255\n" % image.size + image.tobytes()
+
+
+def _image(array: np.ndarray) -> Image.Image:
+    if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
+        array = array.transpose(1, 2, 0)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or not array.size:
+        raise _BadImageError(f"unreadable: no picture has the shape {array.shape}")
+    if array.dtype.kind == "f":
+        if not 0 <= array.min() <= array.max() <= 1:  # also refuses NaN
+            raise _BadImageError("unreadable: expected floats from 0 to 1")
+        array = np.rint(array * 255).astype(np.uint8)
+    elif array.dtype == bool:
+        array = array.astype(np.uint8) * 255
+    elif array.dtype != np.uint8:
+        raise _BadImageError(f"unreadable: expected uint8 or floats from 0 to 1, not {array.dtype}")
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _bytes(source: Picture | bytes) -> bytes:
     if isinstance(source, bytes):
         return source
     try:
-        if (size := source.stat().st_size) > MAX_BYTES:
+        if isinstance(source, Path) and (size := source.stat().st_size) > MAX_BYTES:
             raise _BadImageError(f"too large: {size // 2**20} MB")
         return source.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise _BadImageError("missing file") from None
     except OSError as error:
         raise _BadImageError(f"unreadable: {error.strerror or error}") from None
-    except ValueError as error:  # a path with a NUL character
+    except ValueError as error:  # a path with a NUL character, or a data set that lost its files
         raise _BadImageError(f"unreadable: {error}") from None
 
 

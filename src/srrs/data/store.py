@@ -12,10 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from srrs.data.images import WORKERS, digest, open_rgb, quiet
+from srrs.data.pictures import Picture
 from srrs.data.samples import NO_LABEL, Progress, Samples
 from srrs.data.shards import FeatureStore, Halves, cache_limit, cache_root, empty, model_folder, pack_keys, trim
 from srrs.data.views import Box, view_box
 from srrs.errors import DataError, ModelError
+from srrs.records import Floats, Ints
 
 __all__ = ["FeatureStore", "Features", "ImageEncoder", "cache_root", "encode"]
 
@@ -49,12 +51,17 @@ class ImageEncoder(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Unit-length features of n pictures, float16."""
+    """Unit-length features of n rows, float16 where we encoded them."""
 
-    plain: Halves
+    plain: Floats
     """(n, D)"""
-    views: Halves
+    views: Floats
     """(n, V, D)"""
+
+    def take(self, rows: Sequence[int] | Ints, views: int | None = None) -> "Features":
+        """These rows, in this order, with at most `views` augmented views."""
+        chosen = np.asarray(rows, dtype=np.int64)
+        return Features(self.plain[chosen], self.views[chosen, :views])
 
 
 def encode(
@@ -70,7 +77,8 @@ def encode(
 ) -> Features:
     """Features of the plain view and of `views` augmented views, in the order of `rows`.
 
-    Pictures of the same content are encoded once; what the cache holds is not encoded at all.
+    Pictures of the same content are encoded once; what the cache holds is not encoded at all. A row of several
+    photographs has the mean of their features, brought to unit length, view by view.
 
     Parameters
     ----------
@@ -91,14 +99,14 @@ def encode(
     ModelError
         The model returns numbers that are not finite.
     """
-    row_keys = [samples.keys[row] for row in rows]
-    for row, key in zip(rows, row_keys, strict=True):
+    for row in rows:
         issue = samples.issues[row]
-        if not key or issue not in ("", NO_LABEL):
+        if not samples.keys[row] or issue not in ("", NO_LABEL):
             raise DataError(
                 f"Expected rows with a readable picture, but '{samples.ids[row]}' has an issue: {issue or 'unchecked'}."
             )
-    paths = {samples.keys[row]: samples.paths[row] for row in rows}
+    shown = [sorted(samples.pictures(row), key=lambda picture: picture[0]) for row in rows]
+    paths = {key: picture for pictures in shown for key, picture in pictures}
     order = sorted(paths)
     folder = model_folder(cache, _description(model)) if cache is not None else None
     run = _Run(model, FeatureStore(folder, model.feature_size), paths, seed, len(order) * (1 + views), progress)
@@ -113,10 +121,24 @@ def encode(
             done += group
     finally:
         run.store.flush()
-    features = run.gather(row_keys, len(done) - 1)
+    features = run.gather([key for pictures in shown for key, _ in pictures], len(done) - 1)
     if cache is not None and folder is not None:
         trim(cache, folder, cache_limit())
-    return features
+    return _averaged(features, [len(pictures) for pictures in shown])
+
+
+def _averaged(features: Features, counts: Sequence[int]) -> Features:
+    """Features of rows from those of their pictures, `counts` of which belong to each row."""
+    if all(count == 1 for count in counts):
+        return features
+    starts = np.cumsum([0, *counts[:-1]])
+
+    def mean(parts: Floats) -> Halves:
+        sums = np.add.reduceat(parts.astype(np.float32), starts, axis=0)
+        unit: Halves = (sums / np.linalg.norm(sums, axis=-1, keepdims=True).clip(1e-12)).astype(np.float16)
+        return unit
+
+    return Features(mean(features.plain), mean(features.views))
 
 
 @dataclass
@@ -125,7 +147,7 @@ class _Run:
 
     model: ImageEncoder
     store: FeatureStore
-    paths: dict[str, Path]
+    paths: dict[str, Picture]
     seed: int
     total: int
     progress: Progress | None

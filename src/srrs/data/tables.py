@@ -1,16 +1,18 @@
-"""Text tables as people keep them: separators, encodings and column names are found rather than asked for."""
+"""Tables as people keep them: separators, encodings and column names are found rather than asked for."""
 
 import csv
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from srrs.errors import DataError
+from srrs.errors import DataError, MissingExtraError
 
-Table = Mapping[str, list[str]]
-"""Columns of text, all of one length."""
+Table = Mapping[str, list[Any]]
+"""Columns, all of one length; of a text file every entry is text."""
+TABLES = (".csv", ".tsv", ".parquet")
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img")
 LABEL_COLUMNS = ("label", "class", "tag", "given", "class_name", "category")
@@ -27,13 +29,43 @@ def read_text(path: Path) -> str:
 
 
 def read_table(path: Path) -> Table:
-    """A comma, semicolon or tab separated file whose first line names its columns.
+    """A parquet file, or a comma, semicolon or tab separated one whose first line names its columns.
 
     Raises
     ------
     DataError
         The file is missing, empty or malformed, or a line has more entries than there are columns.
+    MissingExtraError
+        A parquet file, and pyarrow is not installed.
     """
+    return _parquet(path) if path.suffix.lower() == ".parquet" else _text_table(path)
+
+
+def _parquet(path: Path) -> Table:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise MissingExtraError("pyarrow", "parquet", f"Reading {path}")
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.ParquetFile(path).read()
+    except (OSError, ValueError) as error:
+        raise DataError(f"Expected a parquet table at {path}, but could not read it: {error}.") from None
+    return {name: table.column(name).to_pylist() for name in table.column_names}
+
+
+def columns_of(path: Path) -> list[str]:
+    """The names of a parquet file's columns, without reading the rest; none where it is no such file."""
+    if path.suffix.lower() != ".parquet" or not path.is_file() or importlib.util.find_spec("pyarrow") is None:
+        return []
+    import pyarrow.parquet
+
+    try:
+        return list(pyarrow.parquet.read_schema(path).names)
+    except (OSError, ValueError):
+        return []
+
+
+def _text_table(path: Path) -> Table:
     text = read_text(path)
     header = text.split("\n", 1)[0]
     reader = csv.reader(text.splitlines(keepends=True), delimiter=max(",;\t", key=header.count))
@@ -63,7 +95,7 @@ def text_of(value: Any) -> str:
     return str(value).strip()
 
 
-def find_column(table: Table, asked: str | None, usual: Sequence[str], what: str, source: str) -> list[str]:
+def find_column(table: Table, asked: str | None, usual: Sequence[str], what: str, source: str) -> list[Any]:
     """The column asked for, else the first with a usual name, in any case.
 
     Raises
@@ -85,27 +117,23 @@ def find_column(table: Table, asked: str | None, usual: Sequence[str], what: str
 
 
 def find_ids(table: Table, asked: str | None, texts: Sequence[str], source: str) -> list[str]:
-    """Ids that differ: the column asked for, else a column `id` that serves, else the paths, repeated ones as a.jpg#2.
+    """Ids: the column asked for, else a column `id` whose entries differ, else the paths, repeated ones as a.jpg#2.
+
+    In the column asked for an id may stand in several rows: they are photographs of one object.
 
     Raises
     ------
     DataError
-        The column asked for has an empty or repeated id; the message names both rows.
+        The column asked for has an empty id; the message names the row.
     """
     if asked is None:
-        guess = next((table[name] for name in table if name.lower() == "id"), [])
+        guess = next(([text_of(id) for id in table[name]] for name in table if name.lower() == "id"), [])
         serves = bool(guess) and all(guess) and len(set(guess)) == len(guess)
         return guess if serves else apart([text or f"row {row}" for row, text in enumerate(texts, 1)])
-    ids = find_column(table, asked, (), "id", source)
-    first: dict[str, int] = {}
-    for row, name in enumerate(ids, 1):
-        if not name:
-            raise DataError(f"Expected an id in every row of column {asked} of {source}, but row {row} has none.")
-        if first.setdefault(name, row) != row:
-            raise DataError(
-                f"Expected ids that differ in column {asked} of {source}, but rows {first[name]} and {row} are both "
-                f"'{name}'. Leave the column out to use the paths."
-            )
+    ids = [text_of(id) for id in find_column(table, asked, (), "id", source)]
+    if "" in ids:
+        row = ids.index("") + 1
+        raise DataError(f"Expected an id in every row of column {asked} of {source}, but row {row} has none.")
     return ids
 
 

@@ -1,4 +1,4 @@
-"""Prompt learners: class prompts whose context is learned (CoOp), and the class weights they give.
+"""Learners of class weights: class prompts whose context is learned (CoOp), and weights learned without a text tower.
 
 P prompts per class, C classes, M context tokens, L prompt length, W token embedding size, D feature size.
 """
@@ -163,7 +163,36 @@ class LinearProbe(nn.Module):
         return self.weight * (scale / model.logit_scale)
 
 
-ClassLearner = PromptLearner | LinearProbe
+class TaskResidual(nn.Module):
+    """`base + alpha * residual` (TaskRes, Yu et al. 2023), the residual from zero on.
+
+    As published: the class vectors stay as they are, and what is learned is added to them. Ours: alpha is the root of
+    the number of classes over the logit scale in place of 0.5, the pace of `LinearProbe` and for its reasons, and the
+    sum is not brought to unit length; so the logits are the untuned ones plus those of a linear probe.
+
+    Parameters
+    ----------
+    base : (C, D) unit vectors.
+    generator : for a small random residual, by which a second learner of the same base differs from the first; None:
+        zero.
+    """
+
+    reads_text = False
+    base: Tensor
+
+    def __init__(self, base: Tensor, generator: torch.Generator | None = None):
+        super().__init__()
+        self.register_buffer("base", base.detach().clone(), persistent=False)
+        start = torch.zeros(base.shape) if generator is None else torch.randn(base.shape, generator=generator)
+        self.residual = nn.Parameter((start * INITIAL_STD).to(base.device))
+
+    def class_weights(self, model: VisionLanguage) -> Tensor:
+        """(C, D), to be multiplied by the model's logit scale."""
+        scale: float = len(self.base) ** 0.5
+        return self.base + self.residual * (scale / model.logit_scale)
+
+
+ClassLearner = PromptLearner | LinearProbe | TaskResidual
 
 
 @torch.no_grad()

@@ -95,6 +95,8 @@ class _Loop:
 
     @property
     def zero_shot_probs(self) -> Floats:
+        if self.task.zero_shot is not None:
+            return self.task.zero_shot
         logits = self.task.model.logit_scale * self.task.mean_view @ self.zero_shot.T
         return logits.softmax(1).cpu().numpy()
 

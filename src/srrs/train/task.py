@@ -27,6 +27,8 @@ class Task:
     views: Floats
     """(N, V, D) unit-length features of the augmented views; V may be 0."""
     match: MatchScores | None = field(default=None, repr=False)
+    zero_shot: Floats | None = None
+    """(N, C) what stands for the zero-shot prediction where the model knows nothing of the classes."""
 
     @cached_property
     def keys(self) -> Keys:

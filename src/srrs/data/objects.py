@@ -1,0 +1,48 @@
+"""Several photographs of one object: rows of a table with one id become one row."""
+
+from dataclasses import replace
+
+from srrs.data.rows import MISSING, NO_LABEL, Samples
+from srrs.errors import DataError
+
+
+def merged(samples: Samples, source: str) -> Samples:
+    """Samples whose ids differ, the photographs of each id in the order of their names.
+
+    Raises
+    ------
+    DataError
+        Two rows of one id have different labels; the message names them.
+    """
+    rows_of: dict[str, list[int]] = {}
+    for row, name in enumerate(samples.ids):
+        rows_of.setdefault(name, []).append(row)
+    if len(rows_of) == len(samples):
+        return samples
+    groups = [sorted(rows, key=lambda row: str(samples.paths[row])) for rows in rows_of.values()]
+    labels, issues = samples.labels.copy(), list(samples.issues)
+    for rows in groups:
+        labels[rows[0]] = label = _label(samples, rows, source)
+        found = {samples.issues[row] for row in rows}
+        issues[rows[0]] = MISSING if found == {MISSING} else NO_LABEL if label < 0 and NO_LABEL in found else ""
+    firsts = replace(samples, labels=labels, issues=tuple(issues)).take([rows[0] for rows in groups])
+    several = sum(len(rows) > 1 for rows in groups)
+    return replace(
+        firsts,
+        others=tuple(tuple(("", samples.paths[row]) for row in rows[1:]) for rows in groups),
+        notes=(*samples.notes, f"{several} ids stand in several rows: taken as photographs of one object each."),
+    )
+
+
+def _label(samples: Samples, rows: list[int], source: str) -> int:
+    """The one label that rows of an id have, -1 where none has one."""
+    labelled = sorted(row for row in rows if samples.labels[row] >= 0)
+    for row in labelled[1:]:
+        if samples.labels[row] != samples.labels[labelled[0]]:
+            first, other = samples.given[labelled[0]], samples.given[row]
+            raise DataError(
+                f"Expected one label for each id of {source}, but '{samples.ids[row]}' is '{first}' in row "
+                f"{labelled[0] + 1} and '{other}' in row {row + 1}. Mend it, or give ids that differ to audit each "
+                "photograph by itself."
+            )
+    return int(samples.labels[labelled[0]]) if labelled else -1

@@ -1,0 +1,79 @@
+"""The record of what a user gave us: one row per photograph or object, in the user's order."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from srrs.data.pictures import Picture
+from srrs.records import Ints
+
+NO_LABEL = "no label"
+MISSING = "missing file"
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """N photographs and the labels given to them."""
+
+    ids: tuple[str, ...]
+    """(N,) stable and unique: the path below the folder, the id column, or the path as the table writes it."""
+    paths: tuple[Picture, ...]
+    """(N,) files, or pictures that are none."""
+    labels: Ints
+    """(N,) index into `class_names`, -1 where none was given."""
+    class_names: tuple[str, ...]
+    """(C,) words, used in prompts and in everything that is written."""
+    class_keys: tuple[str, ...]
+    """(C,) classes as the user wrote them, a folder's name for instance."""
+    issues: tuple[str, ...]
+    """(N,) why a row cannot be used; '' where it can."""
+    keys: tuple[str, ...]
+    """(N,) sha256 of each file's bytes; '' before `checked` and where a file cannot be read."""
+    notes: tuple[str, ...] = ()
+    """What the reader left out or guessed, in sentences for the user."""
+    others: tuple[tuple[tuple[str, Picture], ...], ...] = ()
+    """(N,) further photographs of a row's object, each with its key; () where no row has any."""
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        if not n == len(self.paths) == len(self.labels) == len(self.issues) == len(self.keys):
+            raise ValueError("ids, paths, labels, issues and keys must have one entry per row")
+        if self.others and len(self.others) != n:
+            raise ValueError("others must have one entry per row")
+        if n and not -1 <= self.labels.min() <= self.labels.max() < max(len(self.class_names), 1):
+            raise ValueError(f"labels must lie in -1..{len(self.class_names) - 1}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def usable(self) -> Ints:
+        """Rows without an issue."""
+        return np.array([row for row, issue in enumerate(self.issues) if not issue], dtype=np.int64)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """(N,) the words of each given label; '' where none was given."""
+        return tuple(self.class_names[label] if label >= 0 else "" for label in self.labels)
+
+    def pictures(self, row: int) -> tuple[tuple[str, Picture], ...]:
+        """Key and picture of everything that shows a row."""
+        return ((self.keys[row], self.paths[row]), *(self.others[row] if self.others else ()))
+
+    def take(self, rows: Iterable[int]) -> "Samples":
+        """These rows, in this order."""
+        rows = [int(row) for row in rows]
+        ids, paths, issues, keys = (
+            tuple(column[row] for row in rows) for column in (self.ids, self.paths, self.issues, self.keys)
+        )
+        others = tuple(self.others[row] for row in rows) if self.others else ()
+        return replace(
+            self, ids=ids, paths=paths, labels=self.labels[rows], issues=issues, keys=keys, others=others,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def canonical_order(self) -> Ints:
+        """(N,) rows by content, given label and id: the same whatever order the user's rows are in."""
+        given = self.given
+        order = sorted(range(len(self)), key=lambda row: (self.keys[row], given[row], self.ids[row]))
+        return np.array(order, dtype=np.int64)
