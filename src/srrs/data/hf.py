@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from srrs.data.pictures import Stored
-from srrs.data.tables import LABEL_COLUMNS, PATH_COLUMNS, Table, find_column
+from srrs.data.tables import LABEL_COLUMNS, PATH_COLUMNS, Table
 from srrs.errors import DataError, MissingExtraError
 
 
@@ -76,9 +76,10 @@ def columns_of(
         if name is None:
             continue
         if name not in kinds:
-            find_column(
-                {kind: [] for kind in kinds}, name, (), role, "the data set"
-            )  # raises, naming the columns there are
+            raise DataError(
+                f"Expected a column {name} with the {role} in the data set, but found {', '.join(kinds)}. Say which "
+                "one it is."
+            )
         table[role] = _pictures(dataset, name) if kinds[name] == "Image" else _values(dataset, name)
     return table
 

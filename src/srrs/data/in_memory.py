@@ -46,8 +46,8 @@ def picture_of(entry: Any, bases: Sequence[Path], name: str) -> tuple[Picture, s
     if isinstance(entry, Image.Image) or hasattr(entry, "__array__"):
         return Stored(name, lambda: _as_file(entry)), ""
     raise DataError(
-        f"Expected paths, pictures or arrays, but {name} is of the type {type(entry).__name__}. Give paths, "
-        "or pictures that Pillow or numpy hold."
+        f"Expected paths, pictures or arrays, but {name} is of the type {type(entry).__name__}. Give paths, or "
+        "pictures that Pillow or numpy hold."
     )
 
 

@@ -184,9 +184,9 @@ def from_csv(
 
 
 def from_frame(frame: "pd.DataFrame", images: Roots | None = None, *columns: str | None, **options: Any) -> Samples:
-    """Read a DataFrame of pandas or polars; paths start from the working directory, all else is as in `from_csv`.
+    """Read a DataFrame of pandas or polars; options and errors as in `from_csv`.
 
-    Its column of paths may hold pictures or arrays instead.
+    Paths start from the working directory. Their column may hold pictures or arrays instead.
     """
     if hasattr(frame, "collect"):
         raise DataError("Expected a DataFrame, but found a LazyFrame: call its collect() first.")
