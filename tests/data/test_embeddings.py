@@ -86,8 +86,8 @@ def test_embeddings_without_ids_go_row_by_row_but_never_with_a_folder(tmp_path: 
     assert read_inputs(frame, features=unit(3, 4)).samples.ids == ("b", "b#2", "a")
     with pytest.raises(DataError, match="found 2 embeddings and 3 rows"):
         read_inputs(frame, features=unit(2, 4))
+    np.savez(tmp_path / "f.npz", features=unit(18, 4))
     with pytest.raises(DataError, match=r"Expected ids in .*f\.npz"):
-        np.savez(tmp_path / "f.npz", features=unit(18, 4))
         read_inputs(photos, features=tmp_path / "f.npz")
 
 
@@ -111,7 +111,7 @@ def test_class_vectors_are_checked_and_fix_the_classes(tmp_path: Path) -> None:
     classes = inputs.embeddings.classes
     np.testing.assert_allclose(classes.plain, unit(3, 4), atol=1e-6)
     assert classes.logit_scale == 20
-    with pytest.raises(DataError, match="Expected the classes z, a, b .*but found 'c'"):
+    with pytest.raises(DataError, match=r"Expected the classes z, a, b .*but found 'c'"):
         read_inputs(unit(2, 4), ["a", "c"], class_vectors=tmp_path / "c.npz", bare=True)
     pd.DataFrame({"class_name": ["x", "y"], "vector": list(unit(2, 4))}).to_parquet(tmp_path / "c.parquet")
     assert read_embeddings(unit(2, 4), tmp_path / "c.parquet").classes.names == ("x", "y")

@@ -37,7 +37,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
 
 
 def _npz(path: Path) -> dict[str, Any]:
-    with np.load(path) as file:  # which refuses pickled objects unless told otherwise
+    with path.open("rb") as stream, np.load(stream) as file:  # which refuses pickled objects unless told otherwise
         return {name: file[name] for name in file.files}
 
 
