@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OPEN_CLIP := .venv-open-clip
 
-.PHONY: demo test test-open-clip check install clean
+.PHONY: demo test test-open-clip check docs install clean
 
 install: $(VENV)/installed
 
@@ -34,5 +34,13 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "written: site/index.html"
+
+$(VENV)/docs: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(OPEN_CLIP) demo-out
+	rm -rf $(VENV) $(OPEN_CLIP) demo-out site

@@ -67,7 +67,10 @@ def method(text: str, knowledge: Mapping[str, Any] | None = None) -> Method:
         names a method from outside: a function that returns a `Method`.
     knowledge : what is known of the data, such as `{"noise_rate": 0.5}`; only a method that asks for it is told.
 
-    Raises SettingsError for what there is not, with what there is.
+    Raises
+    ------
+    SettingsError
+        For what there is not, with what there is.
     """
     factory, arguments = _read(text)
     own = {name: value for name, value in arguments.items() if name in inspect.signature(factory).parameters}

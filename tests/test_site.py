@@ -1,0 +1,48 @@
+"""The site can be built: its navigation names every page, and the reference names what exists."""
+
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+REFERENCE = [
+    (page, name)
+    for page in PAGES
+    for name in re.findall(r"^::: (\S+)", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE)
+]
+
+
+def entries(nav: Any) -> Iterator[str]:
+    if isinstance(nav, str):
+        yield nav
+    else:
+        for part in nav.values() if isinstance(nav, dict) else nav:
+            yield from entries(part)
+
+
+def test_the_navigation_names_every_page_and_nothing_else() -> None:
+    named = sorted(entries(SITE["nav"]))
+    assert named == PAGES, f"mend nav in mkdocs.yml: missing or unknown {sorted(set(named) ^ set(PAGES))}"
+
+
+@pytest.mark.parametrize(("page", "name"), REFERENCE)
+def test_the_reference_names_what_exists_and_has_a_docstring(page: str, name: str) -> None:
+    try:
+        thing: Any = import_module(name)
+    except ModuleNotFoundError:
+        home, _, last = name.rpartition(".")
+        thing = getattr(import_module(home), last)
+    assert thing.__doc__, f"{name} of {page} says nothing"
+
+
+def test_the_site_fetches_nothing_from_elsewhere() -> None:
+    assert SITE["theme"]["font"] is False
+    assert "offline" in SITE["plugins"]
