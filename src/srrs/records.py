@@ -63,7 +63,8 @@ class Evidence:
 
     def __post_init__(self) -> None:
         n, c = self.zero_shot.shape
-        _check("ids", np.asarray(self.ids), (n,))
+        if len(self.ids) != n:
+            raise ValueError(f"ids must have shape {(n,)}, but has {(len(self.ids),)}")
         _check("labels", self.labels, (n,))
         _check("probs", self.probs, (n, None, c))
         _check("features", self.features, (n, None))

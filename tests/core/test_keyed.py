@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import chisquare, kstest, pearsonr
 
-from srrs.core.keyed import content_keys, folds, uniforms
+from srrs.core.keyed import bit_keys, content_keys, folds, uniforms
 
 KEYS = arrays(np.uint64, st.integers(1, 30))
 FEATURES = np.random.default_rng(0).standard_normal((20_000, 8)).astype(np.float32)
@@ -89,3 +89,15 @@ def test_folds_are_of_about_one_size_and_pictures_that_are_equal_share_one() -> 
     assert chisquare(np.bincount(found)).pvalue > 1e-3
     assert (folds(np.repeat(keys[:9], 2), 4, seed=3).reshape(9, 2) == found[:9, None]).all()
     assert (folds(keys, 4, seed=4) != found).mean() > 0.6
+
+
+@pytest.mark.parametrize("size", [7, 8, 512])
+def test_keys_by_bits_are_as_distinct_and_as_even_as_digests(size: int) -> None:
+    features = np.random.default_rng(1).standard_normal((5_000, size)).astype(np.float16)
+    one_bit = features[:50].copy().view(np.uint16)
+    one_bit[np.arange(50), np.arange(50) % size] ^= 1
+    keys = bit_keys(np.concatenate([features, one_bit.view(np.float16), features[:5]]))
+    np.testing.assert_array_equal(keys[-5:], keys[:5])
+    assert len(set(keys.tolist())) == 5_050
+    assert kstest(uniforms(keys[:5_000], 0), "uniform").pvalue > 1e-3
+    np.testing.assert_array_equal(bit_keys(features.astype(np.float64)), keys[:5_000])

@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
 from sklearn.mixture import GaussianMixture
 
+from srrs.core import blocks
 from srrs.core.mixture import TwoGaussians, density_thresholds, fit_two, normalise, posterior_low
 
 VALUES = arrays(np.float64, st.integers(2, 40), elements=st.floats(0, 10, width=32))
@@ -128,3 +129,16 @@ def test_trimming_away_all_variation_falls_back_to_the_full_range() -> None:
 def test_trim_must_leave_a_range() -> None:
     with pytest.raises(ValueError, match=r"from 0 to below 0\.5"):
         normalise(np.arange(3.0), trim=0.5)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_histogram_of_many_values_gives_the_fit_of_the_values(monkeypatch, seed: int) -> None:
+    values = two_humps(seed, 3000, 1000)
+    exact = fit_two(values, seed=seed)
+    monkeypatch.setattr(blocks, "WHOLE", 1000)
+    found = fit_two(values, seed=seed)
+    assert not np.array_equal(found.mean, exact.mean)  # it was another computation
+    for name in ("mean", "std", "weight"):
+        np.testing.assert_allclose(getattr(found, name), getattr(exact, name), atol=2e-4)
+    again = fit_two(np.random.default_rng(0).permutation(values), seed=seed)
+    np.testing.assert_array_equal(again.mean, found.mean)

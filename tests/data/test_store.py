@@ -8,7 +8,7 @@ from PIL import Image
 
 from srrs.data import shards
 from srrs.data.samples import checked, from_paths
-from srrs.data.shards import FeatureStore, cache_limit, cache_root, empty, pack_keys
+from srrs.data.shards import FeatureStore, cache_limit, cache_root, pack_keys
 from srrs.data.store import encode
 from srrs.errors import DataError, ModelError, SettingsError
 
@@ -158,14 +158,6 @@ def test_shards_are_read_from_disk_as_maps(samples, tmp_path):
     (folder,) = (tmp_path / "features").iterdir()
     (shard,) = FeatureStore(folder, 16)._read("plain")
     assert isinstance(shard.features, np.memmap)
-
-
-def test_large_results_are_kept_in_a_file(monkeypatch):
-    monkeypatch.setattr(shards, "_IN_MEMORY", 10)
-    array = empty((3, 4))
-    array[:] = 2
-    assert isinstance(array, np.memmap)
-    assert array.sum() == 24
 
 
 def test_keys_that_end_in_zeros_are_told_apart():

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 from scipy.stats import entropy
 
-from srrs.train.evidence import gather, predict
+from srrs.core import blocks
+from srrs.train.evidence import gather, predict, zero_shot_probs
 
 
 def weights(task, learners: int, seed: int = 0) -> torch.Tensor:
@@ -90,3 +91,20 @@ def test_predictions_average_the_learners_logits(task) -> None:
     expected = softmax(np.mean(logits, 0), axis=1)
     np.testing.assert_allclose(predict(7.0, features, heads).numpy(), expected, atol=1e-6)
     assert predict(7.0, features, heads).numpy() == pytest.approx(predict(7.0, features, heads.flip(0)).numpy())
+
+
+@pytest.mark.parametrize("voters", [None, 1])
+@pytest.mark.parametrize("views", [0, 2])
+def test_evidence_gathered_in_blocks_is_that_gathered_at_once(task, monkeypatch, voters: int | None, views: int) -> None:
+    some = replace(task, views=task.views[:, :views])
+    at_once = gather(some, weights(task, 2), zero_shot(task), voters)
+    untuned = zero_shot_probs(some, weights(task, 1)[0])
+    monkeypatch.setattr(blocks, "WHOLE", 10)
+    monkeypatch.setattr(blocks, "ROWS", 7)
+    many = replace(some)  # without what the first kept
+    found = gather(many, weights(task, 2), zero_shot(task), voters)
+    assert "all_views" not in vars(many)
+    for name in ("probs", "loss", "agreement", *(["logits"] if voters else [])):
+        np.testing.assert_allclose(getattr(found, name), getattr(at_once, name), atol=1e-5)
+    np.testing.assert_allclose(found.features, at_once.features, atol=1e-3)
+    np.testing.assert_allclose(zero_shot_probs(many, weights(task, 1)[0]), untuned, atol=1e-6)

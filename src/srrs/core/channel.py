@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
+ITERATIONS = 50
+
 
 @dataclass(frozen=True)
 class Channel:
@@ -57,7 +59,7 @@ def fit_channel(
     shrink: float = 12.0,
     prior: tuple[float, float] = (1.0, 1.0),
     start: float = 0.3,
-    iterations: int = 50,
+    iterations: int = ITERATIONS,
 ) -> Channel:
     """Fit the channel to evidence (N, C), as log-probabilities, and given labels (N,).
 

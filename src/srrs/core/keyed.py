@@ -15,6 +15,15 @@ def content_keys(features: NDArray[np.floating]) -> Keys:
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 
+def bit_keys(features: NDArray[np.floating]) -> Keys:
+    """As `content_keys`, by a sum over the bits instead of a digest: other keys, many times faster."""
+    bits = np.ascontiguousarray(features, dtype=np.float16).view(np.uint16)
+    bits = np.pad(bits, ((0, 0), (0, -bits.shape[1] % 4)))
+    words = bits.view(np.uint64)
+    odd = _mix(np.arange(1, words.shape[1] + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
+    return _mix((_mix(words) * odd).sum(1, dtype=np.uint64))
+
+
 def _mix(x: Keys) -> Keys:
     """The finaliser of splitmix64 (Steele et al. 2014): every input bit moves every output bit."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

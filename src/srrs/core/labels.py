@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from srrs.core.blocks import empty, is_large
+
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 Bools = NDArray[np.bool_]
@@ -11,11 +13,12 @@ CLEAN, AMBIGUOUS = 0, 1
 
 
 def one_hot(labels: Ints, classes: int) -> Floats:
-    """Labels (N,) -> (N, C). Raises ValueError where a label is not in 0..C-1."""
+    """Labels (N,) -> (N, C), in half the bytes for very many. Raises ValueError where a label is not in 0..C-1."""
     labels = np.asarray(labels)
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError(f"Expected labels in 0..{classes - 1}, but they run from {labels.min()} to {labels.max()}")
-    hot = np.zeros((len(labels), classes))
+    hot = empty((len(labels), classes), np.float32 if is_large(len(labels)) else np.float64)
+    hot[:] = 0
     hot[np.arange(len(labels)), labels] = 1
     return hot
 

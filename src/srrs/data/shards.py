@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Sequence
@@ -40,7 +39,6 @@ FORMAT = 1
 _FLUSH_ROWS = 16_384
 _FLUSH_SECONDS = 30.0
 _DESCRIPTION = "model.json"
-_IN_MEMORY = 2**30
 
 
 def cache_root() -> Path:
@@ -170,14 +168,6 @@ class FeatureStore:
 def pack_keys(keys: Sequence[str]) -> Keys:
     """Hexadecimal sha256 digests as an array."""
     return np.array([bytes.fromhex(key) for key in keys], dtype="S32")
-
-
-def empty(shape: tuple[int, ...]) -> Halves:
-    """A float16 array to fill: in memory, or in a temporary file if it would not fit there well."""
-    if int(np.prod(shape)) * 2 <= _IN_MEMORY:
-        return np.empty(shape, dtype=np.float16)
-    with tempfile.TemporaryFile() as file:  # the mapping outlives the file's name
-        return np.memmap(file, dtype=np.float16, mode="w+", shape=shape)
 
 
 def _write(folder: Path, view: str, shard: Shard) -> Shard:

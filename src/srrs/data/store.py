@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from srrs.core.blocks import empty
 from srrs.data.images import WORKERS, digest, open_rgb, quiet
 from srrs.data.pictures import Picture
 from srrs.data.samples import NO_LABEL, Progress, Samples
-from srrs.data.shards import FeatureStore, Halves, cache_limit, cache_root, empty, model_folder, pack_keys, trim
+from srrs.data.shards import FeatureStore, Halves, cache_limit, cache_root, model_folder, pack_keys, trim
 from srrs.data.views import Box, view_box
 from srrs.errors import DataError, ModelError
 from srrs.records import Floats, Ints
@@ -183,7 +184,7 @@ class _Run:
     def gather(self, keys: list[str], views: int) -> Features:
         """Read back what is wanted, in its order."""
         packed, size = pack_keys(keys), self.store.size
-        plain, crops = empty((len(keys), size)), empty((len(keys), views, size))
+        plain, crops = (empty(shape, np.float16) for shape in ((len(keys), size), (len(keys), views, size)))
         if keys:
             self.store.gather(self.name(PLAIN), packed, plain)
             for view in range(views):

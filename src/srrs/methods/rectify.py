@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from srrs.core.blocks import by_blocks, is_large
 from srrs.core.labels import one_hot, three_way
 from srrs.methods.stages import Memory, Rectify
-from srrs.records import Evidence, Partition, Targets
+from srrs.records import Evidence, Floats, Partition, Targets
 
 
 def keep() -> Rectify:
@@ -25,10 +26,16 @@ def blend(sharpness: float = 2.0, weight: float | None = None) -> Rectify:
     """
 
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
-        pseudo = evidence.probs.mean(1)
-        share = partition.p_clean if weight is None else np.full(len(pseudo), weight)
-        soft = three_way(partition.group, evidence.labels, share, pseudo, sharpness)
-        return Targets(soft, np.ones(len(soft))), memory
+        n = len(evidence.labels)
+
+        def of(rows: slice) -> dict[str, Floats]:
+            pseudo, trust = evidence.probs[rows].mean(1), partition.p_clean[rows]
+            share = trust if weight is None else np.full(len(pseudo), weight)
+            soft = three_way(partition.group[rows], evidence.labels[rows], share, pseudo, sharpness)
+            return {"soft": soft.astype(np.float32) if is_large(n) else soft}
+
+        soft = by_blocks(n, of)["soft"]
+        return Targets(soft, np.ones(n)), memory
 
     return rectify
 

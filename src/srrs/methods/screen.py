@@ -1,11 +1,15 @@
 """Screening: which given labels to trust."""
 
+from functools import partial
+
 import numpy as np
 
+from srrs.core.blocks import is_large
 from srrs.core.channel import Channel, fit_channel
 from srrs.core.keyed import content_keys, folds
 from srrs.core.mixture import density_thresholds, fit_two, normalise, posterior_low
 from srrs.methods.stages import Memory, Screen
+from srrs.methods.streamed import Rows, streamed_channel
 from srrs.records import Evidence, Floats, Group, MatchScores, NoiseEstimate, Partition
 
 
@@ -83,7 +87,8 @@ def channel(
 
     The evidence for the true class is what never saw the label of the sample itself: the zero-shot prediction,
     tempered; the matcher's odds, where there is a matcher; and the similarity to class means of the *other folds'*
-    images, weighted by the posterior and refined over `rounds`.
+    images, weighted by the posterior and refined over `rounds`. Very many samples are screened in blocks of rows (see
+    `srrs.methods.streamed`).
 
     Parameters
     ----------
@@ -95,13 +100,20 @@ def channel(
     prior : pseudo-counts (wrong, right) on the rate.
     """
 
-    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
-        zero_shot = np.log(evidence.zero_shot.astype(np.float64) + 1e-12)
+    def anchor_of(evidence: Evidence, rows: Rows) -> Floats:
+        zero_shot: Floats = np.log(evidence.zero_shot[rows].astype(np.float64) + 1e-12)
         if evidence.match is None or not matched[1]:
-            anchor = temper * zero_shot
-        else:
-            anchor = matched[0] * zero_shot + matched[1] * match_odds(evidence, evidence.match)
-        scale = max(visual, float(np.log(zero_shot.shape[1])))
+            return temper * zero_shot
+        return matched[0] * zero_shot + matched[1] * match_odds(evidence, evidence.match, rows)
+
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        scale = max(visual, float(np.log(evidence.zero_shot.shape[1])))
+        if is_large(len(evidence.labels)):
+            fitted = streamed_channel(
+                evidence, partial(anchor_of, evidence), scale, rounds, fold_count, seed, shrink, prior
+            )
+            return partition_of(fitted, evidence.labels), memory
+        anchor = anchor_of(evidence, slice(None))
         fold = folds(content_keys(evidence.features), fold_count, seed)
         fitted = fit_channel(_normalised(anchor), evidence.labels, shrink=shrink, prior=prior)
         for _ in range(rounds):
@@ -116,16 +128,16 @@ CANDIDATES = 10
 """Classes by which the matcher judges a picture, beside the given one."""
 
 
-def match_odds(evidence: Evidence, match: MatchScores) -> Floats:
-    """(N, C) the matcher's log odds of the given class and of the likeliest ones by zero-shot prediction.
+def match_odds(evidence: Evidence, match: MatchScores, rows: Rows = slice(None)) -> Floats:
+    """(n, C) the matcher's log odds of the given class and of the likeliest ones by zero-shot prediction, for `rows`.
 
     A class that was not asked for counts as the median of those: asking for all changes little and costs C a picture.
     """
     n, classes = evidence.zero_shot.shape
-    likely = np.argsort(-evidence.zero_shot, axis=1, kind="stable")[:, :CANDIDATES]
-    asked = np.column_stack([likely, evidence.labels])
-    rows = np.arange(n).repeat(asked.shape[1])
-    score = np.clip(match(rows, asked.ravel()).astype(np.float64), 1e-4, 1 - 1e-4).reshape(asked.shape)
+    likely = np.argsort(-evidence.zero_shot[rows], axis=1, kind="stable")[:, :CANDIDATES]
+    asked = np.column_stack([likely, evidence.labels[rows]])
+    pictures = np.arange(n)[rows].repeat(asked.shape[1])
+    score = np.clip(match(pictures, asked.ravel()).astype(np.float64), 1e-4, 1 - 1e-4).reshape(asked.shape)
     odds = np.log(score) - np.log1p(-score)
     everything: Floats = np.median(odds[:, :-1], axis=1, keepdims=True).repeat(classes, axis=1)
     np.put_along_axis(everything, asked, odds, axis=1)

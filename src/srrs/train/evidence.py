@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srrs.core.blocks import Array, by_blocks, is_large, release
 from srrs.core.losses import jensen_shannon, screening_loss, soft_cross_entropy
-from srrs.records import Evidence, Floats
+from srrs.records import Evidence, Floats, Ints
 from srrs.train.task import Task
 
 
@@ -15,30 +16,61 @@ def gather(task: Task, weights: Tensor, zero_shot: Floats, voters: int | None = 
     """Evidence of every sample from the learners' class weights (learners, C, D), averaged over all views.
 
     Probabilities average the views' logits. The loss is the paper's Eq. 5 of the first two learners, and plain
-    cross-entropy for one. Only the first `voters` learners classify; of the others, stages see the logits.
+    cross-entropy for one. Only the first `voters` learners classify; of the others, stages see the logits. Very many
+    samples are taken in blocks of rows, and arrays of gigabytes lie in temporary files.
     """
-    scale = task.model.logit_scale
-    logits = scale * torch.einsum("nd,kcd->nkc", task.mean_view, weights)
+    labels = np.asarray(task.labels)
+    large = is_large(len(labels))
+
+    def of(rows: slice) -> dict[str, Array]:
+        view = task.mean_view_of(rows)
+        arrays = _believed(task.model.logit_scale, view, weights, labels[rows], voters)
+        if large and not task.views.shape[1]:
+            release(task.plain)
+        else:
+            arrays["features"] = F.normalize(view, dim=1).to(torch.float16 if large else torch.float32)
+        return {name: array.cpu().numpy() for name, array in arrays.items()}
+
+    found = by_blocks(len(labels), of)
+    return Evidence(
+        ids=task.ids,
+        labels=labels,
+        probs=found["probs"],
+        zero_shot=zero_shot,
+        features=found.get("features", task.plain),
+        loss=found["loss"],
+        agreement=found["agreement"],
+        logits=found.get("logits"),
+        match=task.match,
+    )
+
+
+def _believed(scale: float, view: Tensor, weights: Tensor, given: Ints, voters: int | None) -> dict[str, Tensor]:
+    """What the learners say of some samples; see `gather`."""
+    logits = scale * torch.einsum("nd,kcd->nkc", view, weights)
     log_probs = logits[:, :voters].log_softmax(2)
-    labels = torch.from_numpy(np.asarray(task.labels)).to(log_probs.device)
-    given = F.one_hot(labels, weights.shape[1]).to(log_probs.dtype)
+    labels = torch.from_numpy(given).to(log_probs.device)
     if log_probs.shape[1] > 1:
         loss = screening_loss(log_probs[:, 0], log_probs[:, 1], labels)
         agreement = 1 - jensen_shannon(log_probs[:, 0], log_probs[:, 1]) / np.log(2)
     else:
-        loss = soft_cross_entropy(log_probs[:, 0], given)
+        loss = soft_cross_entropy(log_probs[:, 0], F.one_hot(labels, weights.shape[1]).to(log_probs.dtype))
         agreement = torch.ones_like(loss)
-    return Evidence(
-        ids=task.ids,
-        labels=np.asarray(task.labels),
-        probs=log_probs.exp().cpu().numpy(),
-        zero_shot=zero_shot,
-        features=F.normalize(task.mean_view, dim=1).cpu().numpy(),
-        loss=loss.cpu().numpy(),
-        agreement=agreement.clamp(0, 1).cpu().numpy(),
-        logits=None if voters is None else logits.cpu().numpy(),
-        match=task.match,
-    )
+    advice = {} if voters is None else {"logits": logits}
+    return {"probs": log_probs.exp(), "loss": loss, "agreement": agreement.clamp(0, 1), **advice}
+
+
+@torch.no_grad()
+def zero_shot_probs(task: Task, weights: Tensor) -> Floats:
+    """(N, C) predictions of untuned class weights (C, D), averaged over all views."""
+
+    def of(rows: slice) -> dict[str, Array]:
+        logits = task.model.logit_scale * task.mean_view_of(rows) @ weights.T
+        if is_large(len(task.labels)):
+            release(task.plain)
+        return {"probs": logits.softmax(1).cpu().numpy()}
+
+    return by_blocks(len(task.labels), of)["probs"]
 
 
 @torch.no_grad()

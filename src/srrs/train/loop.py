@@ -16,9 +16,9 @@ from srrs.core.keyed import uniforms
 from srrs.core.labels import one_hot
 from srrs.methods.stages import Lesson, Memory, Method, one_round
 from srrs.prompts.learner import ClassLearner
-from srrs.records import Floats, Group, Round
+from srrs.records import Group, Round
 from srrs.train.events import Event, Listener
-from srrs.train.evidence import gather
+from srrs.train.evidence import gather, zero_shot_probs
 from srrs.train.state import State, arrays_of, load, optimiser_tensors, restore_optimiser, save, tensors_of
 from srrs.train.task import Schedule, Task
 
@@ -93,13 +93,6 @@ class _Loop:
         self.optimiser = torch.optim.SGD(self.trainable.parameters(), lr=schedule.learning_rate, momentum=0.9)
         self.history: list[dict[str, object]] = []
 
-    @property
-    def zero_shot_probs(self) -> Floats:
-        if self.task.zero_shot is not None:
-            return self.task.zero_shot
-        logits = self.task.model.logit_scale * self.task.mean_view @ self.zero_shot.T
-        return logits.softmax(1).cpu().numpy()
-
     def run(self, checkpoint: Path | None, fingerprint: str) -> Tuned:
         run = self._resume(checkpoint, fingerprint)
         for step in range(run.step, self.steps):
@@ -119,7 +112,7 @@ class _Loop:
         return torch.stack([learner.class_weights(self.task.model) for learner in self.learners])
 
     def _screen(self, run: _Run, step: int) -> Round:
-        evidence = gather(self.task, self._weights(), self.zero_shot_probs, self.method.voters)
+        evidence = gather(self.task, self._weights(), zero_shot_probs(self.task, self.zero_shot), self.method.voters)
         outcome, run.memory = one_round(self.method, evidence, run.memory)
         run.lesson = {
             "soft": np.asarray(outcome.targets.soft, dtype=np.float32),
@@ -163,12 +156,12 @@ class _Loop:
         keys, n = self.task.keys, len(self.task.labels)
         batch = min(self.schedule.batch, n)
         rows = np.sort(np.argsort(uniforms(keys, self.seed, ORDER, step), kind="stable")[:batch])
-        available = self.task.all_views.shape[1]
+        available = 1 + self.task.views.shape[1]
         count = min(self.schedule.views, available)
         draws = np.stack([uniforms(keys[rows], self.seed, VIEW, step, v) for v in range(available)], axis=1)
         views = np.argsort(draws, axis=1, kind="stable")[:, :count]
         device = self.task.model.device
-        chosen = self.task.all_views[torch.from_numpy(rows)[:, None].to(device), torch.from_numpy(views).to(device)]
+        chosen = self.task.views_of(rows, views)
         teach = run.lesson or self._given()
 
         def repeated(name: str) -> Tensor:

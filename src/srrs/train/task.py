@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from srrs.core.blocks import is_large
 from srrs.core.keyed import Keys, content_keys
 from srrs.models.base import VisionLanguage
 from srrs.records import Floats, Ints, MatchScores
@@ -45,6 +46,22 @@ class Task:
     def mean_view(self) -> Tensor:
         """(N, D) mean over all views, not renormalised: its logits are the mean of the views' logits."""
         return self.all_views.mean(1)
+
+    def mean_view_of(self, rows: slice) -> Tensor:
+        """(n, D) `mean_view` of some rows; of very many samples only those rows are read."""
+        if not is_large(len(self.labels)):
+            return self.mean_view[rows]
+        every = np.arange(1 + self.views.shape[1])[None].repeat(len(self.plain[rows]), 0)
+        return self.views_of(np.arange(len(self.labels))[rows], every).mean(1)
+
+    def views_of(self, rows: Ints, views: Ints) -> Tensor:
+        """(n, count, D) chosen views (n, count) of some rows (n,), 0 being the plain one; reads no others of many."""
+        where = torch.from_numpy(np.arange(len(rows)))[:, None].to(self.model.device)
+        chosen = torch.from_numpy(views).to(self.model.device)
+        if not is_large(len(self.labels)):
+            return self.all_views[torch.from_numpy(rows)[:, None].to(self.model.device), chosen]
+        stacked = np.concatenate([self.plain[rows][:, None], self.views[rows]], axis=1)
+        return torch.from_numpy(stacked).to(self.model.device).float()[where, chosen]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,165 @@
+"""A screening round over a million samples of 100 classes, against the time of its own matrix products.
+
+Features of 512 numbers lie in a float16 file. The round gathers the evidence of both learners and of the untuned model,
+screens, rectifies and re-screens, without a matcher. It runs in a fresh process, so that its peak memory is its own.
+
+The products counted are features times class weights of both learners and of the untuned model, from float32 blocks
+that lie in memory. The round does more of them (class means, and the similarity to these), converts from float16, and
+computes a hundred million probabilities three times over: all of that is in the ratio.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from srrs.core import blocks
+from srrs.methods.screen import CERTAIN
+from srrs.methods.stages import Method, one_round
+from srrs.methods.zoo import METHODS
+from srrs.records import Evidence, Round
+from srrs.train.evidence import gather, zero_shot_probs
+from srrs.train.task import Task
+
+CLASSES, SIZE, SCALE = 100, 512, 100.0
+WRONG = 0.3
+"""Share of the labels that are drawn anew, half of them always as the next class."""
+SLICE = 10_000
+TOLERANCE = 0.005
+"""How far `p_clean` may be from the exact one; closer than that to a threshold, the group may be either."""
+
+
+def measure(quick: bool) -> dict[str, dict[str, object]]:
+    """Ratio, peak memory, verdicts on a slice, and the seconds of each part, of the default method and the paper's."""
+    samples = 20_000 if quick else 1_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        make(Path(folder), samples)
+        return {name: in_fresh_process(Path(folder), name) for name in ("srrs", "srrs-paper")}
+
+
+def make(folder: Path, samples: int) -> None:
+    """Features around one direction per class, given labels, and class weights of three prompts, as files."""
+    generator = np.random.default_rng(0)
+    common = 2 * unit(generator.standard_normal(SIZE))
+    centres = unit(generator.standard_normal((CLASSES, SIZE)))
+    true = generator.integers(0, CLASSES, samples)
+    other = np.where(generator.random(samples) < 0.5, true + 1, generator.integers(0, CLASSES, samples)) % CLASSES
+    np.save(folder / "labels.npy", np.where(generator.random(samples) < WRONG, other, true))
+    file = folder / "features.npy"
+    features = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=(samples, SIZE))
+    for start in range(0, samples, 10_000):
+        rows = slice(start, min(start + 10_000, samples))
+        noise = generator.standard_normal((len(true[rows]), SIZE), dtype=np.float32) / SIZE**0.5
+        features[rows] = unit(common + centres[true[rows]] + 3.0 * noise)
+    features.flush()
+    prompts = unit(common + centres + 1.5 * unit(generator.standard_normal((3, CLASSES, SIZE))))
+    np.save(folder / "weights.npy", prompts.astype(np.float32))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
+
+
+def in_fresh_process(folder: Path, method: str) -> dict[str, object]:
+    command = [sys.executable, str(Path(__file__)), str(folder), method]
+    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return cast(dict[str, object], json.loads(found.stdout))
+
+
+def measured(folder: Path, name: str) -> dict[str, object]:
+    """One row of the table, in this process."""
+    torch.set_num_threads(2)
+    method, task, weights = METHODS[name](), opened(folder), torch.from_numpy(np.load(folder / "weights.npy"))
+    if not blocks.is_large(len(task.labels)):
+        blocks.WHOLE = len(task.labels) // 2  # a quick run takes the way of the large ones all the same
+    before = products(task, weights)
+    parts, _ = timed_round(method, task, weights)
+    after = products(task, weights)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    whole, own = sum(parts.values()), (before + after) / 2
+    return {
+        "ratio": whole / own,
+        "spread": sorted([whole / before, whole / after]),
+        "peak_gb": peak,
+        **compared(method, task, weights),
+        "samples": len(task.labels),
+        "seconds": whole,
+        "products_seconds": own,
+        "parts_seconds": parts,
+    }
+
+
+def opened(folder: Path) -> Task:
+    features = np.load(folder / "features.npy", mmap_mode="r")
+    n = len(features)
+    return Task(
+        model=cast(Any, SimpleNamespace(logit_scale=SCALE, device=torch.device("cpu"))),
+        class_names=tuple(map(str, range(CLASSES))),
+        descriptions=(None,) * CLASSES,
+        ids=tuple(map(str, range(n))),
+        labels=np.load(folder / "labels.npy"),
+        plain=features,
+        views=np.empty((n, 0, SIZE), np.float16),
+    )
+
+
+def products(task: Task, weights: torch.Tensor) -> float:
+    """Seconds of features times all class weights, block by block, without reading or converting the features."""
+    flat, seconds = weights.flatten(0, 1), 0.0
+    for start in range(0, len(task.labels), blocks.ROWS):
+        block = torch.from_numpy(np.array(task.plain[start : start + blocks.ROWS])).float()
+        begin = time.perf_counter()
+        torch.mm(block, flat.T)
+        seconds += time.perf_counter() - begin
+    blocks.release(task.plain)
+    return seconds
+
+
+def timed_round(method: Method, task: Task, weights: torch.Tensor) -> tuple[dict[str, float], Round]:
+    """Seconds of each part of one round, and the round."""
+    clock = [time.perf_counter()]
+    evidence = gathered(task, weights)
+    clock.append(time.perf_counter())
+    partition, memory = method.screen(evidence, {})
+    clock.append(time.perf_counter())
+    targets, memory = method.rectify(evidence, partition, memory)
+    clock.append(time.perf_counter())
+    matched, _ = method.rescreen(evidence, partition, targets, memory)
+    clock.append(time.perf_counter())
+    names = ("gather", "screen", "rectify", "rescreen")
+    parts = dict(zip(names, np.diff(clock).tolist(), strict=True))
+    return parts, Round(evidence, partition, targets, matched, partition.p_clean)
+
+
+def gathered(task: Task, weights: torch.Tensor) -> Evidence:
+    return gather(task, weights[:2], zero_shot_probs(task, weights[2]))
+
+
+def compared(method: Method, task: Task, weights: torch.Tensor) -> dict[str, object]:
+    """Whether a slice gets the same verdicts in blocks as by the exact path, which up to `blocks.WHOLE` rows takes."""
+    rows = np.sort(np.random.default_rng(0).permutation(len(task.labels))[:SLICE])
+    few = Task(
+        model=task.model,
+        class_names=task.class_names,
+        descriptions=task.descriptions,
+        ids=tuple(task.ids[row] for row in rows),
+        labels=task.labels[rows],
+        plain=task.plain[rows],
+        views=task.views[rows],
+    )
+    was, blocks.WHOLE = blocks.WHOLE, SLICE
+    exact, _ = one_round(method, gathered(few, weights), {})
+    blocks.WHOLE = SLICE // 2
+    found, _ = one_round(method, gathered(few, weights), {})
+    blocks.WHOLE = was
+    off = np.abs(found.partition.p_clean - exact.partition.p_clean)
+    bounds = exact.partition.thresholds if name_of(method) == "srrs-paper" else np.array([[1 - CERTAIN, CERTAIN]])
+    return {"max_p_clean_difference": float(off.max()), "bounds": bounds.tolist()}

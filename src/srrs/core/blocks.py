@@ -1,0 +1,62 @@
+"""Large arrays a block of rows at a time, so that temporaries do not grow with the number of rows."""
+
+import mmap
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+
+WHOLE = 65_536
+"""Up to so many rows all are one block, and everything is computed as without blocks, to the bit."""
+ROWS = 4_096
+"""Rows of a block beyond that: what is made of them stays near the processor."""
+IN_MEMORY = 2**30
+"""Larger arrays (bytes) lie in a temporary file."""
+
+
+def is_large(rows: int) -> bool:
+    """Whether so many rows are worked on in blocks."""
+    return rows > WHOLE
+
+
+def blocks(rows: int) -> list[slice]:
+    """Slices that cover 0..rows in order: one for all, or many short ones where there are more than `WHOLE`."""
+    if not is_large(rows):
+        return [slice(0, rows)]
+    return [slice(start, min(start + ROWS, rows)) for start in range(0, rows, ROWS)]
+
+
+def by_blocks(rows: int, compute: Callable[[slice], Mapping[str, Array]]) -> dict[str, Array]:
+    """The arrays that `compute` gives for each block, put together by name."""
+    first, *others = blocks(rows)
+    parts = dict(compute(first))
+    if not others:
+        return parts
+    whole = {name: empty((rows, *part.shape[1:]), part.dtype) for name, part in parts.items()}
+    for block in (first, *others):
+        for name, part in (parts if block is first else compute(block)).items():
+            whole[name][block] = part
+    return whole
+
+
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """An array to fill: in memory, or in a temporary file if it would not fit there well.
+
+    The file lies where `TMPDIR` says and goes with the array.
+    """
+    kind = np.dtype(dtype)
+    if int(np.prod(shape)) * kind.itemsize <= IN_MEMORY:
+        return np.empty(shape, dtype=kind)
+    with tempfile.TemporaryFile() as file:  # the mapping outlives the file's name
+        return np.memmap(file, dtype=kind, mode="w+", shape=shape)
+
+
+def release(array: Array) -> None:
+    """Take the pages of a memory-mapped array out of this process's memory, after a pass over it; they stay valid."""
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)

@@ -1,0 +1,44 @@
+"""Work in blocks gives what work at once gives."""
+
+import numpy as np
+import pytest
+
+from srrs.core import blocks
+from srrs.core.blocks import by_blocks, empty, release
+
+
+@pytest.mark.parametrize(("rows", "count"), [(0, 1), (10, 1), (11, 3), (12, 3), (13, 4)])
+def test_blocks_cover_every_row_once_and_few_rows_are_one(monkeypatch, rows: int, count: int) -> None:
+    monkeypatch.setattr(blocks, "WHOLE", 10)
+    monkeypatch.setattr(blocks, "ROWS", 4)
+    found = blocks.blocks(rows)
+    assert len(found) == count
+    np.testing.assert_array_equal(np.concatenate([np.arange(rows)[block] for block in found]), np.arange(rows))
+
+
+@pytest.mark.parametrize("whole", [5, 100])
+def test_arrays_made_by_blocks_are_those_made_at_once(monkeypatch, whole: int) -> None:
+    monkeypatch.setattr(blocks, "WHOLE", whole)
+    monkeypatch.setattr(blocks, "ROWS", 4)
+    values = np.random.default_rng(0).random((17, 3)).astype(np.float32)
+    found = by_blocks(17, lambda rows: {"square": values[rows] ** 2, "first": values[rows, 0]})
+    np.testing.assert_array_equal(found["square"], values**2)
+    np.testing.assert_array_equal(found["first"], values[:, 0])
+    assert found["square"].dtype == np.float32
+
+
+def test_large_arrays_are_kept_in_a_file(monkeypatch) -> None:
+    monkeypatch.setattr(blocks, "IN_MEMORY", 10)
+    array = empty((3, 4), np.float16)
+    array[:] = 2
+    assert isinstance(array, np.memmap)
+    release(array)
+    assert array.sum() == 24
+
+
+def test_an_array_in_memory_is_left_alone_by_release() -> None:
+    array = empty((3,), np.float32)
+    array[:] = 1
+    release(array)
+    assert not isinstance(array, np.memmap)
+    np.testing.assert_array_equal(array, 1)
