@@ -95,7 +95,9 @@ def test_predictions_average_the_learners_logits(task) -> None:
 
 @pytest.mark.parametrize("voters", [None, 1])
 @pytest.mark.parametrize("views", [0, 2])
-def test_evidence_gathered_in_blocks_is_that_gathered_at_once(task, monkeypatch, voters: int | None, views: int) -> None:
+def test_evidence_gathered_in_blocks_is_that_gathered_at_once(
+    task, monkeypatch, voters: int | None, views: int
+) -> None:
     some = replace(task, views=task.views[:, :views])
     at_once = gather(some, weights(task, 2), zero_shot(task), voters)
     untuned = zero_shot_probs(some, weights(task, 1)[0])

@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from srrs.core.blocks import blocks, empty, release
 from srrs.core.channel import ITERATIONS, Channel
-from srrs.core.keyed import bit_keys, folds, uniforms
+from srrs.core.keyed import Keys, bit_keys, folds, uniforms
 from srrs.core.sorted_channel import ByLabel, Rates, by_label, fit_sums, posterior_of
 from srrs.records import Evidence, Floats, Ints
 
@@ -20,7 +21,7 @@ Rows = slice | Ints
 Anchor = Callable[[Rows], Floats]
 """Rows -> (n, C) log evidence for the true class before any similarity."""
 
-SAMPLE, SAMPLE_OF_CLASS = 65_536, 256
+SAMPLE, SAMPLE_OF_CLASS = 32_768, 256
 """Samples that the class means are found on: so many, or so many per class where that is more."""
 ON_ALL = 10
 """How many of the iterations of the last fit are on all samples: the last ones, which settle its small entries."""
@@ -39,44 +40,45 @@ def streamed_channel(
 ) -> Channel:
     """What `channel` fits, in float32 and without (N, C) temporaries but one, which is in the order of the labels."""
     labels, classes = np.asarray(evidence.labels), evidence.zero_shot.shape[1]
-    keys, centre = _keys_and_centre(evidence.features)
+    keys = _keys(evidence.features)
     fold = folds(keys, fold_count, seed)
     wanted = max(SAMPLE, SAMPLE_OF_CLASS * classes) / len(labels)
     few = np.flatnonzero(uniforms(keys, seed, _DRAW) < wanted)
     few = few[np.argsort(labels[few], kind="stable")]
-    centred, given = _centred(evidence.features[few], centre), anchor(few).astype(np.float32)
+    seen = _single(evidence.features[few])
+    centre = seen.mean(0)
+    centred, given = _centred(seen, centre), _single(anchor(few))
 
     bounds = by_label(labels[few], classes)[1]
-    some = ByLabel(_likelihood(given.copy()), bounds)
-    means = np.zeros((fold_count, classes, centred.shape[1]), np.float32)
+    some = ByLabel(_likelihood(given), bounds)
+    means = torch.zeros(fold_count, classes, centred.shape[1])
     for _ in range(rounds):
         rates = fit_sums(some, shrink=shrink, prior=prior)
         posterior = np.concatenate([part for _, part, _ in posterior_of(some, rates)])
         means = _means_of_other_folds(centred, posterior, fold[few], fold_count)
         some = ByLabel(_likelihood(given + scale * _similarity(centred, means, fold[few])), bounds)
     rates = fit_sums(some, shrink=shrink, prior=prior, iterations=ITERATIONS - ON_ALL)
-    del centred, given, some
+    del seen, centred, given, some
 
-    def log_evidence(rows: slice) -> Floats:
-        similarity = _similarity(_centred(evidence.features[rows], centre), means, fold[rows])
-        return anchor(rows).astype(np.float32) + scale * similarity
+    def log_evidence(rows: slice) -> Tensor:
+        similarity = _similarity(_centred(_single(evidence.features[rows]), centre), means, fold[rows])
+        return _single(anchor(rows)).add_(similarity, alpha=scale)
 
     every, order = _sorted(log_evidence, evidence, labels)
     rates = fit_sums(every, shrink=shrink, prior=prior, begin=rates, iterations=ON_ALL)
     return _with_posterior(every, rates, order)
 
 
-def _keys_and_centre(features: Floats) -> tuple[np.ndarray, Floats]:
-    """Content keys (N,) and the mean (D,) of all features."""
-    keys, total = np.empty(len(features), np.uint64), np.zeros(features.shape[1])
+def _keys(features: Floats) -> Keys:
+    """Content keys (N,) of all features."""
+    keys = np.empty(len(features), np.uint64)
     for rows in blocks(len(features)):
         keys[rows] = bit_keys(features[rows])
-        total += _single(features[rows]).sum(0)
         release(features)
-    return keys, (total / len(features)).astype(np.float32)
+    return keys
 
 
-def _sorted(log_evidence: Callable[[slice], Floats], evidence: Evidence, labels: Ints) -> tuple[ByLabel, Ints]:
+def _sorted(log_evidence: Callable[[slice], Tensor], evidence: Evidence, labels: Ints) -> tuple[ByLabel, Ints]:
     """The evidence of all samples in the order of their labels, and that order."""
     n, classes = evidence.zero_shot.shape
     order, bounds = by_label(labels, classes)
@@ -97,37 +99,37 @@ def _with_posterior(every: ByLabel, rates: Rates, order: Ints) -> Channel:
     return Channel(rates.transition, rates.rate, posterior, total / len(order))
 
 
-def _means_of_other_folds(centred: Floats, posterior: Floats, fold: Ints, count: int) -> Floats:
+def _means_of_other_folds(centred: Tensor, posterior: Floats, fold: Ints, count: int) -> Tensor:
     """(folds, C, D) unit-length class means of all folds but one, weighted by the posterior (n, C)."""
-    sums = np.stack([posterior[fold == number].T @ centred[fold == number] for number in range(count)])
+    belongs = torch.from_numpy(posterior)
+    sums = torch.stack([belongs[rows].T @ centred[rows] for rows in _rows_of(fold, count)])
     means = sums.sum(0) - sums
-    means /= np.linalg.norm(means, axis=2, keepdims=True) + 1e-12
-    return np.asarray(means)
+    return means.div_(means.norm(dim=2, keepdim=True) + 1e-12)
 
 
-def _similarity(centred: Floats, means: Floats, fold: Ints) -> Floats:
+def _similarity(centred: Tensor, means: Tensor, fold: Ints) -> Tensor:
     """Cosine (n, C) of each row with the class means of the other folds than its own."""
-    similarity = np.empty((len(centred), means.shape[1]), np.float32)
-    for number, of_others in enumerate(means):
-        here = fold == number
-        similarity[here] = centred[here] @ of_others.T
+    similarity = torch.empty(len(centred), means.shape[1])
+    for rows, of_others in zip(_rows_of(fold, len(means)), means, strict=True):
+        similarity[rows] = centred[rows] @ of_others.T
     return similarity
 
 
-def _centred(features: Floats, centre: Floats) -> Floats:
-    centred = _single(features) - centre
-    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
-    return centred
+def _rows_of(fold: Ints, count: int) -> list[Tensor]:
+    return [torch.from_numpy(np.flatnonzero(fold == number)) for number in range(count)]
 
 
-def _single(features: Floats) -> Floats:
-    """As float32, by torch, which is many times faster from float16."""
-    return torch.from_numpy(np.array(features)).float().numpy()
+def _centred(features: Tensor, centre: Tensor) -> Tensor:
+    """Of unit length about the centre; in place."""
+    features -= centre
+    return features.div_(features.norm(dim=1, keepdim=True))
 
 
-def _likelihood(log_evidence: Floats) -> Floats:
-    """Rows that sum to 1; in place."""
-    log_evidence -= log_evidence.max(1, keepdims=True)
-    np.exp(log_evidence, out=log_evidence)
-    log_evidence /= log_evidence.sum(1, keepdims=True)
-    return np.maximum(log_evidence, 1e-30, out=log_evidence)
+def _single(array: Floats) -> Tensor:
+    """A copy in float32."""
+    return torch.from_numpy(np.array(array)).float()
+
+
+def _likelihood(log_evidence: Tensor) -> Floats:
+    """Rows that sum to 1, and none of them 0."""
+    return np.asarray(log_evidence.softmax(1).clamp_(min=1e-30).numpy())
