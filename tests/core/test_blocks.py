@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from srrs.core import blocks
-from srrs.core.blocks import by_blocks, empty, release
+from srrs.core.blocks import by_blocks, empty, release, single
 
 
 @pytest.mark.parametrize(("rows", "count"), [(0, 1), (10, 1), (11, 3), (12, 3), (13, 4)])
@@ -42,3 +42,12 @@ def test_an_array_in_memory_is_left_alone_by_release() -> None:
     release(array)
     assert not isinstance(array, np.memmap)
     np.testing.assert_array_equal(array, 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("writeable", [True, False])
+def test_a_copy_in_single_precision_leaves_the_array_alone(dtype, writeable: bool) -> None:
+    array = np.arange(4, dtype=dtype)
+    array.flags.writeable = writeable
+    single(array).add_(1)
+    np.testing.assert_array_equal(array, [0, 1, 2, 3])

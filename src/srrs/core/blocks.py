@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import DTypeLike, NDArray
+from torch import Tensor
 
 Array = NDArray[Any]
 
@@ -60,3 +62,9 @@ def release(array: Array) -> None:
     mapped = getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def single(array: Array) -> Tensor:
+    """A copy in float32, converted by torch: many times faster from float16 than numpy."""
+    readable = array if array.flags.writeable else np.array(array)  # torch warns of what it must not write to
+    return torch.from_numpy(readable).to(torch.float32, copy=True)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srrs.core.blocks import blocks, empty, release
+from srrs.core.blocks import blocks, empty, release, single
 from srrs.core.channel import ITERATIONS, Channel
 from srrs.core.keyed import Keys, bit_keys, folds, uniforms
 from srrs.core.sorted_channel import ByLabel, Rates, by_label, fit_sums, posterior_of
@@ -45,9 +45,9 @@ def streamed_channel(
     wanted = max(SAMPLE, SAMPLE_OF_CLASS * classes) / len(labels)
     few = np.flatnonzero(uniforms(keys, seed, _DRAW) < wanted)
     few = few[np.argsort(labels[few], kind="stable")]
-    seen = _single(evidence.features[few])
+    seen = single(evidence.features[few])
     centre = seen.mean(0)
-    centred, given = _centred(seen, centre), _single(anchor(few))
+    centred, given = _centred(seen, centre), single(anchor(few))
 
     bounds = by_label(labels[few], classes)[1]
     some = ByLabel(_likelihood(given), bounds)
@@ -61,8 +61,8 @@ def streamed_channel(
     del seen, centred, given, some
 
     def log_evidence(rows: slice) -> Tensor:
-        similarity = _similarity(_centred(_single(evidence.features[rows]), centre), means, fold[rows])
-        return _single(anchor(rows)).add_(similarity, alpha=scale)
+        similarity = _similarity(_centred(single(evidence.features[rows]), centre), means, fold[rows])
+        return single(anchor(rows)).add_(similarity, alpha=scale)
 
     every, order = _sorted(log_evidence, evidence, labels)
     rates = fit_sums(every, shrink=shrink, prior=prior, begin=rates, iterations=ON_ALL)
@@ -123,11 +123,6 @@ def _centred(features: Tensor, centre: Tensor) -> Tensor:
     """Of unit length about the centre; in place."""
     features -= centre
     return features.div_(features.norm(dim=1, keepdim=True))
-
-
-def _single(array: Floats) -> Tensor:
-    """A copy in float32."""
-    return torch.from_numpy(np.array(array)).float()
 
 
 def _likelihood(log_evidence: Tensor) -> Floats:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srrs.core.blocks import is_large
+from srrs.core.blocks import is_large, single
 from srrs.core.keyed import Keys, content_keys
 from srrs.models.base import VisionLanguage
 from srrs.records import Floats, Ints, MatchScores
@@ -51,9 +51,9 @@ class Task:
         """(n, D) `mean_view` of some rows; of very many samples only those rows are read."""
         if not is_large(len(self.labels)):
             return self.mean_view[rows]
-        total = torch.from_numpy(np.array(self.plain[rows])).to(self.model.device).float()
+        total = single(self.plain[rows]).to(self.model.device)
         for view in range(self.views.shape[1]):
-            total += torch.from_numpy(np.array(self.views[rows, view])).to(self.model.device).float()
+            total += single(self.views[rows, view]).to(self.model.device)
         return total.div_(1 + self.views.shape[1])
 
     def views_of(self, rows: Ints, views: Ints) -> Tensor:
