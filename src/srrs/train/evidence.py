@@ -62,7 +62,9 @@ def _believed(scale: float, view: Tensor, weights: Tensor, given: Ints, voters: 
 
 @torch.no_grad()
 def zero_shot_probs(task: Task, weights: Tensor) -> Floats:
-    """(N, C) predictions of untuned class weights (C, D), averaged over all views."""
+    """(N, C) predictions of untuned class weights (C, D), averaged over all views; or those the task brings."""
+    if task.zero_shot is not None:
+        return task.zero_shot
 
     def of(rows: slice) -> dict[str, Array]:
         logits = task.model.logit_scale * task.mean_view_of(rows) @ weights.T
