@@ -88,7 +88,7 @@ def _graph(module: _Classifier, pixels: Tensor, name: str) -> bytes:
                 module, (pixels,), input_names=["pixels"], output_names=["probabilities"], dynamo=True, verbose=False,
                 dynamic_shapes={"pixels": {0: torch.export.Dim("batch")}},
             )  # fmt: skip
-    except torch.onnx.errors.OnnxExporterError as error:
+    except torch.onnx.OnnxExporterError as error:
         raise ModelError(f"The image tower of {name!r} cannot be written as ONNX: {_first_line(error)}") from None
     size = sum(value.const_value.nbytes for value in program.model.graph.initializers.values())
     if size >= LARGEST:
