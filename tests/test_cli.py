@@ -176,6 +176,7 @@ def test_a_file_missing_from_a_table_is_an_unusable_row(srrs: Run, photos, clip_
     [
         (("--method", "magic"), "no method 'magic'; choose one of zero-shot, coop"),
         (("--set", "step=3"), "no setting 'step'; did you mean steps?"),
+        (("--track", "tensorbord:runs"), "expected a tracker, tensorboard, wandb, mlflow or tensorboard:FOLDER"),
         (("--set", "steps"), "expected --set name=value, but found 'steps'"),
         (("--set", "steps=many"), "steps must be a whole number, but is 'many'"),
         (("--device", "toaster"), "toaster"),
