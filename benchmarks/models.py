@@ -19,8 +19,8 @@ PATCHES = {"vitb32": 32, "vitb16": 16}
 def dual_encoder(name: str, precision: str = "fp32", device: str = "cpu") -> DualEncoder:
     """`bundled`, or CLIP of the size `vitb32` or `vitb16` with random weights, the same in every process.
 
-    The random ones read text with the bundled tokenizer: its pieces are shorter than those of CLIP's own, so prompts
-    are somewhat longer than with that.
+    The random ones read text with the bundled tokenizer. Prompts come out as long as with CLIP's own: 8.2 and 20.3
+    tokens on average (class and described prompts of the hundred classes) instead of 8.5 and 20.2.
     """
     if name == BUNDLED:
         bundled = load_model(BUNDLED, device, precision)
