@@ -16,7 +16,10 @@ ROWS = [
         "quality": 0.125, "zero_shot": "cat",
     },
     {"id": "a", "path": "/elsewhere/a b.jpg", "given": "cat", "suggested": "cat", "status": "clean", "quality": 0.5},
-    {"id": "m", "path": "in/z.jpg", "given": "\x00 ü", "status": "unusable", "issue": "empty file"},
+    {
+        "id": "m", "path": "in/z.jpg", "given": "\x00 ü", "status": "unusable", "issue": "empty file",
+        "flags": "blurry; dark",
+    },
 ]  # fmt: skip
 NAMES = ("cat", "</script>", "\x00 ü")
 
@@ -46,8 +49,8 @@ def test_labels_are_classifications_and_what_is_empty_is_left_out(tmp_path: Path
     _, samples = imported(write_fiftyone(hand_audit(ROWS, NAMES), tmp_path, tmp_path))
     assert samples[0]["suggested"] == {"_cls": "Classification", "tags": [], "label": "cat", "confidence": 0.75}
     assert samples[0]["quality"] == 0.125
-    assert set(samples[2]) == {"filepath", "tags", "row_id", "status", "issue", "given"}
-    assert samples[2]["issue"] == "empty file"
+    assert set(samples[2]) == {"filepath", "tags", "row_id", "status", "issue", "flags", "given"}
+    assert (samples[2]["issue"], samples[2]["flags"]) == ("empty file", "blurry; dark")
 
 
 def test_a_row_that_is_no_file_is_refused_by_name(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ NAMES = ('"><Choice value="x"/>', "a & b", "tab\tname", "bell\x07")
 ROWS = [
     {"id": "2", "path": "p/ü #1&d=x%20+.jpg", "given": NAMES[0], "suggested": NAMES[1], "suggested_confidence": 0.75},
     {"id": "1", "path": "p/b.jpg", "given": NAMES[2], "suggested": NAMES[3], "suggested_confidence": 0.5},
-    {"id": "3", "path": "p/c.jpg", "given": None, "status": "unusable", "issue": "has no label"},
+    {"id": "3", "path": "p/c.jpg", "given": None, "status": "unusable", "issue": "has no label", "flags": "blurry"},
 ]
 
 
@@ -31,6 +31,7 @@ def tasks(folder: Path) -> list[dict]:
 def test_rows_come_back_in_order_with_ids_names_and_files(folder: Path) -> None:
     assert [task["data"]["id"] for task in tasks(folder)] == ["2", "1", "3"]
     assert [task["data"]["given"] for task in tasks(folder)] == [NAMES[0], NAMES[2], ""]
+    assert [task["data"]["flags"] for task in tasks(folder)] == [None, None, "blurry"]
     urls = [urlsplit(task["data"]["image"]) for task in tasks(folder)]
     assert {url.path for url in urls} == {"/data/local-files/"}
     assert [parse_qs(url.query)["d"] for url in urls] == [[row["path"]] for row in ROWS]

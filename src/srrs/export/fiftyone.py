@@ -34,7 +34,7 @@ def write_fiftyone(audit: Audit, folder: str | os.PathLike[str], root: str | os.
 
 
 def _sample(row: dict[Any, Any], file: Path) -> dict[str, Any]:
-    plain = ("status", "issue", *(name for name in NUMBERS if name != LABELS["suggested"]))
+    plain = ("status", "issue", "flags", *(name for name in NUMBERS if name != LABELS["suggested"]))
     fields = {name: row[name] for name in plain} | {name: _label(row, name) for name in LABELS}
     known = {name: value for name, value in fields.items() if value is not None}
     return {"filepath": str(file), "tags": [row["status"]], "row_id": row["id"], **known}

@@ -15,7 +15,10 @@ from srrs.audit.table import Audit
 from srrs.errors import DataError
 from srrs.export.pictures import picture_files
 
-SHOWN = ("id", "given", "status", "quality", "p_clean", "match", "suggested", "suggested_confidence", "issue")
+SHOWN = (
+    *("id", "given", "status", "quality", "p_clean", "match"),
+    *("suggested", "suggested_confidence", "issue", "flags"),
+)
 SERVED = "/data/local-files/?d="
 """Where Label Studio serves the files of its machine, below a folder that it is told."""
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
