@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import sys
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -102,19 +103,19 @@ def relative(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max() / b.abs().max())
 
 
-def check_text_pass(model: OpenClipEncoder) -> None:
-    """Logits and the gradient of a learned context, ours beside open_clip's own."""
+def check_text_pass(model: OpenClipEncoder, seed: int = 0) -> None:
+    """Logits and the gradient of a learned context: ours beside open_clip's own in float64."""
+    draw = torch.Generator().manual_seed(seed)
     learner = PromptLearner(model, NAMES, context=WORDS)
-    pixels = torch.randn(5, 3, *model.preprocess(Image.new("RGB", (40, 50))).shape[-2:])
-    images = model.model.encode_image(pixels, normalize=True)
     with torch.no_grad():
-        learner.context += torch.randn(learner.context.shape, generator=torch.Generator().manual_seed(3)) * 0.02
-    context = learner.context.detach()[0].clone().requires_grad_()
+        learner.context += torch.randn(learner.context.shape, generator=draw) * 0.02
+    context = learner.context.detach()[0].double().requires_grad_()
+    images = torch.nn.functional.normalize(torch.randn(5, model.feature_size, generator=draw), dim=-1)
 
     ours = model.logit_scale * images @ model.encode_prompts(learner()).T
-    theirs = (
-        model.model.logit_scale.exp() * images @ own_forward(model.model, [f"{WORDS} {n}." for n in NAMES], context).T
-    )
+    exact = deepcopy(model.model).double()
+    features = own_forward(exact, [f"{WORDS} {name}." for name in NAMES], context)
+    theirs = exact.logit_scale.exp() * images.double() @ features.T
     target = torch.tensor([0, 1, 2, 3, 0])
     for logits in (ours, theirs):
         torch.nn.functional.cross_entropy(logits, target).backward()
@@ -349,6 +350,16 @@ def test_code_in_a_checkpoint_is_never_run(tmp_path: Path, capsys) -> None:
     with pytest.raises(ModelError, match=r"weights of .* cannot be loaded"):
         load_model(f"open_clip:RN50/{tmp_path / 'hostile.pt'}")
     assert "code from a model" not in capsys.readouterr().out
+
+
+@needs_open_clip
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_torchscript_archive_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)).save(tmp_path / "RN50.pt")
+    with pytest.raises(
+        ModelError, match=r"TorchScript archive, which holds code\. Save its state_dict\(\) as safetensors"
+    ):
+        load_model(f"open_clip:RN50/{tmp_path / 'RN50.pt'}")
 
 
 @needs_open_clip

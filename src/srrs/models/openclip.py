@@ -351,10 +351,10 @@ def _load(open_clip: Any, source: Source, name: str) -> Any:
                 weights_only=True,
             )
     except Exception as error:  # a broken checkpoint may raise anything
-        hint = ""
-        if "TorchScript" in str(error):
-            hint = " It is a TorchScript archive, which holds code: save its state_dict() as safetensors first."
-        raise ModelError(f"The weights of {name!r} cannot be loaded: {_brief(error)}{hint}") from error
+        problem = _brief(error)
+        if "TorchScript" in problem:
+            problem = "it is a TorchScript archive, which holds code. Save its state_dict() as safetensors first."
+        raise ModelError(f"The weights of {name!r} cannot be loaded: {problem}") from error
 
 
 def _fetch(open_clip: Any, tag: dict[str, Any], name: str) -> Path:
