@@ -84,3 +84,13 @@ def test_every_command_and_snippet_of_the_inputs_runs_in_its_order(work: Path) -
     assert ran == 12
     assert (work / "report.html").stat().st_size > 10_000
     assert (work / "predictions.csv").read_text().splitlines()[1].startswith("000,")
+
+
+def test_the_snippet_of_trusted_labels_runs(work: Path) -> None:
+    (work / "decisions.csv").write_text("id,path,given,action,label\ncrab/1.jpg,,crab,keep,crab\n")
+    (snippet,) = re.findall(r"```python\n(.*?)```", (DOCS / "review.md").read_text(), re.DOTALL)
+    found: dict = {}
+    exec(compile(snippet, "docs/review.md", "exec"), found)
+    table = found["clf"].audit_.to_pandas().set_index("id")
+    assert table.suggested[["crab/1.jpg", "ferry/2.jpg"]].tolist() == ["ferry", "ferry"]
+    assert table.issue["crab/3.jpg"] == "left out by decision"

@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 from sklearn.base import clone
+from typer.testing import CliRunner
 
 import support
 from srrs import RobustClassifier
+from srrs.cli import app
 from srrs.errors import DataError, NotFittedError, SettingsError
 
 FAST = {"matcher": "none", "device": "cpu", "steps": 4, "views": 1, "learning_rate": 0.05}
@@ -143,6 +145,66 @@ def test_a_folder_and_a_shuffled_table_get_the_same_verdicts_and_bad_files_are_u
     assert bad.suggested.tolist() == [None] * 3
     assert by_folder[by_folder.status != "unusable"].quality.between(0, 1).all()
     assert by_folder.match.notna().any() == (method == "srrs-paper")
+
+
+DECIDED = {"cat/0.jpg": "dog", "cat/1.jpg": "cat", "dog/2.jpg": None, "dog/3.jpg": "sea_horse", "gone.jpg": "cat"}
+DECISIONS = """id,path,given,action,label
+cat/0.jpg,,cat,relabel,dog
+cat/1.jpg,,cat,keep,cat
+dog/2.jpg,,dog,drop,
+dog/3.jpg,,dog,relabel,sea horse
+gone.jpg,,cat,keep,cat
+"""
+
+
+@pytest.fixture
+def decisions(tmp_path: Path) -> Path:
+    (tmp_path / "decisions.csv").write_text(DECISIONS)
+    return tmp_path / "decisions.csv"
+
+
+@pytest.mark.parametrize("method", ["srrs", "coop"])
+def test_trusted_labels_give_the_verdicts_of_the_command_line_from_its_file_or_a_mapping(
+    photos: Path, clip_folder: Path, tmp_path: Path, decisions: Path, method: str
+) -> None:
+    chosen = [f"--set={name}={value}" for name, value in FAST.items() if name not in ("matcher", "device")]
+    words = ["audit", photos, "--trusted", decisions, "--model", clip_folder, "--method", method, *chosen]
+    words += ["--matcher", "none", "--device", "cpu", "--out", tmp_path / "audit"]
+    outcome = CliRunner().invoke(app, list(map(str, words)), catch_exceptions=False)
+    assert outcome.exit_code == 0, outcome.output
+    for trusted in (decisions, str(decisions), DECIDED):
+        audit = RobustClassifier(str(clip_folder), method=method, **FAST).fit(photos, trusted=trusted).audit_
+        written = audit.to_csv(tmp_path / "from-python.csv")
+        assert written.read_bytes() == (tmp_path / "audit" / "audit.csv").read_bytes()
+    table = audit.to_pandas().set_index("id")
+    assert table.suggested[["cat/0.jpg", "cat/1.jpg", "dog/3.jpg"]].tolist() == ["dog", "cat", "sea horse"]
+    assert table.issue["dog/2.jpg"] == "left out by decision"
+
+
+def test_trusted_labels_may_be_numbers_of_the_classes_and_paths(photos: Path, clip_folder: Path) -> None:
+    paths, names = sorted(photos.glob("*/*.jpg")), ("cat", "dog", "sea horse")
+    labels = [names.index(path.parent.name.replace("_", " ")) for path in paths]
+    classifier = RobustClassifier(str(clip_folder), method="zero-shot", **FAST)
+    trusted = {paths[0]: 2, str(paths[7]): np.int64(0), paths[3]: None}
+    table = classifier.fit(paths, labels, class_names=names, trusted=trusted).audit_.to_pandas()
+    assert table.suggested[[0, 7]].tolist() == ["sea horse", "cat"]
+    assert table["flags"].str.contains("trusted", na=False).to_numpy().nonzero()[0].tolist() == [0, 7]
+    assert table.issue[3] == "left out by decision"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "error", "message"),
+    [
+        ([1, 2], SettingsError, "a decisions.csv or a mapping from ids to classes, but found list"),
+        ({"cat/0.jpg": "dgo"}, DataError, r"trusted label of 'cat/0.jpg', but found 'dgo'. Did you mean 'dog'\?"),
+        ({"cat/0.jpg": -1}, DataError, "one of the 3 classes .* 'cat/0.jpg', but found ''. Mend it or,"),
+        ({"0.jpg": "dog"}, DataError, "such as '0.jpg', is theirs. The first photograph has the id 'cat/0.jpg'"),
+        ("no.csv", DataError, "no.csv, but it cannot be read"),
+    ],
+)
+def test_trusted_labels_that_fit_nothing_are_refused(photos: Path, clip_folder: Path, trusted, error, message) -> None:
+    with pytest.raises(error, match=message):
+        RobustClassifier(str(clip_folder), **FAST).fit(photos, trusted=trusted)
 
 
 def test_parameters_are_those_of_the_settings_and_can_be_cloned() -> None:

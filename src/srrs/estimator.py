@@ -1,7 +1,7 @@
 """`RobustClassifier`: tune on noisily labelled photographs, then predict, with scikit-learn's manners."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,11 @@ from srrs.config import Settings
 from srrs.errors import DataError, NotFittedError, SettingsError
 
 if TYPE_CHECKING:
+    from srrs.audit.decisions import Decision
     from srrs.audit.table import Audit
     from srrs.data.embeddings import Embeddings
     from srrs.data.inputs import Inputs
+    from srrs.data.rows import Samples
     from srrs.models.base import VisionLanguage
     from srrs.records import Floats
     from srrs.train.events import Listener
@@ -58,6 +60,7 @@ class RobustClassifier:
         *,
         features: Any = None,
         class_vectors: Any = None,
+        trusted: "str | Path | Mapping[Any, Any] | None" = None,
         listeners: "Sequence[Listener]" = (),
         **columns: Any,
     ) -> "RobustClassifier":
@@ -70,6 +73,8 @@ class RobustClassifier:
         y : labels of a list or array.
         features : embeddings of the rows of `X`, which are then not opened.
         class_vectors : with the model `none`, an array (C, D) in the order of `class_names`, or a file of them.
+        trusted : labels that are certain: the decisions.csv of a review page, or a mapping from the ids of photographs
+            to their class, None to leave one out.
         listeners : hear of each step, see `train.trackers`.
         columns : the reader's `names`, `class_names`, `images`, `path_column`, `label_column`, `id_column`; and
             `descriptions`, a JSON file.
@@ -83,10 +88,11 @@ class RobustClassifier:
         descriptions = columns.pop("descriptions", None)
         bare = self._settings.model == NONE
         inputs = read_inputs(X, y, features=features, class_vectors=class_vectors, bare=bare, **columns)
+        decisions = None if trusted is None else certain(trusted, inputs.samples, columns.get("class_names"))
         models = pipeline.load_models(self._settings, inputs.embeddings)
         fitted = pipeline.fit(
             inputs.samples, models, self._settings, features=inputs.features, listeners=listeners,
-            descriptions=descriptions and Path(descriptions),
+            descriptions=descriptions and Path(descriptions), decisions=decisions,
         )  # fmt: skip
         self.thumbnails_ = pipeline.thumbnails(inputs.samples)
         return self.adopt(fitted)
@@ -249,3 +255,31 @@ class RobustClassifier:
 def mean_head(weights: "Floats") -> "Floats":
     """(C, D) from the learners' class weights (learners, C, D): averaging weights averages the learners' logits."""
     return np.ascontiguousarray(weights.mean(0), dtype=np.float32)
+
+
+def certain(
+    trusted: str | Path | Mapping[Any, Any], samples: "Samples", class_names: Sequence[str] | None = None
+) -> "dict[str, Decision]":
+    """Decisions by id, from the page's file or from a mapping of ids to classes as the user writes them.
+
+    Raises
+    ------
+    SettingsError
+        `trusted` is neither.
+    DataError
+        It does not fit the samples, see `read_trusted` and `trusted_labels`.
+    """
+    from srrs.audit.decisions import read_trusted, trusted_labels
+    from srrs.data.samples import label_key
+    from srrs.pipeline import user_rows
+
+    if isinstance(trusted, str | Path):
+        return read_trusted(trusted, user_rows(samples))
+    if not isinstance(trusted, Mapping):
+        raise SettingsError(
+            "expected trusted to be the path of a decisions.csv or a mapping from ids to classes, but found "
+            f"{type(trusted).__name__}"
+        )
+    words = dict(zip(samples.class_keys, samples.class_names, strict=True))
+    keys = {str(id): None if label is None else label_key(label, class_names) for id, label in trusted.items()}
+    return trusted_labels({id: key and words.get(key, key) for id, key in keys.items()}, user_rows(samples))

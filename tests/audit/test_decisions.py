@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from audits import hand_audit
-from srrs.audit.decisions import Decision, plain, read_decisions, read_trusted, settled
+from srrs.audit.decisions import Decision, plain, read_decisions, read_trusted, settled, trusted_labels
 from srrs.audit.table import Rows
 from srrs.errors import DataError
 
@@ -153,6 +153,28 @@ def test_a_label_that_was_put_right_since_is_trusted(tmp_path):
 def test_decisions_that_cannot_be_trusted_are_refused(tmp_path, lines, message):
     with pytest.raises(DataError, match=message):
         trusted(tmp_path, HEAD + lines)
+
+
+def test_a_mapping_of_labels_is_a_decision_on_each() -> None:
+    found = trusted_labels({"wolf/a.jpg": "wolf", "wolf/b.jpg": None, "c": "husky", "gone": "fox"}, HERE)
+    assert found == {
+        "wolf/a.jpg": Decision("keep", "wolf"),
+        "wolf/b.jpg": Decision("drop", None),
+        "c": Decision("relabel", "husky"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"gone": "wolf"}, "of these 3 photographs by their id, but no .* 'gone', is theirs. .* 'wolf/a.jpg'"),
+        ({}, "of these 3 photographs by their id, but found none"),
+        ({"c": "huskey"}, "the trusted label of 'c', but found 'huskey'. Did you mean 'husky'[?] If it is a new class"),
+    ],
+)
+def test_a_mapping_that_fits_nothing_is_refused(labels, message):
+    with pytest.raises(DataError, match=message):
+        trusted_labels(labels, HERE)
 
 
 def test_an_audit_knows_what_it_was_made_with():

@@ -21,6 +21,7 @@ from srrs.errors import DataError
 ACTIONS = ("accept", "keep", "drop", "relabel")
 """Take the suggestion, keep the given label, leave the photo out, or give another class."""
 COLUMNS = ("id", "path", "given", "action", "label")
+NEW_CLASS = "if it is a new class, give it photographs and audit again."
 _GUARDED = re.compile(r"'+[=+\-@\t\r]")
 
 
@@ -69,18 +70,38 @@ def read_trusted(path: str | os.PathLike[str], rows: Rows) -> dict[str, Decision
             f"Expected decisions on these {len(records):,} photographs in {path}, but none is on any of them. Give the "
             "decisions.csv of an audit of the same folder or table."
         )
-    return _checked(
-        lines, path, records, rows.class_names, "if it is a new class, give it photographs and audit again."
-    )
+    return _checked(lines, path, records, rows.class_names, NEW_CLASS)
+
+
+def trusted_labels(labels: Mapping[str, str | None], rows: Rows) -> dict[str, Decision]:
+    """Classes that are certain, by id, as decisions; None leaves a photograph out.
+
+    Ids that are gone are passed over, as `read_trusted` does. Raises DataError where a class is none of the rows', and
+    where no id is theirs.
+    """
+    given = {id: rows.class_names[at] if at >= 0 else None for id, at in zip(rows.ids, rows.given, strict=True)}
+    here = {id: label for id, label in labels.items() if id in given}
+    if not here:
+        found = f"no id that was given, such as '{next(iter(labels))}', is theirs" if labels else "found none"
+        raise DataError(
+            f"Expected trusted labels of these {len(given):,} photographs by their id, but {found}. The first "
+            f"photograph has the id '{rows.ids[0]}'."
+        )
+    for id, label in here.items():
+        if label is not None:
+            _check_class(label, rows.class_names, f"the trusted label of '{id}'", NEW_CLASS)
+    return {id: Decision(_action(label, given[id]), label) for id, label in here.items()}
+
+
+def _action(label: str | None, given: str | None) -> str:
+    return "drop" if label is None else "keep" if label == given else "relabel"
 
 
 def settled(audit: Audit) -> dict[str, Decision]:
     """The decisions that an audit was made with: its trusted rows end with the class it suggests."""
     rows = zip(audit.table.id, audit.table.suggested, audit.table.given, audit.table["flags"], strict=True)
     return {
-        id: Decision("keep" if suggested == given else "relabel", suggested)
-        for id, suggested, given, flags in rows
-        if is_trusted(flags)
+        id: Decision(_action(suggested, given), suggested) for id, suggested, given, flags in rows if is_trusted(flags)
     }
 
 
