@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from srrs import RobustClassifier
@@ -135,6 +136,28 @@ def test_what_was_tuned_on_embeddings_is_saved_loaded_and_predicts(tmp_path: Pat
         loaded.predict(photos)
     with pytest.raises(SettingsError, match="Expected embeddings of 32 numbers each"):
         loaded.predict(np.eye(3))
+
+
+def test_class_vectors_beside_a_model_are_refused_or_said_to_be_unused(
+    embedded: Path, photos: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    labels = pd.read_csv(embedded / "samples.csv", dtype=str).label.tolist()
+    names = sorted(set(labels))
+    classifier = RobustClassifier(str(clip_folder), **FAST, method="zero-shot")
+    for source in (embedded, photos):
+        with pytest.raises(DataError, match=r"class vectors only without a model, .* Give --model none to use them, or"):
+            classifier.fit(source, class_vectors=np.ones((3, 24)), class_names=names)
+    arrays = load_file(embedded / "features.safetensors")
+    np.savez(tmp_path / "all.npz", **arrays, labels=labels, class_names=names, class_vectors=np.eye(3, 24))
+    beside = classifier.fit(tmp_path / "all.npz")
+    assert [note for note in beside.notes_ if "class vectors" in note] == [
+        f"The class vectors in {tmp_path / 'all.npz'} are not used, since there is a model; --model none uses them."
+    ]
+    alone = RobustClassifier(str(clip_folder), **FAST, method="zero-shot").fit(embedded)
+    np.testing.assert_array_equal(beside.head_, alone.head_)
+    assert not any("class vectors" in note for note in alone.notes_)
+    bare = RobustClassifier("none", **FAST, method="zero-shot").fit(tmp_path / "all.npz")
+    assert not any("class vectors" in note for note in bare.notes_)
 
 
 def test_neither_photographs_nor_embeddings_are_refused(photos: Path) -> None:

@@ -1,7 +1,7 @@
 """What a command or a classifier works on: the user's rows, and their features where they bring them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,14 @@ def read_inputs(
     Raises
     ------
     DataError
-        As `read` and `read_embeddings`; or neither a source nor features are given.
+        As `read` and `read_embeddings`; or neither a source nor features are given; or class vectors are named beside a
+        model. Where they only lie in the file of the embeddings, a note says that they are not used.
     """
+    if class_vectors is not None and not bare:
+        raise DataError(
+            "Expected class vectors only without a model, which would make its own from the class names. Give --model "
+            "none to use them, or leave them out."
+        )
     options = {"labelled": labelled, **columns}
     if features is None and not is_embeddings(source):
         if source is None:
@@ -78,5 +84,8 @@ def read_inputs(
         options = {name: option for name, option in options.items() if name in ("labelled", "names", "images")}
         options["images"] = options.get("images") or "."
         samples = from_table(table, class_names=class_names, pictured=False, source=embeddings.source, **options)
+    if embeddings.classes and labelled and not bare:
+        note = f"The class vectors in {embeddings.source} are not used, since there is a model; --model none uses them."
+        samples = replace(samples, notes=(*samples.notes, note))
     samples, aligned = joined(samples, embeddings)
     return Inputs(samples, aligned, embeddings)
