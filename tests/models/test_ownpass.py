@@ -29,7 +29,7 @@ def as_prompts(model, texts: list[str], shift: Tensor) -> Prompts:
     longest = max(map(len, ids))
     vectors = torch.stack([model.embed([*i, *[0] * (longest - len(i))]) for i in ids])
     moved = vectors + torch.nn.functional.pad(shift[None], (0, 0, 1, longest - 2))
-    return Prompts(moved, torch.tensor([len(i) for i in ids]), 0, torch.arange(len(ids)))
+    return Prompts.of(moved, torch.tensor([len(i) for i in ids]))
 
 
 @pytest.mark.parametrize("chunk", [64, 2])

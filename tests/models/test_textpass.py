@@ -27,7 +27,16 @@ def make_prompts(context: Tensor, lengths: list[int], *, start: int = 1, same_co
     own = torch.randn(rows, max(lengths) - start - context.shape[-2], width, generator=draw)
     embeddings = torch.cat([first, context.expand(rows, -1, -1), own], dim=1)
     shared = start + context.shape[-2] if same_context else start
-    return Prompts(embeddings, torch.tensor(lengths), shared, torch.arange(rows))
+    return Prompts.of(embeddings, torch.tensor(lengths), shared)
+
+
+def read_prompts(lengths: list[int]) -> Prompts:
+    """Start, a shared learned context of 4 and random tokens, all read from a table of 50 known vectors."""
+    draw = torch.Generator().manual_seed(3)
+    known, learned = torch.randn(50, 32, generator=draw), torch.randn(4, 32, generator=draw, requires_grad=True)
+    source = torch.randint(1, 50, (len(lengths), max(lengths)), generator=draw)
+    source[:, :5] = torch.tensor([0, 50, 51, 52, 53])
+    return Prompts(known, learned, source, torch.tensor(lengths), 5, torch.arange(len(lengths)))
 
 
 def own_forward(model: CLIPModel, prompts: Prompts) -> Tensor:
@@ -117,7 +126,7 @@ def test_what_stands_behind_the_end_token_changes_nothing(models) -> None:
     prompts = make_prompts(torch.randn(1, 4, 32), LENGTHS)
     padding = torch.arange(77) >= prompts.length[:, None]
     changed = torch.where(padding[..., None], torch.tensor(1e3), prompts.embeddings)
-    moved = Prompts(changed, prompts.length, prompts.shared, prompts.class_of)
+    moved = Prompts.of(changed, prompts.length, prompts.shared)
     torch.testing.assert_close(causal_text_pass(tower, moved), causal_text_pass(tower, prompts))
 
 
@@ -134,22 +143,38 @@ def test_memory_kept_for_the_backward_pass_does_not_grow_with_the_classes(models
     tower = CausalTower.of(models["deep"].text_model, models["deep"].text_projection)
 
     def kept(classes: int) -> int:
-        """Bytes saved by autograd inside the tower, the prompts and the result not counted."""
-        context = torch.randn(1, 4, 32, requires_grad=True)
-        prompts = make_prompts(context, [12] * classes)
-        total = 0
+        """Bytes that autograd keeps alive from the forward to the backward pass, each storage once."""
+        prompts = read_prompts([12] * classes)
+        storages: dict[int, int] = {}
+        alive = []
 
         def count(tensor: Tensor) -> Tensor:
-            nonlocal total
-            total += tensor.numel() * tensor.element_size()
+            alive.append(tensor)
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             causal_text_pass(tower, prompts, chunk=16)
-        return total
+        return sum(storages.values())
 
-    rows = 12 * 32 * 4 + 2 * 24 * 4 + 64  # bytes of one more prompt and of its result
-    assert kept(96) - kept(48) <= 48 * 2 * rows
+    row = 8 * 12 + 4 * (3 * 24 + 32)  # bytes of where one more prompt reads, and of its result on the way out
+    assert kept(96) - kept(48) <= 48 * row
+
+
+@pytest.mark.parametrize("chunk", [None, 3])
+def test_reading_tokens_from_a_table_equals_having_their_vectors(models, chunk: int | None) -> None:
+    tower = CausalTower.of(models["quick_gelu"].text_model, models["quick_gelu"].text_projection)
+    prompts = read_prompts(LENGTHS)
+    spelled = Prompts.of(prompts.embeddings.detach().requires_grad_(), prompts.length, prompts.shared)
+    gradients = []
+    for made, learned in ((prompts, prompts.learned), (spelled, spelled.learned)):
+        features = causal_text_pass(tower, made, chunk)
+        (gradient,) = torch.autograd.grad(features[:, 0].sum(), learned)
+        gradients.append((features.detach(), gradient))
+    (ours, by_token), (theirs, by_position) = gradients
+    torch.testing.assert_close(ours, theirs)
+    context = by_position.view(*prompts.source.shape, -1)[:, 1:5].sum(0)  # every row has its own copy there
+    torch.testing.assert_close(by_token, context, rtol=1e-4, atol=1e-6)
 
 
 def test_every_precision_trains(models) -> None:

@@ -10,24 +10,50 @@ from typing import Protocol
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import embedding
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """Prompts ready for the text tower: token embeddings, some of them learned, before positions are added.
+    """Prompts ready for the text tower: which token vector, some of them learned, each position reads.
 
-    Row c is `start tokens, content, end tokens` in its first `length[c]` positions, then padding. The start and end
-    tokens are the tower's own.
+    Row c is `start tokens, content, end tokens` in its first `length[c]` positions, then anything. The start and end
+    tokens are the tower's own; positions are not added yet.
     """
 
-    embeddings: Tensor
-    """(C, L, W) with gradient where the context is learned."""
+    known: Tensor
+    """(F, W) vectors of the vocabulary's tokens."""
+    learned: Tensor
+    """(K, W) vectors with gradient."""
+    source: Tensor
+    """(C, L) row of the known vectors and, counted on behind them, of the learned ones."""
     length: Tensor
-    """(C,) real length, special tokens included."""
+    """(C,) real length, special tokens included; on the CPU, where passes are planned."""
     shared: int
-    """How many leading positions hold the same vectors in every row (start token and shared context)."""
+    """How many leading positions read the same vectors in every row (start token and shared context)."""
     class_of: Tensor
     """(C,) the class each row belongs to; several rows may name one class."""
+
+    @classmethod
+    def of(cls, embeddings: Tensor, length: Tensor, shared: int = 0) -> "Prompts":
+        """Prompts of a class each that are there as vectors (C, L, W), every one of them learned."""
+        rows, longest, width = embeddings.shape
+        source = torch.arange(rows * longest, device=embeddings.device).view(rows, longest)
+        return cls(embeddings.new_empty(0, width), embeddings.flatten(0, 1), source, length, shared, torch.arange(rows))
+
+    @property
+    def vectors(self) -> Tensor:
+        """(F + K, W) what `source` counts."""
+        return torch.cat([self.known, self.learned])
+
+    @property
+    def embeddings(self) -> Tensor:
+        """(C, L, W) the vectors at every position."""
+        return embedding(self.source, self.vectors)
+
+    def learns_behind(self, position: int) -> bool:
+        """Whether any row reads a learned vector from that position on."""
+        return bool((self.source[:, position:] >= len(self.known)).any())
 
 
 class VisionLanguage(Protocol):
@@ -77,7 +103,7 @@ class VisionLanguage(Protocol):
         ...
 
     def encode_prompts(self, prompts: Prompts) -> Tensor:
-        """-> (C, D), one row per prompt, gradients flowing to `prompts.embeddings`: the text pass."""
+        """-> (C, D), one row per prompt, gradients flowing to `prompts.learned`: the text pass."""
         ...
 
 

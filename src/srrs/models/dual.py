@@ -62,8 +62,7 @@ class DualEncoder:
 
     def _empty_prompt(self) -> Prompts:
         ids = [*self.start, *self.end]
-        one = torch.tensor([len(ids)])
-        return Prompts(self.embed(ids)[None], length=one, shared=0, class_of=torch.zeros_like(one))
+        return Prompts.of(self.embed(ids)[None], torch.tensor([len(ids)]))
 
 
 def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:

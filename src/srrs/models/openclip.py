@@ -113,8 +113,7 @@ class OpenClipEncoder:
         return causal_text_pass(self._tower, prompts)
 
     def _empty_prompt(self) -> Prompts:
-        one = torch.tensor([2])
-        return Prompts(self.embed([*self.start, *self.end])[None], length=one, shared=0, class_of=torch.zeros_like(one))
+        return Prompts.of(self.embed([*self.start, *self.end])[None], torch.tensor([2]))
 
 
 def is_open_clip(name: str) -> bool:

@@ -39,26 +39,27 @@ class OwnTower:
 
 
 def own_text_pass(tower: OwnTower, prompts: Prompts, chunk: int = CHUNK_ROWS) -> Tensor:
-    """Encode prompts: (C, D) unit vectors, float32, gradients flowing to the embeddings.
+    """Encode prompts: (C, D) unit vectors, float32, gradients flowing to the learned vectors.
 
     Chunks of rows sorted by length, each recomputed in the backward pass where there is more than one.
     """
     length = prompts.length.cpu()
     order = torch.argsort(length, stable=True)
     chunks = torch.split(order, chunk)
-    recompute = len(chunks) > 1 and torch.is_grad_enabled() and prompts.embeddings.requires_grad
+    embeddings = prompts.embeddings
+    device = embeddings.device
+    recompute = len(chunks) > 1 and torch.is_grad_enabled() and embeddings.requires_grad
 
     features = []
     for rows in chunks:
         longest = int(length[rows].max())
-        device = prompts.embeddings.device
-        arguments = (tower, prompts.embeddings[rows.to(device), :longest], length[rows].to(device))
+        arguments = (tower, embeddings[rows.to(device), :longest], length[rows].to(device))
         features.append(
             checkpoint(_encode_rows, *arguments, use_reentrant=False, preserve_rng_state=False)
             if recompute
             else _encode_rows(*arguments)
         )
-    restore = torch.argsort(order).to(prompts.embeddings.device)
+    restore = torch.argsort(order).to(device)
     return normalize(torch.cat(features)[restore].float(), dim=-1)
 
 

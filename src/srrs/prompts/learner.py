@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, normalize
+from torch.nn.functional import normalize
 
 from srrs.errors import ModelError, SettingsError
 from srrs.models.base import Prompts, VisionLanguage
@@ -82,8 +82,9 @@ class PromptLearner(nn.Module):
 
     def forward(self) -> Prompts:
         """The prompts as they are now: P·C rows, the first prompt of every class, then the second, …"""
-        table = torch.cat([self._table, self.context.flatten(0, -2)])
-        return Prompts(embedding(self._source, table), self._length, self._shared, self._class_of)
+        return Prompts(
+            self._table, self.context.flatten(0, -2), self._source, self._length, self._shared, self._class_of
+        )
 
     def class_weights(self, model: VisionLanguage) -> Tensor:
         """(C, D) unit vectors, one per class: the mean of its prompts' features; gradients flow to the context."""
