@@ -65,7 +65,17 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def store(work: Path) -> None:
+    """The photographs as a data set of Hugging Face."""
+    datasets = pytest.importorskip("datasets", reason="needs the extra datasets")
+    paths = sorted((work / "photos").glob("*/*.jpg"))
+    columns = {"picture": list(map(str, paths)), "label": [path.parent.name for path in paths]}
+    dataset = datasets.Dataset.from_dict(columns).cast_column("picture", datasets.Image())
+    dataset.save_to_disk(str(work / "stored"))
+
+
 def test_every_command_and_snippet_of_the_inputs_runs_in_its_order(work: Path) -> None:
+    store(work)
     ran = 0
     for kind, text in re.findall(r"^```(\w*)\n(.*?)^```", INPUTS, re.DOTALL | re.MULTILINE):
         if kind == "python":
@@ -74,14 +84,12 @@ def test_every_command_and_snippet_of_the_inputs_runs_in_its_order(work: Path) -
             continue
         for line in text.splitlines():
             words = line.split()[1:]
-            if "stored/" in words:  # its data set needs an extra; read in tests/data/test_hf.py
-                continue
             extra = QUICK if words[0] in ("audit", "fit") else []
             model = ["--model", "bundled"] if extra and "--model" not in words else []
             outcome = CliRunner().invoke(app, [*words, *extra, *model], catch_exceptions=False)
             assert outcome.exit_code == 0, f"{line}: {outcome.output}"
             ran += 1
-    assert ran == 12
+    assert ran == 13
     assert (work / "report.html").stat().st_size > 10_000
     assert (work / "predictions.csv").read_text().splitlines()[1].startswith("000,")
 

@@ -203,8 +203,28 @@ def test_mlflow_is_told_settings_figures_and_the_end(monkeypatch) -> None:
     assert params == [("run", "model", "bundled"), ("run", "steps", 4), *metrics]
 
 
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch) -> None:
+    """What trackers put into the environment is taken out again."""
+    for name in ("MLFLOW_DISABLE_TELEMETRY", "WANDB_ERROR_REPORTING"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def test_mlflow_tells_its_makers_nothing_unless_it_is_told_to(tmp_path: Path, monkeypatch) -> None:
+    telemetry = pytest.importorskip("mlflow.telemetry.utils", reason="needs the extra mlflow")
+    monkeypatch.setattr(telemetry, "_IS_IN_CI_ENV_OR_TESTING", False)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    assert not telemetry.is_telemetry_disabled()
+    with tracking([f"mlflow:{tmp_path / 'runs'}"], {}):
+        assert telemetry.is_telemetry_disabled()
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
+    with tracking([f"mlflow:{tmp_path / 'runs'}"], {}):
+        assert not telemetry.is_telemetry_disabled()
+
+
 def test_the_real_wandb_takes_it_offline(tmp_path: Path, monkeypatch) -> None:
-    pytest.importorskip("wandb", reason="the extra wandb is not part of dev")
+    pytest.importorskip("wandb", reason="needs the extra wandb")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
@@ -214,7 +234,7 @@ def test_the_real_wandb_takes_it_offline(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_the_real_mlflow_keeps_it_in_files(tmp_path: Path, monkeypatch) -> None:
-    mlflow = pytest.importorskip("mlflow.tracking", reason="the extra mlflow is not part of dev")
+    mlflow = pytest.importorskip("mlflow.tracking", reason="needs the extra mlflow")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     with tracking([f"mlflow:{tmp_path / 'runs'}"], SETTINGS) as listeners:
         tell(*listeners)

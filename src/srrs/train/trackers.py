@@ -166,6 +166,7 @@ def tensorboard(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
 @contextmanager
 def wandb(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
     """A run of Weights & Biases in the project `where`; it sends what is tracked to the server it is set up for."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its makers are told nothing, whatever the server
     try:
         import wandb as client
     except ImportError:
@@ -187,6 +188,7 @@ def wandb(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
 @contextmanager
 def mlflow(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
     """A run of MLflow's experiment `srrs` at the tracking URI `where`, or where MLFLOW_TRACKING_URI says."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would tell its makers of its use from the import on
     try:
         from mlflow.tracking import MlflowClient
     except ImportError:
