@@ -131,6 +131,12 @@ def matmul_rate(rows: int, inner: int, columns: int, dtype: torch.dtype, device:
     return 2.0 * rows * inner * columns / best
 
 
+def computes_bf16() -> bool:
+    """Whether this CPU has instructions for bf16; without them its products are many times slower than fp32."""
+    can = torch.cpu.get_capabilities()
+    return any(can.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+
+
 def _child(order: str) -> None:
     module, maker, arguments, threads = json.loads(order)
     torch.set_num_threads(threads)

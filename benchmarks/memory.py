@@ -8,7 +8,7 @@ Nothing is subtracted: a process with the model and the prompts, before the step
 
 import numpy as np
 
-from common import NOT_MEASURED, Peak, Table, available_memory, fresh_peak
+from common import NOT_MEASURED, Peak, Table, available_memory, computes_bf16, fresh_peak
 
 MB_PER_CLASS = 60
 """A guess of what a published step takes, by which one that would not fit is not begun."""
@@ -23,7 +23,7 @@ def measure(quick: bool) -> Table:
     assert isinstance(first, float)
     assert isinstance(last, float)
     table[f"ours, {sizes[-1]} classes"]["over_previous"] = last / first
-    if not quick:
+    if not quick and computes_bf16():
         mixed = fresh_peak("step", "one_ours", model=model, precision="bf16", context="class", classes=far)
         table[f"ours, mixed, {far} classes"] = _row(mixed)
 

@@ -13,7 +13,7 @@ import torch
 
 import floor
 import ours
-from common import Table, alternate, matmul_rate, timed
+from common import Table, alternate, computes_bf16, matmul_rate, timed
 from models import dual_encoder
 from srrs.config import Settings
 from srrs.models.dual import DualEncoder
@@ -42,6 +42,7 @@ def measure(quick: bool) -> Table:
     return {
         name: {"model": model, **_row(encoders[case.precision], case, repeats=1 if quick else 5)}
         for name, case in (_quick() if quick else _sweeps())
+        if case.precision == "fp32" or computes_bf16()
     }
 
 

@@ -6,7 +6,7 @@ their logits and the gradients of both contexts are compared before any step is 
 step as they were encoded; the store rounds them to float16.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -15,7 +15,16 @@ from torch import Tensor
 
 import ours
 import published
-from common import NOT_MEASURED, Seconds, Table, alternate, fresh_peak, relative_difference, timed
+from common import (
+    NOT_MEASURED,
+    Seconds,
+    Table,
+    alternate,
+    computes_bf16,
+    fresh_peak,
+    relative_difference,
+    timed,
+)
 from models import dual_encoder
 from srrs.config import Settings
 from srrs.methods.stages import Lesson
@@ -31,28 +40,37 @@ CASES = {
     "fp32, context per class": ("fp32", "class"),
     "mixed, context per class": ("bf16", "class"),
 }
-"""Case -> precision of our text tower, and whether all classes share a context, as published, or not, our default."""
+"""Case -> precision of our text tower, and whether all classes share a context, as published, or not, our default.
+
+Mixed ones are measured where the CPU has instructions for bf16."""
 
 
 def measure(quick: bool) -> Table:
     """A case of our step per row, beside the published fp32 step."""
     if quick:
-        return compare("bundled", classes=20, photographs=8, repeats=1, with_memory=False)
-    return compare("vitb32") | {f"bundled, {case}": row for case, row in compare("bundled").items()}
+        return compare("bundled", CASES, classes=20, photographs=8, repeats=1, with_memory=False)
+    cases = {case: how for case, how in CASES.items() if how[0] == "fp32" or computes_bf16()}
+    table = compare("vitb32", cases) | {f"bundled, {case}": row for case, row in compare("bundled", cases).items()}
+    return table | {case: dict.fromkeys(table["fp32"], NOT_MEASURED) for case in CASES if case not in cases}
 
 
 def compare(
-    model: str, classes: int = CLASSES, photographs: int = BATCH, repeats: int = 3, with_memory: bool = True
+    model: str,
+    cases: Mapping[str, tuple[str, str]],
+    classes: int = CLASSES,
+    photographs: int = BATCH,
+    repeats: int = 3,
+    with_memory: bool = True,
 ) -> Table:
-    """All cases of one model."""
-    encoders = {precision: dual_encoder(model, precision) for precision in ("fp32", "bf16")}
+    """Cases of one model."""
+    encoders = {precision: dual_encoder(model, precision) for precision in {"fp32"} | {p for p, _ in cases.values()}}
     pixels = _pixels(encoders["fp32"], photographs * VIEWS)
     views = torch.cat([encoders["fp32"].encode_images(b) for b in torch.split(pixels, BATCH)])
     views = views.view(photographs, VIEWS, -1)
     tasks = {precision: ours.task_of(encoder, classes, views) for precision, encoder in encoders.items()}
     zero_shot = ours.untuned(tasks["fp32"])
 
-    results = {case: ours.first_step(tasks[p], settings(context), zero_shot) for case, (p, context) in CASES.items()}
+    results = {case: ours.first_step(tasks[p], settings(context), zero_shot) for case, (p, context) in cases.items()}
     lesson = results["fp32"][1]
     taught = pixels[_rows_of(lesson.features, views.flatten(0, 1))]
     reference = {context: _reference(tasks["fp32"], taught, lesson, context) for context in ("shared", "class")}
@@ -60,10 +78,10 @@ def compare(
     trainer = _trainer(encoders["fp32"], classes, "shared")
     clocks = {"published": timed(lambda: trainer.step(taught, lesson))} | {
         case: partial(ours.step_seconds, tasks[p], settings(context), zero_shot, 2)
-        for case, (p, context) in CASES.items()
+        for case, (p, context) in cases.items()
     }
     seconds = alternate(clocks, repeats)
-    peak = _peaks(model) if with_memory else {}
+    peak = _peaks(model, cases) if with_memory else {}
     return {
         case: {
             "model": model,
@@ -79,7 +97,7 @@ def compare(
             "ours_peak_mb": peak.get(case, NOT_MEASURED),
             "repeats": repeats,
         }
-        for case, (_, context) in CASES.items()
+        for case, (_, context) in cases.items()
     }
 
 
@@ -161,9 +179,9 @@ def _rows_of(features: Tensor, views: Tensor) -> Tensor:
     return same.int().argmax(1)
 
 
-def _peaks(model: str) -> dict[str, float]:
+def _peaks(model: str, cases: Mapping[str, tuple[str, str]]) -> dict[str, float]:
     peaks = {"published": fresh_peak("step", "one_published", model=model, classes=CLASSES).after}
-    for case, (precision, context) in CASES.items():
+    for case, (precision, context) in cases.items():
         order = {"model": model, "precision": precision, "context": context, "classes": CLASSES}
         peaks[case] = fresh_peak("step", "one_ours", **order).after
     return peaks
