@@ -39,7 +39,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the bundled models, few repetitions")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     arguments = parser.parse_args()
-    page = read_page(arguments.markdown, arguments.benchmark) if arguments.markdown else ""
+    if arguments.markdown:
+        read_page(arguments.markdown, arguments.benchmark)  # refused now rather than after an hour
     prepare(arguments.threads)
     table: Table = import_module(MODULES[arguments.benchmark]).measure(arguments.quick)
     machine = describe_machine()
@@ -50,6 +51,7 @@ def main() -> None:
         write_atomic(arguments.json, content.encode())
     if arguments.markdown:
         section = markdown(table, f"`{command}`, " + ", ".join(f"{v}" for v in machine.values()))
+        page = read_page(arguments.markdown, arguments.benchmark)
         write_atomic(arguments.markdown, put(page, arguments.benchmark, section).encode())
 
 
@@ -121,7 +123,7 @@ def markdown(table: "Table", caption: str) -> str:
 
 
 def read_page(path: Path, name: str) -> str:
-    """The page that is to take the table: it is looked at before anything is measured.
+    """The page that is to take the table.
 
     Raises
     ------
