@@ -17,6 +17,9 @@ const suggested = (row) => nameOf(columns.suggested[row]);
 const doubted = (row) => suggested(row) !== null && suggested(row) !== given(row);
 const statusOf = (row) => statuses[columns.status[row]];
 
+/** The kinds of its flags: "near-duplicate" of "near-duplicate of cat/7.jpg (labelled dog)". */
+const kindsOf = (row) => columns.flags[row]?.split("; ").map((flag) => flag.split(" of ")[0]) ?? [];
+
 /** The path as the audit has it; 0 stands for the common folder and the id. */
 function pathOf(row) {
   const path = columns.path[row];
@@ -38,14 +41,13 @@ function seen(row) {
 
 /** Why the label is doubted or trusted, a sentence each. */
 function why(row) {
-  const [right, match, near, issue, flags] = ["p_clean", "match", "neighbours_agree", "issue", "flags"].map((name) => columns[name][row]);
+  const [right, match, near, issue] = ["p_clean", "match", "neighbours_agree", "issue"].map((name) => columns[name][row]);
   return [
     right !== null && given(row) !== null && `The label ${given(row)} is right with a chance of ${percent(right)}.`,
     seen(row),
     match !== null && suggested(row) !== null && `The matcher gives ${suggested(row)} ${percent(match)}.`,
     near !== null && `${near > 0 ? capital(percent(near)) : "None"} of the nearest photos carry the given label.`,
     issue && `${capital(issue)}.`,
-    flags && `${capital(flags)}.`,
   ].filter(Boolean);
 }
 

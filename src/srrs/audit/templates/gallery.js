@@ -26,12 +26,14 @@ function matching() {
   const chosen = new Set([...at("statuses").querySelectorAll(":checked")].map((box) => Number(box.value)));
   const oneClass = at("class").value === "" ? null : Number(at("class").value);
   const pair = pairs[at("pair").value];
+  const flag = at("flag").value;
   const decision = byDecision[at("decision").value];
   const words = at("text").value.toLowerCase().split(/\s+/).filter(Boolean);
   const found = rows.filter((row) =>
     (chosen.size === 0 || chosen.has(columns.status[row])) &&
     (oneClass === null || columns.given[row] === oneClass || columns.suggested[row] === oneClass) &&
     (!pair || (columns.given[row] === pair[0] && columns.suggested[row] === pair[1])) &&
+    (!flag || (flag === "any" ? columns.flags[row] : kindsOf(row).includes(flag))) &&
     decision(row) &&
     words.every((word) => haystack[row].includes(word)));
   const key = orders[at("order").value];
@@ -60,6 +62,13 @@ function labels(row, decision = decided.get(row)) {
   return [bdi(old, decision ? "old" : "given"), arrow, bdi(now, "new")];
 }
 
+/** One flag, the one that is asked for before others, and how many more there are. */
+function badge(row) {
+  const kinds = kindsOf(row);
+  const first = kinds.find((kind) => kind === at("flag").value) ?? kinds[0];
+  return make("span", "flag", kinds.length > 1 ? `${first} +${kinds.length - 1}` : first);
+}
+
 function tile(row) {
   const item = make("li", "", hidden("div", "frame", photo(row, ""), make("span", "pick", "✓")), make("div", "caption"));
   item.setAttribute("role", "option");
@@ -81,7 +90,7 @@ function dress(item, row) {
   item.lastChild.replaceChildren(make("span", `dot ${statusOf(row)}`), ...labels(row), make("span", "quiet", `, ${more}`));
   item.querySelector(".stamp")?.remove();
   item.querySelector(".flag")?.remove();
-  if (columns.flags[row]) item.firstChild.append(make("span", "flag", columns.flags[row].split(" of ")[0].split(";")[0]));
+  if (columns.flags[row]) item.firstChild.append(badge(row));
   if (action) item.firstChild.append(make("span", `stamp ${action}`, MARKS[action]));
   return item;
 }

@@ -83,18 +83,21 @@ function turn(by) {
   at("bench").scrollIntoView();
 }
 
-function showPair(index) {
+/** Show what one menu leaves, and nothing but that menu set. */
+function show(menu, value) {
   at("filters").reset();
-  at("pair").value = index;
+  at(menu).value = value;
   refresh();
   at("review").scrollIntoView();
   tileOf(view.current)?.focus({ preventScroll: true });
 }
 
-at("pairs").addEventListener("click", (event) => {
-  const button = event.target.closest("button");
-  if (button) showPair(button.dataset.pair);
-});
+for (const [place, menu] of [["pairs", "pair"], ["flagged", "flag"]]) {
+  at(place)?.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button) show(menu, button.dataset[menu]);
+  });
+}
 at("filters").addEventListener("submit", (event) => event.preventDefault());
 at("filters").addEventListener("input", () => refresh());
 at("filters").addEventListener("reset", () => setTimeout(() => refresh()));
@@ -121,6 +124,11 @@ const used = [...new Set([...columns.given, ...columns.suggested])].filter((code
 used.sort((a, b) => classes[a].localeCompare(classes[b]));
 at("class").append(...used.map((code) => new Option(classes[code], code)));
 at("pair").append(...pairs.slice(0, 100).map(([from, to, n], index) => new Option(`${classes[from]} → ${classes[to]} (${count(n)})`, index)));
+const kinds = [...new Set(rows.flatMap(kindsOf))].sort();
+const flagged = (kind) => rows.filter((row) => kindsOf(row).includes(kind)).length;
+at("flag").append(...kinds.map((kind) => new Option(`${capital(kind)} (${count(flagged(kind))})`, kind)));
+at("flag").hidden = kinds.length === 0;
+for (const button of at("flagged")?.querySelectorAll("button") ?? []) button.disabled = !kinds.includes(button.dataset.flag); // a cut page
 
 load();
 drawProgress();

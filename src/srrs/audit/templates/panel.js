@@ -61,6 +61,7 @@ function drawPanel() {
   at("badge").textContent = statusOf(row);
   at("grade").textContent = graded(columns.quality[row]);
   at("question").replaceChildren(...question(row));
+  at("flags").textContent = capital(columns.flags[row] ?? "");
   at("yours").textContent = decided.has(row) ? `You: ${decisionInWords(row)}` : "";
   at("why").replaceChildren(...why(row).map((sentence) => make("li", "", sentence)));
   at("path").replaceChildren(bdi(pathOf(row) ?? columns.id[row]));
