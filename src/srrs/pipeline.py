@@ -20,6 +20,7 @@ from srrs.audit.files import write_atomic
 from srrs.audit.report import jpeg
 from srrs.audit.table import Audit, Rows
 from srrs.config import Settings
+from srrs.core.discriminant import out_of_fold
 from srrs.core.keyed import content_keys, folds
 from srrs.core.labels import one_hot
 from srrs.data.appearance import appearance, unseen
@@ -30,7 +31,6 @@ from srrs.data.pictures import file_of
 from srrs.data.samples import NO_LABEL, Samples, looks_like_codes
 from srrs.data.store import Features, cache_root, encode
 from srrs.errors import DataError, SettingsError
-from srrs.methods.screen import out_of_fold_similarity
 from srrs.methods.spec import method as method_named
 from srrs.methods.stages import Learner, Method
 from srrs.methods.trusted import Settled, trusting
@@ -286,30 +286,30 @@ def untuned_weights(task: Task) -> torch.Tensor:
     return zero_shot_weights(task.model, task.class_names)
 
 
-CENTROID_SCALE = 3.0
-"""Logit scale of the similarity to class means that stands for a zero-shot prediction; ln C where that is more."""
+WITNESS_TEMPER = 0.3
+"""Power of the likelihood of the Gaussian classes that stand for a zero-shot prediction, chosen on the development
+classes: at less, the estimated noise rate is too low, as what the classes look like counts for too little."""
 
 
 def without_tower(task: Task) -> tuple[Task, list[str]]:
     """A task on embeddings alone: class means stand for class vectors that are not there, and a note says so.
 
-    The zero-shot prediction is then the similarity to the class means of the other folds. It knows other labels, though
-    never the sample's own, so it is no independent witness as a text tower is.
+    The zero-shot prediction is then that of Gaussian classes fitted to the given labels of the other folds, which takes
+    embeddings of any shape and spread. It knows other labels, though never the sample's own, so it is no independent
+    witness as a text tower is.
     """
     if not isinstance(task.model, Vectors) or task.model.class_vectors is not None:
         return task, []
     labels, classes = np.asarray(task.labels), len(task.class_names)
+    seen = np.asarray(task.mean_view_of(slice(None)).cpu())
     fold = folds(content_keys(task.plain), 5, 0)
-    similarity = out_of_fold_similarity(task.plain, one_hot(labels, classes), fold)
-    logits = torch.from_numpy(similarity) * max(CENTROID_SCALE, float(np.log(classes)))
+    believed = out_of_fold(seen, one_hot(labels, classes), fold, temper=WITNESS_TEMPER).astype(np.float32)
     means = class_means(torch.from_numpy(np.asarray(task.plain)), torch.from_numpy(labels), classes)
     note = (
-        "There are no class vectors: class means stand for them, and what is called zero_shot is the nearest class "
-        "mean of other photographs. It rests on the given labels, so mistakes that many photographs of a class share "
-        "go unnoticed."
+        "There are no class vectors: class means stand for them, and what is called zero_shot is what the labels of "
+        "other photographs say. Mistakes that many photographs of a class share go unnoticed."
     )
-    stand_in = replace(task, model=task.model.with_classes(means), zero_shot=logits.softmax(1).float().numpy())
-    return stand_in, [note]
+    return replace(task, model=task.model.with_classes(means), zero_shot=believed), [note]
 
 
 def tune_task(
