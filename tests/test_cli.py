@@ -317,6 +317,38 @@ def test_training_photos_that_are_also_test_photos_are_flagged(srrs: Run, photos
     assert "duplicate of test photo cat/0.jpg" in found["cat/0.jpg"]
 
 
+def test_cleanvision_adds_its_words_to_the_flags_in_the_order_of_the_rows(
+    srrs: Run, photos, clip_folder, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    Image.new("RGB", (700, 20), "white").save(folder / "cat" / "1.jpg")
+    Image.open(folder / "dog" / "0.jpg").convert("L").save(folder / "dog" / "0.jpg")
+    (folder / "dog" / "1.jpg").write_bytes(b"nothing")
+    out = tmp_path / "audit"
+    audit = ("audit", folder, "--out", out, "--model", clip_folder, *FAST, "--json")
+    assert srrs(*audit).status == 0
+    before = read_csv(out / "audit.csv")
+    outcome = srrs(*audit, "--cleanvision")
+    assert outcome.status == 0, outcome.err
+    rows = read_csv(out / "audit.csv")
+    assert [row | {"flags": ""} for row in rows] == [row | {"flags": ""} for row in before]
+    flags = {row["id"]: row["flags"].split("; ") for row in rows}
+    assert flags["cat/1.jpg"][:2] == ["tiny", "blank"]
+    assert {"light", "low information", "odd size", "odd aspect ratio"} < {*flags["cat/1.jpg"]}
+    assert "grayscale" in flags["dog/0.jpg"]
+    assert flags["dog/1.jpg"] == [""]
+    assert all(len(words) == len({*words}) for words in flags.values())
+    assert json.loads(outcome.out)["summary"]["flags"]["odd aspect ratio"] == 1
+
+
+def test_without_cleanvision_its_extra_is_named_before_anything_is_encoded(
+    srrs: Run, photos, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cleanvision.issue_managers.image_property_issue_manager", None)
+    outcome = srrs("audit", photos, "--out", tmp_path / "audit", "--model", "no such model", "--cleanvision")
+    assert_refused(outcome, "needs the package cleanvision: pip install 'srrs[cleanvision]'")
+
+
 def test_an_audit_after_new_photos_embeds_only_the_new(
     srrs: Run, photos, clip_folder, tmp_path: Path, monkeypatch
 ) -> None:

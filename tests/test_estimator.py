@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file, save_file
 from sklearn.base import clone
 from typer.testing import CliRunner
@@ -205,6 +206,16 @@ def test_trusted_labels_may_be_numbers_of_the_classes_and_paths(photos: Path, cl
 def test_trusted_labels_that_fit_nothing_are_refused(photos: Path, clip_folder: Path, trusted, error, message) -> None:
     with pytest.raises(error, match=message):
         RobustClassifier(str(clip_folder), **FAST).fit(photos, trusted=trusted)
+
+
+def test_fit_takes_the_words_of_cleanvision(photos: Path, clip_folder: Path) -> None:
+    pictures = [Image.open(path).convert("RGB") for path in sorted(photos.glob("*/*.jpg"))]
+    labels = [path.parent.name for path in sorted(photos.glob("*/*.jpg"))]
+    pictures[4] = pictures[4].resize((600, 60))
+    classifier = RobustClassifier(str(clip_folder), method="zero-shot", **FAST)
+    flags = classifier.fit(pictures, labels, cleanvision=True).audit_.to_pandas()["flags"]
+    assert "odd aspect ratio" in flags[4]
+    assert flags.str.contains("odd aspect ratio", na=False).sum() == 1
 
 
 def test_parameters_are_those_of_the_settings_and_can_be_cloned() -> None:

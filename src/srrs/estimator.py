@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,7 @@ class RobustClassifier:
         features: Any = None,
         class_vectors: Any = None,
         trusted: "str | Path | Mapping[Any, Any] | None" = None,
+        cleanvision: bool = False,
         listeners: "Sequence[Listener]" = (),
         **columns: Any,
     ) -> "RobustClassifier":
@@ -75,6 +76,7 @@ class RobustClassifier:
         class_vectors : with the model `none`, an array (C, D) in the order of `class_names`, or a file of them.
         trusted : labels that are certain: the decisions.csv of a review page, or a mapping from the ids of photographs
             to their class, None to leave one out.
+        cleanvision : flag what cleanvision finds, too; needs `srrs[cleanvision]`.
         listeners : hear of each step, see `train.trackers`.
         columns : the reader's `names`, `class_names`, `images`, `path_column`, `label_column`, `id_column`; and
             `descriptions`, a JSON file.
@@ -82,6 +84,7 @@ class RobustClassifier:
         Raises a child of `SrrsError` that says what to mend.
         """
         from srrs import pipeline
+        from srrs.data.imagelab import cleanvision_words
         from srrs.data.inputs import read_inputs
         from srrs.models.vectors import NONE
 
@@ -89,13 +92,14 @@ class RobustClassifier:
         bare = self._settings.model == NONE
         inputs = read_inputs(X, y, features=features, class_vectors=class_vectors, bare=bare, **columns)
         decisions = None if trusted is None else certain(trusted, inputs.samples, columns.get("class_names"))
+        words = cleanvision_words(inputs.samples) if cleanvision else {}
         models = pipeline.load_models(self._settings, inputs.embeddings)
         fitted = pipeline.fit(
             inputs.samples, models, self._settings, features=inputs.features, listeners=listeners,
             descriptions=descriptions and Path(descriptions), decisions=decisions,
         )  # fmt: skip
         self.thumbnails_ = pipeline.thumbnails(inputs.samples)
-        return self.adopt(fitted)
+        return self.adopt(replace(fitted, audit=fitted.audit.with_flags(words)))
 
     def adopt(self, fitted: Any) -> "RobustClassifier":
         """Take over what `pipeline.fit` made."""

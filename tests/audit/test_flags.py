@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from srrs.audit.flags import Photos, cells, counts, duplicates, is_trusted, off_topic
+from srrs.audit.flags import Photos, cells, counts, duplicates, is_trusted, joined, off_topic
 from srrs.records import Evidence, Group, Matched, NoiseEstimate, Partition, Round, Targets
 
 
@@ -56,6 +56,16 @@ def test_cells_hold_all_flags_and_counts_tell_them(photos) -> None:
         **{"trusted": 1, "duplicate": 2, "near-duplicate": 2, "off-topic": 1, "dark": 1, "blurry": 1}
     }
     assert [id for id, cell in found.items() if is_trusted(cell)] == ["c"]
+
+
+def test_words_of_others_stand_behind_ours_and_none_twice() -> None:
+    assert joined("trusted; dark", ["dark", "odd size"]) == "trusted; dark; odd size"
+    assert joined(None, ["light"]) == "light"
+    assert joined(None, ["a; b"]) == "a, b"
+    assert joined("near-duplicate of dark", ["dark"]) == "near-duplicate of dark; dark"
+    assert joined(None, []) is None
+    assert counts(pd.Series(["odd size; dark", "light", None, "odd size"])) == {"dark": 1, "light": 1, "odd size": 2}
+    assert [*counts(pd.Series(["odd size; dark", "light"]))] == ["dark", "light", "odd size"]
 
 
 def make_round(features: np.ndarray, group: np.ndarray) -> Round:

@@ -122,6 +122,17 @@ def test_flags_stand_in_the_last_column_and_are_counted(rows, last_round, tmp_pa
     pd.testing.assert_frame_equal(back.to_pandas(), audit.to_pandas())
 
 
+def test_words_of_others_join_the_flags_and_change_nothing_else(rows, last_round, tmp_path):
+    audit = Audit.of(rows, last_round, SETTINGS, neighbours_agree=np.zeros(4), flags={"b": "trusted; blurry"})
+    more = audit.with_flags({"a": ("odd size",), "b": ("blurry", "light"), "nobody": ("dark",)})
+    expected = {"a": "odd size", "b": "trusted; blurry; light"}
+    assert more.to_pandas()["flags"].tolist() == [expected.get(id) for id in audit.table.id]
+    pd.testing.assert_frame_equal(more.table.drop(columns="flags"), audit.table.drop(columns="flags"))
+    back = Audit.from_json(more.to_json(tmp_path / "audit.json"))
+    pd.testing.assert_frame_equal(back.to_pandas(), more.to_pandas())
+    pd.testing.assert_frame_equal(audit.with_flags({}).table, audit.table)
+
+
 def test_an_audit_of_the_first_version_can_still_be_read(audit, tmp_path):
     path = audit.to_json(tmp_path / "audit.json")
     content = json.loads(path.read_text())

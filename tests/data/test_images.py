@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from srrs.data import images
-from srrs.data.images import inspect, open_rgb, problem
+from srrs.data.images import inspect, open_grey_or_rgb, open_rgb, problem
 from srrs.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -31,6 +31,18 @@ def test_orientation_is_applied_as_pillow_does(orientation, kind):
     data = saved(noise(), kind, exif=exif)
     expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
     assert np.array_equal(open_rgb(data), expected)
+
+
+def test_grey_files_stay_grey_where_that_is_asked(tmp_path):
+    picture = noise()
+    for name, mode in (("a.png", "L"), ("b.jpg", "L"), ("c.png", "RGB"), ("d.png", "LA"), ("e.png", "P")):
+        path = tmp_path / name
+        picture.convert("L").convert(mode).save(path)
+        opened = open_grey_or_rgb(path)
+        assert opened.mode == ("L" if mode == "L" else "RGB")
+        assert np.array_equal(opened.convert("RGB"), open_rgb(path))
+    with pytest.raises(DataError, match=r"gone.png is not: missing file"):
+        open_grey_or_rgb(tmp_path / "gone.png")
 
 
 def test_damaged_exif_does_not_spoil_the_picture():

@@ -112,11 +112,18 @@ def is_trusted(cell: str | None) -> bool:
     return bool(cell) and str(cell).split("; ")[0] == TRUSTED
 
 
+def joined(cell: str | None, words: Sequence[str]) -> str | None:
+    """A cell with the words that it lacks behind its own."""
+    own = cell.split("; ") if cell else []
+    return "; ".join([*own, *(word for word in map(_plain, words) if word not in own)]) or None
+
+
 def counts(cells: pd.Series) -> dict[str, int]:
-    """Photographs per kind of flag, those there are."""
+    """Photographs per kind of flag, those there are: ours in their order, then others by name."""
     kinds = [{flag.split(" of ")[0] for flag in cell.split("; ")} for cell in cells.dropna()]
-    found = {kind: sum(kind in of for of in kinds) for kind in KINDS}
-    return {kind: count for kind, count in found.items() if count}
+    there = set().union(*kinds)
+    order = [*(kind for kind in KINDS if kind in there), *sorted(there - {*KINDS})]
+    return {kind: sum(kind in of for of in kinds) for kind in order}
 
 
 def _first_of_each(photos: Photos, order: Sequence[int] | np.ndarray) -> dict[str, list[int]]:

@@ -5,8 +5,8 @@ N usable samples, C classes. What is shown is what is saved: summary, CSV, JSON 
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from srrs.audit.files import write_atomic
+from srrs.audit.flags import joined
 from srrs.audit.summary import Summary, finite
 from srrs.errors import DataError
 from srrs.records import Floats, Group, Ints, NoiseEstimate, Round
@@ -109,6 +110,12 @@ class Audit:
     def to_pandas(self) -> pd.DataFrame:
         """A copy of the table, in the user's row order."""
         return self.table.copy()
+
+    def with_flags(self, words: Mapping[str, Sequence[str]]) -> "Audit":
+        """The same with these words in the column `flags` of each row, by id, behind what stands there already."""
+        of = zip(self.table.id, self.table["flags"], strict=True)
+        cells = [joined(cell, words.get(id, ())) for id, cell in of]
+        return replace(self, table=self.table.assign(flags=pd.Series(cells, self.table.index, dtype=object)))
 
     def summary(self) -> Summary:
         """The audit in a few figures."""

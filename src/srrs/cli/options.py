@@ -32,6 +32,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 
 Budget = Annotated[int | None, typer.Option(min=1, help="Photographs you can look at: they come first, in review.csv.")]
 Trusted = Annotated[Path | None, typer.Option(help="decisions.csv of an earlier audit, taken for certain.")]
+Cleanvision = Annotated[bool, typer.Option("--cleanvision", help="Flag what cleanvision finds, too; an extra.")]
 FailAbove = Annotated[
     float | None, typer.Option(min=0, max=1, help="Exit with status 1 where more labels are estimated wrong, 0 to 1.")
 ]

@@ -1,5 +1,6 @@
 """Commands on a user's own photographs: demo, audit, fit, predict, embed."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ import typer
 from srrs.cli.options import (
     Budget,
     ClassVectorsOption,
+    Cleanvision,
     Descriptions,
     Device,
     FailAbove,
@@ -67,6 +69,7 @@ def audit(
     seed: Seed = None,
     device: Device = None,
     settings: Set = None,
+    cleanvision: Cleanvision = False,
     budget: Budget = None,
     trusted: Trusted = None,
     fail_above: FailAbove = None,
@@ -82,8 +85,17 @@ def audit(
     columns = {"names": names, "images": images, "path_column": path, "label_column": label, "id_column": row_id}
     inputs = _inputs(screen, source, features, class_vectors, chosen.model, **columns)
     decisions = _trusted(trusted, inputs.samples)
+    words = _second_opinion(screen, inputs.samples) if cleanvision else {}
     fitted = _fit(
-        screen, inputs, chosen, descriptions, minutes, folder(out) / "run.safetensors", track, decisions=decisions
+        screen,
+        inputs,
+        chosen,
+        descriptions,
+        minutes,
+        folder(out) / "run.safetensors",
+        track,
+        words,
+        decisions=decisions,
     )
     files = _write_audit(out, fitted.audit, pipeline.thumbnails(inputs.samples), budget)
     _show(screen, fitted, files, failed=_too_noisy(fitted.audit.noise, fail_above))
@@ -109,6 +121,7 @@ def fit(
     seed: Seed = None,
     device: Device = None,
     settings: Set = None,
+    cleanvision: Cleanvision = False,
     track: Track = None,
     as_json: Json = False,
 ) -> None:
@@ -123,8 +136,9 @@ def fit(
     inputs = _inputs(screen, source, features, class_vectors, chosen.model, **columns)
     fixed = {"class_names": inputs.samples.class_names, "names": names, "images": images}
     held_out = _inputs(screen, test, None, None, chosen.model, **fixed) if test else None
+    words = _second_opinion(screen, inputs.samples) if cleanvision else {}
     fitted = _fit(
-        screen, inputs, chosen, descriptions, minutes, folder(out) / "run.safetensors", track, held_out=held_out
+        screen, inputs, chosen, descriptions, minutes, folder(out) / "run.safetensors", track, words, held_out=held_out
     )
     classifier = RobustClassifier(**chosen.to_dict()).adopt(fitted)
     classifier.save(out)
@@ -235,8 +249,10 @@ def _fit(
     minutes: float,
     checkpoint: Path,
     track: Any,
+    words: Any,
     **more: Any,
 ) -> Any:
+    """Tune and audit; `words` go into the column of flags, by id."""
     from srrs import pipeline
     from srrs.train.trackers import tracking
 
@@ -259,7 +275,15 @@ def _fit(
                 progress=advance, listeners=[*listeners, *trackers], features=inputs.features, **more,
             )  # fmt: skip
     checkpoint.unlink(missing_ok=True)
-    return fitted
+    return replace(fitted, audit=fitted.audit.with_flags(words))
+
+
+def _second_opinion(screen: Any, samples: Any) -> Any:
+    """What cleanvision finds, by id."""
+    from srrs.data.imagelab import cleanvision_words
+
+    with screen.progress("Looking with cleanvision") as advance:
+        return cleanvision_words(samples, advance)
 
 
 def _trusted(path: Path | None, samples: Any) -> Any:

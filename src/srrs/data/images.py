@@ -50,12 +50,18 @@ def open_rgb(source: Picture | bytes | Image.Image, at_least: int | None = None)
     DataError
         The file is missing, empty, truncated, too large or not a picture.
     """
-    try:
+    with _said_of(source):
         image = source if isinstance(source, Image.Image) else _header(_bytes(source), at_least)
         return _decode(image, at_least)
-    except _BadImageError as reason:
-        where = "the one given" if isinstance(source, bytes | Image.Image) else source
-        raise DataError(f"Expected a readable picture, but {where} is not: {reason}. Mend or remove it.") from None
+
+
+def open_grey_or_rgb(source: Picture) -> Image.Image:
+    """As `open_rgb` gives it, but of 8-bit grey values (mode L) where the file is."""
+    with _said_of(source):
+        image = _header(_bytes(source), None)
+        grey = image.mode == "L"
+        opened = _decode(image, None)
+    return opened.convert("L") if grey else opened
 
 
 def problem(source: Picture | bytes) -> str:
@@ -80,6 +86,15 @@ def inspect(path: Picture) -> tuple[str, str]:
 def digest(data: bytes) -> str:
     """The key of a picture: sha256 of its file's bytes, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def _said_of(source: Picture | bytes | Image.Image) -> Iterator[None]:
+    try:
+        yield
+    except _BadImageError as reason:
+        where = "the one given" if isinstance(source, bytes | Image.Image) else source
+        raise DataError(f"Expected a readable picture, but {where} is not: {reason}. Mend or remove it.") from None
 
 
 @contextmanager

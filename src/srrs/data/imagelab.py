@@ -1,0 +1,70 @@
+"""What cleanvision finds in photographs: a second opinion, as an extra, on their pixels, sizes and shapes.
+
+cleanvision's own loop prints, and ends at the first picture that does not open; so its measures are taken here, and its
+verdicts of them are left to it.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pandas as pd
+
+from srrs.data.images import WORKERS, open_grey_or_rgb, quiet
+from srrs.data.pictures import Picture
+from srrs.data.samples import Progress, Samples
+from srrs.errors import DataError, MissingExtraError
+
+WORDS = {
+    "dark": "dark",
+    "light": "light",
+    "blurry": "blurry",
+    "low_information": "low information",
+    "grayscale": "grayscale",
+    "odd_size": "odd size",
+    "odd_aspect_ratio": "odd aspect ratio",
+}
+"""cleanvision's names of what it finds, and ours. Duplicates are ours to find: we know classes and features."""
+
+
+def cleanvision_words(samples: Samples, progress: Progress | None = None) -> dict[str, tuple[str, ...]]:
+    """What cleanvision finds in each photograph that opens, by id, the same whatever order the rows are in.
+
+    A size is odd beside the sizes of the others. Palettes, transparency and deep greys, which cleanvision misreads, are
+    brought to RGB first. Raises MissingExtraError without cleanvision, and DataError where no photograph opens at all.
+    """
+    measures = _measures()
+
+    def measured(picture: Picture) -> dict[str, Any] | None:
+        try:
+            opened = open_grey_or_rgb(picture)
+        except DataError:
+            return None
+        of_kinds = [measure.calculate(opened) for kind, measure in measures.image_properties.items() if kind != "light"]
+        return {name: value for values in of_kinds for name, value in values.items()}  # of dark, light has its own, too
+
+    found = {}
+    with quiet(), ThreadPoolExecutor(WORKERS) as pool:
+        for row, values in enumerate(pool.map(measured, samples.paths)):
+            if values is not None:
+                found[samples.ids[row]] = values
+            if progress:
+                progress(row + 1, len(samples))
+    if not found:
+        raise DataError(
+            f"Expected photographs for cleanvision, but none of {len(samples)} rows has one that opens. Leave it out, "
+            "or give the folder of the photographs."
+        )
+    table = pd.DataFrame.from_dict(found, orient="index")
+    measures.issues = pd.DataFrame(index=table.index)
+    measures.update_issues(table, list(WORDS))
+    verdicts = {word: measures.issues[f"is_{kind}_issue"].to_dict() for kind, word in WORDS.items()}
+    return {id: tuple(word for word, of in verdicts.items() if of[id]) for id in found}
+
+
+def _measures() -> Any:
+    """cleanvision's measures of a single picture, with its thresholds."""
+    try:
+        from cleanvision.issue_managers.image_property_issue_manager import ImagePropertyIssueManager
+    except ImportError:
+        raise MissingExtraError("cleanvision", "cleanvision", "Looking with cleanvision") from None
+    return ImagePropertyIssueManager()
