@@ -86,17 +86,8 @@ def audit(
     inputs = _inputs(screen, source, features, class_vectors, chosen.model, **columns)
     decisions = _trusted(trusted, inputs.samples)
     words = _second_opinion(screen, inputs.samples) if cleanvision else {}
-    fitted = _fit(
-        screen,
-        inputs,
-        chosen,
-        descriptions,
-        minutes,
-        folder(out) / "run.safetensors",
-        track,
-        words,
-        decisions=decisions,
-    )
+    checkpoint = folder(out) / "run.safetensors"
+    fitted = _fit(screen, inputs, chosen, descriptions, minutes, checkpoint, track, words, decisions=decisions)
     files = _write_audit(out, fitted.audit, pipeline.thumbnails(inputs.samples), budget)
     _show(screen, fitted, files, failed=_too_noisy(fitted.audit.noise, fail_above))
 
@@ -137,9 +128,8 @@ def fit(
     fixed = {"class_names": inputs.samples.class_names, "names": names, "images": images}
     held_out = _inputs(screen, test, None, None, chosen.model, **fixed) if test else None
     words = _second_opinion(screen, inputs.samples) if cleanvision else {}
-    fitted = _fit(
-        screen, inputs, chosen, descriptions, minutes, folder(out) / "run.safetensors", track, words, held_out=held_out
-    )
+    checkpoint = folder(out) / "run.safetensors"
+    fitted = _fit(screen, inputs, chosen, descriptions, minutes, checkpoint, track, words, held_out=held_out)
     classifier = RobustClassifier(**chosen.to_dict()).adopt(fitted)
     classifier.save(out)
     files = [out, *_write_audit(out, fitted.audit, pipeline.thumbnails(inputs.samples))]
