@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 
 from srrs import RobustClassifier
 from srrs.cli import main
+from srrs.train.state import save
 
 FAST = ("--method", "coop", "--matcher", "none", "--device", "cpu", "--set", "steps=4", "--set", "views=1")
 
@@ -206,6 +207,32 @@ def test_an_output_that_cannot_be_a_folder_is_refused_before_the_work(srrs: Run,
 def test_predicting_with_what_is_no_model_or_from_nothing_is_refused(srrs: Run, photos, tmp_path: Path) -> None:
     assert_refused(srrs("predict", photos, photos), "Expected a folder written by `srrs fit --out`")
     assert_refused(srrs("predict", tmp_path / "none", photos), "Expected a folder written by `srrs fit --out`")
+
+
+def test_an_interruption_is_said_and_the_same_command_goes_on_where_it_stopped(
+    srrs: Run, photos, clip_folder, tmp_path: Path, monkeypatch
+) -> None:
+    def audit(out: str, *words: str) -> Outcome:
+        chosen = ("--model", clip_folder, *FAST, "--set", "steps=12")
+        return srrs("audit", photos, "--out", tmp_path / out, *chosen, *words)
+
+    def save_and_stop(*arguments: object) -> None:
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("srrs.train.loop.save", save_and_stop)
+        for out, words in (("other", ()), ("stopped", ("--json",))):
+            stopped = audit(out, *words)
+            assert stopped.status == 130
+            message = "Interrupted. Run the same command again: it goes on where it stopped."
+            assert stopped.err.splitlines()[-1] == f"srrs: {message}"
+        assert json.loads(stopped.out) == {"error": message}
+    assert (tmp_path / "stopped" / "run.safetensors").exists()
+    for out in ("stopped", "whole"):
+        assert audit(out).status == 0
+    for name in ("audit.csv", "history.jsonl"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_usage_errors_have_status_2_and_no_traceback(srrs: Run, photos) -> None:

@@ -25,6 +25,9 @@ for command in (
 ):
     app.command()(command)
 
+INTERRUPTED = 130
+"""Exit status of a command that was interrupted; also what typer makes of an interruption."""
+
 
 def main() -> None:
     """Run the command line: what a user can mend is one sentence on stderr and exit status 2.
@@ -33,16 +36,20 @@ def main() -> None:
     """
     try:
         if status := app(standalone_mode=False):
-            sys.exit(status)
+            _interrupted() if status == INTERRUPTED else sys.exit(status)
     except SrrsError as error:
         _fail(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("Interrupted. Run the same command again: it goes on where it stopped.", 130)
+        _interrupted()
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the option parser
             error.show()
             sys.exit(error.exit_code)
         raise
+
+
+def _interrupted() -> None:
+    _fail("Interrupted. Run the same command again: it goes on where it stopped.", INTERRUPTED)
 
 
 def _fail(message: str, status: int) -> None:
