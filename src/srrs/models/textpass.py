@@ -54,8 +54,8 @@ from transformers.activations import QuickGELUActivation
 from srrs.errors import ModelError
 from srrs.models.base import Prompts
 
-CHUNK_TOKENS = 3072
-"""Own tokens per chunk unless told otherwise: a base-size tower then keeps about 0.8 GB for the backward pass."""
+CHUNK_TOKENS = 2048
+"""Own tokens per chunk unless told otherwise: a base-size tower then keeps about 0.6 GB for the backward pass."""
 
 STEEPNESS = 1.702
 """Of CLIP's approximation of GELU, x sigmoid(1.702 x)."""
