@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from srrs.core import blocks
 from srrs.core.blocks import by_blocks, empty, release, single
@@ -20,7 +21,7 @@ def test_blocks_cover_every_row_once_and_few_rows_are_one(monkeypatch, rows: int
 def test_arrays_made_by_blocks_are_those_made_at_once(monkeypatch, whole: int) -> None:
     monkeypatch.setattr(blocks, "WHOLE", whole)
     monkeypatch.setattr(blocks, "ROWS", 4)
-    values = np.random.default_rng(0).random((17, 3)).astype(np.float32)
+    values = torch.from_numpy(np.random.default_rng(0).random((17, 3)).astype(np.float32))
     found = by_blocks(17, lambda rows: {"square": values[rows] ** 2, "first": values[rows, 0]})
     np.testing.assert_array_equal(found["square"], values**2)
     np.testing.assert_array_equal(found["first"], values[:, 0])

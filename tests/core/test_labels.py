@@ -58,6 +58,15 @@ def test_rectified_and_mixed_rows_sum_to_one_and_follow_a_permutation(
     np.testing.assert_array_equal(shuffled, soft[perm])
 
 
+def test_rectified_labels_have_the_precision_of_the_predictions() -> None:
+    generator = np.random.default_rng(0)
+    pseudo, p_clean = random_probs(generator, 50, 6), generator.random(50)
+    group, labels = generator.integers(0, 3, 50), generator.integers(0, 6, 50)
+    single = three_way(group, labels, p_clean, pseudo.astype(np.float32), 2)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, three_way(group, labels, p_clean, pseudo, 2), atol=1e-6)
+
+
 def test_mixup_blends_each_unmatched_sample_with_a_matched_one_and_keeps_the_larger_share() -> None:
     matched = np.array([True, False, True, False, False] * 40)
     partner, share = mixup_pairs(matched, 1.0, np.random.default_rng(0))

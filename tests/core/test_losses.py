@@ -84,6 +84,16 @@ def test_divergences_are_symmetric_and_bounded(a: list[float], b: list[float]) -
     assert losses.jensen_shannon(p, p).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_losses_of_beliefs_are_those_of_their_log_probabilities() -> None:
+    log_p, log_q, labels = log_probs(3), log_probs(4), torch.tensor([0, 1, 2, 3, 0, 1])
+    p, q = losses.believed(log_p), losses.believed(log_q)
+    assert losses.believed(p) is p
+    torch.testing.assert_close(p.probs, log_p.exp())
+    torch.testing.assert_close(losses.entropy(p), losses.entropy(log_p))
+    torch.testing.assert_close(losses.jensen_shannon(p, q), losses.jensen_shannon(log_p, log_q))
+    torch.testing.assert_close(losses.screening_loss(p, q, labels), losses.screening_loss(log_p, log_q, labels))
+
+
 def test_prior_penalty_is_the_divergence_from_uniform_to_the_mean_prediction() -> None:
     log_p = log_probs(5)
     theirs = scipy_entropy(np.full(4, 0.25), log_p.exp().mean(0).numpy())

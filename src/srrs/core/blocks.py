@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 WHOLE = 65_536
 """Up to so many rows all are one block, and everything is computed as without blocks, to the bit."""
-ROWS = 4_096
+ROWS = 2_048
 """Rows of a block beyond that: what is made of them stays near the processor."""
 IN_MEMORY = 2**30
 """Larger arrays (bytes) lie in a temporary file."""
@@ -32,16 +32,18 @@ def blocks(rows: int) -> list[slice]:
     return [slice(start, min(start + ROWS, rows)) for start in range(0, rows, ROWS)]
 
 
-def by_blocks(rows: int, compute: Callable[[slice], Mapping[str, Array]]) -> dict[str, Array]:
+def by_blocks(rows: int, compute: Callable[[slice], Mapping[str, Tensor]]) -> dict[str, Array]:
     """The arrays that `compute` gives for each block, put together by name."""
     first, *others = blocks(rows)
-    parts = dict(compute(first))
+    parts = compute(first)
+    arrays = {name: part.cpu().numpy() for name, part in parts.items()}
     if not others:
-        return parts
-    whole = {name: empty((rows, *part.shape[1:]), part.dtype) for name, part in parts.items()}
+        return arrays
+    whole = {name: empty((rows, *array.shape[1:]), array.dtype) for name, array in arrays.items()}
+    places = {name: torch.from_numpy(array) for name, array in whole.items()}
     for block in (first, *others):
         for name, part in (parts if block is first else compute(block)).items():
-            whole[name][block] = part
+            places[name][block] = part
     return whole
 
 

@@ -24,11 +24,11 @@ def one_hot(labels: Ints, classes: int) -> Floats:
 
 
 def sharpen(probs: Floats, exponent: float) -> Floats:
-    """`p^exponent`, renormalised: above 1 sharpens, below 1 flattens. (N, C) -> (N, C).
+    """`p^exponent`, renormalised: above 1 sharpens, below 1 flattens. (N, C) -> (N, C), in the precision of `probs`.
 
     Raises ValueError where a row has no positive entry.
     """
-    probs = np.asarray(probs, np.float64)
+    probs = np.asarray(probs)
     peak = probs.max(-1, keepdims=True)
     if not (peak > 0).all():
         raise ValueError(f"Expected a positive entry in every row, but row {int(np.argmin(peak > 0))} has none")
@@ -45,11 +45,14 @@ def three_way(group: Ints, labels: Ints, p_clean: Floats, pseudo: Floats, expone
     group (N,): 0 clean, 1 ambiguous, anything else neither. labels (N,), p_clean (N,) in 0..1, pseudo (N, C) rows
     that sum to 1.
     """
-    group = np.asarray(group)
-    given = one_hot(labels, pseudo.shape[1])
-    trust = np.where(group == AMBIGUOUS, p_clean, 0.0)[:, None]
-    rectified = sharpen(trust * given + (1 - trust) * pseudo, exponent)
-    return np.where((group == CLEAN)[:, None], given, rectified)
+    group, labels = np.asarray(group), np.asarray(labels)
+    trust = np.where(group == AMBIGUOUS, p_clean, 0.0).astype(pseudo.dtype)
+    blended = (1 - trust)[:, None] * pseudo
+    blended[np.arange(len(labels)), labels] += trust
+    rectified = sharpen(blended, exponent)
+    clean = group == CLEAN
+    rectified[clean] = one_hot(labels[clean], pseudo.shape[1])
+    return rectified
 
 
 def mixup_pairs(matched: Bools, alpha: float, generator: np.random.Generator) -> tuple[Ints, Floats]:

@@ -5,7 +5,7 @@ least -1e4, so that `0 * log 0` is 0, and a certain mistake costs much but not i
 """
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +13,21 @@ from torch import Tensor
 Consistency = Literal["jeffreys", "js"]
 
 _LOWEST = -1e4
+
+
+class Belief(NamedTuple):
+    """Log-probabilities (B, C) with their exponentials, which several losses of the same prediction share."""
+
+    log: Tensor
+    probs: Tensor
+
+
+def believed(log_probs: Tensor | Belief) -> Belief:
+    """What the losses of two predictions compute with; whoever wants several of them makes it once."""
+    if isinstance(log_probs, Belief):
+        return log_probs
+    log_p = _safe(log_probs)
+    return Belief(log_p, log_p.exp())
 
 
 def _safe(log_probs: Tensor) -> Tensor:
@@ -47,24 +62,27 @@ def mean_absolute_error(log_probs: Tensor, soft: Tensor) -> Tensor:
     return (probs - soft.to(probs.dtype)).abs().sum(-1)
 
 
-def jeffreys(log_p: Tensor, log_q: Tensor) -> Tensor:
+def jeffreys(log_p: Tensor | Belief, log_q: Tensor | Belief) -> Tensor:
     """Symmetric Kullback-Leibler divergence `KL(p||q) + KL(q||p)` (paper, Eq. 3): (B, C), (B, C) -> (B,), >= 0."""
-    log_p, log_q = _safe(log_p), _safe(log_q)
-    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1)
+    p, q = believed(log_p), believed(log_q)
+    return ((p.probs - q.probs) * (p.log - q.log)).sum(-1)
 
 
-def jensen_shannon(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """Mean divergence from the mixture of both: (B, C), (B, C) -> (B,), 0 to ln 2."""
-    log_p, log_q = _safe(log_p), _safe(log_q)
-    log_m = torch.logaddexp(log_p, log_q) - math.log(2)
-    divergence = log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)
-    return (divergence.sum(-1) / 2).clamp(0, math.log(2))
+def jensen_shannon(log_p: Tensor | Belief, log_q: Tensor | Belief) -> Tensor:
+    """Mean divergence from the mixture of both: (B, C), (B, C) -> (B,), 0 to ln 2.
+
+    That is the entropy of the mixture less the mean entropy, which takes one logarithm per class.
+    """
+    p, q = believed(log_p), believed(log_q)
+    mixture = (p.probs + q.probs) / 2
+    mixed = Belief(mixture.clamp(min=torch.finfo(mixture.dtype).tiny).log(), mixture)
+    return (entropy(mixed) - (entropy(p) + entropy(q)) / 2).clamp(0, math.log(2))
 
 
-def entropy(log_probs: Tensor) -> Tensor:
+def entropy(log_probs: Tensor | Belief) -> Tensor:
     """Entropy in nats: (B, C) -> (B,), 0 to ln C."""
-    log_p = _safe(log_probs)
-    return -(log_p.exp() * log_p).sum(-1)
+    p = believed(log_probs)
+    return -(p.probs * p.log).sum(-1)
 
 
 def prior_penalty(log_probs: Tensor) -> Tensor:
@@ -79,8 +97,8 @@ def prior_penalty(log_probs: Tensor) -> Tensor:
 
 
 def screening_loss(
-    log_macro: Tensor,
-    log_micro: Tensor,
+    log_macro: Tensor | Belief,
+    log_micro: Tensor | Belief,
     labels: Tensor,
     *,
     consistency: Consistency = "jeffreys",
@@ -95,7 +113,7 @@ def screening_loss(
     if consistency not in ("jeffreys", "js"):
         raise ValueError(f"Expected the consistency 'jeffreys' or 'js', but got {consistency!r}")
     divergence = jeffreys if consistency == "jeffreys" else jensen_shannon
-    given = labels.unsqueeze(-1)
-    match = _safe(log_macro).gather(-1, given) + _safe(log_micro).gather(-1, given)
-    doubt = entropy(log_macro) + entropy(log_micro)
-    return -match.squeeze(-1) + weight * divergence(log_macro, log_micro) + entropy_weight * doubt
+    macro, micro, given = believed(log_macro), believed(log_micro), labels.unsqueeze(-1)
+    match = macro.log.gather(-1, given) + micro.log.gather(-1, given)
+    doubt = entropy(macro) + entropy(micro)
+    return -match.squeeze(-1) + weight * divergence(macro, micro) + entropy_weight * doubt

@@ -1,11 +1,13 @@
 """Rectifying: the label each sample should be learned with."""
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from srrs.core.blocks import by_blocks, is_large
 from srrs.core.labels import one_hot, three_way
 from srrs.methods.stages import Memory, Rectify
-from srrs.records import Evidence, Floats, Partition, Targets
+from srrs.records import Evidence, Partition, Targets
 
 
 def keep() -> Rectify:
@@ -27,12 +29,13 @@ def blend(sharpness: float = 2.0, weight: float | None = None) -> Rectify:
 
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
         n = len(evidence.labels)
+        precision = np.float32 if is_large(n) else np.float64
 
-        def of(rows: slice) -> dict[str, Floats]:
-            pseudo, trust = evidence.probs[rows].mean(1), partition.p_clean[rows]
+        def of(rows: slice) -> dict[str, Tensor]:
+            pseudo, trust = evidence.probs[rows].mean(1, dtype=precision), partition.p_clean[rows]
             share = trust if weight is None else np.full(len(pseudo), weight)
             soft = three_way(partition.group[rows], evidence.labels[rows], share, pseudo, sharpness)
-            return {"soft": soft.astype(np.float32) if is_large(n) else soft}
+            return {"soft": torch.from_numpy(soft)}
 
         soft = by_blocks(n, of)["soft"]
         return Targets(soft, np.ones(n)), memory

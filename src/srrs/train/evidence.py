@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srrs.core.blocks import Array, by_blocks, is_large, release
-from srrs.core.losses import jensen_shannon, screening_loss, soft_cross_entropy
+from srrs.core.blocks import by_blocks, is_large, release
+from srrs.core.losses import Belief, believed, jensen_shannon, screening_loss, soft_cross_entropy
 from srrs.records import Evidence, Floats, Ints
 from srrs.train.task import Task
 
@@ -22,14 +22,14 @@ def gather(task: Task, weights: Tensor, zero_shot: Floats, voters: int | None = 
     labels = np.asarray(task.labels)
     large = is_large(len(labels))
 
-    def of(rows: slice) -> dict[str, Array]:
+    def of(rows: slice) -> dict[str, Tensor]:
         view = task.mean_view_of(rows)
         arrays = _believed(task.model.logit_scale, view, weights, labels[rows], voters)
         if large and not task.views.shape[1]:
             release(task.plain)
         else:
             arrays["features"] = F.normalize(view, dim=1).to(torch.float16 if large else torch.float32)
-        return {name: array.cpu().numpy() for name, array in arrays.items()}
+        return arrays
 
     found = by_blocks(len(labels), of)
     return Evidence(
@@ -47,17 +47,18 @@ def gather(task: Task, weights: Tensor, zero_shot: Floats, voters: int | None = 
 
 def _believed(scale: float, view: Tensor, weights: Tensor, given: Ints, voters: int | None) -> dict[str, Tensor]:
     """What the learners say of some samples; see `gather`."""
-    logits = scale * torch.einsum("nd,kcd->nkc", view, weights)
-    log_probs = logits[:, :voters].log_softmax(2)
-    labels = torch.from_numpy(given).to(log_probs.device)
-    if log_probs.shape[1] > 1:
-        loss = screening_loss(log_probs[:, 0], log_probs[:, 1], labels)
-        agreement = 1 - jensen_shannon(log_probs[:, 0], log_probs[:, 1]) / np.log(2)
+    logits = torch.einsum("nd,kcd->nkc", view, scale * weights)
+    every = believed(logits[:, :voters].log_softmax(2))
+    first, *others = map(Belief, every.log.unbind(1), every.probs.unbind(1))
+    labels = torch.from_numpy(given).to(logits.device)
+    if others:
+        loss = screening_loss(first, others[0], labels)
+        agreement = 1 - jensen_shannon(first, others[0]) / np.log(2)
     else:
-        loss = soft_cross_entropy(log_probs[:, 0], F.one_hot(labels, weights.shape[1]).to(log_probs.dtype))
+        loss = soft_cross_entropy(first.log, F.one_hot(labels, weights.shape[1]).to(logits.dtype))
         agreement = torch.ones_like(loss)
     advice = {} if voters is None else {"logits": logits}
-    return {"probs": log_probs.exp(), "loss": loss, "agreement": agreement.clamp(0, 1), **advice}
+    return {"probs": every.probs, "loss": loss, "agreement": agreement.clamp(0, 1), **advice}
 
 
 @torch.no_grad()
@@ -66,11 +67,11 @@ def zero_shot_probs(task: Task, weights: Tensor) -> Floats:
     if task.zero_shot is not None:
         return task.zero_shot
 
-    def of(rows: slice) -> dict[str, Array]:
-        logits = task.model.logit_scale * task.mean_view_of(rows) @ weights.T
+    def of(rows: slice) -> dict[str, Tensor]:
+        logits = task.mean_view_of(rows) @ (task.model.logit_scale * weights).T
         if is_large(len(task.labels)):
             release(task.plain)
-        return {"probs": logits.softmax(1).cpu().numpy()}
+        return {"probs": logits.softmax(1)}
 
     return by_blocks(len(task.labels), of)["probs"]
 

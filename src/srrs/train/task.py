@@ -51,10 +51,10 @@ class Task:
         """(n, D) `mean_view` of some rows; of very many samples only those rows are read."""
         if not is_large(len(self.labels)):
             return self.mean_view[rows]
-        total = single(self.plain[rows]).to(self.model.device)
-        for view in range(self.views.shape[1]):
+        total, views = single(self.plain[rows]).to(self.model.device), self.views.shape[1]
+        for view in range(views):
             total += single(self.views[rows, view]).to(self.model.device)
-        return total.div_(1 + self.views.shape[1])
+        return total.div_(1 + views) if views else total
 
     def views_of(self, rows: Ints, views: Ints) -> Tensor:
         """(n, count, D) chosen views (n, count) of some rows (n,), 0 being the plain one; reads no others of many."""
