@@ -101,3 +101,11 @@ def test_keys_by_bits_are_as_distinct_and_as_even_as_digests(size: int) -> None:
     assert len(set(keys.tolist())) == 5_050
     assert kstest(uniforms(keys[:5_000], 0), "uniform").pvalue > 1e-3
     np.testing.assert_array_equal(bit_keys(features.astype(np.float64)), keys[:5_000])
+
+
+def test_keys_by_bits_tell_the_signs_of_features_apart() -> None:
+    features = np.random.default_rng(2).standard_normal(64).astype(np.float16)
+    signs = np.array(np.meshgrid(*[[-1, 1]] * 8)).reshape(8, -1).T
+    turned = np.tile(features, (len(signs), 1))
+    turned[:, 3::8] *= signs  # the highest bit of every second word
+    assert len(set(bit_keys(turned.astype(np.float16)).tolist())) == len(signs)

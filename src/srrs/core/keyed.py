@@ -16,12 +16,14 @@ def content_keys(features: NDArray[np.floating]) -> Keys:
 
 
 def bit_keys(features: NDArray[np.floating]) -> Keys:
-    """As `content_keys`, by a sum over the bits instead of a digest: other keys, many times faster."""
+    """As `content_keys`, by a weighted sum of the bits instead of a digest: other keys, many times faster."""
     bits = np.ascontiguousarray(features, dtype=np.float16).view(np.uint16)
-    bits = np.pad(bits, ((0, 0), (0, -bits.shape[1] % 4)))
+    if bits.shape[1] % 4:
+        bits = np.pad(bits, ((0, 0), (0, -bits.shape[1] % 4)))
     words = bits.view(np.uint64)
-    odd = _mix(np.arange(1, words.shape[1] + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
-    return _mix((_mix(words) * odd).sum(1, dtype=np.uint64))
+    weights = _mix(np.arange(1, words.shape[1] + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
+    # High bits reach no lower bit of a product: the shift brings them down, or flipping two signs would change nothing.
+    return _mix((words ^ (words >> np.uint64(29))) @ weights)
 
 
 def _mix(x: Keys) -> Keys:
