@@ -6,10 +6,12 @@ expected counts are then two products of a matrix and a vector for each block, w
     Σ_i q_i(k) [y_i = j] = t_k Σ_i p_i(k) / s_i        s_i = Σ_k p_i(k) t_k        over i with y_i = j
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from srrs.core.channel import ITERATIONS, Floats, Ints, symmetric
 
@@ -26,16 +28,19 @@ class ByLabel:
     bounds: Ints
     """(C + 1,) where the rows of each given label begin, and N."""
 
-    def cells(self) -> Iterator[tuple[int, slice]]:
-        """Blocks of rows with one given label."""
-        for label, (start, end) in enumerate(zip(self.bounds[:-1].tolist(), self.bounds[1:].tolist(), strict=True)):
-            for at in range(start, end, CELL):
-                yield label, slice(at, min(at + CELL, end))
+    @cached_property
+    def cells(self) -> tuple[tuple[int, Floats], ...]:
+        """Each given label with the likelihoods of some of its rows, block by block."""
+        return tuple(
+            (label, self.likelihood[at : min(at + CELL, end)])
+            for label, (start, end) in enumerate(zip(self.bounds[:-1].tolist(), self.bounds[1:].tolist(), strict=True))
+            for at in range(start, end, CELL)
+        )
 
 
 @dataclass(frozen=True)
 class Rates:
-    """A fitted channel without its posterior, which follows block by block from `posterior_of`."""
+    """A fitted channel without its posterior, which follows from `posterior_of` for any rows."""
 
     transition: Floats
     """(C, C) probability of each given label (column) for each true class (row)."""
@@ -79,22 +84,19 @@ def fit_sums(
 
 def expected_counts(evidence: ByLabel, transition: Floats) -> Floats:
     """(C, C) how many samples are expected of each true class (row) with each given label (column)."""
-    counts = np.zeros(transition.shape)
     columns = _columns(transition)
-    for label, rows in evidence.cells():
-        part = evidence.likelihood[rows]
-        counts[:, label] += columns[label] * (part.T @ (1 / (part @ columns[label])))
-    return counts
+    sums = np.zeros(columns.shape)
+    for label, part in evidence.cells:
+        sums[label] += (1 / (part @ columns[label])) @ part
+    return (columns * sums).T
 
 
-def posterior_of(evidence: ByLabel, fitted: Rates) -> Iterator[tuple[slice, Floats, Floats]]:
-    """Block by block: the posterior (rows, C) of the true class, float32, and how likely the given label is (rows,)."""
-    columns = _columns(fitted.transition)
-    for label, rows in evidence.cells():
-        joint = evidence.likelihood[rows] * columns[label]
-        likely = joint.sum(1)
-        joint /= likely[:, None]
-        yield rows, joint, likely
+def posterior_of(likelihood: Tensor, labels: Ints, fitted: Rates) -> tuple[Tensor, Tensor]:
+    """Posterior (n, C) of the true class and how likely the given label is (n,), of rows in any order."""
+    columns = torch.from_numpy(_columns(fitted.transition))
+    joint = columns.index_select(0, torch.from_numpy(labels)).mul_(likelihood)
+    likely = joint.sum(1)
+    return joint.div_(likely[:, None]), likely
 
 
 def _columns(transition: Floats) -> Floats:

@@ -3,8 +3,10 @@
 from functools import partial
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from srrs.core.blocks import is_large
+from srrs.core.blocks import is_large, single
 from srrs.core.channel import Channel, fit_channel
 from srrs.core.keyed import content_keys, folds
 from srrs.core.mixture import density_thresholds, fit_two, normalise, posterior_low
@@ -100,11 +102,12 @@ def channel(
     prior : pseudo-counts (wrong, right) on the rate.
     """
 
-    def anchor_of(evidence: Evidence, rows: Rows) -> Floats:
-        zero_shot: Floats = np.log(evidence.zero_shot[rows].astype(np.float64) + 1e-12)
+    def anchor_of(evidence: Evidence, rows: Rows) -> Tensor:
+        zero_shot = single(evidence.zero_shot[rows]).add_(1e-12).log_()
         if evidence.match is None or not matched[1]:
-            return temper * zero_shot
-        return matched[0] * zero_shot + matched[1] * match_odds(evidence, evidence.match, rows)
+            return zero_shot.mul_(temper)
+        odds = torch.from_numpy(match_odds(evidence, evidence.match, rows)).float()
+        return zero_shot.mul_(matched[0]).add_(odds, alpha=matched[1])
 
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
         scale = max(visual, float(np.log(evidence.zero_shot.shape[1])))
@@ -113,7 +116,7 @@ def channel(
                 evidence, partial(anchor_of, evidence), scale, rounds, fold_count, seed, shrink, prior
             )
             return partition_of(fitted, evidence.labels), memory
-        anchor = anchor_of(evidence, slice(None))
+        anchor = anchor_of(evidence, slice(None)).double().numpy()
         fold = folds(content_keys(evidence.features), fold_count, seed)
         fitted = fit_channel(_normalised(anchor), evidence.labels, shrink=shrink, prior=prior)
         for _ in range(rounds):

@@ -18,8 +18,8 @@ from srrs.core.sorted_channel import ByLabel, Rates, by_label, fit_sums, posteri
 from srrs.records import Evidence, Floats, Ints
 
 Rows = slice | Ints
-Anchor = Callable[[Rows], Floats]
-"""Rows -> (n, C) log evidence for the true class before any similarity."""
+Anchor = Callable[[Rows], Tensor]
+"""Rows -> (n, C) log evidence for the true class before any similarity, float32."""
 
 SAMPLE, SAMPLE_OF_CLASS = 32_768, 256
 """Samples that the class means are found on: so many, or so many per class where that is more."""
@@ -47,26 +47,27 @@ def streamed_channel(
     few = few[np.argsort(labels[few], kind="stable")]
     seen = single(evidence.features[few])
     centre = seen.mean(0)
-    centred, given = _centred(seen, centre), single(anchor(few))
+    centred, given = _centred(seen, centre), anchor(few)
 
-    bounds = by_label(labels[few], classes)[1]
-    some = ByLabel(_likelihood(given), bounds)
+    bounds, likelihood = by_label(labels[few], classes)[1], _likelihood(given)
     means = torch.zeros(fold_count, classes, centred.shape[1])
     for _ in range(rounds):
-        rates = fit_sums(some, shrink=shrink, prior=prior)
-        posterior = np.concatenate([part for _, part, _ in posterior_of(some, rates)])
-        means = _means_of_other_folds(centred, posterior, fold[few], fold_count)
-        some = ByLabel(_likelihood(given + scale * _similarity(centred, means, fold[few])), bounds)
+        rates = fit_sums(ByLabel(likelihood.numpy(), bounds), shrink=shrink, prior=prior)
+        belongs, _ = posterior_of(likelihood, labels[few], rates)
+        means = _means_of_other_folds(centred, belongs, fold[few], fold_count)
+        likelihood = _likelihood(given + scale * _similarity(centred, means, fold[few]))
+    some = ByLabel(likelihood.numpy(), bounds)
     rates = fit_sums(some, shrink=shrink, prior=prior, iterations=ITERATIONS - ON_ALL)
-    del seen, centred, given, some
+    del seen, centred, given, likelihood, some
 
-    def log_evidence(rows: slice) -> Tensor:
+    def likelihood_of(rows: slice) -> Tensor:
         similarity = _similarity(_centred(single(evidence.features[rows]), centre), means, fold[rows])
-        return single(anchor(rows)).add_(similarity, alpha=scale)
+        release(evidence.features)
+        return _likelihood(anchor(rows).add_(similarity, alpha=scale))
 
-    every, order = _sorted(log_evidence, evidence, labels)
-    rates = fit_sums(every, shrink=shrink, prior=prior, begin=rates, iterations=ON_ALL)
-    return _with_posterior(every, rates, order)
+    every, in_order = _of_all(likelihood_of, labels, classes)
+    rates = fit_sums(in_order, shrink=shrink, prior=prior, begin=rates, iterations=ON_ALL)
+    return _with_posterior(every, labels, rates)
 
 
 def _keys(features: Floats) -> Keys:
@@ -78,31 +79,35 @@ def _keys(features: Floats) -> Keys:
     return keys
 
 
-def _sorted(log_evidence: Callable[[slice], Tensor], evidence: Evidence, labels: Ints) -> tuple[ByLabel, Ints]:
-    """The evidence of all samples in the order of their labels, and that order."""
-    n, classes = evidence.zero_shot.shape
+def _of_all(likelihood_of: Callable[[slice], Tensor], labels: Ints, classes: int) -> tuple[Floats, ByLabel]:
+    """The evidence of all samples (N, C), and once more in the order of their labels."""
+    n = len(labels)
     order, bounds = by_label(labels, classes)
-    place = np.empty(n, np.int64)
-    place[order] = np.arange(n)
-    likelihood = empty((n, classes), np.float32)
+    place = torch.empty(n, dtype=torch.int64)
+    place[torch.from_numpy(order)] = torch.arange(n)
+    every, in_order = empty((n, classes), np.float32), empty((n, classes), np.float32)
+    here, there = torch.from_numpy(every), torch.from_numpy(in_order)
     for rows in blocks(n):
-        likelihood[place[rows]] = _likelihood(log_evidence(rows))
-        release(evidence.features)
-    return ByLabel(likelihood, bounds), order
+        part = likelihood_of(rows)
+        here[rows] = part
+        there[place[rows]] = part
+    return every, ByLabel(in_order, bounds)
 
 
-def _with_posterior(every: ByLabel, rates: Rates, order: Ints) -> Channel:
-    posterior, total = empty(every.likelihood.shape, np.float32), 0.0
-    for rows, part, likely in posterior_of(every, rates):
-        posterior[order[rows]] = part
-        total += float(np.log(likely).sum(dtype=np.float64))
-    return Channel(rates.transition, rates.rate, posterior, total / len(order))
+def _with_posterior(likelihood: Floats, labels: Ints, rates: Rates) -> Channel:
+    """The fitted channel; its posterior takes the place of the likelihood."""
+    every, total = torch.from_numpy(likelihood), 0.0
+    for rows in blocks(len(labels)):
+        every[rows], likely = posterior_of(every[rows], labels[rows], rates)
+        total += float(likely.log().sum(dtype=torch.float64))
+    return Channel(rates.transition, rates.rate, likelihood, total / len(labels))
 
 
-def _means_of_other_folds(centred: Tensor, posterior: Floats, fold: Ints, count: int) -> Tensor:
+def _means_of_other_folds(centred: Tensor, posterior: Tensor, fold: Ints, count: int) -> Tensor:
     """(folds, C, D) unit-length class means of all folds but one, weighted by the posterior (n, C)."""
-    belongs = torch.from_numpy(posterior)
-    sums = torch.stack([belongs[rows].T @ centred[rows] for rows in _rows_of(fold, count)])
+    sums = torch.stack(
+        [posterior.index_select(0, rows).T @ centred.index_select(0, rows) for rows in _rows_of(fold, count)]
+    )
     means = sums.sum(0) - sums
     return means.div_(means.norm(dim=2, keepdim=True) + 1e-12)
 
@@ -111,7 +116,7 @@ def _similarity(centred: Tensor, means: Tensor, fold: Ints) -> Tensor:
     """Cosine (n, C) of each row with the class means of the other folds than its own."""
     similarity = torch.empty(len(centred), means.shape[1])
     for rows, of_others in zip(_rows_of(fold, len(means)), means, strict=True):
-        similarity[rows] = centred[rows] @ of_others.T
+        similarity.index_copy_(0, rows, centred.index_select(0, rows) @ of_others.T)
     return similarity
 
 
@@ -125,6 +130,6 @@ def _centred(features: Tensor, centre: Tensor) -> Tensor:
     return features.div_(features.norm(dim=1, keepdim=True))
 
 
-def _likelihood(log_evidence: Tensor) -> Floats:
+def _likelihood(log_evidence: Tensor) -> Tensor:
     """Rows that sum to 1, and none of them 0."""
-    return np.asarray(log_evidence.softmax(1).clamp_(min=1e-30).numpy())
+    return log_evidence.softmax(1).clamp_(min=1e-30)
