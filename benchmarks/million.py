@@ -161,7 +161,8 @@ def compared(name: str, task: Task, weights: torch.Tensor) -> dict[str, object]:
         plain=task.plain[rows],
         views=task.views[rows],
     )
-    with patch.object(blocks, "WHOLE", SLICE), patch.object(screen, "content_keys", bit_keys):  # the same folds
+    same_folds = patch.object(screen, "content_keys", lambda _: bit_keys(few.plain))  # keys of the stored bits
+    with patch.object(blocks, "WHOLE", SLICE), same_folds:
         exact, _ = one_round(method, gathered(few, weights), {})
     with patch.object(blocks, "WHOLE", SLICE // 2):
         found, _ = one_round(method, gathered(few, weights), {})
