@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -322,6 +323,53 @@ def test_trusted_decisions_are_certain_and_dropped_photos_stay_as_rows(
     assert [(c["id"], c["label"]) for c in done["changes"]] == [("cat/0.jpg", "dog")]
     missing = srrs("audit", photos, "--out", out, "--model", clip_folder, *FAST, "--trusted", tmp_path / "no.csv")
     assert_refused(missing, "no.csv, but it cannot be read")
+
+
+def test_applying_names_photographs_that_came_since_and_undoing_again_says_so(
+    srrs: Run, photos, clip_folder, tmp_path: Path
+) -> None:
+    folder, cleaned = shutil.copytree(photos, tmp_path / "photos"), tmp_path / "cleaned"
+    assert srrs("audit", folder, "--out", tmp_path / "audit", "--model", clip_folder, *FAST).status == 0
+    apply = ("apply", tmp_path / "audit", "--to", cleaned, "--confidence", 1.1)
+    assert "does not know" not in srrs(*apply).err
+    new = shutil.copy(folder / "cat" / "0.jpg", folder / "dog" / "new.jpg")
+    assert f"lie 1 that it does not know and that are not copied, {new} first." in srrs(*apply, "--yes").err
+    assert len(list(cleaned.rglob("*.jpg"))) == 18
+    (undo_file,) = (tmp_path / "audit").glob("undo-*.json")
+    assert srrs("undo", undo_file).out.strip() == f"{cleaned}: undone"
+    assert not cleaned.exists()
+    assert srrs("undo", undo_file).out.strip() == f"{cleaned}: undone before, nothing is left to do"
+    assert json.loads(srrs("undo", undo_file, "--json").out) == {"undone": str(cleaned), "files": 0}
+
+
+def test_odd_names_lose_no_row_and_are_copied_under_what_was_decided(
+    srrs: Run, photos, clip_folder, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    odd = [
+        b"two\nlines.jpg",
+        b"q\"uo'te,;.jpg",
+        "\U0001f980.jpg".encode(),
+        b"=cmd()|x.jpg",
+        b" a.jpg",
+        b"no \xff text.jpg",
+    ]
+    for number, name in enumerate(map(os.fsdecode, odd)):
+        (folder / "cat" / f"{number}.jpg").rename(folder / "cat" / name)
+    (folder / "dog").rename(folder / '"dog"\n\U0001f9a9')
+    audit, cleaned = tmp_path / "audit", tmp_path / "cleaned"
+    assert srrs("audit", folder, "--out", audit, "--model", clip_folder, *FAST).status == 0
+    rows = read_csv(audit / "audit.csv")
+    assert len(rows) == 18
+    with (tmp_path / "decisions.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "action", "label"])
+        writer.writerows([row["id"], "relabel", "sea horse"] for row in rows if row["given"] == "cat")
+    chosen = ("--decisions", tmp_path / "decisions.csv", "--to", cleaned, "--yes")
+    outcome = srrs("apply", audit, *chosen)
+    assert outcome.status == 0, outcome.err
+    assert {os.fsencode(path.name) for path in (cleaned / "sea_horse").iterdir()} >= set(odd)
+    assert len(list(cleaned.rglob("*.jpg"))) == 18
 
 
 def test_too_many_wrong_labels_end_with_status_1_and_the_estimate(srrs: Run, photos, clip_folder, tmp_path) -> None:

@@ -1,5 +1,6 @@
 """Commands that act on an audit: apply, undo."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,12 +48,27 @@ def apply(
         tables.relabel_in_place(todo, where, undo_file, **columns)
     else:
         tables.write_table(todo, where, source=source, **columns)
+    if to and not in_place and (others := _others(record, work)):
+        screen.note(
+            f"Beside the photographs of the audit lie {len(others):,} that it does not know and that are not copied, "
+            f"{others[0]} first. Where they are new, audit again."
+        )
     undoable = yes and (to is not None or in_place)
     screen.say(todo)
     screen.note(f"written: {where}" if yes else "Nothing is done yet: add --yes to do it.")
     if undoable:
         screen.note(f"to take it back: srrs undo {undo_file}")
     screen.result(todo.to_dict() | {"done": yes, "undo": str(undo_file) if undoable else None})
+
+
+def _others(record: Any, work: Any) -> list[str]:
+    """Photographs that lie beside copied ones and that the audit does not know, new ones for instance."""
+    from srrs.data.folders import is_picture
+
+    known = {os.path.abspath(path) for path in record.table.path if path}
+    folders = dict.fromkeys(os.path.dirname(start) for start, _ in work.steps)
+    beside = (path for folder in folders for path in sorted(Path(folder).iterdir()) if is_picture(path.name))
+    return [str(path) for path in beside if str(path) not in known and not path.name.startswith(".")]
 
 
 def undo(
@@ -63,7 +79,8 @@ def undo(
     from srrs.console import Screen
 
     screen = Screen(as_json)
+    before = journal.read_journal(undo_file).state == "undone"
     with screen.progress("Undoing") as advance:
         done = journal.undo(undo_file, advance)
-    screen.say(f"{done.folder}: undone")
-    screen.result({"undone": done.folder, "files": len(done.steps)})
+    screen.say(f"{done.folder}: {'undone before, nothing is left to do' if before else 'undone'}")
+    screen.result({"undone": done.folder, "files": 0 if before else len(done.steps)})
