@@ -153,6 +153,19 @@ def test_a_folder_that_is_missing_empty_or_of_one_class_is_refused(srrs: Run, ph
             assert len(outcome.err.strip().splitlines()) == 1
 
 
+def test_a_single_photograph_is_nothing_to_audit_and_one_that_has_two_classes_is(
+    srrs: Run, photos, clip_folder, tmp_path: Path
+) -> None:
+    photo = photos / "cat" / "0.jpg"
+    message = f"or a table of them, but {photo} is a single photograph. Give the folder that holds its class."
+    assert_refused(srrs("audit", photo, "--out", tmp_path / "out", "--model", clip_folder), message)
+    (tmp_path / "twice.csv").write_text(f"path,label\n{photo},cat\n{photo},dog\n")
+    words = ("--model", clip_folder, "--matcher", "none", "--device", "cpu", "--set", "steps=2", "--set", "views=0")
+    outcome = srrs("audit", tmp_path / "twice.csv", "--out", tmp_path / "out", *words)
+    assert outcome.status == 0, outcome.err
+    assert [row["given"] for row in read_csv(tmp_path / "out" / "audit.csv")] == ["cat", "dog"]
+
+
 def test_a_table_whose_files_are_missing_or_whose_columns_are_is_refused(srrs: Run, tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_text("path,label\na.jpg,cat\nb.jpg,dog\n")

@@ -47,6 +47,16 @@ def same_verdicts(found: Partition, exact: Partition, atol: float) -> None:
     assert found.noise.rate == pytest.approx(exact.noise.rate, abs=atol)
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_photographs_that_are_all_alike_are_judged_by_the_zero_shot_prediction(many, request, large: bool) -> None:
+    alike = replace(many, features=np.ones_like(many.features))
+    if large:
+        request.getfixturevalue("in_blocks")
+    found, _ = channel()(alike, {})
+    expected, _ = channel(rounds=0)(alike, {})
+    same_verdicts(found, expected, atol=5e-3)
+
+
 @pytest.mark.parametrize("rounds", [0, 1, 3])
 def test_the_channel_in_blocks_gives_the_verdicts_of_the_channel(many, monkeypatch, request, rounds: int) -> None:
     monkeypatch.setattr("srrs.methods.screen.content_keys", streamed.bit_keys)  # folds by the same keys

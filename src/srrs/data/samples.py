@@ -94,6 +94,11 @@ def read(
     if path.suffix.lower() in TABLES:
         return from_csv(path, **options, pictured=pictured, **columns)
     if path.is_file() and is_picture(path.name):
+        if labelled and labels is None:
+            raise DataError(
+                f"Expected a folder of photographs, one subfolder per class, or a table of them, but {path} is a "
+                "single photograph. Give the folder that holds its class."
+            )
         return from_paths([path], **listed)
     found = "a file of another kind" if path.exists() else "nothing there"
     raise DataError(

@@ -150,7 +150,8 @@ def match_odds(evidence: Evidence, match: MatchScores, rows: Rows = slice(None))
 def out_of_fold_similarity(features: Floats, posterior: Floats, fold: np.ndarray) -> Floats:
     """Cosine (N, C) of each sample with the class means of all other folds, weighted by the posterior (N, C)."""
     centred = features - features.mean(0)
-    centred = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)  # zero where all are alike
+    centred = centred / np.maximum(length, np.finfo(centred.dtype).tiny)
     similarity = np.zeros_like(posterior)
     for number in np.unique(fold):
         others = fold != number

@@ -127,7 +127,7 @@ def _rows_of(fold: Ints, count: int) -> list[Tensor]:
 def _centred(features: Tensor, centre: Tensor) -> Tensor:
     """Of unit length about the centre; in place."""
     features -= centre
-    return features.div_(features.norm(dim=1, keepdim=True))
+    return features.div_(features.norm(dim=1, keepdim=True).clamp_(min=1e-12))
 
 
 def _likelihood(log_evidence: Tensor) -> Tensor:
