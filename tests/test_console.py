@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from srrs.console import Remaining, progress_bars
+from srrs.console import Remaining, progress_bars, stage_bars
 
 
 class Clock:
@@ -26,8 +26,8 @@ def remaining(bars, bar: int = 0) -> str:
 
 
 def started(clock: Clock, minutes: float | None = None):
-    bars = progress_bars(Console(file=io.StringIO()), minutes, clock)
-    bars.add_task("Encoding", total=None)
+    bars = progress_bars(Console(file=io.StringIO()), clock)
+    stage_bars(bars, ["Encoding"], {} if minutes is None else {"Encoding": minutes})("Encoding")
     return bars
 
 
@@ -83,3 +83,32 @@ def test_what_is_done_has_nothing_left(clock: Clock) -> None:
     advance(bars, clock, 10, 5, 10)
     advance(bars, clock, 100, 10, 10)
     assert remaining(bars) == "0:00:00"
+
+
+def test_stages_to_come_are_shown_as_such_and_count_in_no_remaining_time(clock: Clock) -> None:
+    bars = progress_bars(Console(file=io.StringIO()), clock)
+    start = stage_bars(bars, ["Encoding", "Tuning"], {"Encoding": 1})
+    encoded = start("Encoding")
+    for done in range(1, 4):
+        clock.now += 10
+        encoded(done, 5)
+    assert [remaining(bars, bar) for bar in (0, 1)] == ["0:00:20", "to come"]
+    clock.now += 1000  # what the first stage took is no speed of the second, and its limit none
+    tuned = start("Tuning")
+    assert remaining(bars, 1) == ""
+    for done in range(1, 4):
+        clock.now += 60
+        tuned(done, 10)
+    assert remaining(bars, 1) == "0:07:00"
+
+
+def test_a_limit_counts_from_the_start_of_its_stage(clock: Clock) -> None:
+    bars = progress_bars(Console(file=io.StringIO()), clock)
+    start = stage_bars(bars, ["Reading", "Encoding"], {"Encoding": 5})
+    start("Reading")
+    clock.now += 1000
+    encoded = start("Encoding")
+    for done in range(1, 4):
+        clock.now += 20
+        encoded(done, 1000)
+    assert remaining(bars, 1) == "0:04:00"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from srrs import demo, pipeline
@@ -16,6 +17,7 @@ from srrs.audit.priority import review_order
 from srrs.config import Settings
 from srrs.core import metrics
 from srrs.core.noise import NoiseSpec
+from srrs.data.inputs import Inputs
 from srrs.data.samples import Samples, checked, read
 from srrs.errors import DataError, SettingsError
 from srrs.methods.trusted import Settled
@@ -73,6 +75,31 @@ def test_the_plain_view_is_encoded_even_when_there_is_no_time(samples, models, s
     np.testing.assert_array_equal(hurried.plain, patient.plain)
 
 
+def test_a_view_that_would_end_too_late_is_not_begun(samples, models, settings, tmp_path: Path, monkeypatch) -> None:
+    clock = [0.0]
+
+    class SlowEncoder:
+        """Every batch of photographs takes two minutes; 18 photographs are one batch."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(models.clip, name)
+
+        def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
+            clock[0] += 120
+            return models.clip.encode_images(pixels)
+
+    monkeypatch.setattr(pipeline.time, "monotonic", lambda: clock[0])
+    rows, slow = pipeline.trainable_rows(samples), replace(models, clip=SlowEncoder())
+    views = {}
+    for minutes in (3, 4, 7):
+        clock[0] = 0
+        made = pipeline.encode_rows(
+            samples, rows, slow, settings, views=5, minutes=minutes, cache=tmp_path / str(minutes)
+        )
+        views[minutes] = made.views.shape[1]
+    assert views == {3: 0, 4: 1, 7: 2}
+
+
 def test_the_audit_names_what_was_used(fitted: pipeline.Fitted, models: pipeline.Models) -> None:
     used = fitted.audit.settings
     assert json.loads(json.dumps(used)) == used
@@ -99,6 +126,28 @@ def test_the_matcher_is_asked_about_each_rows_own_picture(
     alone = pipeline.match_scores(samples, rows[[2, 11]], with_matcher, (None, "two legs", None))
     np.testing.assert_allclose(some, alone(np.array([0, 1]), np.array([1, 0])), atol=1e-4)
     assert pipeline.match_scores(samples, rows, models, (None,) * 3) is None
+
+
+@pytest.mark.parametrize("matcher", [False, True])
+def test_every_stage_is_announced_in_its_order_and_brought_to_its_end(
+    samples, models, settings, blip_folder: Path, tmp_path: Path, monkeypatch, matcher: bool
+) -> None:
+    monkeypatch.setattr(pipeline, "MATCHER_BATCH", 7)
+    if matcher:
+        models = pipeline.load_models(settings.with_(matcher=str(blip_folder)))
+    inputs, held_out = Inputs(samples), Inputs(samples.take(range(4)))
+    heard: dict[str, list[tuple[int, int]]] = {}
+
+    def stages(title: str) -> pipeline.Progress:
+        heard[title] = []
+        return lambda done, total: heard[title].append((done, total))
+
+    pipeline.fit(samples, models, settings, stages=stages, held_out=held_out, cache=tmp_path)
+    assert list(heard) == pipeline.stages_of(models, inputs, held_out)
+    assert (pipeline.MATCHING in heard) == matcher
+    for title, told in heard.items():
+        assert told == sorted(told), title
+        assert told[-1][0] == told[-1][1] > 0, title
 
 
 def test_a_run_is_known_by_all_that_changes_it(fitted: pipeline.Fitted, settings: Settings) -> None:

@@ -3,19 +3,17 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from srrs.train.events import Event
-
 Advance = Callable[[int, int], None]
+Stages = Callable[[str], Advance]
 RECENT = 120.0
 """Seconds: what is done in them tells the speed. A batch of pictures on a slow machine takes most of a minute."""
 
@@ -43,21 +41,33 @@ class Screen:
             sys.stdout.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
     @contextmanager
-    def progress(self, title: str, minutes: float | None = None) -> Iterator[Advance]:
-        """A bar on stderr, advanced by `(done, total)`; with `minutes`, the work is cut short after them."""
-        with progress_bars(self.err, minutes) as bars:
-            bar = bars.add_task(title, total=None)
-            yield lambda done, total: bars.update(bar, completed=done, total=total)
+    def progress(self, title: str) -> Iterator[Advance]:
+        """A bar on stderr, advanced by `(done, total)`."""
+        with self.stages([title]) as start:
+            yield start(title)
 
     @contextmanager
-    def training(self, title: str) -> Iterator[Sequence[Callable[["Event"], None]]]:
-        """A bar for a run, as a listener to its events."""
-        with self.progress(title) as advance:
+    def stages(self, titles: Sequence[str], minutes: Mapping[str, float] | None = None) -> Iterator[Stages]:
+        """A bar on stderr for each stage of a work; see `stage_bars`."""
+        with progress_bars(self.err) as bars:
+            yield stage_bars(bars, titles, minutes)
 
-            def listen(event: "Event") -> None:
-                advance(event.step, event.steps)
 
-            yield [listen]
+def stage_bars(bars: Progress, titles: Sequence[str], minutes: Mapping[str, float] | None = None) -> Stages:
+    """Starts a stage by its title, and gives what advances its bar by `(done, total)`.
+
+    All stages are shown from the first moment on: nobody knows how long those to come will take, and the remaining time
+    of one stage must not be taken for that of all. A stage of which `minutes` are given is cut short after them.
+    """
+    rows = {title: bars.add_task(title, total=None, to_come=True) for title in titles}
+
+    def start(title: str) -> Advance:
+        row, most = rows[title], (minutes or {}).get(title)
+        until = None if most is None else bars.get_time() + most * 60
+        bars.update(row, to_come=False, until=until)
+        return lambda done, total: bars.update(row, completed=done, total=total)
+
+    return start
 
 
 class Remaining(ProgressColumn):
@@ -68,23 +78,18 @@ class Remaining(ProgressColumn):
 
     max_refresh = 0.5
 
-    def __init__(self, until: float | None = None):
-        super().__init__()
-        self.until = until
-
     def render(self, task: Task) -> Text:
-        left = task.time_remaining
-        if left is not None and self.until is not None and not task.finished:
-            rest = self.until - task.get_time()
+        left, until = task.time_remaining, task.fields.get("until")
+        if left is not None and until is not None and not task.finished:
+            rest = until - task.get_time()
             left = min(left, rest) if rest > 0 else None
         shown = "-:--:--" if left is None else str(timedelta(seconds=round(left)))
-        return Text("" if task.total is None else shown, style="progress.remaining")
+        if task.total is None:
+            shown = "to come" if task.fields.get("to_come") else ""
+        return Text(shown, style="progress.remaining")
 
 
-def progress_bars(
-    console: Console, minutes: float | None = None, clock: Callable[[], float] = time.monotonic
-) -> Progress:
+def progress_bars(console: Console, clock: Callable[[], float] = time.monotonic) -> Progress:
     """Bars with what is done of what, and the remaining time."""
-    until = clock() + minutes * 60 if minutes is not None else None
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining(until)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining()
     return Progress(*columns, console=console, transient=True, get_time=clock, speed_estimate_period=RECENT)

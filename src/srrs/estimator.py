@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from srrs.data.embeddings import Embeddings
     from srrs.data.inputs import Inputs
     from srrs.data.rows import Samples
+    from srrs.data.samples import Progress
     from srrs.models.base import VisionLanguage
     from srrs.records import Floats
     from srrs.train.events import Listener
@@ -138,7 +139,7 @@ class RobustClassifier:
         inputs = read_inputs(X, y, features=features, class_names=tuple(self.classes_), **columns)
         return accuracy(inputs.samples, self.predict_inputs(inputs))
 
-    def predict_inputs(self, inputs: "Inputs") -> "Floats":
+    def predict_inputs(self, inputs: "Inputs", progress: "Progress | None" = None) -> "Floats":
         """Probabilities (N, C) of checked inputs, NaN rows where a picture or embedding cannot be used."""
         from srrs.data.store import encode
         from srrs.pipeline import readable_rows
@@ -150,7 +151,9 @@ class RobustClassifier:
         if inputs.embeddings is not None:
             self._check_embeddings(inputs.embeddings)
         if len(rows):
-            found = inputs.features.take(rows) if inputs.features else encode(samples, rows, self._model(), views=0)
+            found = inputs.features.take(rows) if inputs.features else encode(
+                samples, rows, self._model(), views=0, progress=progress
+            )  # fmt: skip
             logits = self.logit_scale_ * found.plain.astype(np.float32) @ self.head_.T
             exponent = np.exp(logits - logits.max(1, keepdims=True))
             probs[rows] = exponent / exponent.sum(1, keepdims=True)

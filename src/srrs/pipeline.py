@@ -45,6 +45,11 @@ from srrs.train.loop import Tuned, tune
 from srrs.train.task import Schedule, Task
 
 Progress = Callable[[int, int], None]
+Stages = Callable[[str], Progress]
+"""Starts a stage of `fit` by its name, and gives what it reports to."""
+ENCODING, MATCHING, TUNING, LOOKING, TESTING = (
+    "Encoding views", "Encoding for the matcher", "Tuning", "Looking for flaws", "Encoding test photographs",
+)  # fmt: skip
 Note = Callable[[str], None]
 NEAR_CHANCE = 2.0  # zero-shot agreement below this many times chance is worth a warning
 MATCHER_BATCH = 64
@@ -144,31 +149,52 @@ def encode_rows(
     cache: Path | None = None,
 ) -> Features:
     """Features of the rows; with `minutes`, augmented views are added only while the time lasts."""
-    until = time.monotonic() + minutes * 60 if minutes is not None else None
-    deadline = (lambda: time.monotonic() > until) if until is not None else None
     return encode(
         samples, rows, models.clip, views=views, seed=settings.seed, cache=cache or cache_root(),
-        progress=progress, deadline=deadline,
+        progress=progress, deadline=None if minutes is None else _too_late(minutes),
     )  # fmt: skip
 
 
+def _too_late(minutes: float) -> Callable[[], bool]:
+    """Asked before each augmented view: whether it would end after so many minutes, taking as long as the one before."""
+    before = time.monotonic()
+    until = before + minutes * 60
+
+    def asked() -> bool:
+        nonlocal before
+        now = time.monotonic()
+        ends, before = 2 * now - before, now
+        return ends > until
+
+    return asked
+
+
 def match_scores(
-    samples: Samples, rows: np.ndarray, models: Models, descriptions: Sequence[str | None], kind: MatchKind = "itm"
+    samples: Samples,
+    rows: np.ndarray,
+    models: Models,
+    descriptions: Sequence[str | None],
+    kind: MatchKind = "itm",
+    stages: Stages | None = None,
 ) -> MemoisedScores | None:
     """Scores of each row's picture with each class's described prompt; every picture is encoded once."""
     if models.matcher is None:
         return None
-    states = matcher_states(samples, rows, models.matcher)
+    states = matcher_states(samples, rows, models.matcher, stages and stages(MATCHING))
     return MemoisedScores(models.matcher, states, match_texts(samples.class_names, descriptions), kind=kind)
 
 
-def matcher_states(samples: Samples, rows: np.ndarray, matcher: Matcher) -> torch.Tensor:
+def matcher_states(
+    samples: Samples, rows: np.ndarray, matcher: Matcher, progress: Progress | None = None
+) -> torch.Tensor:
     """The matcher's image side of each row's picture: (len(rows), tokens, width), float16."""
     states = []
     with quiet(), ThreadPoolExecutor(WORKERS) as pool:
         for start in range(0, len(rows), MATCHER_BATCH):
             paths = [samples.paths[r] for r in rows[start : start + MATCHER_BATCH]]
             states.append(matcher.encode_images(list(pool.map(open_rgb, paths))))
+            if progress:
+                progress(start + len(paths), len(rows))
     return torch.cat(states)
 
 
@@ -192,6 +218,7 @@ def make_task(
     models: Models,
     descriptions: tuple[str | None, ...],
     match_by: MatchKind = "itm",
+    stages: Stages | None = None,
 ) -> Task:
     """What is tuned on."""
     return Task(
@@ -202,7 +229,7 @@ def make_task(
         labels=np.asarray(samples.labels)[rows],
         plain=np.asarray(features.plain, dtype=np.float32),
         views=np.asarray(features.views, dtype=np.float32),
-        match=match_scores(samples, rows, models, descriptions, match_by),
+        match=match_scores(samples, rows, models, descriptions, match_by, stages),
     )
 
 
@@ -357,7 +384,7 @@ def fit(
     minutes: float | None = None,
     cache: Path | None = None,
     checkpoint: Path | None = None,
-    progress: Progress | None = None,
+    stages: Stages | None = None,
     listeners: Sequence[Listener] = (),
     features: Features | None = None,
     decisions: Mapping[str, Decision] | None = None,
@@ -367,7 +394,7 @@ def fit(
 
     `features` (N, D) and (N, V, D) of all rows take the place of encoding their pictures. `decisions`, by id, are taken
     for certain: labels that were kept or chosen are learned as such, dropped photographs left out. `held_out` are
-    checked test samples, among which duplicates are looked for.
+    checked test samples, among which duplicates are looked for. `stages` hears of each of `stages_of`.
     """
     method_named(settings.method)  # an unknown one is refused before minutes of encoding
     given = np.asarray(samples.labels)
@@ -375,17 +402,32 @@ def fit(
     rows = trainable_rows(samples)
     clauses, notes = describe(samples.class_names, descriptions)
     chosen = features.take(rows, settings.views) if features else encode_rows(
-        samples, rows, models, settings, views=settings.views, progress=progress, minutes=minutes, cache=cache
+        samples, rows, models, settings, views=settings.views, progress=stages and stages(ENCODING), minutes=minutes,
+        cache=cache,
     )  # fmt: skip
-    task, remarks = without_tower(make_task(samples, rows, chosen, models, clauses, settings.match_by))
+    task, remarks = without_tower(make_task(samples, rows, chosen, models, clauses, settings.match_by, stages))
+    if stages:
+        listeners = [*listeners, _reporting(stages(TUNING))]
     tuned = tune_task(task, settings, checkpoint=checkpoint, listeners=listeners, decided=decided)
     notes = remarks if isinstance(task.model, Vectors) else notes + class_name_notes(samples, tuned)
-    test = _test_photos(held_out, models, settings, cache) if held_out else None
+    test = _test_photos(held_out, models, settings, cache, stages) if held_out else None
     outside = flagging.off_topic(tuned.round, tuned.zero_shot.cpu().numpy())
-    photos = flag_photos(samples, rows, task.plain, opened=features is None)
+    photos = flag_photos(samples, rows, task.plain, opened=features is None, stages=stages)
     flags = flagging.cells(photos, outside, decided, test)
     audit = make_audit(replace(samples, labels=given), tuned, task, models, settings, flags)
     return Fitted(tuned, task, audit, (*samples.notes, *notes))
+
+
+def stages_of(models: Models, inputs: Inputs, held_out: Inputs | None = None) -> list[str]:
+    """The stages of `fit` on these, in their order."""
+    happens = {
+        ENCODING: inputs.features is None,
+        MATCHING: models.matcher is not None,
+        TUNING: True,
+        TESTING: held_out is not None and held_out.features is None,
+        LOOKING: inputs.features is None,
+    }
+    return [stage for stage, does in happens.items() if does]
 
 
 def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Samples, dict[str, Settled]]:
@@ -405,19 +447,29 @@ def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Sam
     return replace(samples, labels=labels, issues=tuple(issues)), decided
 
 
-def _test_photos(held_out: Inputs, models: Models, settings: Settings, cache: Path | None) -> flagging.Photos | None:
+def _reporting(progress: Progress) -> Listener:
+    return lambda event: progress(event.step, event.steps)
+
+
+def _test_photos(
+    held_out: Inputs, models: Models, settings: Settings, cache: Path | None, stages: Stages | None
+) -> flagging.Photos | None:
     samples, given = held_out.samples, held_out.features
     rows = readable_rows(samples)
     if not len(rows):
         return None
-    found = given.take(rows, 0) if given else encode_rows(samples, rows, models, settings, views=0, cache=cache)
+    found = given.take(rows, 0) if given else encode_rows(
+        samples, rows, models, settings, views=0, progress=stages and stages(TESTING), cache=cache
+    )  # fmt: skip
     return flag_photos(samples, rows, found.plain, opened=given is None)
 
 
-def flag_photos(samples: Samples, rows: np.ndarray, plain: np.ndarray, *, opened: bool) -> flagging.Photos:
+def flag_photos(
+    samples: Samples, rows: np.ndarray, plain: np.ndarray, *, opened: bool, stages: Stages | None = None
+) -> flagging.Photos:
     """The rows as flags need them; plain (len(rows), D) are their features. Pictures that are not `opened` show none of
     what only pixels tell."""
-    seen = appearance(samples, rows) if opened else unseen(len(rows))
+    seen = appearance(samples, rows, stages and stages(LOOKING)) if opened else unseen(len(rows))
     return flagging.Photos(
         ids=tuple(samples.ids[row] for row in rows),
         given=tuple(samples.given[row] for row in rows),

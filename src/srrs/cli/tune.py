@@ -162,7 +162,9 @@ def predict(
     classifier = RobustClassifier.load(model_folder, device=device)
     columns = {"images": images, "path_column": path, "id_column": row_id}
     inputs = _inputs(screen, source, features, None, "", labelled=False, **columns)
-    frame = table(inputs.samples, classifier.predict_inputs(inputs), classifier.classes_)
+    with screen.progress("Encoding photographs") as advance:
+        probs = classifier.predict_inputs(inputs, advance)
+    frame = table(inputs.samples, probs, classifier.classes_)
     if out is not None:
         write_atomic(out, frame.to_csv(index=False, lineterminator="\n").encode("utf-8", "backslashreplace"))
         screen.say(f"{len(frame)} predictions in {out}")
@@ -259,10 +261,11 @@ def _fit(
             f"{len(samples):,} photographs, {len(samples.class_names)} classes; model {settings.model}, "
             f"matcher {matcher}, method {settings.method}; {views}"
         )
-        with screen.progress("Encoding views", minutes) as advance, screen.training("Tuning") as listeners:
+        shown = pipeline.stages_of(models, inputs, more.get("held_out"))
+        with screen.stages(shown, {pipeline.ENCODING: minutes}) as stages:
             fitted = pipeline.fit(
                 samples, models, settings, descriptions=descriptions, minutes=minutes, checkpoint=checkpoint,
-                progress=advance, listeners=[*listeners, *trackers], features=inputs.features, **more,
+                stages=stages, listeners=trackers, features=inputs.features, **more,
             )  # fmt: skip
     checkpoint.unlink(missing_ok=True)
     return replace(fitted, audit=fitted.audit.with_flags(words))
