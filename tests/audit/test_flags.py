@@ -32,6 +32,13 @@ def test_duplicates_name_each_other_and_the_other_class(photos) -> None:
     assert not found["a"] and not found["d"]  # noqa: PT018
 
 
+def test_of_very_many_photos_the_same_files_alone_are_found(photos, monkeypatch) -> None:
+    monkeypatch.setattr("srrs.core.blocks.WHOLE", 5)
+    found = dict(zip(photos.ids, duplicates(photos), strict=True))
+    assert found["b"] == ["duplicate of e (labelled dog)"]
+    assert found["c"] == []
+
+
 def test_the_order_of_the_photos_changes_no_flag(photos) -> None:
     order = np.random.default_rng(1).permutation(6)
     other = shuffled(photos, order)
@@ -78,7 +85,7 @@ def make_round(features: np.ndarray, group: np.ndarray) -> Round:
     return Round(evidence, partition, Targets(soft, ones), Matched(ones > 0, ones), ones)
 
 
-def test_what_is_unlike_all_classes_is_off_topic() -> None:
+def test_what_is_unlike_all_classes_is_off_topic(monkeypatch) -> None:
     """Two classes, and: 0 of neither at all, 2 and 4 a little off, of which only 4 has a doubted label."""
     rng = np.random.default_rng(0)
     features = np.eye(8)[np.arange(400) % 2] + 0.1 * rng.normal(size=(400, 8))
@@ -93,3 +100,5 @@ def test_what_is_unlike_all_classes_is_off_topic() -> None:
     assert not found[6]
     assert found.mean() < 0.1
     assert not off_topic(make_round(features[:20], group[:20]), np.eye(8)[:2]).any()  # too few to say
+    monkeypatch.setattr("srrs.core.blocks.WHOLE", 399)
+    assert not off_topic(make_round(features, group), np.eye(8)[:2]).any()  # too many to compare

@@ -85,6 +85,11 @@ def test_neighbours_agreement_comes_from_the_features(rows, last_round):
     assert table.neighbours_agree.dropna().tolist() == [1, 1, 1, 1]
 
 
+def test_of_very_many_no_neighbours_are_searched(rows, last_round, monkeypatch):
+    monkeypatch.setattr("srrs.core.blocks.WHOLE", 3)
+    assert Audit.of(rows, last_round, SETTINGS).to_pandas().neighbours_agree.isna().all()
+
+
 def test_csv_holds_names_and_empty_cells(audit, tmp_path):
     path = audit.to_csv(tmp_path / "deep" / "audit.csv")
     with path.open(newline="", encoding="utf-8") as file:

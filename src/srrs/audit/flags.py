@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from srrs.core.blocks import is_large
 from srrs.core.duplicates import twins
 from srrs.core.neighbours import nearest
 from srrs.records import Bools, Floats, Group, Round
@@ -59,7 +60,8 @@ def cells(
 def duplicates(photos: Photos, test: Photos | None = None) -> list[list[str]]:
     """Flags (N lists) of photographs that are there twice, in the same class or another, or among the test ones.
 
-    The same whatever order the photographs are in.
+    The same whatever order the photographs are in. Of very many, files of the same bytes alone are found: the others
+    are compared all with all.
     """
     flags: list[list[str]] = [[] for _ in photos.ids]
     for pool, where in ((photos, ""), (test, "test photo ")):
@@ -69,7 +71,9 @@ def duplicates(photos: Photos, test: Photos | None = None) -> list[list[str]]:
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
         own = place if pool is photos else np.full(len(photos.ids), -1)
-        found = twins(photos.features, photos.looks, pool.features[order], pool.looks[order], own)
+        found = np.full(len(own), -1)
+        if not is_large(len(photos.ids)):
+            found = twins(photos.features, photos.looks, pool.features[order], pool.looks[order], own)
         same = _first_of_each(pool, order)
         for row, at in enumerate(found):
             exact = [other for other in same.get(photos.keys[row], ()) if pool is not photos or other != row]
@@ -88,8 +92,10 @@ def off_topic(last: Round, class_weights: Floats) -> Bools:
     nearest to it, each counted in quartile ranges from the median. It is off-topic where it lies below `FAR`, or where
     its label is doubted and at most `UNLIKE` of the clean photos are less likely. Conservative: 3 in 1,000 photos of
     Caltech101's classes are taken for off-topic by the bundled model, which finds static and gradients, but only 2 in
-    100 photos of other objects.
+    100 photos of other objects. Of very many none is found: the nearest are searched among all.
     """
+    if is_large(len(last.evidence.labels)):
+        return np.zeros(len(last.evidence.labels), dtype=bool)
     features = np.asarray(last.evidence.features, np.float32)
     clean = last.partition.group == Group.CLEAN
     if len(features) < FEWEST:

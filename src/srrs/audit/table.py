@@ -5,7 +5,7 @@ N usable samples, C classes. What is shown is what is saved: summary, CSV, JSON 
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pandas as pd
 from srrs.audit.files import write_atomic
 from srrs.audit.flags import joined
 from srrs.audit.summary import Summary, finite
+from srrs.core.blocks import is_large
 from srrs.errors import DataError
 from srrs.records import Floats, Group, Ints, NoiseEstimate, Round
 
@@ -84,7 +85,8 @@ class Audit:
         """Join the last round with the user's rows.
 
         `neighbours_agree` (N,) is the share of each sample's nearest samples that carry its label; it is computed
-        from the round's features where it is not given. `flags` are the cells of that column, by id.
+        from the round's features where it is not given (not of very many: all are compared with all). `flags` are the
+        cells of that column, by id.
         Raises ValueError where round and rows do not belong together.
         """
         if neighbours_agree is None:
@@ -134,9 +136,10 @@ class Audit:
             "settings": self.settings,
             "class_names": list(self.class_names),
             "thresholds": [[finite(v) for v in band] for band in self.thresholds],
-            "rows": self.table.astype(object).where(self.table.notna(), None).to_dict("records"),
         }
-        return write_atomic(path, json.dumps(content, indent=1, allow_nan=False).encode())
+        head = json.dumps(content, indent=1, allow_nan=False).removesuffix("\n}")
+        rows = ",\n  ".join(_lines(self.table))
+        return write_atomic(path, f'{head},\n "rows": [\n  {rows}\n ]\n}}'.encode())
 
     def report(
         self,
@@ -208,6 +211,16 @@ def _frame(columns: dict[str, Iterable[Any]]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(list(columns[name]), dtype=kind) for name, kind in kinds.items()})
 
 
+def _lines(table: pd.DataFrame) -> Iterator[str]:
+    """Each row as JSON; some at a time, as the dictionaries of a million rows fill gigabytes."""
+    names, encode = list(table), json.JSONEncoder(allow_nan=False).encode
+    for start in range(0, len(table), 10_000):
+        part = table.iloc[start : start + 10_000].astype(object)
+        columns = [part[name].where(part[name].notna(), None).tolist() for name in names]
+        for row in zip(*columns, strict=True):
+            yield encode(dict(zip(names, row, strict=True)))
+
+
 def _places(rows: Rows, round: Round) -> Ints:
     """(N,) where each sample of the round stands among the user's rows."""
     ids = round.evidence.ids
@@ -233,7 +246,7 @@ def _neighbours_agree(round: Round) -> Floats:
     sizes = np.unique(labels, return_counts=True)[1]
     k = min(NEIGHBOURS, int(np.median(sizes)) - 1) if len(sizes) else 0
     agreement = np.full(len(labels), np.nan)
-    if k > 0:
+    if k > 0 and not is_large(len(labels)):
         agreement[order] = label_agreement(np.asarray(round.evidence.features)[order], labels, k)
     return agreement
 
