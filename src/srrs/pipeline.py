@@ -156,7 +156,7 @@ def encode_rows(
 
 
 def _too_late(minutes: float) -> Callable[[], bool]:
-    """Asked before each augmented view: whether it would end after so many minutes, taking as long as the one before."""
+    """Asked before each augmented view: whether it would end after so many minutes if it takes as long as the last."""
     before = time.monotonic()
     until = before + minutes * 60
 
