@@ -115,8 +115,10 @@ class Targets:
     def __post_init__(self) -> None:
         n = len(self.soft)
         _check("weight", self.weight, (n,))
-        _check_finite("soft", self.soft)
-        if not np.allclose(self.soft.sum(1), 1, atol=1e-3):
+        total = self.soft.sum(1)
+        if not np.isfinite(total).all():  # the sums tell it without an (N, C) temporary
+            _check_finite("soft", self.soft)
+        if not np.allclose(total, 1, atol=1e-3):
             raise ValueError("every row of soft must sum to 1")
 
     @property

@@ -50,7 +50,8 @@ class Rates:
 
 def by_label(labels: Ints, classes: int) -> tuple[Ints, Ints]:
     """The samples in the order of their labels (N,), and where each label begins (C + 1,)."""
-    order = np.argsort(labels, kind="stable")
+    small = labels.astype(np.min_scalar_type(classes))  # short integers are sorted by their digits
+    order = np.argsort(small, kind="stable")
     return order, np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=classes))])
 
 
@@ -62,7 +63,7 @@ def fit_sums(
     begin: Rates | None = None,
     start: float = 0.3,
     iterations: int = ITERATIONS,
-    settled: float = 1e-7,
+    settled: float = 1e-5,
 ) -> Rates:
     """`srrs.core.channel.fit_channel` by sums, in float32, equal to it within rounding and `settled`.
 

@@ -6,6 +6,7 @@ fit is on all samples, by sums over blocks.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -72,11 +73,14 @@ def streamed_channel(
 
 def _keys(features: Floats) -> Keys:
     """Content keys (N,) of all features."""
-    keys = np.empty(len(features), np.uint64)
-    for rows in blocks(len(features)):
-        keys[rows] = bit_keys(features[rows])
+
+    def of(rows: slice) -> Keys:
+        keys = bit_keys(features[rows])
         release(features)
-    return keys
+        return keys
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return np.concatenate(list(pool.map(of, blocks(len(features)))))
 
 
 def _of_all(likelihood_of: Callable[[slice], Tensor], labels: Ints, classes: int) -> tuple[Floats, ByLabel]:
