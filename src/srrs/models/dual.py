@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from srrs.models.base import Prompts
+from srrs.models.imagepass import ImageTower, image_pass
 from srrs.models.ownpass import OwnTower, own_text_pass
 from srrs.models.preprocess import Box, Preprocessing
 from srrs.models.textpass import CausalTower, causal_text_pass
@@ -35,6 +36,7 @@ class DualEncoder:
         self.context_length = _context_length(model.config.text_config, tokenizer)
         self.start, self.end = _special_tokens(tokenizer)
         self._text_pass = _text_pass(model, self._tokens, tokenizer, self.context_length)
+        self._image_pass = _image_pass(model)
         with torch.no_grad():
             self.feature_size = int(self.encode_prompts(self._empty_prompt()).shape[1])
 
@@ -46,9 +48,7 @@ class DualEncoder:
 
     @torch.no_grad()
     def encode_images(self, pixels: Tensor) -> Tensor:
-        pixels = pixels.to(self.device, self._tokens.weight.dtype)
-        features = self.model.get_image_features(pixel_values=pixels).pooler_output
-        return normalize(features.float(), dim=-1)
+        return self._image_pass(pixels.to(self.device, self._tokens.weight.dtype))
 
     def tokens(self, text: str) -> list[int]:
         text = text.lower() if self._lower else text
@@ -78,6 +78,14 @@ def _context_length(config: Any, tokenizer: Any) -> int:
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
         positions -= config.pad_token_id + 1  # their positions count from behind the padding id
     return min(positions, int(tokenizer.model_max_length))
+
+
+def _image_pass(model: Any) -> Callable[[Tensor], Tensor]:
+    """The cheapest pass that is exact for this tower."""
+    if model.config.vision_config.model_type == "clip_vision_model" and hasattr(model, "visual_projection"):
+        tower = ImageTower.of(model.vision_model, model.visual_projection)
+        return lambda pixels: image_pass(tower, pixels)
+    return lambda pixels: normalize(model.get_image_features(pixel_values=pixels).pooler_output.float(), dim=-1)
 
 
 def _text_pass(model: Any, tokens: torch.nn.Embedding, tokenizer: Any, length: int) -> Callable[[Prompts], Tensor]:

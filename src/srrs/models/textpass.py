@@ -175,13 +175,13 @@ def _encode_prefix(tower: CausalTower, tokens: Tensor) -> list[KeysValues]:
     for i, layer in enumerate(tower.layers):
         normed = layer.layer_norm1(hidden)
         keys, values = (
-            _heads(layer, project(normed)[None]) for project in (layer.self_attn.k_proj, layer.self_attn.v_proj)
+            split_heads(layer, project(normed)[None]) for project in (layer.self_attn.k_proj, layer.self_attn.v_proj)
         )
         cache.append((keys, values))
         if i + 1 < len(tower.layers) and len(tokens):
-            queries = _heads(layer, layer.self_attn.q_proj(normed)[None])
+            queries = split_heads(layer, layer.self_attn.q_proj(normed)[None])
             attended = scaled_dot_product_attention(queries, keys, values, is_causal=True, scale=layer.self_attn.scale)
-            hidden = _finish(layer, hidden, attended.transpose(1, 2).flatten(2)[0])
+            hidden = finish_layer(layer, hidden, attended.transpose(1, 2).flatten(2)[0])
     return cache
 
 
@@ -201,7 +201,7 @@ def _encode_rows(
             normed, hidden = normed.index_select(0, ends), hidden.index_select(0, ends)
             spans = [span._replace(asked=1, mask=None) for span in spans]
         attended = _attend(layer, layer.self_attn.q_proj(normed), keys, values, before, spans)
-        hidden = _finish(layer, hidden, attended)
+        hidden = finish_layer(layer, hidden, attended)
     return cast(Tensor, tower.projection(tower.final_norm(hidden)))
 
 
@@ -218,19 +218,19 @@ def _attend(
     sizes = [span.rows * span.length for span in spans]
     found = []
     for span, *own in zip(spans, asked, torch.split(keys, sizes), torch.split(values, sizes), strict=True):
-        q, k, v = (_heads(layer, x.view(span.rows, -1, x.shape[1])) for x in own)
+        q, k, v = (split_heads(layer, x.view(span.rows, -1, x.shape[1])) for x in own)
         k, v = (torch.cat([p.expand(span.rows, -1, -1, -1), x], 2) for p, x in zip(before, (k, v), strict=True))
         attended = scaled_dot_product_attention(q, k, v, attn_mask=span.mask, scale=layer.self_attn.scale)
         found.append(attended.transpose(1, 2).flatten(2).flatten(0, 1))
     return torch.cat(found).to(prefix[0].dtype)
 
 
-def _heads(layer: Any, x: Tensor) -> Tensor:
+def split_heads(layer: Any, x: Tensor) -> Tensor:
     """(B, T, W) -> (B, H, T, d)."""
     return x.view(*x.shape[:2], layer.self_attn.num_heads, layer.self_attn.head_dim).transpose(1, 2)
 
 
-def _finish(layer: Any, hidden: Tensor, attended: Tensor) -> Tensor:
+def finish_layer(layer: Any, hidden: Tensor, attended: Tensor) -> Tensor:
     """What follows attention in a layer: output projection, residual, MLP, residual; (P, W) each."""
     hidden = hidden + layer.self_attn.out_proj(attended)
     norm, mlp = layer.layer_norm2, layer.mlp
