@@ -425,7 +425,7 @@ def test_a_key_does_as_much_among_four_thousand_photos_as_among_five_hundred(bro
         path = page(tmp_path, hand_audit(rows_of(count), CLASSES))
         assert path.stat().st_size < 4_000_000
         tab = browser.open(path)
-        assert len(shown(tab)) == 60
+        assert len(shown(tab)) == 36
         touched[count] = nodes_touched(tab, keys)
     assert touched[4000] == touched[500]
     assert all(touched[500]), touched

@@ -1,6 +1,6 @@
 // The photos that are shown: filters, order, pages of tiles, the current photo and the selection.
 
-const PAGE = 60;
+const PAGE = 36; // what a key may change is drawn in under 100 ms on a slow machine
 const view = { shown: [], page: 0, current: rows[0] ?? -1, anchor: -1, selected: new Set() };
 
 // Filters
