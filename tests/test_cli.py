@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 
 from srrs import RobustClassifier
 from srrs.cli import main
+from srrs.cli.options import audit_settings
 from srrs.train.state import save
 
 FAST = ("--method", "coop", "--matcher", "none", "--device", "cpu", "--set", "steps=4", "--set", "views=1")
@@ -88,6 +89,14 @@ def test_with_json_stdout_is_one_object(srrs: Run, photos, clip_folder, tmp_path
         4,
     )
     assert all(Path(file).exists() for file in found["files"])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "method", "steps"),
+    [(None, None, 30), (["steps=7"], None, 7), (None, "gce", 60), (["method=gce"], None, 60)],
+)
+def test_an_audit_with_srrs_takes_half_the_steps_unless_told(pairs, method, steps: int) -> None:
+    assert audit_settings(pairs, method=method).steps == steps
 
 
 def test_a_fitted_model_predicts_as_its_classifier_does(srrs: Run, photos, clip_folder, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.numpy import load_file
@@ -51,6 +52,16 @@ def test_rows_are_learned_in_one_order_whatever_the_users(samples: Samples) -> N
     rows, moved = pipeline.trainable_rows(samples), pipeline.trainable_rows(shuffled)
     assert [samples.ids[r] for r in rows] == [shuffled.ids[r] for r in moved]
     assert sorted(rows.tolist()) == list(range(18))
+
+
+def test_what_srrs_says_of_labels_does_not_depend_on_how_long_it_tunes(samples, models, settings) -> None:
+    short, long = (
+        pipeline.fit(samples, models, replace(settings, method="srrs", steps=steps, learning_rate=2.0)).audit.table
+        for steps in (2, 20)
+    )
+    tuned = ["macro", "micro"]
+    pd.testing.assert_frame_equal(short.drop(columns=tuned), long.drop(columns=tuned))
+    assert not short[tuned].equals(long[tuned])
 
 
 def test_rows_with_an_issue_or_without_a_label_are_not_learned_from(samples: Samples) -> None:

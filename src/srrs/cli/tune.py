@@ -30,6 +30,7 @@ from srrs.cli.options import (
     SourceOrNone,
     Track,
     Trusted,
+    audit_settings,
     folder,
     integers,
     read_settings,
@@ -81,7 +82,7 @@ def audit(
     from srrs.console import Screen
 
     screen = Screen(as_json)
-    chosen = read_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
+    chosen = audit_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
     columns = {"names": names, "images": images, "path_column": path, "label_column": label, "id_column": row_id}
     inputs = _inputs(screen, source, features, class_vectors, chosen.model, **columns)
     decisions = _trusted(trusted, inputs.samples)
