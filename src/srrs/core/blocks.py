@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 WHOLE = 65_536
 """Up to so many rows all are one block, and everything is computed as without blocks, to the bit."""
-ROWS = 2_048
+ROWS = 4_096
 """Rows of a block beyond that: what is made of them stays near the processor."""
 IN_MEMORY = 2**30
 """Larger arrays (bytes) lie in a temporary file."""
@@ -60,9 +60,12 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 
 
 def release(array: Array) -> None:
-    """Take the pages of a memory-mapped array out of this process's memory, after a pass over it; they stay valid."""
+    """Take the pages of a large memory-mapped array out of this process's memory, after a pass over it.
+
+    They stay valid. Those of a smaller array stay: fetching them again at each pass costs more than keeping them.
+    """
     mapped = getattr(array, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+    if mapped is not None and array.nbytes > IN_MEMORY and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
