@@ -124,6 +124,13 @@ def match(model: Any, tokenizer: Any, views: Tensor, texts: Sequence[str]) -> Te
 
 
 def _logits(model: DualEncoder, learner: Learner, pixels: Tensor) -> Tensor:
-    features = torch.cat([model.encode_images(batch) for batch in torch.split(pixels, BATCH)])
+    features = torch.cat([image_features(model, batch) for batch in torch.split(pixels, BATCH)])
     logits: Tensor = model.logit_scale * features @ learner().T
     return logits
+
+
+@torch.no_grad()
+def image_features(model: DualEncoder, pixels: Tensor) -> Tensor:
+    """(B, 3, H, W) -> (B, D) unit vectors, by the tower's own forward."""
+    features = model.model.get_image_features(pixel_values=pixels).pooler_output
+    return normalize(features.float(), dim=-1)

@@ -17,6 +17,7 @@ from srrs.core.labels import one_hot
 from srrs.methods.stages import Lesson, Memory, Method, one_round
 from srrs.prompts.learner import ClassLearner
 from srrs.records import Group, Round
+from srrs.train.allocation import freed_memory_kept
 from srrs.train.events import Event, Listener
 from srrs.train.evidence import gather, zero_shot_probs
 from srrs.train.state import State, arrays_of, load, optimiser_tensors, restore_optimiser, save, tensors_of
@@ -67,7 +68,8 @@ def tune(
     `zero_shot` (C, D) are the untuned class weights. With a `checkpoint` path the run saves its state there and goes on
     from it; `fingerprint` must change with anything that changes the run. Bit-for-bit the same for the same seed.
     """
-    return _Loop(method, task, learners, zero_shot, schedule, seed, listeners).run(checkpoint, fingerprint)
+    with freed_memory_kept():
+        return _Loop(method, task, learners, zero_shot, schedule, seed, listeners).run(checkpoint, fingerprint)
 
 
 class _Loop:

@@ -1,0 +1,35 @@
+"""Memory that one step frees, kept for the next.
+
+The C library of Linux gives large freed blocks back to the system, and gets them anew, page by page and emptied, when
+they are asked for again. A training step frees everything it kept for its backward pass and the next one asks for just
+as much: on a CPU that is 3 to 10 % of a step.
+"""
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_LARGEST_BLOCK = 32 << 20  # bytes; blocks above always come from the system
+_EVERYTHING = (1 << 31) - 1
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Inside, freed memory stays with the process; behind, it is given back. Does nothing without the GNU C library.
+
+    It holds for the whole process. The thresholds it leaves are those which the library itself comes to when a program
+    has freed blocks of 32 MiB.
+    """
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if library is None or not hasattr(library, "malloc_trim"):
+        yield
+        return
+    library.mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK)
+    library.mallopt(_TRIM_THRESHOLD, _EVERYTHING)
+    try:
+        yield
+    finally:
+        library.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST_BLOCK)
+        library.malloc_trim(0)

@@ -1,0 +1,33 @@
+"""Freed memory is kept between steps: counted in page faults, in a process of its own."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import json, resource
+import torch
+from srrs.train.allocation import freed_memory_kept
+
+def step():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    kept = [torch.ones(4 << 20) for _ in range(8)]
+    del kept
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+with freed_memory_kept():
+    inside = [step() for _ in range(8)]
+print(json.dumps([sum(inside[:4]), sum(inside[4:]), step()]))
+"""
+PAGES = 8 * (16 << 20) // 4096  # of all blocks of a step
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is changed")
+def test_steps_settle_on_memory_that_is_given_back_behind_them():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    first, later, behind = json.loads(done.stdout)
+    assert first >= PAGES
+    assert later < PAGES / 100
+    assert behind > PAGES / 2
