@@ -16,9 +16,9 @@ import ours
 from common import Table, alternate, computes_bf16, matmul_rate, timed
 from models import dual_encoder
 from srrs.config import Settings
+from srrs.core.allocation import freed_memory_kept
 from srrs.models.dual import DualEncoder
 from srrs.prompts.learner import PromptLearner
-from srrs.train.allocation import freed_memory_kept
 from words import class_names, descriptions
 
 ROWS = 4096  # positions of the product whose rate is the machine's

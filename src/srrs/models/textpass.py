@@ -51,6 +51,7 @@ from torch.nn.functional import embedding, layer_norm, linear, normalize, scaled
 from torch.utils.checkpoint import checkpoint
 from transformers.activations import QuickGELUActivation
 
+from srrs.core.allocation import give_back
 from srrs.errors import ModelError
 from srrs.models.base import Prompts
 
@@ -123,7 +124,7 @@ def causal_text_pass(tower: CausalTower, prompts: Prompts, chunk: int | None = N
         spans = _spans(used, shared, prefix[0][0])
         arguments = (tower, vectors, prompts.source.flatten().index_select(0, at), spans, prefix)
         features.append(
-            checkpoint(_encode_rows, *arguments, use_reentrant=False, preserve_rng_state=False)
+            checkpoint(_encode_chunk, *arguments, use_reentrant=False, preserve_rng_state=False)
             if recompute
             else _encode_rows(*arguments)
         )
@@ -183,6 +184,15 @@ def _encode_prefix(tower: CausalTower, tokens: Tensor) -> list[KeysValues]:
             attended = scaled_dot_product_attention(queries, keys, values, is_causal=True, scale=layer.self_attn.scale)
             hidden = finish_layer(layer, hidden, attended.transpose(1, 2).flatten(2)[0])
     return cache
+
+
+def _encode_chunk(*arguments: Any) -> Tensor:
+    """`_encode_rows` of one chunk among others, in the forward pass and again in the backward pass.
+
+    What the last one has freed lies in holes between what is kept; they would add up from chunk to chunk.
+    """
+    give_back()
+    return _encode_rows(*arguments)
 
 
 def _encode_rows(

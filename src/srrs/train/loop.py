@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from srrs.core.allocation import freed_memory_kept
 from srrs.core.keyed import uniforms
 from srrs.core.labels import one_hot
 from srrs.methods.stages import Lesson, Memory, Method, one_round
 from srrs.prompts.learner import ClassLearner
 from srrs.records import Group, Round
-from srrs.train.allocation import freed_memory_kept
 from srrs.train.events import Event, Listener
 from srrs.train.evidence import gather, zero_shot_probs
 from srrs.train.state import State, arrays_of, load, optimiser_tensors, restore_optimiser, save, tensors_of

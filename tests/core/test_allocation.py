@@ -9,7 +9,7 @@ import pytest
 SCRIPT = """
 import json, resource
 import torch
-from srrs.train.allocation import freed_memory_kept
+from srrs.core.allocation import freed_memory_kept
 
 def step():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
