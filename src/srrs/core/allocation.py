@@ -2,7 +2,7 @@
 
 The C library of Linux gives large freed blocks back to the system, and gets them anew, page by page and emptied, when
 they are asked for again. A training step frees everything it kept for its backward pass and the next one asks for just
-as much: on a CPU that is 3 to 10 % of a step. Both functions do nothing without the GNU C library.
+as much, tens of thousands of pages. Both functions do nothing without the GNU C library.
 """
 
 import ctypes
