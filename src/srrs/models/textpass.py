@@ -189,8 +189,8 @@ def _encode_prefix(tower: CausalTower, tokens: Tensor) -> list[KeysValues]:
 def _encode_chunk(*arguments: Any) -> Tensor:
     """`_encode_rows` of one chunk among others, in the forward pass and again in the backward pass.
 
-    What the last one has freed lies in holes between the results that are kept. The next one's largest tensors do not fit
-    into them, so that without giving them back the process would grow from chunk to chunk.
+    What the last one has freed lies in holes between the results that are kept. The next one's largest tensors do not
+    fit into them, so that without giving them back the process would grow from chunk to chunk.
     """
     give_back()
     return _encode_rows(*arguments)
