@@ -11,27 +11,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
-_LARGEST_BLOCK = 32 << 20  # bytes; blocks above always come from the system
-_EVERYTHING = (1 << 31) - 1
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of mallopt(3)
+_ALL, _LARGEST_BLOCK = (1 << 31) - 1, 32 << 20  # bytes
+_MAPPED_BLOCKS = 1 << 16  # how many come from the system one by one and go back to it so, by default
 
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
     """Inside, freed memory stays with the process; behind, it is given back.
 
-    It holds for the whole process. The thresholds it leaves are those which the library itself comes to when a program
-    has freed blocks of 32 MiB.
+    It holds for the whole process, and for blocks of any size. The limits it leaves are those which the library itself
+    comes to when a program has freed blocks of 32 MiB.
     """
     library = _gnu()
     if library is None:
         yield
         return
-    library.mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK)
-    library.mallopt(_TRIM_THRESHOLD, _EVERYTHING)
+    library.mallopt(_MMAP_MAX, 0)
+    library.mallopt(_TRIM_THRESHOLD, _ALL)
     try:
         yield
     finally:
+        library.mallopt(_MMAP_MAX, _MAPPED_BLOCKS)
+        library.mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK)
         library.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST_BLOCK)
         give_back()
 

@@ -5,7 +5,9 @@ least -1e4, so that `0 * log 0` is 0, and a certain mistake costs much but not i
 """
 
 import math
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,11 +17,17 @@ Consistency = Literal["jeffreys", "js"]
 _LOWEST = -1e4
 
 
-class Belief(NamedTuple):
-    """Log-probabilities (B, C) with their exponentials, which several losses of the same prediction share."""
+@dataclass(frozen=True)
+class Belief:
+    """Log-probabilities (B, C) with what several losses of the same prediction share."""
 
     log: Tensor
     probs: Tensor
+
+    @cached_property
+    def entropy(self) -> Tensor:
+        """In nats, (B,)."""
+        return -(self.probs * self.log).sum(-1)
 
 
 def believed(log_probs: Tensor | Belief) -> Belief:
@@ -81,8 +89,7 @@ def jensen_shannon(log_p: Tensor | Belief, log_q: Tensor | Belief) -> Tensor:
 
 def entropy(log_probs: Tensor | Belief) -> Tensor:
     """Entropy in nats: (B, C) -> (B,), 0 to ln C."""
-    p = believed(log_probs)
-    return -(p.probs * p.log).sum(-1)
+    return believed(log_probs).entropy
 
 
 def prior_penalty(log_probs: Tensor) -> Tensor:

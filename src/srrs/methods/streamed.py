@@ -94,7 +94,7 @@ def _of_all(likelihood_of: Callable[[slice], Tensor], labels: Ints, classes: int
     for rows in blocks(n):
         part = likelihood_of(rows)
         here[rows] = part
-        there[place[rows]] = part
+        there.index_copy_(0, place[rows], part)
     return every, ByLabel(in_order, bounds)
 
 

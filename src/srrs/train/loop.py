@@ -6,6 +6,7 @@ A step costs one text pass per learner whatever the batch, so the batch is large
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from srrs.core.keyed import uniforms
 from srrs.core.labels import one_hot
 from srrs.methods.stages import Lesson, Memory, Method, one_round
 from srrs.prompts.learner import ClassLearner
-from srrs.records import Group, Round
+from srrs.records import Floats, Group, Round
 from srrs.train.events import Event, Listener
 from srrs.train.evidence import gather, zero_shot_probs
 from srrs.train.state import State, arrays_of, load, optimiser_tensors, restore_optimiser, save, tensors_of
@@ -109,12 +110,17 @@ class _Loop:
         passes = self.steps * sum(learner.reads_text for learner in self.learners)
         return Tuned(self.learners, self._weights()[: self.method.voters], self.zero_shot, last, self.history, passes)
 
+    @cached_property
+    def _untuned(self) -> Floats:
+        """(N, C) predictions of the untuned class weights, which no step changes."""
+        return zero_shot_probs(self.task, self.zero_shot)
+
     @torch.no_grad()
     def _weights(self) -> Tensor:
         return torch.stack([learner.class_weights(self.task.model) for learner in self.learners])
 
     def _screen(self, run: _Run, step: int) -> Round:
-        evidence = gather(self.task, self._weights(), zero_shot_probs(self.task, self.zero_shot), self.method.voters)
+        evidence = gather(self.task, self._weights(), self._untuned, self.method.voters)
         outcome, run.memory = one_round(self.method, evidence, run.memory)
         run.lesson = {
             "soft": np.asarray(outcome.targets.soft, dtype=np.float32),
