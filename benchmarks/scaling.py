@@ -41,7 +41,7 @@ def measure(quick: bool) -> Table:
     model = "bundled" if quick else "vitb32"
     encoders = {p: dual_encoder(model, p) for p in ("fp32", "bf16")}
     return {
-        name: {"model": model, **_row(encoders[case.precision], case, repeats=1 if quick else 5)}
+        name: {"model": model, **_row(encoders[case.precision], case, repeats=1 if quick else 3)}
         for name, case in (_quick() if quick else _sweeps())
         if case.precision == "fp32" or computes_bf16()
     }

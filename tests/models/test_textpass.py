@@ -131,8 +131,12 @@ def test_what_stands_behind_the_end_token_changes_nothing(models) -> None:
 
 
 def test_chunks_by_default_hold_a_bounded_number_of_positions_and_every_row_once(monkeypatch) -> None:
-    monkeypatch.setattr(textpass, "CHUNK_TOKENS", 40)
     own = torch.tensor([5, 5, 5, 5, 7, 9, 12, 30, 50])
+    monkeypatch.setattr(textpass, "KEPT_TOKENS", 128)
+    assert textpass._chunk_sizes(own, None) == [9]
+
+    monkeypatch.setattr(textpass, "KEPT_TOKENS", 127)
+    monkeypatch.setattr(textpass, "CHUNK_TOKENS", 40)
     sizes = textpass._chunk_sizes(own, None)
     assert sum(sizes) == len(own)
     assert all(len(rows) == 1 or int(rows.sum()) <= 40 for rows in torch.split(own, sizes))

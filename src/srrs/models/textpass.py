@@ -28,9 +28,10 @@ text tower. CLIP's own pass runs every prompt at 77 positions. This one gives th
 5. **Constants.** Known tokens want no gradient. Where the context is shared, all own tokens are known, and what the
    first layer makes of them before attention has no backward pass.
 
-6. **Chunks.** Rows are encoded in chunks of a bounded number of tokens. With more than one chunk, each is recomputed in
-   the backward pass instead of stored, from the table of token vectors on, so that memory does not grow with C: what is
-   kept are that table, the numbers that say which position reads which vector, and the (C, D) result.
+6. **Chunks.** Up to `KEPT_TOKENS` own tokens are run at once, and all that the backward pass needs is kept. More are
+   encoded in chunks, each recomputed in the backward pass from the table of token vectors on, so that memory does not
+   grow with C: what is kept are that table, the numbers that say which position reads which vector, and the (C, D)
+   result. That costs half as much again, for the backward pass of frozen weights costs no more than the forward.
 
 7. **One kernel for the activation.** CLIP's x sigmoid(1.702 x) equals silu(1.702 x) / 1.702, and torch has silu as one
    kernel forward and one backward that keeps only its input. The factors ride on the layer norm before and on the sum
@@ -55,8 +56,11 @@ from srrs.core.allocation import give_back
 from srrs.errors import ModelError
 from srrs.models.base import Prompts
 
+KEPT_TOKENS = 4096
+"""Own tokens up to which nothing is recomputed: a base-size tower then keeps about 1.2 GB for the backward pass."""
+
 CHUNK_TOKENS = 2048
-"""Own tokens per chunk unless told otherwise: a base-size tower then keeps about 0.6 GB for the backward pass."""
+"""Own tokens per chunk beyond that: a base-size tower then keeps about 0.6 GB at a time."""
 
 STEEPNESS = 1.702
 """Of CLIP's approximation of GELU, x sigmoid(1.702 x)."""
@@ -101,7 +105,8 @@ def causal_text_pass(tower: CausalTower, prompts: Prompts, chunk: int | None = N
     Parameters
     ----------
     prompts : the end token must be the last of each row's `length` positions, and `length > shared`.
-    chunk : rows per chunk; by default as many as hold `CHUNK_TOKENS` own tokens. One chunk is not recomputed.
+    chunk : rows per chunk; by default all rows up to `KEPT_TOKENS` own tokens, beyond as many as hold `CHUNK_TOKENS`.
+        One chunk is not recomputed.
 
     Raises
     ------
@@ -145,7 +150,9 @@ def _check(length: Tensor, shared: int, context_length: int) -> None:
 
 
 def _chunk_sizes(own: Tensor, chunk: int | None) -> list[int]:
-    """Own lengths of the rows -> rows in each chunk: `chunk`, or as many as hold `CHUNK_TOKENS` tokens."""
+    """Own lengths of the rows -> rows in each chunk: `chunk`, or by the number of tokens."""
+    if chunk is None and int(own.sum()) <= KEPT_TOKENS:
+        return [len(own)]
     sizes = []
     while len(own):
         rows = min(chunk or max(1, int((own.cumsum(0) <= CHUNK_TOKENS).sum())), len(own))
