@@ -16,6 +16,7 @@ from PIL import Image
 
 import published
 from models import dual_encoder
+from srrs.data.images import open_rgb
 from srrs.data.samples import Samples, checked, from_paths
 from srrs.data.store import encode
 from srrs.models.dual import DualEncoder
@@ -31,7 +32,7 @@ def measure(quick: bool) -> dict[str, dict[str, object]]:
     count, turns = (BATCH, 3) if quick else (2 * BATCH, 5)
     with tempfile.TemporaryDirectory() as folder:
         samples = photographs(Path(folder), count)
-        pixels = [model.preprocess(Image.open(path)) for path in samples.paths]
+        pixels = [model.preprocess(open_rgb(path)) for path in samples.paths]
         batches = [torch.stack(pixels[at : at + BATCH]) for at in range(0, count, BATCH)]
         own_forward(model, batches[:1])  # neither side pays for the first call
         bare, ours, disk = [], [], []

@@ -20,18 +20,34 @@ _MAPPED_BLOCKS = 1 << 16  # how many come from the system one by one and go back
 def freed_memory_kept() -> Iterator[None]:
     """Inside, freed memory stays with the process; behind, it is given back.
 
-    It holds for the whole process, and for blocks of any size. The limits it leaves are those which the library itself
-    comes to when a program has freed blocks of 32 MiB.
+    It holds for the whole process, for blocks of any size, and until the last of several that are open at once ends.
     """
-    library = _gnu()
-    if library is None:
-        yield
-        return
-    library.mallopt(_MMAP_MAX, 0)
-    library.mallopt(_TRIM_THRESHOLD, _ALL)
+    _open.append(None)
+    if len(_open) == 1:
+        _keep()
     try:
         yield
     finally:
+        _open.pop()
+        if not _open:
+            _keep_no_longer()
+
+
+_open: list[None] = []
+"""One entry for each `freed_memory_kept` that has begun and not ended, in any thread."""
+
+
+def _keep() -> None:
+    library = _gnu()
+    if library is not None:
+        library.mallopt(_MMAP_MAX, 0)
+        library.mallopt(_TRIM_THRESHOLD, _ALL)
+
+
+def _keep_no_longer() -> None:
+    """Leaves the limits that the library itself comes to when a program has freed blocks of 32 MiB."""
+    library = _gnu()
+    if library is not None:
         library.mallopt(_MMAP_MAX, _MAPPED_BLOCKS)
         library.mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK)
         library.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST_BLOCK)
