@@ -161,7 +161,9 @@ def test_every_stage_is_announced_in_its_order_and_brought_to_its_end(
         assert told[-1][0] == told[-1][1] > 0, title
 
 
-def test_a_run_is_known_by_all_that_changes_it(fitted: pipeline.Fitted, settings: Settings) -> None:
+def test_a_run_is_known_by_all_that_changes_it(
+    fitted: pipeline.Fitted, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task = fitted.task
     first = pipeline.run_fingerprint(task, settings)
     assert first == pipeline.run_fingerprint(replace(task), settings.with_())
@@ -173,6 +175,9 @@ def test_a_run_is_known_by_all_that_changes_it(fitted: pipeline.Fitted, settings
         (task, settings.with_(seed=9)),
     ]
     assert len({first, *(pipeline.run_fingerprint(*other) for other in others)}) == len(others) + 1
+
+    monkeypatch.setattr(pipeline, "versions", lambda: {"srrs": "of tomorrow"})
+    assert pipeline.run_fingerprint(task, settings) != first
 
 
 def test_relabelling_leaves_the_pictures(fitted: pipeline.Fitted) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import json
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -363,6 +364,7 @@ def tune_task(
 def run_fingerprint(task: Task, settings: Settings, decided: Mapping[str, Settled] | None = None) -> str:
     """Changes with anything that changes the run."""
     digest = hashlib.sha256(settings.digest_text().encode())
+    digest.update(json.dumps(versions()).encode())
     digest.update(task.model.fingerprint.encode())
     if isinstance(task.model, Vectors):
         digest.update(_class_vectors(task.model).cpu().numpy().tobytes())
