@@ -8,7 +8,7 @@ that lie in memory. The round does more of them (class means, and the similarity
 computes a hundred million probabilities three times over: all of that is in the ratio.
 
 The ratio is that of later rounds, which find the memory that the first one asked the system for; the first is beside
-it. In a virtual machine getting memory can take as long as the work. The loop asks the untuned model in the first
+it. In a virtual machine getting memory takes almost as long as the work. The loop asks the untuned model in the first
 round only; here every round does, as its products are counted.
 """
 

@@ -82,8 +82,8 @@ def _row(model: DualEncoder, case: Case, repeats: int) -> dict[str, object]:
     operations = floor.text_pass(tower, layout).total
     zero_shot = torch.zeros(case.classes, model.feature_size, device=model.device)
     dtype = next(model.model.parameters()).dtype
-    own = sum(layout.lengths) - len(layout.lengths) * layout.shared
-    rates: dict[int, list[float]] = {ROWS: [], min(own, ROWS): []}
+    own = min(ROWS, sum(layout.lengths) - len(layout.lengths) * layout.shared)
+    rates: dict[int, list[float]] = {ROWS: [], own: []}
 
     def rate() -> float:
         for rows, found in rates.items():
@@ -101,7 +101,7 @@ def _row(model: DualEncoder, case: Case, repeats: int) -> dict[str, object]:
     }
     with freed_memory_kept():  # as the loop does it
         seconds = alternate(clocks, repeats)
-    least, least_of_own = (operations / max(found) for found in (rates[ROWS], rates[min(own, ROWS)]))
+    least = operations / max(rates[ROWS])
     return {
         "samples": case.samples,
         "classes": case.classes,
@@ -111,7 +111,7 @@ def _row(model: DualEncoder, case: Case, repeats: int) -> dict[str, object]:
         "text_pass_spread": seconds["text"].spread,
         "floor_s": least,
         "ratio": seconds["text"].median / least,
-        "ratio_at_own_rows": seconds["text"].median / least_of_own,
+        "ratio_at_own_rows": seconds["text"].median * max(rates[own]) / operations,
         "gflop": operations / 1e9,
         "machine_gflops": max(rates[ROWS]) / 1e9,
         "step_s": seconds["step"].median,

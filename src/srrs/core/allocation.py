@@ -15,6 +15,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of mallopt(3)
 _ALL, _LARGEST_BLOCK = (1 << 31) - 1, 32 << 20  # bytes
 _MAPPED_BLOCKS = 1 << 16  # how many come from the system one by one and go back to it so, by default
 
+_open: list[None] = []
+"""One entry for each `freed_memory_kept` that has begun and not ended, in any thread."""
+
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
@@ -31,10 +34,6 @@ def freed_memory_kept() -> Iterator[None]:
         _open.pop()
         if not _open:
             _keep_no_longer()
-
-
-_open: list[None] = []
-"""One entry for each `freed_memory_kept` that has begun and not ended, in any thread."""
 
 
 def _keep() -> None:
