@@ -52,7 +52,7 @@ class Settings:
     """Samples per step."""
     views_per_step: int = 4
     """Views of each sample per step."""
-    learning_rate: float = 0.2
+    learning_rate: float = 0.4
     """Of plain gradient descent with momentum 0.9, annealed by a cosine."""
     seed: int = 1
     """Of every random draw."""

@@ -30,13 +30,13 @@ def make_prompts(context: Tensor, lengths: list[int], *, start: int = 1, same_co
     return Prompts.of(embeddings, torch.tensor(lengths), shared)
 
 
-def read_prompts(lengths: list[int]) -> Prompts:
-    """Start, a shared learned context of 4 and random tokens, all read from a table of 50 known vectors."""
+def read_prompts(lengths: list[int], shared: int = 5) -> Prompts:
+    """Start, a learned context of 4 and random tokens, all read from a table of 50 known vectors."""
     draw = torch.Generator().manual_seed(3)
     known, learned = torch.randn(50, 32, generator=draw), torch.randn(4, 32, generator=draw, requires_grad=True)
     source = torch.randint(1, 50, (len(lengths), max(lengths)), generator=draw)
     source[:, :5] = torch.tensor([0, 50, 51, 52, 53])
-    return Prompts(known, learned, source, torch.tensor(lengths), 5, torch.arange(len(lengths)))
+    return Prompts(known, learned, source, torch.tensor(lengths), shared, torch.arange(len(lengths)))
 
 
 def own_forward(model: CLIPModel, prompts: Prompts) -> Tensor:
@@ -165,11 +165,12 @@ def test_memory_kept_for_the_backward_pass_does_not_grow_with_the_classes(models
     assert kept(96) - kept(48) <= 48 * row
 
 
+@pytest.mark.parametrize("shared", [5, 1, 0], ids=["context in the prefix", "context behind it", "no prefix"])
 @pytest.mark.parametrize("chunk", [None, 3])
-def test_reading_tokens_from_a_table_equals_having_their_vectors(models, chunk: int | None) -> None:
+def test_reading_tokens_from_a_table_equals_having_their_vectors(models, chunk: int | None, shared: int) -> None:
     tower = CausalTower.of(models["quick_gelu"].text_model, models["quick_gelu"].text_projection)
-    prompts = read_prompts(LENGTHS)
-    spelled = Prompts.of(prompts.embeddings.detach().requires_grad_(), prompts.length, prompts.shared)
+    prompts = read_prompts(LENGTHS, shared)
+    spelled = Prompts.of(prompts.embeddings.detach().requires_grad_(), prompts.length, shared)
     gradients = []
     for made, learned in ((prompts, prompts.learned), (spelled, spelled.learned)):
         features = causal_text_pass(tower, made, chunk)

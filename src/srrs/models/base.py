@@ -51,9 +51,9 @@ class Prompts:
         """(C, L, W) the vectors at every position."""
         return embedding(self.source, self.vectors)
 
-    def learns_behind(self, position: int) -> bool:
-        """Whether any row reads a learned vector from that position on."""
-        return bool((self.source[:, position:] >= len(self.known)).any())
+    def learns_at(self, positions: slice) -> bool:
+        """Whether any row reads a learned vector at one of these positions."""
+        return bool((self.source[:, positions] >= len(self.known)).any())
 
 
 class VisionLanguage(Protocol):

@@ -26,7 +26,8 @@ text tower. CLIP's own pass runs every prompt at 77 positions. This one gives th
    span) at a time: names and descriptions have few different lengths, whatever the number of classes.
 
 5. **Constants.** Known tokens want no gradient. Where the context is shared, all own tokens are known, and what the
-   first layer makes of them before attention has no backward pass.
+   first layer makes of them before attention has no backward pass. Where every class has its own, the prefix is the
+   start token alone, and has none at all.
 
 6. **Chunks.** Up to `KEPT_TOKENS` own tokens are run at once, and all that the backward pass needs is kept. More are
    encoded in chunks, each recomputed in the backward pass from the table of token vectors on, so that memory does not
@@ -116,10 +117,11 @@ def causal_text_pass(tower: CausalTower, prompts: Prompts, chunk: int | None = N
     length, shared = prompts.length.cpu(), prompts.shared
     _check(length, shared, tower.positions.num_embeddings)
     vectors = prompts.vectors.to(tower.dtype)
-    prefix = _encode_prefix(tower, embedding(prompts.source[0, :shared], vectors))
+    before, behind = (
+        vectors if prompts.learns_at(where) else vectors.detach() for where in (slice(shared), slice(shared, None))
+    )
+    prefix = _encode_prefix(tower, embedding(prompts.source[0, :shared], before))
     own, order = (length - shared).sort(stable=True)
-    if not prompts.learns_behind(shared):
-        vectors = vectors.detach()
     sizes = _chunk_sizes(own, chunk)
     recompute = len(sizes) > 1 and torch.is_grad_enabled() and prompts.learned.requires_grad
 
@@ -127,7 +129,7 @@ def causal_text_pass(tower: CausalTower, prompts: Prompts, chunk: int | None = N
     for rows, used in zip(torch.split(order, sizes), torch.split(own, sizes), strict=True):
         at = _positions(rows * prompts.source.shape[1] + shared, used).to(vectors.device)
         spans = _spans(used, shared, prefix[0][0])
-        arguments = (tower, vectors, prompts.source.flatten().index_select(0, at), spans, prefix)
+        arguments = (tower, behind, prompts.source.flatten().index_select(0, at), spans, prefix)
         features.append(
             checkpoint(_encode_chunk, *arguments, use_reentrant=False, preserve_rng_state=False)
             if recompute

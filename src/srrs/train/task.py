@@ -75,6 +75,6 @@ class Schedule:
     """Samples per step."""
     views: int = 4
     """Views of each sample per step."""
-    learning_rate: float = 0.2
+    learning_rate: float = 0.4
     warm_up_rate: float = 1e-5
     """Learning rate of the first 2 % of the steps, as CoOp's first epoch."""
