@@ -119,6 +119,21 @@ def test_several_processes_give_the_bits_of_one(root, models, tmp_path) -> None:
     assert told(tmp_path / "one") == told(tmp_path / "two")
 
 
+def test_workers_end_with_a_parent_that_is_killed() -> None:
+    parent_code = """
+import os, time
+from srrs.bench.jobs import workers
+pool = workers(1)
+print(pool.submit(os.getpid).result(), flush=True)
+time.sleep(600)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", parent_code], stdout=subprocess.PIPE, text=True)
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    rest, _ = parent.communicate(timeout=60)  # the worker holds the pipe open as long as it lives
+    assert (worker != parent.pid, rest) == (True, "")
+
+
 def test_two_nodes_of_ray_give_the_bits_of_one_process(root, models, tmp_path) -> None:
     ray = pytest.importorskip("ray", reason="Ray is an extra")
     from ray.cluster_utils import Cluster

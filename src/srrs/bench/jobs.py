@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
@@ -24,13 +25,32 @@ def here(runs: Sequence[Run], threads: int | None) -> Iterator[Outcome]:
 
 def processes(runs: Sequence[Run], count: int, threads: int) -> Iterator[Outcome]:
     """`count` at a time, each in a process of its own with `threads` of torch."""
-    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
+    pool = workers(count)
     try:
         futures = {pool.submit(partial(attempt, threads=threads), run): run for run in runs}
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def workers(count: int) -> ProcessPoolExecutor:
+    """Processes that take work from this one, and end with it, also where it is killed."""
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(count, mp_context=spawn, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """A worker holds both ends of its queue, so that without a parent it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def on_ray(runs: Sequence[Run], address: str, threads: int) -> Iterator[Outcome]:
