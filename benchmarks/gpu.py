@@ -20,8 +20,9 @@ from common import NOT_MEASURED, Clock, Table, alternate, timed
 from models import dual_encoder
 from srrs.config import Settings
 from srrs.data.samples import checked, read
+from srrs.models.base import Models
 from srrs.models.dual import DualEncoder
-from srrs.pipeline import Models, fit
+from srrs.pipeline import fit
 from step import published_seconds
 from words import class_names
 

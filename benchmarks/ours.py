@@ -18,12 +18,12 @@ from srrs.config import Settings
 from srrs.methods import zoo
 from srrs.methods.stages import Lesson, Method
 from srrs.models.dual import DualEncoder
-from srrs.pipeline import make_learners
 from srrs.prompts.learner import zero_shot_weights
 from srrs.records import MatchScores
 from srrs.train.events import Event
 from srrs.train.loop import tune
 from srrs.train.task import Schedule, Task
+from srrs.tuning import make_learners
 from words import class_names, descriptions
 
 SEED = 1

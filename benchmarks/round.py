@@ -26,11 +26,11 @@ from srrs.methods import zoo
 from srrs.methods.stages import Method
 from srrs.models.dual import DualEncoder
 from srrs.models.matcher import MemoisedScores
-from srrs.pipeline import make_learners, match_texts
 from srrs.prompts.templates import MACRO
 from srrs.records import Floats, Ints
 from srrs.train.loop import tune
 from srrs.train.task import Schedule, Task
+from srrs.tuning import make_learners, match_texts
 from words import class_names, descriptions
 
 METHODS = {"srrs-paper": zoo.srrs_paper, "srrs": zoo.srrs}

@@ -19,7 +19,8 @@ from srrs.config import Settings
 from srrs.data.samples import checked, read
 from srrs.data.store import encode
 from srrs.models.dual import DualEncoder
-from srrs.pipeline import trainable_rows, tune_task
+from srrs.pipeline import trainable_rows
+from srrs.tuning import tune_task
 
 CASES = {
     "srrs, no matcher": ("srrs", False),

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from splits import development, development_ids, tiny_classes
-from srrs import demo, pipeline
+from srrs import demo, tuning
 from srrs.cli import read_settings
 from srrs.core.noise import NoiseSpec
 from srrs.data.samples import Samples, checked, read
@@ -77,10 +77,10 @@ def main() -> None:
         prepared = demo.prepare(train, test, settings, demo.Screen())
         for noise in arguments.noise.split(","):
             noisy = demo.with_noise(train, NoiseSpec.parse(noise), number)
-            task = pipeline.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])
+            task = tuning.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])
             for name in split_list(arguments.methods):
                 started = time.monotonic()
-                tuned = pipeline.tune_task(task, settings.with_(method=name, seed=number))
+                tuned = tuning.tune_task(task, settings.with_(method=name, seed=number))
                 outcome = demo.measure(tuned, prepared)
                 figures = [outcome.correct.mean(), outcome.rectified_noise, outcome.audit["auroc"] or np.nan]
                 figures += [*outcome.noise, time.monotonic() - started]

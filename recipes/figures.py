@@ -18,7 +18,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
 
-from srrs import pipeline
+from srrs import pipeline, tuning
 from srrs.config import Settings
 from srrs.core.mixture import normalise
 from srrs.core.noise import NoiseSpec
@@ -57,10 +57,10 @@ def screened(photos: Path, settings: Settings) -> Case:
     models, rows = pipeline.load_models(settings), pipeline.trainable_rows(clean)
     noisy = with_noise(clean, NOISE, SEED)
     features = pipeline.encode_rows(noisy, rows, models, settings, views=settings.views)
-    clauses, _ = pipeline.describe(noisy.class_names, None)
-    task = pipeline.make_task(noisy, rows, features, models, clauses)
-    published = pipeline.tune_task(task, settings.with_(method=PUBLISHED)).round
-    ours = pipeline.tune_task(task, settings.with_(method="srrs", steps=0)).round  # its evidence needs no step
+    clauses, _ = tuning.describe(noisy.class_names, None)
+    task = tuning.make_task(noisy, rows, features, models, clauses)
+    published = tuning.tune_task(task, settings.with_(method=PUBLISHED)).round
+    ours = tuning.tune_task(task, settings.with_(method="srrs", steps=0)).round  # its evidence needs no step
     return Case(noisy, rows, np.asarray(clean.labels)[rows], published, ours)
 
 

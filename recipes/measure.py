@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from srrs import demo, pipeline
+from srrs import demo, tuning
 from srrs.config import Settings
 from srrs.console import Screen
 from srrs.core.noise import NoiseSpec
@@ -28,8 +28,8 @@ def main() -> None:
     figures = {"linear_probe": probe.score(prepared.test_features.numpy(), prepared.test_labels)}
     for name, noise in (("zero-shot", "sym:0"), ("coop", "sym:0"), ("coop", "sym:0.75"), ("coop", "pair:0.5")):
         noisy = demo.with_noise(train, NoiseSpec.parse(noise), 1)
-        tuned = pipeline.tune_task(
-            pipeline.relabelled(task, np.asarray(noisy.labels)[prepared.rows]), settings.with_(method=name)
+        tuned = tuning.tune_task(
+            tuning.relabelled(task, np.asarray(noisy.labels)[prepared.rows]), settings.with_(method=name)
         )
         figures[f"{name} at {noise}"] = float(demo.measure(tuned, prepared).correct.mean())
     matcher = prepared.models.matcher

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srrs import pipeline
+from srrs import pipeline, tuning
 from srrs.audit.priority import doubt
 from srrs.bench.grid import Grid, plan
 from srrs.bench.run import Run
@@ -23,13 +23,14 @@ from srrs.core import metrics
 from srrs.core.noise import NoiseSpec
 from srrs.data.published import read_dataset
 from srrs.methods.trusted import Settled
+from srrs.models.base import Models
 
 
-def measure(run: Run, models: pipeline.Models, budget: int) -> list[float]:
+def measure(run: Run, models: Models, budget: int) -> list[float]:
     """The figures of one draw of the noise."""
     task = run.bed.task(run.paths, run.draw.given, models, run.settings)
-    last = pipeline.tune_task(task, run.settings).round
-    peer = pipeline.tune_task(task, run.settings.with_(method="confident")).round
+    last = tuning.tune_task(task, run.settings).round
+    peer = tuning.tune_task(task, run.settings.with_(method="confident")).round
     wrong, given, rows = run.draw.given != run.draw.truth, last.evidence.labels, np.arange(len(task.ids))
     own = last.evidence.zero_shot[rows, given]
     zero_shot = max(_among(q, wrong, budget) for q in (own, own - last.evidence.zero_shot.max(1)))
@@ -45,7 +46,7 @@ def measure(run: Run, models: pipeline.Models, budget: int) -> list[float]:
     labels = given.copy()
     labels[seen] = run.draw.truth[seen]
     decided = {task.ids[row]: Settled(int(labels[row]), int(given[row])) for row in seen}
-    again = pipeline.tune_task(pipeline.relabelled(task, labels), run.settings, decided=decided).round
+    again = tuning.tune_task(tuning.relabelled(task, labels), run.settings, decided=decided).round
     rest = np.setdiff1d(rows, seen)
     for audit in (last, again):
         found.append(metrics.audit_auroc(audit.quality[rest], wrong[rest]) or np.nan)

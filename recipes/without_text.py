@@ -15,7 +15,7 @@ import numpy as np
 from torch.nn.functional import normalize
 
 from develop import draw, unpack
-from srrs import demo, pipeline
+from srrs import demo, tuning
 from srrs.config import Settings
 from srrs.core.noise import NoiseSpec
 from srrs.data.samples import checked, read
@@ -26,9 +26,9 @@ from srrs.train.task import Task
 def both(task: Task) -> Iterator[tuple[str, Task]]:
     """The task on its embeddings alone, with the text features of its classes and without."""
     size, scale = task.plain.shape[1], task.model.logit_scale
-    words = normalize(pipeline.untuned_weights(task), dim=1)
+    words = normalize(tuning.untuned_weights(task), dim=1)
     yield "with", replace(task, model=Vectors(size, words, logit_scale=scale), match=None)
-    yield "without", pipeline.without_tower(replace(task, model=Vectors(size), match=None))[0]
+    yield "without", tuning.without_tower(replace(task, model=Vectors(size), match=None))[0]
 
 
 def main() -> None:
@@ -48,8 +48,8 @@ def main() -> None:
         prepared = demo.prepare(train, test, encoding, demo.Screen())
         for noise in asked.noise.split(","):
             noisy = demo.with_noise(train, NoiseSpec.parse(noise), number)
-            for name, task in both(pipeline.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])):
-                tuned = pipeline.tune_task(task, Settings(model="none", steps=0, seed=number))
+            for name, task in both(tuning.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])):
+                tuned = tuning.tune_task(task, Settings(model="none", steps=0, seed=number))
                 found = demo.measure(tuned, prepared)
                 figures = [found.audit["auroc"] or np.nan, found.noise[0], found.rectified_noise]
                 table.setdefault((noise, name), []).append(figures)

@@ -11,7 +11,7 @@ import srrs
 
 ROOT = Path(srrs.__file__).parent
 MODULES = sorted(path for path in ROOT.rglob("*.py") if "assets" not in path.parts)
-ANYTHING = {"cli", "estimator", "pipeline", "demo", "console", "predictions", "__init__", "__main__"}
+ANYTHING = {"cli", "estimator", "pipeline", "tuning", "demo", "console", "predictions", "__init__", "__main__"}
 KNOWS = {
     "errors": set(),
     "records": set(),
@@ -23,9 +23,11 @@ KNOWS = {
     "models": {"core", "errors"},
     "data": {"core", "errors", "records"},
     "prompts": {"errors", "models"},
-    "bench": {"audit", "config", "core", "data", "errors", "methods", "models", "pipeline", "records", "train"},
+    "bench": {
+        "audit", "config", "core", "data", "errors", "methods", "models", "pipeline", "records", "train", "tuning",
+    },
     "train": {"core", "methods", "models", "prompts", "records", "errors"},
-}
+}  # fmt: skip
 TRUTH = re.compile(r"(^|_)(truths?|gt|ground|true|actual|oracle)(_|$)|^clean_labels$|^y_")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -19,8 +19,9 @@ from srrs.data.samples import checked, from_paths
 from srrs.data.store import encode
 from srrs.errors import DataError, ModelError, SettingsError
 from srrs.models.vectors import Vectors
-from srrs.pipeline import load_models, without_tower
+from srrs.pipeline import load_models
 from srrs.train.task import Task
+from srrs.tuning import without_tower
 
 FAST = {"matcher": "none", "device": "cpu", "steps": 4, "views": 2, "learning_rate": 0.05}
 

@@ -12,16 +12,17 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from srrs import demo, pipeline
+from srrs import demo, pipeline, tuning
 from srrs.audit.decisions import Decision
 from srrs.audit.priority import review_order
 from srrs.config import Settings
 from srrs.core import metrics
 from srrs.core.noise import NoiseSpec
 from srrs.data.inputs import Inputs
-from srrs.data.samples import Samples, checked, read
+from srrs.data.samples import Progress, Samples, checked, read
 from srrs.errors import DataError, SettingsError
 from srrs.methods.trusted import Settled
+from srrs.models.base import Models
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def settings(clip_folder: Path) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def models(settings: Settings) -> pipeline.Models:
+def models(settings: Settings) -> Models:
     return pipeline.load_models(settings)
 
 
@@ -111,7 +112,7 @@ def test_a_view_that_would_end_too_late_is_not_begun(samples, models, settings, 
     assert views == {3: 0, 4: 1, 7: 2}
 
 
-def test_the_audit_names_what_was_used(fitted: pipeline.Fitted, models: pipeline.Models) -> None:
+def test_the_audit_names_what_was_used(fitted: pipeline.Fitted, models: Models) -> None:
     used = fitted.audit.settings
     assert json.loads(json.dumps(used)) == used
     assert (used["method"], used["matcher"], used["views"], used["text_passes"]) == ("coop", "none", 1, 4)
@@ -125,31 +126,27 @@ def test_an_unknown_method_is_refused_before_anything_is_encoded(samples, models
         pipeline.fit(samples, models, settings.with_(method="magic"))
 
 
-def test_the_matcher_is_asked_about_each_rows_own_picture(
-    samples, models, settings, blip_folder: Path, monkeypatch
-) -> None:
-    monkeypatch.setattr(pipeline, "MATCHER_BATCH", 7)
-    with_matcher = pipeline.load_models(settings.with_(matcher=str(blip_folder)))
+def test_the_matcher_is_asked_about_each_rows_own_picture(samples, settings, blip_folder: Path, monkeypatch) -> None:
+    monkeypatch.setattr(tuning, "MATCHER_BATCH", 7)
+    matcher = pipeline.load_models(settings.with_(matcher=str(blip_folder))).matcher
     rows = pipeline.trainable_rows(samples)
-    scores = pipeline.match_scores(samples, rows, with_matcher, (None, "two legs", None))
-    assert scores is not None
+    scores = tuning.match_scores(samples, rows, matcher, (None, "two legs", None))
     some = scores(np.array([2, 11]), np.array([1, 0]))
-    alone = pipeline.match_scores(samples, rows[[2, 11]], with_matcher, (None, "two legs", None))
+    alone = tuning.match_scores(samples, rows[[2, 11]], matcher, (None, "two legs", None))
     np.testing.assert_allclose(some, alone(np.array([0, 1]), np.array([1, 0])), atol=1e-4)
-    assert pipeline.match_scores(samples, rows, models, (None,) * 3) is None
 
 
 @pytest.mark.parametrize("matcher", [False, True])
 def test_every_stage_is_announced_in_its_order_and_brought_to_its_end(
     samples, models, settings, blip_folder: Path, tmp_path: Path, monkeypatch, matcher: bool
 ) -> None:
-    monkeypatch.setattr(pipeline, "MATCHER_BATCH", 7)
+    monkeypatch.setattr(tuning, "MATCHER_BATCH", 7)
     if matcher:
         models = pipeline.load_models(settings.with_(matcher=str(blip_folder)))
     inputs, held_out = Inputs(samples), Inputs(samples.take(range(4)))
     heard: dict[str, list[tuple[int, int]]] = {}
 
-    def stages(title: str) -> pipeline.Progress:
+    def stages(title: str) -> Progress:
         heard[title] = []
         return lambda done, total: heard[title].append((done, total))
 
@@ -165,24 +162,24 @@ def test_a_run_is_known_by_all_that_changes_it(
     fitted: pipeline.Fitted, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = fitted.task
-    first = pipeline.run_fingerprint(task, settings)
-    assert first == pipeline.run_fingerprint(replace(task), settings.with_())
+    first = tuning.run_fingerprint(task, settings)
+    assert first == tuning.run_fingerprint(replace(task), settings.with_())
     others = [
-        (pipeline.relabelled(task, np.roll(task.labels, 1)), settings),
+        (tuning.relabelled(task, np.roll(task.labels, 1)), settings),
         (replace(task, views=task.views[:, :0]), settings),
         (replace(task, descriptions=("a tail", *task.descriptions[1:])), settings),
         (replace(task, plain=task.plain[::-1]), settings),
         (task, settings.with_(seed=9)),
     ]
-    assert len({first, *(pipeline.run_fingerprint(*other) for other in others)}) == len(others) + 1
+    assert len({first, *(tuning.run_fingerprint(*other) for other in others)}) == len(others) + 1
 
-    monkeypatch.setattr(pipeline, "versions", lambda: {"srrs": "of tomorrow"})
-    assert pipeline.run_fingerprint(task, settings) != first
+    monkeypatch.setattr(tuning, "versions", lambda: {"srrs": "of tomorrow"})
+    assert tuning.run_fingerprint(task, settings) != first
 
 
 def test_relabelling_leaves_the_pictures(fitted: pipeline.Fitted) -> None:
     labels = np.roll(fitted.task.labels, 1)
-    moved = pipeline.relabelled(fitted.task, labels)
+    moved = tuning.relabelled(fitted.task, labels)
     np.testing.assert_array_equal(moved.labels, labels)
     assert moved.plain is fitted.task.plain
 
@@ -190,7 +187,7 @@ def test_relabelling_leaves_the_pictures(fitted: pipeline.Fitted) -> None:
 def test_descriptions_come_from_the_users_file(tmp_path: Path) -> None:
     path = tmp_path / "looks.json"
     path.write_text(json.dumps({"Sea-Horse": "which has a curled tail."}))
-    clauses, notes = pipeline.describe(("cat", "sea horse"), path)
+    clauses, notes = tuning.describe(("cat", "sea horse"), path)
     assert clauses == (None, "a curled tail")
     assert notes == ["No description for 1 of 2 classes (cat): their described prompt is the plain one."]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from srrs import pipeline
+from srrs import pipeline, tuning
 from srrs.audit.files import write_atomic
 from srrs.audit.table import Audit
 from srrs.config import Settings
@@ -22,6 +22,7 @@ from srrs.core import metrics
 from srrs.core.noise import NoiseSpec, flip
 from srrs.data.samples import Samples, checked, read
 from srrs.errors import SettingsError
+from srrs.models.base import Models
 from srrs.records import Group
 from srrs.train.evidence import predict
 from srrs.train.loop import Tuned
@@ -73,7 +74,7 @@ class Prepared:
     train: Samples
     truth: np.ndarray
     rows: np.ndarray
-    models: pipeline.Models
+    models: Models
     task: Any
     test_features: torch.Tensor
     test_labels: np.ndarray
@@ -85,13 +86,13 @@ def prepare(train: Samples, test: Samples, settings: Settings, screen: Screen) -
     with screen.progress("Encoding photographs") as advance:
         features = pipeline.encode_rows(train, rows, models, settings, views=settings.views, progress=advance)
         held_out = pipeline.encode_rows(test, test.usable, models, settings, views=0)
-    descriptions, _ = pipeline.describe(train.class_names, None)
+    descriptions, _ = tuning.describe(train.class_names, None)
     return Prepared(
         train=train,
         truth=np.asarray(train.labels),
         rows=rows,
         models=models,
-        task=pipeline.make_task(train, rows, features, models, descriptions),
+        task=tuning.make_task(train, rows, features, models, descriptions),
         test_features=torch.from_numpy(np.asarray(held_out.plain, dtype=np.float32)),
         test_labels=np.asarray(test.labels)[test.usable],
     )
@@ -105,10 +106,10 @@ def _all_seeds(
     with screen.progress("Tuning") as advance:
         for number, seed in enumerate(seeds):
             noisy = with_noise(prepared.train, spec, seed)
-            task = pipeline.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])
+            task = tuning.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])
             for place, name in enumerate(METHODS):
                 chosen = settings.with_(method=name, seed=seed)
-                tuned = pipeline.tune_task(task, chosen)
+                tuned = tuning.tune_task(task, chosen)
                 outcomes[name].append(measure(tuned, prepared))
                 if name == "srrs" and first is None:
                     first = pipeline.make_audit(noisy, tuned, task, prepared.models, chosen), noisy

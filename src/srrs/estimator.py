@@ -254,7 +254,7 @@ class RobustClassifier:
 
     @staticmethod
     def _versions() -> dict[str, str]:
-        from srrs.pipeline import versions
+        from srrs.tuning import versions
 
         return versions()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srrs import pipeline
+from srrs import pipeline, tuning
 from srrs.bench import jobs
 from srrs.bench.grid import Grid, carry_out, plan
 from srrs.bench.records import read_records
@@ -26,6 +26,7 @@ from srrs.core.noise import NoiseSpec
 from srrs.data.protocols import draw
 from srrs.data.published import read_dataset
 from srrs.errors import DataError, SettingsError
+from srrs.models.base import Models
 
 PHOTOS = Path(str(files("srrs") / "assets" / "photos"))
 SETTINGS = Settings(model="bundled", steps=4, views=1, views_per_step=1)
@@ -55,7 +56,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 @pytest.fixture(scope="session")
-def models() -> pipeline.Models:
+def models() -> Models:
     return pipeline.load_models(SETTINGS)
 
 
@@ -64,7 +65,7 @@ def grid(**changes: object) -> Grid:
     return replace(wanted, **changes)
 
 
-def planned(root: Path, models: pipeline.Models, out: Path, **changes: object) -> list[Run]:
+def planned(root: Path, models: Models, out: Path, **changes: object) -> list[Run]:
     return plan(grid(**changes), read_dataset("caltech101", root), models, out)
 
 
@@ -195,14 +196,14 @@ def test_a_method_from_outside_is_a_method_like_any_other(root, models, tmp_path
 
 def test_a_run_that_fails_does_not_end_the_grid(root, models, tmp_path, monkeypatch) -> None:
     runs = planned(root, models, tmp_path, methods=("coop", "gce"), seeds=(1,), noise=(HALF,))
-    tuned = pipeline.tune_task
+    tuned = tuning.tune_task
 
     def failing(task, settings, **options):
         if settings.method == "coop":
             raise DataError("Expected something else.")
         return tuned(task, settings, **options)
 
-    monkeypatch.setattr(pipeline, "tune_task", failing)
+    monkeypatch.setattr(tuning, "tune_task", failing)
     outcome = carry_out(runs, [])
     assert [r.method for r in outcome.records] == ["gce"]
     assert [(run.settings.method, str(error)) for run, error in outcome.failed] == [

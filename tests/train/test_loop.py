@@ -11,12 +11,12 @@ from srrs.config import Settings
 from srrs.methods.spec import method
 from srrs.methods.stages import Lesson, Method
 from srrs.methods.zoo import METHODS
-from srrs.pipeline import make_learners
 from srrs.prompts.learner import ClassLearner, zero_shot_weights
 from srrs.train import loop
 from srrs.train.events import Event
 from srrs.train.loop import Tuned, tune
 from srrs.train.task import Schedule, Task
+from srrs.tuning import make_learners
 
 SCHEDULE = Schedule(steps=8, batch=16, views=2, learning_rate=0.05)
 

@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from srrs import pipeline
+from srrs import pipeline, tuning
 from srrs.config import Settings
 from srrs.data.published.base import DataSet
-from srrs.data.samples import NO_LABEL, Samples, checked, from_paths
+from srrs.data.samples import NO_LABEL, Progress, Samples, checked, from_paths
 from srrs.errors import DataError
+from srrs.models.base import Models
 from srrs.models.matcher import MemoisedScores
 from srrs.records import Floats, Ints
 from srrs.train.task import Task
@@ -72,14 +73,14 @@ class Bed:
         arrays = load_file(self.folder / "test.safetensors")
         return torch.from_numpy(arrays["plain"].astype(np.float32)), arrays["labels"]
 
-    def task(self, paths: Sequence[str], labels: Ints, models: pipeline.Models, settings: Settings) -> Task:
+    def task(self, paths: Sequence[str], labels: Ints, models: Models, settings: Settings) -> Task:
         """The photographs of one run with their given labels, in the order drawn."""
         rows = np.array([self.place[path] for path in paths])
         clauses: tuple[str | None, ...] = tuple(self.about["descriptions"])
         match = None
         if models.matcher is not None:
             held, kind = load_file(self.folder / "matcher.safetensors"), settings.match_by
-            texts = pipeline.match_texts(self.class_names, clauses)
+            texts = tuning.match_texts(self.class_names, clauses)
             match = MemoisedScores(models.matcher, torch.from_numpy(held["states"][rows]), texts, kind=kind)
             if kind == "itm" and "scores" in held:
                 match.know(held["scores"][rows])
@@ -98,18 +99,18 @@ class Bed:
 def make_bed(
     dataset: DataSet,
     rows: Ints,
-    models: pipeline.Models,
+    models: Models,
     settings: Settings,
     folder: Path,
     *,
-    progress: pipeline.Progress | None = None,
+    progress: Progress | None = None,
 ) -> Bed:
     """Encode the training photographs `rows` and the test photographs into a folder of `folder`, unless it is there.
 
     Raises DataError for a photograph that cannot be read.
     """
     train = dataset.train.take(np.sort(rows))
-    descriptions, _ = pipeline.describe(dataset.class_names, None)
+    descriptions, _ = tuning.describe(dataset.class_names, None)
     about = {
         "dataset": dataset.name,
         "class_names": list(dataset.class_names),
@@ -142,9 +143,9 @@ def _write(
     about: dict[str, Any],
     files: Sequence[Path],
     dataset: DataSet,
-    models: pipeline.Models,
+    models: Models,
     settings: Settings,
-    progress: pipeline.Progress | None,
+    progress: Progress | None,
 ) -> None:
     encoding = settings.with_(seed=VIEW_SEED)
     samples = _readable(files, "training")
@@ -157,8 +158,8 @@ def _write(
     labels = np.asarray(dataset.test.labels, np.int64)
     save_file({"plain": np.ascontiguousarray(plain), "labels": labels}, folder / "test.safetensors")
     if models.matcher is not None:
-        states = pipeline.matcher_states(samples, every, models.matcher)
-        texts = pipeline.match_texts(dataset.class_names, about["descriptions"])
+        states = tuning.matcher_states(samples, every, models.matcher)
+        texts = tuning.match_texts(dataset.class_names, about["descriptions"])
         held = {"states": states.numpy()}
         if len(samples) * len(texts) <= MOST_SCORES:
             every_pair = np.divmod(np.arange(len(samples) * len(texts)), len(texts))

@@ -18,10 +18,11 @@ from srrs.core.noise import NoiseSpec
 from srrs.data.folders import is_picture
 from srrs.data.protocols import Draw, draw
 from srrs.data.published.base import DataSet, Split, subset
-from srrs.data.samples import checked, from_paths
+from srrs.data.samples import Progress, checked, from_paths
 from srrs.errors import DataError, SettingsError, SrrsError
 from srrs.methods.spec import canonical
 from srrs.methods.spec import method as method_named
+from srrs.models.base import Models
 from srrs.records import Floats, Ints
 
 SHARED = ".shared"
@@ -78,10 +79,10 @@ class Outcome:
 def plan(
     grid: Grid,
     dataset: DataSet,
-    models: pipeline.Models,
+    models: Models,
     out: Path,
     *,
-    progress: pipeline.Progress | None = None,
+    progress: Progress | None = None,
 ) -> list[Run]:
     """Draw every cell, encode the photographs they need once, and list the runs."""
     named = dataset if grid.classes is None else subset(dataset, grid.classes)
@@ -214,7 +215,7 @@ def _asks_for_features(grid: Grid) -> bool:
     return any(noise.kind == "instance" for noise in grid.noise)
 
 
-def _all_features(train: Split, models: pipeline.Models, settings: Settings) -> Floats:
+def _all_features(train: Split, models: Models, settings: Settings) -> Floats:
     """Plain features of the whole split: instance-dependent noise follows the picture."""
     samples = checked(from_paths(train.files, labelled=False))
     rows: Ints = np.arange(len(samples))

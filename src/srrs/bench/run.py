@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from srrs import pipeline
+from srrs import pipeline, tuning
 from srrs.audit.files import write_atomic
 from srrs.bench.bed import Bed
 from srrs.bench.records import HISTORY, PARTITION, RESULT, SAMPLES, AuditScores, Record
@@ -26,6 +26,7 @@ from srrs.core import metrics
 from srrs.core.noise import NoiseSpec
 from srrs.data.protocols import Draw
 from srrs.methods.spec import needs
+from srrs.models.base import Models
 from srrs.records import Group
 from srrs.train.evidence import predict
 from srrs.train.loop import Tuned
@@ -91,7 +92,7 @@ def execute(run: Run, threads: int | None = None) -> Record:
     models = _models(run.settings.with_(seed=0, method="srrs"))
     task = run.bed.task(run.paths, run.draw.given, models, run.settings)
     checkpoint = run.folder / CHECKPOINT
-    tuned = pipeline.tune_task(task, run.settings, checkpoint=checkpoint, knowledge=_knowledge(run))
+    tuned = tuning.tune_task(task, run.settings, checkpoint=checkpoint, knowledge=_knowledge(run))
     record = _record(run, tuned, models, time.monotonic() - started)
     _write_history(run, tuned)
     _write_samples(run, tuned)
@@ -104,7 +105,7 @@ def execute(run: Run, threads: int | None = None) -> Record:
 
 
 @lru_cache(maxsize=1)
-def _models(settings: Settings) -> pipeline.Models:
+def _models(settings: Settings) -> Models:
     """Loaded once per process."""
     return pipeline.load_models(settings)
 
@@ -115,7 +116,7 @@ def _knowledge(run: Run) -> dict[str, Any]:
     return {} if wrong is None else {"noise_rate": wrong}
 
 
-def _record(run: Run, tuned: Tuned, models: pipeline.Models, seconds: float) -> Record:
+def _record(run: Run, tuned: Tuned, models: Models, seconds: float) -> Record:
     features, labels = run.bed.test
     probs = predict(models.clip.logit_scale, features.to(tuned.weights.device), tuned.weights).cpu().numpy()
     predicted = probs.argmax(1)
@@ -149,7 +150,7 @@ def _record(run: Run, tuned: Tuned, models: pipeline.Models, seconds: float) -> 
         zero_shot_auroc=None if wrong is None else metrics.audit_auroc(zero_shot, wrong),
         seconds=seconds,
         text_passes=tuned.text_passes,
-        versions={**pipeline.versions(), "threads": torch.get_num_threads()},
+        versions={**tuning.versions(), "threads": torch.get_num_threads()},
         settings=run.settings.to_dict(),
     )
 
@@ -195,7 +196,7 @@ def _resolved(run: Run) -> dict[str, Any]:
         "as_published": run.as_published,
         "shots": run.shots,
         "settings": asdict(run.settings),
-        "versions": pipeline.versions(),
+        "versions": tuning.versions(),
     }
 
 

@@ -1,4 +1,4 @@
-"""What the rest of the package asks of a model: two small protocols and the record that carries prompts.
+"""What the rest of the package asks of a model: two small protocols, and the records of a run's models and prompts.
 
 C classes, L prompt length, W token embedding size, D feature size, B batch.
 """
@@ -124,3 +124,11 @@ class Matcher(Protocol):
     def similarity(self, states: Tensor, texts: Sequence[str]) -> Tensor:
         """Contrastive similarity of every picture with every text, (B, len(texts)) in 0..1."""
         ...
+
+
+@dataclass(frozen=True)
+class Models:
+    """The frozen models of a run."""
+
+    clip: VisionLanguage
+    matcher: Matcher | None
