@@ -126,16 +126,6 @@ def test_an_unknown_method_is_refused_before_anything_is_encoded(samples, models
         pipeline.fit(samples, models, settings.with_(method="magic"))
 
 
-def test_the_matcher_is_asked_about_each_rows_own_picture(samples, settings, blip_folder: Path, monkeypatch) -> None:
-    monkeypatch.setattr(tuning, "MATCHER_BATCH", 7)
-    matcher = pipeline.load_models(settings.with_(matcher=str(blip_folder))).matcher
-    rows = pipeline.trainable_rows(samples)
-    scores = tuning.match_scores(samples, rows, matcher, (None, "two legs", None))
-    some = scores(np.array([2, 11]), np.array([1, 0]))
-    alone = tuning.match_scores(samples, rows[[2, 11]], matcher, (None, "two legs", None))
-    np.testing.assert_allclose(some, alone(np.array([0, 1]), np.array([1, 0])), atol=1e-4)
-
-
 @pytest.mark.parametrize("matcher", [False, True])
 def test_every_stage_is_announced_in_its_order_and_brought_to_its_end(
     samples, models, settings, blip_folder: Path, tmp_path: Path, monkeypatch, matcher: bool
@@ -156,40 +146,6 @@ def test_every_stage_is_announced_in_its_order_and_brought_to_its_end(
     for title, told in heard.items():
         assert told == sorted(told), title
         assert told[-1][0] == told[-1][1] > 0, title
-
-
-def test_a_run_is_known_by_all_that_changes_it(
-    fitted: pipeline.Fitted, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    task = fitted.task
-    first = tuning.run_fingerprint(task, settings)
-    assert first == tuning.run_fingerprint(replace(task), settings.with_())
-    others = [
-        (tuning.relabelled(task, np.roll(task.labels, 1)), settings),
-        (replace(task, views=task.views[:, :0]), settings),
-        (replace(task, descriptions=("a tail", *task.descriptions[1:])), settings),
-        (replace(task, plain=task.plain[::-1]), settings),
-        (task, settings.with_(seed=9)),
-    ]
-    assert len({first, *(tuning.run_fingerprint(*other) for other in others)}) == len(others) + 1
-
-    monkeypatch.setattr(tuning, "versions", lambda: {"srrs": "of tomorrow"})
-    assert tuning.run_fingerprint(task, settings) != first
-
-
-def test_relabelling_leaves_the_pictures(fitted: pipeline.Fitted) -> None:
-    labels = np.roll(fitted.task.labels, 1)
-    moved = tuning.relabelled(fitted.task, labels)
-    np.testing.assert_array_equal(moved.labels, labels)
-    assert moved.plain is fitted.task.plain
-
-
-def test_descriptions_come_from_the_users_file(tmp_path: Path) -> None:
-    path = tmp_path / "looks.json"
-    path.write_text(json.dumps({"Sea-Horse": "which has a curled tail."}))
-    clauses, notes = tuning.describe(("cat", "sea horse"), path)
-    assert clauses == (None, "a curled tail")
-    assert notes == ["No description for 1 of 2 classes (cat): their described prompt is the plain one."]
 
 
 def test_class_names_that_look_like_codes_are_noted(samples: Samples, fitted: pipeline.Fitted) -> None:

@@ -38,7 +38,6 @@ Stages = Callable[[str], Progress]
 ENCODING, MATCHING, TUNING, LOOKING, TESTING = (
     "Encoding views", "Encoding for the matcher", "Tuning", "Looking for flaws", "Encoding test photographs",
 )  # fmt: skip
-Note = Callable[[str], None]
 NEAR_CHANCE = 2.0  # zero-shot agreement below this many times chance is worth a warning
 DROPPED = "left out by decision"
 
