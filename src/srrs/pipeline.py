@@ -210,8 +210,8 @@ def fit(
         samples, rows, models, settings, views=settings.views, progress=stages and stages(ENCODING), minutes=minutes,
         cache=cache,
     )  # fmt: skip
-    asked = stages(MATCHING) if stages and models.matcher else None
-    task, remarks = without_tower(make_task(samples, rows, chosen, models, clauses, settings.match_by, asked))
+    matching = stages(MATCHING) if stages and models.matcher else None
+    task, remarks = without_tower(make_task(samples, rows, chosen, models, clauses, settings.match_by, matching))
     if stages:
         listeners = [*listeners, _reporting(stages(TUNING))]
     tuned = tune_task(task, settings, checkpoint=checkpoint, listeners=listeners, decided=decided)

@@ -90,7 +90,7 @@ def make_task(
 ) -> Task:
     """What is tuned on: the rows, with their features and, where there is a matcher, its scores. `progress` hears of
     the pictures that are encoded for it."""
-    asked = models.matcher
+    matcher = models.matcher
     return Task(
         model=models.clip,
         class_names=samples.class_names,
@@ -99,7 +99,7 @@ def make_task(
         labels=np.asarray(samples.labels)[rows],
         plain=np.asarray(features.plain, dtype=np.float32),
         views=np.asarray(features.views, dtype=np.float32),
-        match=match_scores(samples, rows, asked, descriptions, match_by, progress) if asked else None,
+        match=match_scores(samples, rows, matcher, descriptions, match_by, progress) if matcher else None,
     )
 
 
