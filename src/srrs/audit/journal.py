@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from srrs.audit.files import write_atomic
+from srrs.io import write_atomic
 from srrs.errors import DataError
 
 SCHEMA_VERSION = 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srrs.audit.files import write_atomic
+from srrs.io import write_atomic
 from srrs.audit.flags import is_trusted
 from srrs.audit.table import Audit
 from srrs.core.discriminant import out_of_fold

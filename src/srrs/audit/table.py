@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from srrs.audit.files import write_atomic
+from srrs.io import write_atomic
 from srrs.audit.flags import joined
 from srrs.audit.summary import Summary, finite
 from srrs.core.blocks import is_large

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from srrs.audit.files import write_atomic
+from srrs.io import write_atomic
 from srrs.audit.table import Audit
 
 WRONG = ("noisy", "outside")

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from srrs.audit.files import write_atomic
+from srrs.io import write_atomic
 from srrs.audit.table import NUMBERS, SCHEMA_VERSION, Audit
 from srrs.export.pictures import picture_files
 

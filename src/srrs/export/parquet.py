@@ -4,7 +4,7 @@ import io
 import os
 from pathlib import Path
 
-from srrs.audit.files import write_atomic
+from srrs.io import write_atomic
 from srrs.audit.table import NUMBERS, SCHEMA_VERSION, Audit
 from srrs.errors import MissingExtraError
 
