@@ -12,7 +12,7 @@ def test_a_misspelled_keyword_is_refused_with_the_nearest_name(reader):
 
 
 def test_a_keyword_that_is_like_none_lists_those_there_are():
-    with pytest.raises(TypeError, match="'zzz'. Known are images, path_column"):
+    with pytest.raises(TypeError, match=r"'zzz'\. Known are images, path_column"):
         ReadOptions.of("read", zzz=1)
 
 

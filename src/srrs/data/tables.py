@@ -76,7 +76,7 @@ def read_table(path: Path) -> Table:
         except Exception as error:  # damaged values make pyarrow raise nearly anything
             raise DataError(f"Expected a parquet table at {path}, but could not read it: {error}.") from None
     text = read_text_table(path)
-    return {name: [row[at].strip() for row in text.rows] for at, name in enumerate(text.columns) if name}
+    return {name: [row[at].strip() for row in text.rows] for at, name in enumerate(text.columns)}
 
 
 def read_parquet(path: Path) -> Any:
