@@ -163,7 +163,7 @@ def test_a_single_photograph_is_nothing_to_audit_and_one_that_has_two_classes_is
     srrs: Run, photos, clip_folder, tmp_path: Path
 ) -> None:
     photo = photos / "cat" / "0.jpg"
-    message = f"or a table of them, but {photo} is a single photograph. Give the folder that holds its class."
+    message = f"or a table of them, but {photo} is a single image. Give the folder that holds its class."
     assert_refused(srrs("audit", photo, "--out", tmp_path / "out", "--model", clip_folder), message)
     (tmp_path / "twice.csv").write_text(f"path,label\n{photo},cat\n{photo},dog\n")
     words = ("--model", clip_folder, "--matcher", "none", "--device", "cpu", "--set", "steps=2", "--set", "views=0")

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from srrs import pipeline, tuning
-from srrs.audit.files import write_atomic
 from srrs.audit.table import Audit
 from srrs.config import FIT_VIEWS, Settings
 from srrs.console import Console
@@ -22,6 +21,7 @@ from srrs.core import metrics
 from srrs.core.noise import NoiseSpec, flip
 from srrs.data.samples import Samples, checked, read
 from srrs.errors import SettingsError
+from srrs.io import write_atomic
 from srrs.models.base import Models
 from srrs.records import Group
 from srrs.train.evidence import predict

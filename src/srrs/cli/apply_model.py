@@ -30,11 +30,11 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict the class of new images."""
-    from srrs.audit.files import write_atomic
     from srrs.cli.job import read_input
     from srrs.cli.options import Embedded, go_offline
     from srrs.console import Console
     from srrs.estimator import RobustClassifier
+    from srrs.io import write_atomic
     from srrs.predictions import table
 
     if offline:

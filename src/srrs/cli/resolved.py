@@ -38,7 +38,7 @@ class Chosen:
         import yaml
 
         from srrs import __version__
-        from srrs.audit.files import write_atomic
+        from srrs.io import write_atomic
 
         kept = {name: value for name, value in self.options.items() if name not in NOT_WRITTEN}
         settings = self.settings.by_topic()
