@@ -155,9 +155,14 @@ class RobustClassifier:
             found = inputs.features.take(rows) if inputs.features else encode(
                 samples, rows, self._model(), views=0, progress=progress
             )  # fmt: skip
-            logits = self.logit_scale_ * found.plain.astype(np.float32) @ self.head_.T
-            exponent = np.exp(logits - logits.max(1, keepdims=True))
-            probs[rows] = exponent / exponent.sum(1, keepdims=True)
+            probs[rows] = self.of_features(found.plain)
+        return probs
+
+    def of_features(self, features: "Floats") -> "Floats":
+        """Probabilities (N, C) of unit-length features (N, D)."""
+        logits = self.logit_scale_ * features.astype(np.float32) @ self.head_.T
+        exponent = np.exp(logits - logits.max(1, keepdims=True))
+        probs: Floats = exponent / exponent.sum(1, keepdims=True)
         return probs
 
     def save(self, folder: str | Path) -> Path:
