@@ -15,7 +15,8 @@ SCALE = 100.0
 def tools_of(path: Path) -> ModuleType:
     """The module at `path`, which has draw, corrupt, long_tail, open_set and out_of_fold."""
     spec = importlib.util.spec_from_file_location("clip_like", path)
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -16,7 +16,9 @@ class Drawn:
     classes: int
 
 
-def drawn(seed: int, *, classes: int = 8, shots: int = 20, size: int = 24, apart: float = 2.0, text: float = 1.0) -> Drawn:
+def drawn(
+    seed: int, *, classes: int = 8, shots: int = 20, size: int = 24, apart: float = 2.0, text: float = 1.0
+) -> Drawn:
     """Draw `shots` images of each class; `apart` separates the classes, `text` is the error of the class vectors."""
     rng = np.random.default_rng(seed)
     means = apart * rng.normal(size=(classes, size)) / np.sqrt(size / 8)

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from screening.decision.gaussians import Drawn, drawn, flipped
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
+from screening.decision.gaussians import Drawn, drawn, flipped
 from srrs.records import Group
 from srrs.screening.decision import Verdicts, decide
 

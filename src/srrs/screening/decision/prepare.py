@@ -30,8 +30,9 @@ class Reader:
     def read(self, rows: Ints) -> Sample:
         """Return the sources of these rows (n,), for the candidate classes of each."""
         inputs, labels = self.inputs, self.inputs.labels[rows]
-        unseen, learned = {}, {}
-        if inputs.zero_shot is not None:
+        unseen: dict[str, Floats] = {}
+        learned: dict[str, Floats] = {}
+        if inputs.zero_shot is not None and self.offset is not None:
             unseen[ZERO_SHOT] = inputs.log_zero_shot(rows) + self.offset
         if inputs.match is not None:
             unseen[MATCHER] = inputs.match_odds(rows)
@@ -40,7 +41,8 @@ class Reader:
         white = None
         if inputs.features is not None and self.whitening is not None:
             white = self.whitening(inputs.features[rows])
-        index = candidates([*unseen.values(), *learned.values()] or [self._nearest(rows, white)], labels, inputs.classes)
+        known = [*unseen.values(), *learned.values()] or [self._nearest(rows, white)]
+        index = candidates(known, labels, inputs.classes)
         if index.shape[1] < inputs.classes:
             unseen = {name: np.take_along_axis(scores, index, 1) for name, scores in unseen.items()}
             learned = {name: np.take_along_axis(scores, index, 1) for name, scores in learned.items()}

@@ -81,8 +81,8 @@ def _advice(knows: bool | None, story: Story, contradictions: Ints) -> tuple[str
         )
     elif len(contradictions):
         sentences.append(
-            f"In {len(contradictions)} classes the model and the labels contradict each other, and the "
-            f"{'labels' if story.name == 'labels' else 'model'} decided. Check the names of these classes (--names), or "
+            f"In {len(contradictions)} classes the model and the labels contradict each other, and the {story.name} "
+            f"decided. Check the names of these classes (--names), or "
             "choose with --trust labels or --trust model."
         )
     if story.fit.rate >= 0.5:

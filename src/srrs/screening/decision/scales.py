@@ -39,7 +39,7 @@ def fit_scales(
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         scales = np.exp(parameters[: len(scores)])
-        probs = _softmax(sum(np.float32(a) * s for a, s in zip(scales, scores, strict=True)))
+        probs = _softmax(pooled(scores, scales))
         if transition is None:
             value, residual, slope = _uniform(probs, is_given, classes, parameters[-1])
         else:

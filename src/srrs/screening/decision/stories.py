@@ -1,7 +1,7 @@
 """The model of how the labels came about, fitted by alternation: discriminant, scales, transition matrix.
 
-Two starts are tried. "model" starts from the sources that never saw the labels: it can find mistakes that most images of
-a class share. "labels" starts from the images and the given labels: it needs no class vectors, and is not misled by
+Two starts are tried. "model" starts from the sources that never saw the labels: it can find mistakes that most images
+of a class share. "labels" starts from the images and the given labels: it needs no class vectors, and is not misled by
 class vectors that do not know the classes. The start under which the given labels are more likely wins.
 
 N images, C classes, K candidate classes per image.

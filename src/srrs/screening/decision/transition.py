@@ -72,15 +72,17 @@ def fit_matrix(
     `start` is the first guess of the noise rate.
     """
     n, other = len(labels), max(classes - 1, 1)
-    counts, rate = np.zeros((classes, classes)), start
+    rate = start
+    counts: Floats = np.zeros((classes, classes))
     is_given = index == labels[:, None]
     cell = index * classes + labels[:, None]
     q = _normalized(evidence * np.where(is_given, 1 - rate, rate / other).astype(np.float32))[0]
-    total = np.ones(n)
+    total: Floats = np.ones(n)
     pull = Strength(strength.rate * n / classes, strength.target * n / classes)
     for _ in range(iterations):
         # M step: expected counts of each pair of true class and given label
-        counts = np.bincount(cell.ravel(), weights=q.ravel(), minlength=classes**2).reshape(classes, classes)
+        pairs = np.bincount(cell.ravel(), weights=q.ravel(), minlength=classes**2)
+        counts = np.asarray(pairs, np.float64).reshape(classes, classes)
         rate = float((n - np.trace(counts) + 1) / (n + 2))
         # E step: each posterior by a matrix that its own image had no part in
         q, total = _normalized(evidence * _without_own(counts, q, index, labels, cell, is_given, rate, pull))
@@ -109,7 +111,7 @@ def _without_own(
     others, others_wrong = np.maximum(each[index] - q, 0), np.maximum(wrong[index] - np.where(is_given, 0, q), 0)
     class_rate = (others_wrong + pull.rate * rate) / (others + pull.rate + FLOOR)
     target = (here + pull.target / max(len(counts) - 1, 1)) / (others_wrong + pull.target + FLOOR)
-    return np.maximum(np.where(is_given, 1 - class_rate, class_rate * target), FLOOR).astype(np.float32)
+    return np.asarray(np.maximum(np.where(is_given, 1 - class_rate, class_rate * target), FLOOR), np.float32)
 
 
 def _normalized(joint: Floats) -> tuple[Floats, Floats]:
