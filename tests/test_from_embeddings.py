@@ -16,7 +16,7 @@ from srrs.cli import app
 from srrs.config import Settings
 from srrs.core.noise import NoiseSpec, flip
 from srrs.data.samples import checked, from_paths
-from srrs.data.store import encode
+from srrs.features.store import encode
 from srrs.errors import DataError, ModelError, SettingsError
 from srrs.models.vectors import Vectors
 from srrs.pipeline import load_models

@@ -141,7 +141,7 @@ class RobustClassifier:
 
     def predict_inputs(self, inputs: "Inputs", progress: "Progress | None" = None) -> "Floats":
         """Probabilities (N, C) of checked inputs, NaN rows where a picture or embedding cannot be used."""
-        from srrs.data.store import encode
+        from srrs.features.store import encode
         from srrs.pipeline import readable_rows
 
         self._check_fitted()

@@ -22,7 +22,7 @@ from srrs.data.images import open_rgb
 from srrs.data.inputs import Inputs
 from srrs.data.pictures import file_of
 from srrs.data.samples import NO_LABEL, Progress, Samples, looks_like_codes
-from srrs.data.store import Features, cache_root, encode
+from srrs.features.store import Features, cache_root, encode
 from srrs.errors import DataError, SettingsError
 from srrs.methods.spec import method as method_named
 from srrs.methods.trusted import Settled

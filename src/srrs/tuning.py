@@ -19,7 +19,7 @@ from srrs.core.keyed import content_keys, folds
 from srrs.core.labels import one_hot
 from srrs.data.images import WORKERS, open_rgb, quiet
 from srrs.data.samples import Progress, Samples
-from srrs.data.store import Features
+from srrs.features.store import Features
 from srrs.methods.spec import method as method_named
 from srrs.methods.stages import Learner, Method
 from srrs.methods.trusted import Settled, trusting

@@ -15,7 +15,7 @@ import numpy as np
 from srrs.data.arrays import KINDS, first_of, read_arrays
 from srrs.data.pictures import file_of
 from srrs.data.rows import MISSING, Samples
-from srrs.data.store import Features
+from srrs.features.store import Features
 from srrs.data.tables import columns_of, read_table, text_of
 from srrs.errors import DataError
 from srrs.records import Floats
