@@ -74,7 +74,7 @@ def row_on(device: str, name: str, quick: bool) -> dict[str, object]:
 def _run(model: DualEncoder, settings: Settings, folder: Path) -> object:
     """From the folder of photographs to the audit, with an empty cache."""
     with tempfile.TemporaryDirectory(dir=folder) as cache:
-        return fit(checked(read(folder / "photos")), Models(model, None), settings, cache=Path(cache))
+        return fit(checked(read(folder / "photos")), Models.of(model), settings, cache=Path(cache))
 
 
 def _draw(folder: Path, shots: int) -> int:

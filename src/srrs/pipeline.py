@@ -68,7 +68,7 @@ def load_models(settings: Settings, embeddings: Embeddings | None = None) -> Mod
         clip = load_model(settings.model, settings.device, settings.precision)
         if embeddings:
             check_made_by(embeddings, clip)
-        return Models(clip, load_matcher(matcher, settings.model, settings.device))
+        return Models.of(clip, load_matcher(matcher, settings.model, settings.device))
     if embeddings is None:
         raise SettingsError("Without a model (--model none) there must be embeddings: give them with --features FILE.")
     classes, device = embeddings.classes, choose_device(settings.device)
@@ -81,7 +81,7 @@ def load_models(settings: Settings, embeddings: Embeddings | None = None) -> Mod
         fingerprint=embeddings.model,
         device=device,
     )
-    return Models(vectors, load_matcher(matcher, settings.model, settings.device))
+    return Models.of(vectors, load_matcher(matcher, settings.model, settings.device))
 
 
 def check_made_by(embeddings: Embeddings, clip: VisionLanguage) -> None:
