@@ -54,6 +54,31 @@ class Batch:
     """(B, 3, H, W)"""
 
 
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Image features of N samples, read from larger arrays only where they are needed."""
+
+    plain: Floats
+    """(n, D) features of the plain view, in memory or mapped from disk."""
+    views: Floats
+    """(n, V, D) features of the augmented views; V may be 0."""
+    at: Ints | None = None
+    """(N,) row of the arrays for each sample; None for sample i in row i."""
+
+    def __len__(self) -> int:
+        return len(self.plain) if self.at is None else len(self.at)
+
+    def take(self, rows: Ints, views: int | None = None) -> "Features":
+        """These samples, in this order, with at most `views` augmented views. Copies no features."""
+        rows = np.asarray(rows, dtype=np.int64)
+        return Features(self.plain, self.views[:, :views], rows if self.at is None else self.at[rows])
+
+    def rows(self, rows: "Ints | slice") -> tuple[Floats, Floats]:
+        """Plain (n, D) and augmented (n, V, D) features of some samples."""
+        at = rows if self.at is None else self.at[rows]
+        return self.plain[at], self.views[at]
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What a method's stages read about each sample. A field that no stage reads is empty or None."""

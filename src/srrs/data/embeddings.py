@@ -15,10 +15,9 @@ import numpy as np
 from srrs.data.arrays import KINDS, first_of, read_arrays
 from srrs.data.pictures import file_of
 from srrs.data.rows import MISSING, Samples
-from srrs.features.store import Features
 from srrs.data.tables import columns_of, read_table, text_of
 from srrs.errors import DataError
-from srrs.records import Floats
+from srrs.records import Features, Floats
 
 VECTORS = ("plain", "embeddings", "embedding", "features", "feature", "vectors", "vector")
 IDS, LABELS, CLASS_NAMES = ("ids", "id"), ("labels", "label"), ("class_names", "label_names", "classes")

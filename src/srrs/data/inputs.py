@@ -8,8 +8,8 @@ from typing import Any
 from srrs.data.embeddings import Embeddings, is_embeddings, joined, read_embeddings, table_of
 from srrs.data.rows import Samples
 from srrs.data.samples import Progress, checked, from_table, label_key, read
-from srrs.features.store import Features
 from srrs.errors import DataError
+from srrs.records import Features
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,15 +48,18 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True)
 class Head:
-    """A linear classifier over unit-length features: `scale * features @ weights.T`."""
+    """A linear classifier over unit-length features: `scale * features @ weights.T + bias`."""
 
     weights: Tensor
     """(C, D)"""
     scale: float
+    bias: Tensor | None = None
+    """(C,) or None for no bias."""
 
     def __call__(self, batch: Batch) -> Tensor:
         """Logits (B, C)."""
-        return features_of(batch) @ (self.scale * self.weights).T
+        logits = features_of(batch) @ (self.scale * self.weights).T
+        return logits if self.bias is None else logits + self.bias
 
 
 class Average:
@@ -117,4 +120,8 @@ def average(classifiers: Sequence[Classifier]) -> Classifier:
     if len(heads) < len(classifiers):
         return classifiers[0] if len(classifiers) == 1 else Average(classifiers)
     scale = heads[0].scale
-    return Head(torch.stack([head.weights * (head.scale / scale) for head in heads]).mean(0), scale)
+    weights = torch.stack([head.weights * (head.scale / scale) for head in heads]).mean(0)
+    if all(head.bias is None for head in heads):
+        return Head(weights, scale)
+    biases = [weights.new_zeros(len(weights)) if head.bias is None else head.bias for head in heads]
+    return Head(weights, scale, torch.stack(biases).mean(0))

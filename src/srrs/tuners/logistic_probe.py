@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from srrs.records import Batch
 from srrs.tuners.base import Foundation, Head, Tuner, features_of
@@ -54,9 +53,9 @@ class LogisticProbe(Tuner):
             total -= float((weight[held] * (soft[held] * predicted).sum(1)).sum())
         return total
 
-    def export(self) -> Head | Tuner:
-        """A `Head` over features cannot hold the bias; the probe itself serves."""
-        return self.logits  # type: ignore[return-value]
+    def export(self) -> Head:
+        """Weights and bias at a scale of 1."""
+        return Head(self.weight.detach(), 1.0, self.bias.detach())
 
 
 def solve(features: Tensor, soft: Tensor, weight: Tensor, penalty: float, iterations: int = 300) -> Tensor:
