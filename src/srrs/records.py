@@ -6,7 +6,7 @@ N samples, B rows of a batch, C classes, D feature size. Scores run from 0 to 1,
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,6 +154,12 @@ class Partition:
     """The score that was cut and where, if the groups follow from one score."""
     posterior: Floats | None = None
     """(N, C) probability of each true class given all the evidence, if the screening stage models it."""
+    quality: Floats | None = None
+    """(N,) the score that ranks the given labels, if it is not `p_clean`."""
+    findings: tuple[tuple[Literal["info", "warning"], str], ...] = ()
+    """What screening says of its own evidence: a level and a sentence each."""
+    trusted: bool = True
+    """Whether screening trusts its suggestions enough to apply them unreviewed."""
 
     def __post_init__(self) -> None:
         n = len(self.group)

@@ -126,4 +126,5 @@ def one_round(method: Method, evidence: Evidence, memory: Memory) -> tuple[Round
     partition, memory = method.screen(evidence, memory)
     targets, memory = method.rectify(evidence, partition, memory)
     matched, memory = method.rescreen(evidence, partition, targets, memory)
-    return Round(evidence, partition, targets, matched, quality=partition.p_clean), memory
+    quality = partition.p_clean if partition.quality is None else partition.quality
+    return Round(evidence, partition, targets, matched, quality=quality), memory
