@@ -99,6 +99,10 @@ class Audit:
     """Whether the audit trusts its own suggestions enough to apply them unreviewed."""
     round: Round | None = field(default=None, repr=False)
     """The round the table was made from; None for an audit read from a file."""
+    at: Ints | None = field(default=None, repr=False)
+    """(N,) the row of each sample of the round."""
+    features: Floats | None = field(default=None, repr=False)
+    """(N, D) unit-length features of the samples of the round."""
 
     @classmethod
     def of(
@@ -134,7 +138,7 @@ class Audit:
         return cls(
             table, rows.class_names, round.noise, Bands.of(partition.thresholds), settings,
             findings=tuple(Finding(level, text) for level, text in partition.findings), trusted=partition.trusted,
-            round=round,
+            round=round, at=at, features=features,
         )  # fmt: skip
 
     @classmethod
@@ -153,6 +157,11 @@ class Audit:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    @property
+    def tuned(self) -> tuple[str, ...]:
+        """Names of the columns of tuned predictions."""
+        return tuple(name for name in self.table if name not in (*BEFORE, *AFTER))
 
     def to_pandas(self) -> pd.DataFrame:
         """A copy of the table, in the user's row order."""
