@@ -26,8 +26,9 @@ from srrs.models.base import Matcher, Models
 from srrs.models.matcher import MatchKind, MemoisedScores
 from srrs.prompts.descriptions import bundled_descriptions, load_descriptions, match_descriptions
 from srrs.prompts.templates import MICRO
-from srrs.records import Ints, MatchScores
+from srrs.records import Floats, Ints, MatchScores
 from srrs.train.events import Listener
+from srrs.train.evidence import Question
 from srrs.train.loop import Outcome, train
 from srrs.train.schedule import Schedule
 from srrs.tuners import ClassPrompt, Foundation, Head, TaskResidual, Tuner, build, tuner_class
@@ -107,6 +108,14 @@ def untuned_head(task: Task) -> Head | None:
         return Head(zero_shot_weights(models.text, task.class_names), models.logit_scale)
     vectors = models.class_vectors.plain if models.class_vectors else None
     return None if vectors is None else Head(vectors.to(models.device), models.logit_scale)
+
+
+def untuned_probs(task: Task) -> Floats:
+    """(N, C) probabilities of the untuned classifier. Raises ValueError if there is none."""
+    probs = Question(task.source, task.labels, len(task.class_names), untuned_head(task)).untuned()
+    if probs is None:
+        raise ValueError("expected a text tower or class vectors, but there are none")
+    return probs
 
 
 def specs_for(method: Method, task: Task, untuned: Head | None) -> tuple[TunerSpec, ...]:

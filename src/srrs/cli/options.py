@@ -37,10 +37,6 @@ FailAbove = Annotated[
     float | None, typer.Option(min=0, max=1, help="Exit with status 1 where more labels are estimated wrong, 0 to 1.")
 ]
 
-AUDIT_STEPS = 30
-"""Half of a fit's. What `srrs` says of labels does not depend on the steps, only what the tuned prompts see does."""
-
-
 def integers(text: str) -> list[int]:
     """A comma list of whole numbers."""
     try:
@@ -66,12 +62,6 @@ def read_settings(pairs: list[str] | None, **values: Any) -> Any:
         except ValueError:
             chosen[name] = text
     return Settings.of(chosen)
-
-
-def audit_settings(pairs: list[str] | None, **values: Any) -> Any:
-    """The settings of an audit: with `srrs` it takes `AUDIT_STEPS` unless told otherwise."""
-    chosen = read_settings(pairs, **values)
-    return read_settings(pairs, steps=AUDIT_STEPS, **values) if chosen.tuning.method == "srrs" else chosen
 
 
 def folder(path: Path) -> Path:

@@ -30,7 +30,6 @@ from srrs.cli.options import (
     SourceOrNone,
     Track,
     Trusted,
-    audit_settings,
     folder,
     integers,
     read_settings,
@@ -83,13 +82,15 @@ def audit(
     from srrs.console import Screen
 
     screen = Screen(as_json)
-    chosen = audit_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
+    chosen = read_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
     columns = {"names": names, "images": images, "path_column": path, "label_column": label, "id_column": row_id}
     inputs = _inputs(screen, source, features, class_vectors, chosen.model.name, **columns)
-    decisions = _trusted(trusted, inputs.samples)
+    decisions = _trusted(trusted, inputs.samples) or {}
     words = _second_opinion(screen, inputs.samples) if cleanvision else {}
-    checkpoint = folder(out) / "run.safetensors"
-    fitted = _fit(screen, inputs, chosen, descriptions, minutes, checkpoint, track, words, decisions=decisions)
+    checkpoint = folder(out) / "run"
+    fitted = _fit(
+        pipeline.audit, screen, inputs, chosen, descriptions, minutes, checkpoint, track, words, decisions=decisions
+    )
     files = _write_audit(out, fitted.audit, pipeline.thumbnails(inputs.samples), budget)
     _show(screen, fitted, files, failed=_too_noisy(fitted.audit.noise, fail_above))
 
@@ -130,8 +131,10 @@ def fit(
     fixed = {"class_names": inputs.samples.class_names, "names": names, "images": images}
     held_out = _inputs(screen, test, None, None, chosen.model.name, **fixed) if test else None
     words = _second_opinion(screen, inputs.samples) if cleanvision else {}
-    checkpoint = folder(out) / "run.safetensors"
-    fitted = _fit(screen, inputs, chosen, descriptions, minutes, checkpoint, track, words, held_out=held_out)
+    checkpoint = folder(out) / "run"
+    fitted = _fit(
+        pipeline.fit, screen, inputs, chosen, descriptions, minutes, checkpoint, track, words, held_out=held_out
+    )
     classifier = RobustClassifier(**chosen.flat()).adopt(fitted)
     classifier.save(out)
     files = [out, *_write_audit(out, fitted.audit, pipeline.thumbnails(inputs.samples))]
@@ -236,6 +239,7 @@ def _read_as_it_comes(screen: Any, source: str, **columns: Any) -> Any:
 
 
 def _fit(
+    work: Any,
     screen: Any,
     inputs: Any,
     settings: Any,
@@ -248,6 +252,7 @@ def _fit(
 ) -> Any:
     """Tune and audit; `words` go into the column of flags, by id."""
     from srrs import pipeline
+    from srrs.train.state import discard
     from srrs.train.trackers import tracking
 
     samples = inputs.samples
@@ -265,11 +270,12 @@ def _fit(
         )
         shown = pipeline.stages_of(models, inputs, more.get("held_out"))
         with screen.stages(shown, {pipeline.ENCODING: minutes}) as stages:
-            fitted = pipeline.fit(
-                samples, models, settings, descriptions=descriptions, minutes=minutes, checkpoint=checkpoint,
-                stages=stages, listeners=trackers, features=inputs.features, **more,
+            request = pipeline.Request(
+                samples, models, settings, features=inputs.features, descriptions=descriptions, max_minutes=minutes,
+                checkpoint=checkpoint, **more,
             )  # fmt: skip
-    checkpoint.unlink(missing_ok=True)
+            fitted = work(request, stages=stages, listeners=trackers)
+    discard(checkpoint)
     return replace(fitted, audit=fitted.audit.with_flags(words))
 
 
