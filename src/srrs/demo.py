@@ -22,7 +22,7 @@ from srrs.core import metrics
 from srrs.core.noise import NoiseSpec, flip
 from srrs.data.samples import Samples, checked, read
 from srrs.errors import SettingsError
-from srrs.features.cached import CachedFeatures
+from srrs.features.cached import view_source
 from srrs.models.base import Models
 from srrs.records import Batch, Group
 from srrs.train.loop import Outcome as Tuned
@@ -94,7 +94,7 @@ def prepare(train: Samples, test: Samples, settings: Settings, screen: Screen) -
         rows=rows,
         models=models,
         task=pipeline.make_task(
-            train, rows, CachedFeatures(features, train.content_keys[rows], models.device), models, descriptions, settings
+            train, rows, view_source(features, train.content_keys[rows], models.device), models, descriptions, settings
         ),
         test_features=torch.from_numpy(np.asarray(held_out.plain, dtype=np.float32)),
         test_labels=np.asarray(test.labels)[test.usable],

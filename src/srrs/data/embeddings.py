@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from srrs.core.blocks import blocks, release
 from srrs.data.arrays import KINDS, first_of, read_arrays
 from srrs.data.pictures import file_of
 from srrs.data.rows import MISSING, Samples
@@ -41,7 +42,7 @@ class ClassVectors:
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """Embeddings of n photographs or objects, unit length; those with an issue are zero."""
+    """Embeddings of n images or objects. Those with an issue must not be read."""
 
     features: Features
     """(n, D) and (n, V, D)"""
@@ -151,22 +152,21 @@ def joined(samples: Samples, embeddings: Embeddings) -> tuple[Samples, Features]
         No row has an embedding, or embeddings without ids differ from the rows in number.
     """
     at = _places(samples, embeddings)
-    lacking = at < 0
-    plain, views = embeddings.features.plain[at], embeddings.features.views[at]
-    plain[lacking], views[lacking] = 0, 0
+    lacking, plain = at < 0, embeddings.features.plain
     keys, issues = [], []
     for row, place in enumerate(at):
         issue = "no embedding" if place < 0 else embeddings.issues[place]
         own = samples.issues[row] if samples.issues[row] not in ("", MISSING) else ""
         issues.append(issue or own)
-        keys.append("" if issue else embeddings.keys[place] if embeddings.keys else _digest(plain[row]))
+        keys.append("" if issue else embeddings.keys[place] if embeddings.keys else _digest(plain[place]))
     unused = len(embeddings) - len(set(at[~lacking].tolist()))
     notes = (f"{unused} embeddings of {embeddings.source} belong to no row and were left out.",) if unused else ()
     found = replace(
         samples, keys=tuple(keys), issues=tuple(issues), notes=(*samples.notes, *embeddings.notes, *notes), others=(),
         keyed_by_id=embeddings.ids is not None and embeddings.keys is None,
     )  # fmt: skip
-    return found, Features(plain, views)
+    in_order = len(at) == len(plain) and np.array_equal(at, np.arange(len(at)))
+    return found, embeddings.features if in_order else embeddings.features.take(at)
 
 
 def table_of(embeddings: Embeddings, labelled: bool) -> dict[str, list[Any]]:
@@ -221,35 +221,41 @@ def _content(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def _checked(vectors: Any, views: Any, name: str) -> tuple[Features, list[str], list[str]]:
-    """Features of unit length, what is wrong with each row, and what was done, in words."""
+    """The features as they are, what is wrong with each row, and notes. Copies nothing, and reads in blocks of rows."""
     plain = _floats(vectors, 2, "embeddings (n, D)", name)
     crops = plain[:, None][:, :0] if views is None else _floats(views, 3, "views (n, V, D)", name)
     if (len(crops), crops.shape[2]) != plain.shape:
         raise DataError(
             f"Expected views of the shape ({len(plain)}, V, {plain.shape[1]}) in {name}, found {crops.shape}."
         )
-    finite = np.isfinite(plain).all(1) & np.isfinite(crops).all((1, 2))
-    length = np.linalg.norm(plain.astype(np.float32), axis=1)
-    lengths = np.linalg.norm(crops.astype(np.float32), axis=2)
-    there = (length > 0) & (lengths > 0).all(1)
+    least, most = _lengths(plain, crops)
+    finite, there = np.isfinite(most), least > 0
     issues = [
         "" if fine and long else "embedding is zero" if fine else "embedding is not finite"
-        for fine, long in zip(finite, there, strict=True)
+        for fine, long in zip(finite.tolist(), there.tolist(), strict=True)
     ]
     if not (good := finite & there).any():
         raise DataError(
             f"Expected embeddings that are finite and not zero in {name}, but found none among {len(plain)}."
         )
+    off = good & ((least < 1 - UNIT) | (most > 1 + UNIT))
     notes = []
-    off = good & ((np.abs(length - 1) > UNIT) | (np.abs(lengths - 1) > UNIT).any(1))
-    plain, crops = plain.copy(), crops.copy()
     if off.any():
-        plain, crops = plain.astype(np.float32), crops.astype(np.float32)
-        plain[off] /= length[off, None]
-        crops[off] /= lengths[off, :, None]
         notes.append(f"{off.sum()} of {len(plain)} embeddings of {name} were not of unit length: brought to it.")
-    plain[~good], crops[~good] = 0, 0
-    return Features(plain, crops), issues, notes
+    return Features(plain, crops, unit=not off.any()), issues, notes
+
+
+def _lengths(plain: Floats, crops: Floats) -> tuple[Floats, Floats]:
+    """The least and the greatest length (n,) of each row's vectors; infinite where a number is not finite."""
+    least, most = np.empty(len(plain)), np.empty(len(plain))
+    for rows in blocks(len(plain)):
+        every = np.concatenate([plain[rows][:, None], crops[rows]], axis=1).astype(np.float64)
+        lengths = np.linalg.norm(every, axis=2)
+        lengths[~np.isfinite(lengths)] = np.inf
+        least[rows], most[rows] = lengths.min(1), lengths.max(1)
+        release(plain)
+        release(crops)
+    return least, most
 
 
 def _floats(values: Any, axes: int, what: str, name: str) -> np.ndarray:

@@ -87,6 +87,17 @@ class CachedFeatures:
         return single(features).to(self.device)
 
 
+def view_source(features: Features, keys: Keys, device: torch.device = CPU) -> CachedFeatures:
+    """The source of features that were computed before: embeddings of any length are brought to unit length."""
+    return (CachedFeatures if features.unit else GivenEmbeddings)(features, keys, device)
+
+
+def unit_plain(features: Features) -> Floats:
+    """(N, D) float32 unit-length features of the plain view."""
+    plain = single(features.rows(slice(None))[0])
+    return (plain if features.unit else F.normalize(plain, dim=1)).numpy()
+
+
 class GivenEmbeddings(CachedFeatures):
     """A view source over embeddings made elsewhere, of any length: brought to unit length as they are read."""
 
