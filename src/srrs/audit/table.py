@@ -239,7 +239,7 @@ def _places(rows: Rows, round: Round) -> Ints:
 
 
 def _neighbours_agree(round: Round) -> Floats:
-    from srrs.core.neighbours import label_agreement
+    from srrs.core.neighbors import label_agreement
 
     order = np.argsort(np.array(round.evidence.ids))  # by id, so that ties do not depend on the order of rows
     labels = round.evidence.labels[order]
