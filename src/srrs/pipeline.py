@@ -237,8 +237,9 @@ def _run(
 ) -> Fitted:
     settings, models = request.settings, request.models
     method = request.method or method_named(settings.tuning.method)  # an unknown one is refused before the encoding
-    samples, verified = as_decided(request.samples, request.decisions)
+    samples, decided = as_decided(request.samples, request.decisions)
     rows = trainable_rows(samples)
+    verified = {at: decided[row] for at, row in enumerate(rows.tolist()) if row in decided}
     clauses, notes = describe(samples.class_names, request.descriptions)
     features = features_of(request, samples, rows, views if settings.data.views is None else settings.data.views, stages)
     source = live_or_cached(request, samples, rows, features)
@@ -252,9 +253,9 @@ def _run(
         notes += class_name_notes(samples, outcome, task)
     test = _test_images(request, stages) if request.held_out else None
     images = flag_images(samples, rows, unit_plain(features), opened=request.features is None, stages=stages)
-    outside = flagging.off_topic(source.unit_features(), outcome.round.partition.group == Group.CLEAN, _class_vectors(task))
-    decided = {samples.ids[row] for row in rows if int(samples.content_keys[row]) in verified}
-    flags = flagging.cells(images, outside, decided, test)
+    clean = outcome.round.partition.group == Group.CLEAN
+    outside = flagging.off_topic(source.unit_features(), clean, _class_vectors(task))
+    flags = flagging.cells(images, outside, {samples.ids[row] for row in decided}, test)
     given = replace(samples, labels=np.asarray(request.samples.labels))
     table = make_audit(given, rows, outcome, task, settings, flags)
     return Fitted(outcome, task, table, (*samples.notes, *notes))
@@ -314,7 +315,7 @@ def stages_of(models: Models, inputs: Inputs, held_out: Inputs | None = None) ->
 
 
 def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Samples, dict[int, VerifiedLabel]]:
-    """The samples under the labels that were decided, and the verified labels by content key."""
+    """The samples under the labels that were decided, and the verified labels by row."""
     if not decisions:
         return samples, {}
     labels, issues = np.array(samples.labels), list(samples.issues)
@@ -326,7 +327,7 @@ def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Sam
             issues[row] = DROPPED
         else:
             given, label = int(labels[row]), samples.class_names.index(decision.label)
-            verified[int(samples.content_keys[row])] = VerifiedLabel(label, given if given >= 0 else label)
+            verified[row] = VerifiedLabel(label, given if given >= 0 else label)
             labels[row] = label
             issues[row] = ""
     decided = replace(samples, labels=labels, issues=tuple(issues))

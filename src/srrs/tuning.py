@@ -198,7 +198,7 @@ def tune_task(
     ----------
     method : by default the one that the settings name.
     knowledge : facts about the data, such as the noise rate, for a method that asks for them.
-    verified : labels that are certain, by the content key of their sample.
+    verified : labels that are certain, by the sample's row in the task.
     """
     untuned = untuned_head(task)
     method = trusting(method or method_named(settings.tuning.method, knowledge), verified or {})

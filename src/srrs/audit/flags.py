@@ -11,7 +11,7 @@ import pandas as pd
 
 from srrs.core.blocks import is_large
 from srrs.core.duplicates import twins
-from srrs.core.neighbours import nearest
+from srrs.core.neighbors import nearest
 from srrs.records import Bools, Floats
 
 TRUSTED = "trusted"

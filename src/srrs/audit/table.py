@@ -310,7 +310,7 @@ def _check_places(rows: Rows, at: Ints, round: Round) -> None:
 
 
 def _neighbours_agree(round: Round, features: Floats | None) -> Floats:
-    from srrs.core.neighbours import label_agreement
+    from srrs.core.neighbors import label_agreement
 
     labels = round.evidence.labels
     agreement = np.full(len(labels), np.nan)
