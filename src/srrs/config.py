@@ -90,7 +90,7 @@ class ScheduleSettings(Validated):
         default=None,
         gt=0,
         allow_inf_nan=False,
-        description="Learning rate of the prompts, by SGD with momentum 0.9 and cosine decay; the rates of other tuners "
+        description="Learning rate of the prompts, by SGD with momentum 0.9 and cosine decay; those of other tuners "
         "scale with it. none: each tuner's own.",
     )
 

@@ -89,7 +89,7 @@ class RobustClassifier:
         from srrs import pipeline
         from srrs.data.imagelab import cleanvision_words
         from srrs.data.inputs import read_inputs
-        
+
         descriptions = columns.pop("descriptions", None)
         bare = self._settings.model.name == NO_MODEL
         inputs = read_inputs(X, y, features=features, class_vectors=class_vectors, bare=bare, **columns)
@@ -194,7 +194,7 @@ class RobustClassifier:
             "class_names": list(self.classes_),
             "logit_scale": self.logit_scale_,
             "model_fingerprint": self._fingerprint,
-            "preprocessing": {} if self._settings.model.name == NO_MODEL else self._model().preprocessing,
+            "preprocessing": tower.preprocessing if (tower := self._model()) else {},
             "settings": self._settings.with_(model=absolute_name(self._settings.model.name)).flat(),
             "versions": self._versions(),
         }
@@ -234,7 +234,9 @@ class RobustClassifier:
         self._check_fitted()
         tower = self._load_model("cpu", "fp32")
         if tower is None:
-            raise SettingsError("Expected a model to export, but this classifier was fitted on embeddings (model none).")
+            raise SettingsError(
+                "Expected a model to export, but this classifier was fitted on embeddings (model none)."
+            )
         return write_onnx(
             tower, self.head_, [str(name) for name in self.classes_], path, scale=self.logit_scale_, bias=self.bias_
         )

@@ -241,14 +241,15 @@ def _run(
     rows = trainable_rows(samples)
     verified = {at: decided[row] for at, row in enumerate(rows.tolist()) if row in decided}
     clauses, notes = describe(samples.class_names, request.descriptions)
-    features = features_of(request, samples, rows, views if settings.data.views is None else settings.data.views, stages)
+    features = features_of(
+        request, samples, rows, views if settings.data.views is None else settings.data.views, stages
+    )
     source = live_or_cached(request, samples, rows, features)
-    task = make_task(samples, rows, source, models, clauses, settings, stages and models.matcher and stages(MATCHING))
+    matching = stages(MATCHING) if stages and models.matcher else None
+    task = make_task(samples, rows, source, models, clauses, settings, matching)
     if stages:
         listeners = [*listeners, _reporting(stages(TUNING))]
-    outcome = work(
-        task, settings, method=method, checkpoint=request.checkpoint, listeners=listeners, verified=verified
-    )
+    outcome = work(task, settings, method=method, checkpoint=request.checkpoint, listeners=listeners, verified=verified)
     if models.text is not None:
         notes += class_name_notes(samples, outcome, task)
     test = _test_images(request, stages) if request.held_out else None
@@ -273,7 +274,7 @@ def make_task(
     """The task of some rows. `progress` hears of the images that are encoded for the matcher."""
     match = None
     if models.matcher is not None:
-        match = match_scores(samples, rows, models.matcher, descriptions, settings.model.match_by, progress or None)
+        match = match_scores(samples, rows, models.matcher, descriptions, settings.model.match_by, progress)
     return Task(models, samples.class_names, descriptions, source, np.asarray(samples.labels)[rows], match)
 
 

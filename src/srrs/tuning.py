@@ -63,9 +63,7 @@ def describe(class_names: Sequence[str], path: Path | None) -> tuple[tuple[str |
     return matched.clauses, [note] if note else []
 
 
-def matcher_states(
-    samples: Samples, rows: Ints, matcher: Matcher, progress: Progress | None = None
-) -> torch.Tensor:
+def matcher_states(samples: Samples, rows: Ints, matcher: Matcher, progress: Progress | None = None) -> torch.Tensor:
     """The matcher's encoding of each row's image: (len(rows), tokens, width), float16, on disk where it is large."""
     states: np.ndarray | None = None
     with quiet(), ThreadPoolExecutor(WORKERS) as pool:
@@ -137,9 +135,7 @@ def specs_for(method: Method, task: Task, untuned: Head | None) -> tuple[TunerSp
     return tuple(kept)
 
 
-def make_tuners(
-    specs: Sequence[TunerSpec], task: Task, untuned: Head | None, settings: Settings
-) -> list[Tuner]:
+def make_tuners(specs: Sequence[TunerSpec], task: Task, untuned: Head | None, settings: Settings) -> list[Tuner]:
     """The tuners before the first step, in order; each draws from a generator of its own."""
     vectors, prompts = task.models.class_vectors, prompt_options(settings)
     tuners = []
@@ -222,9 +218,7 @@ def audit_task(
     """
     method = method or method_named(settings.tuning.method)
     if "logits" in method.reads:
-        return tune_task(
-            task, settings, method=method, checkpoint=checkpoint, listeners=listeners, verified=verified
-        )
+        return tune_task(task, settings, method=method, checkpoint=checkpoint, listeners=listeners, verified=verified)
     return _train(task, trusting(method, verified or {}), [], untuned_head(task), settings, None, listeners, verified)
 
 

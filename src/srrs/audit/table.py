@@ -24,7 +24,18 @@ SCHEMA_VERSION = 3
 READABLE = (1, 2, 3)
 """Schema versions that can be read. Version 1 has no flags; 1 and 2 have bands without the name of their score."""
 NUMBERS = ("quality", "p_clean", "suggested_confidence", "match", "neighbours_agree")
-BEFORE = ("id", "path", "given", "status", "quality", "p_clean", "suggested", "suggested_confidence", "match", "zero_shot")
+BEFORE = (
+    "id",
+    "path",
+    "given",
+    "status",
+    "quality",
+    "p_clean",
+    "suggested",
+    "suggested_confidence",
+    "match",
+    "zero_shot",
+)
 """Columns before those of the tuned predictions, which carry the names of their tuners."""
 AFTER = ("neighbours_agree", "issue", "flags")
 NEIGHBOURS = 10
@@ -161,7 +172,7 @@ class Audit:
     @property
     def tuned(self) -> tuple[str, ...]:
         """Names of the columns of tuned predictions."""
-        return tuple(name for name in self.table if name not in (*BEFORE, *AFTER))
+        return tuple(str(name) for name in self.table if name not in (*BEFORE, *AFTER))
 
     def to_pandas(self) -> pd.DataFrame:
         """A copy of the table, in the user's row order."""
@@ -191,7 +202,8 @@ class Audit:
             "class_names": list(self.class_names),
             "trusted": self.trusted,
             "findings": [asdict(finding) for finding in self.findings],
-            "bands": self.bands and {
+            "bands": self.bands
+            and {
                 "score": self.bands.score,
                 "lower": [finite(v) for v in self.bands.lower],
                 "upper": [finite(v) for v in self.bands.upper],

@@ -37,6 +37,7 @@ FailAbove = Annotated[
     float | None, typer.Option(min=0, max=1, help="Exit with status 1 where more labels are estimated wrong, 0 to 1.")
 ]
 
+
 def integers(text: str) -> list[int]:
     """A comma list of whole numbers."""
     try:

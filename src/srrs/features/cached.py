@@ -29,7 +29,7 @@ class CachedFeatures:
 
     def __post_init__(self) -> None:
         if len(self.keys) != len(self.features):
-            raise ValueError(f"expected one key a sample, but got {len(self.keys)} keys of {len(self.features)} samples")
+            raise ValueError(f"expected a key for each of {len(self.features)} samples, but got {len(self.keys)}")
 
     @property
     def feature_size(self) -> int:
@@ -60,7 +60,9 @@ class CachedFeatures:
         if large and self._in_place:
             return self.features.plain
         kind = torch.float16 if large else torch.float32
-        return by_blocks(len(self.keys), lambda rows: {"unit": F.normalize(self.mean_view(rows), dim=1).to(kind)})["unit"]
+        return by_blocks(len(self.keys), lambda rows: {"unit": F.normalize(self.mean_view(rows), dim=1).to(kind)})[
+            "unit"
+        ]
 
     @cached_property
     def _small_mean(self) -> Tensor | None:

@@ -14,12 +14,25 @@ from srrs.records import Batch, Floats, Ints, Keys
 class ViewSource(Protocol):
     """N samples with a plain view each (view 0) and augmented views (from 1 on)."""
 
-    keys: Keys
-    """(N,) content keys; every random draw is keyed by them, so that the order of the rows never matters."""
-    feature_size: int
-    device: torch.device
-    augmented: int | None
-    """Augmented views of each sample; None where each view number gives a fresh crop."""
+    @property
+    def keys(self) -> Keys:
+        """(N,) content keys; every random draw is keyed by them, so that the order of the rows never matters."""
+        ...
+
+    @property
+    def feature_size(self) -> int:
+        """D."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches lie."""
+        ...
+
+    @property
+    def augmented(self) -> int | None:
+        """Augmented views of each sample; None where each view number gives a fresh crop."""
+        ...
 
     def batch(self, rows: Ints, views: Ints) -> Batch:
         """The views (n, k) of the rows (n,), as n * k inputs on the device: the views of a row lie side by side."""

@@ -15,9 +15,9 @@ from srrs.core.blocks import empty
 from srrs.data.images import WORKERS, digest, open_rgb, quiet
 from srrs.data.pictures import Picture
 from srrs.data.samples import NO_LABEL, Progress, Samples
-from srrs.features.shards import FeatureStore, Halves, cache_limit, cache_root, model_folder, pack_keys, trim
-from srrs.features.crops import view_box
 from srrs.errors import DataError, ModelError
+from srrs.features.crops import view_box
+from srrs.features.shards import FeatureStore, Halves, cache_limit, cache_root, model_folder, pack_keys, trim
 from srrs.models.base import ImageTower
 from srrs.records import Features, Floats
 

@@ -2,8 +2,8 @@
 
 What all methods here share: every class has a context of its own unless the docstring says otherwise (`--set
 context=shared` gives the published form of CoOp), views are cached, and a run counts steps instead of epochs. Shares of
-the published run stand for its epochs: a run screens `baselines.ROUNDS` times, and a memory or warm-up that spans a share of the
-published epochs spans the same share here (see `baselines.window`).
+the published run stand for its epochs: a run screens `baselines.ROUNDS` times, and a memory or warm-up that spans a
+share of the published epochs spans the same share here (see `baselines.window`).
 """
 
 from collections.abc import Callable

@@ -86,7 +86,8 @@ def logits_of(classifier: Classifier, source: ViewSource) -> Logits:
     def mean(rows: slice) -> Tensor:
         numbers = np.arange(len(source.keys))[rows]
         every = np.tile(np.arange(views), (len(numbers), 1))
-        return classifier(source.batch(numbers, every)).unflatten(0, (len(numbers), views)).mean(1)
+        logits = classifier(source.batch(numbers, every))
+        return logits.view(len(numbers), views, -1).mean(1)
 
     return mean
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from srrs.core.blocks import blocks
 from srrs.core.keyed import chosen, uniforms
 from srrs.core.labels import one_hot
+from srrs.errors import ModelError
 from srrs.features.source import ViewSource
 from srrs.methods.stages import LabeledBatch, Memory, Method, one_round
 from srrs.records import Floats, Group, Ints, MatchScores, Round
@@ -189,9 +190,9 @@ class _Loop:
         logits = torch.stack([tuner.logits(batch.inputs) for tuner in self.tuners.values()]).float()
         loss = (self.method.warm_up_loss if warming else self.method.loss)(logits, batch)
         if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"The loss is not finite in step {step + 1} of {self.steps}: use a lower learning rate (--set rate=0.1), "
-                "or full precision (--set precision=fp32)."
+            raise ModelError(
+                f"The loss is not finite in step {step + 1} of {self.steps}. Use a lower learning rate "
+                "(--set learning_rate=0.1), or full precision (--set precision=fp32)."
             )
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

@@ -74,4 +74,6 @@ def _outside(name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise SettingsError(f"Expected the tuner {name!r} as package.module:class on Python's path, but {error}.") from None
+        raise SettingsError(
+            f"Expected the tuner {name!r} as package.module:class on Python's path, but {error}."
+        ) from None

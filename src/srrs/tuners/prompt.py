@@ -211,9 +211,7 @@ class PromptLayout(nn.Module):
 
 
 @torch.no_grad()
-def zero_shot_weights(
-    model: TextTower, class_names: Sequence[str], templates: Sequence[Template] = (MACRO,)
-) -> Tensor:
+def zero_shot_weights(model: TextTower, class_names: Sequence[str], templates: Sequence[Template] = (MACRO,)) -> Tensor:
     """(C, D) unit vectors of the untuned model: the mean over the templates of each class's written prompt."""
     features = [
         model.encode_prompts(PromptLayout(model, class_names, context=t.before, template=t)()) for t in templates

@@ -32,8 +32,8 @@ class TaskResidual(Tuner):
         base = foundation.class_vectors if base is None else base
         if base is None:
             raise SettingsError(
-                "The tuner task-residual starts from class vectors, but there are none: give a model with a text tower, "
-                "or class vectors beside the embeddings."
+                "The tuner task-residual starts from class vectors, but there are none: give a model with a text "
+                "tower, or class vectors beside the embeddings."
             )
         self.register_buffer("base", base.detach().clone(), persistent=False)
         self.scale = foundation.logit_scale
