@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from srrs import pipeline, tuning
-from srrs.audit.files import write_atomic
+from srrs.io import write_atomic
 from srrs.audit.table import Audit
 from srrs.config import FIT_VIEWS, Settings
 from srrs.console import Screen

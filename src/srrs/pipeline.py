@@ -12,7 +12,7 @@ import torch
 
 from srrs.audit import flags as flagging
 from srrs.audit.decisions import Decision
-from srrs.audit.files import write_atomic
+from srrs.io import write_atomic
 from srrs.audit.report import jpeg
 from srrs.audit.table import Audit, Rows
 from srrs.config import AUDIT_VIEWS, FIT_VIEWS, Settings

@@ -13,11 +13,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from srrs.audit.files import write_atomic
 from srrs.audit.flags import joined
 from srrs.audit.summary import Summary, finite
 from srrs.core.blocks import is_large
 from srrs.errors import DataError
+from srrs.io import write_atomic
 from srrs.records import Floats, Group, Ints, NoiseEstimate, Round, Thresholds
 
 SCHEMA_VERSION = 3
@@ -25,16 +25,8 @@ READABLE = (1, 2, 3)
 """Schema versions that can be read. Version 1 has no flags; 1 and 2 have bands without the name of their score."""
 NUMBERS = ("quality", "p_clean", "suggested_confidence", "match", "neighbours_agree")
 BEFORE = (
-    "id",
-    "path",
-    "given",
-    "status",
-    "quality",
-    "p_clean",
-    "suggested",
-    "suggested_confidence",
-    "match",
-    "zero_shot",
+    *("id", "path", "given", "status", "quality", "p_clean"),
+    *("suggested", "suggested_confidence", "match", "zero_shot"),
 )
 """Columns before those of the tuned predictions, which carry the names of their tuners."""
 AFTER = ("neighbours_agree", "issue", "flags")

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from srrs.audit.files import write_atomic
+from srrs.io import write_atomic
 from srrs.errors import SettingsError
 
 T = TypeVar("T")

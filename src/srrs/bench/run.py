@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from srrs import pipeline, tuning
-from srrs.audit.files import write_atomic
+from srrs.io import write_atomic
 from srrs.bench.bed import Bed
 from srrs.bench.records import HISTORY, PARTITION, RESULT, SAMPLES, AuditScores, Record
 from srrs.bench.schema import pack

@@ -85,7 +85,7 @@ def table(
     as_json: Json = False,
 ) -> None:
     """Tables of runs: mean, spread and n over seeds, one table for each data set, protocol and number of shots."""
-    from srrs.audit.files import write_atomic
+    from srrs.io import write_atomic
     from srrs.bench.records import to_jsonl
     from srrs.bench.render import render
     from srrs.bench.table import METRICS

@@ -158,7 +158,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Name the class of new photographs."""
-    from srrs.audit.files import write_atomic
+    from srrs.io import write_atomic
     from srrs.console import Screen
     from srrs.estimator import RobustClassifier
     from srrs.predictions import table
