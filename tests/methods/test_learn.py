@@ -71,7 +71,7 @@ def test_co_regularization_is_the_sum_of_its_parts(learners: int) -> None:
     log_probs, soft, weight = batch(learners)
     p, log_p = log_probs.exp().numpy(), log_probs.numpy()
     disagreement = mean(((p[0] - p[-1]) * (log_p[0] - log_p[-1])).sum(1), weight)
-    prior = sum((0.25 * np.log(0.25 / learner.mean(0))).sum() for learner in p)
+    prior = sum((0.25 * np.log(0.25 / np.average(learner, axis=0, weights=weight))).sum() for learner in p)
     doubt = sum(mean(-(a * b).sum(1), weight) for a, b in zip(p, log_p, strict=True))
     expected = entropies(log_probs, soft, weight) + 0.7 * disagreement + 0.3 * prior - 0.2 * doubt
     found = co_regularized(consistency=0.7, prior=0.3, confidence=0.2)(log_probs, taught(soft, weight))
@@ -123,10 +123,8 @@ def test_mixing_leaves_the_matched_and_mixes_each_other_sample_with_a_matched_on
         assert 0.5 <= share < 1
         assert matched[partner]
         assert_close(mixed.soft[row].sum(), torch.tensor(1.0))
-        assert_close(
-            mixed.inputs.features[row],
-            share * given.inputs.features[row] + (1 - share) * given.inputs.features[partner],
-        )
+        features = mixed.inputs.features[row]
+        assert_close(features, share * given.inputs.features[row] + (1 - share) * given.inputs.features[partner])
 
 
 def test_pixels_are_mixed_as_features_are() -> None:

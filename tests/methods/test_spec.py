@@ -59,7 +59,7 @@ def test_a_method_may_be_an_object() -> None:
 
 def test_a_method_reads_what_its_stages_read() -> None:
     assert method("srrs").reads == {"zero_shot", "features", "match"}
-    assert method("srrs(rescreen=accept_all)").reads == {"zero_shot", "features"}
+    assert method("srrs(rescreen=accept_all,screen=transition(matched=(0.2,0)))").reads == {"zero_shot", "features"}
     assert method("coop").reads == {"logits"}
     assert method("srrs-paper").reads == {"logits", "match"}
 

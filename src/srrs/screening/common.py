@@ -17,7 +17,8 @@ def of_given(values: Floats, labels: Ints) -> Floats:
 
 def averaged(values: Floats, history: History) -> Floats:
     """Return the mean (N,) of the values and of those of earlier screenings."""
-    return np.concatenate([np.reshape(history, (-1, len(values))), values[None]]).mean(0)
+    mean: Floats = np.concatenate([np.reshape(history, (-1, len(values))), values[None]]).mean(0)
+    return mean
 
 
 def counted_noise(p_clean: Floats, group: Ints) -> NoiseEstimate:
