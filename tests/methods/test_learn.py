@@ -105,7 +105,7 @@ def rows(matched: torch.Tensor | None = None) -> LabeledBatch:
     return taught(torch.eye(40), torch.rand(40, generator=torch.Generator().manual_seed(1)), matched)
 
 
-def test_a_lesson_as_given_is_the_rows() -> None:
+def test_a_batch_as_given_stays_as_it_is() -> None:
     given = rows()
     assert as_given()(given, np.random.default_rng(0)) is given
 
