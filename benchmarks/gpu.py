@@ -18,7 +18,7 @@ import ours
 import published
 from common import NOT_MEASURED, Clock, Table, alternate, timed
 from models import dual_encoder
-from srrs.config import Settings
+from srrs.config import FIT_VIEWS, Settings
 from srrs.data.samples import checked, read
 from srrs.models.base import Models
 from srrs.models.dual import DualEncoder
@@ -46,7 +46,7 @@ def row_on(device: str, name: str, quick: bool) -> dict[str, object]:
     """The row of one model."""
     model, repeats = dual_encoder(name, "auto", device), 1 if quick else 5
     settings = Settings.of({"matcher": "none"} | ({"steps": 3} if quick else {}))
-    task = ours.task_of(model, CLASSES, ours.random_views(model, CLASSES * SHOTS, settings.views))
+    task = ours.task_of(model, CLASSES, ours.random_views(model, CLASSES * SHOTS, settings.views(FIT_VIEWS)))
     zero_shot = ours.untuned(task)
     size = model.preprocess(ours.pictures(1, (8, 8))[0]).shape
     pixels = torch.randn(ENCODED, *size, device=model.device)
@@ -74,7 +74,7 @@ def row_on(device: str, name: str, quick: bool) -> dict[str, object]:
 def _run(model: DualEncoder, settings: Settings, folder: Path) -> object:
     """From the folder of photographs to the audit, with an empty cache."""
     with tempfile.TemporaryDirectory(dir=folder) as cache:
-        return fit(checked(read(folder / "photos")), Models(model, None), settings, cache=Path(cache))
+        return fit(checked(read(folder / "photos")), Models.of(model), settings, cache=Path(cache))
 
 
 def _draw(folder: Path, shots: int) -> int:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from common import summary, synchronise
-from srrs.config import Settings
+from srrs.config import LEARNING_RATE, Settings
 from srrs.methods import zoo
 from srrs.methods.stages import Lesson, Method
 from srrs.models.dual import DualEncoder
@@ -105,4 +105,5 @@ def context_gradient(learner: nn.Module) -> Tensor:
 
 
 def _schedule(settings: Settings, steps: int) -> Schedule:
-    return Schedule(steps, settings.batch, settings.views_per_step, settings.learning_rate)
+    asked = settings.schedule
+    return Schedule(steps, asked.batch, asked.views_per_step, asked.learning_rate or LEARNING_RATE)

@@ -70,7 +70,7 @@ def measure(quick: bool) -> Table:
             "ours_embedding_s": embedding,
             "ours_tuning_s": tuning,
             "ours_matching_s": matching,
-            "ours_steps": settings.steps,
+            "ours_steps": settings.schedule.steps,
             "published_step_s": units.published_step,
             "published_steps": steps,
             "published_round_s": batches * units.published_batch,

@@ -19,14 +19,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from srrs import pipeline, tuning
-from srrs.config import Settings
+from srrs.config import FIT_VIEWS, Settings
 from srrs.core.mixture import normalise
 from srrs.core.noise import NoiseSpec
 from srrs.data.samples import Samples, checked, read
 from srrs.demo import with_noise
 from srrs.records import Round
 
-SETTINGS = Settings(model="bundled", views=1)
+SETTINGS = Settings.of(model="bundled", views=1)
 NOISE, SEED = NoiseSpec.parse("sym:0.5"), 1
 PUBLISHED = "srrs-paper(screen=bands(remember=1))"  # its thresholds belong to the loss of the last screening alone
 RIGHT, WRONG = "#3b86a3", "#c9483c"
@@ -56,7 +56,7 @@ def screened(photos: Path, settings: Settings) -> Case:
     clean = checked(read(photos))
     models, rows = pipeline.load_models(settings), pipeline.trainable_rows(clean)
     noisy = with_noise(clean, NOISE, SEED)
-    features = pipeline.encode_rows(noisy, rows, models, settings, views=settings.views)
+    features = pipeline.encode_rows(noisy, rows, models, settings, views=settings.views(FIT_VIEWS))
     clauses, _ = tuning.describe(noisy.class_names, None)
     task = tuning.make_task(noisy, rows, features, models, clauses)
     published = tuning.tune_task(task, settings.with_(method=PUBLISHED)).round

@@ -18,7 +18,7 @@ from srrs.prompts.templates import MACRO
 
 
 def main() -> None:
-    photos, settings = Path(str(files("srrs") / "assets" / "photos")), Settings(model="bundled")
+    photos, settings = Path(str(files("srrs") / "assets" / "photos")), Settings.of(model="bundled")
     train, test = checked(read(photos / "train")), checked(read(photos / "test"))
     prepared = demo.prepare(train, test, settings, Screen())
     task, truth = prepared.task, prepared.truth[prepared.rows]

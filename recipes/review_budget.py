@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=100)
     parser.add_argument("--protocol", default="label-flip")
     asked = parser.parse_args()
-    settings = Settings(model=asked.model, steps=0)
+    settings = Settings.of(model=asked.model, steps=0)
     specs = tuple(NoiseSpec.parse(text) for text in asked.noise.split(","))
     grid = Grid(("srrs",), specs, (asked.shots,), tuple(map(int, asked.seeds.split(","))), settings, asked.protocol)
     models = pipeline.load_models(settings)

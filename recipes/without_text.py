@@ -41,7 +41,7 @@ def main() -> None:
     asked = parser.parse_args()
     unpack(asked.data, asked.work / "development")
     everything = checked(read(asked.work / "development"))
-    encoding = Settings(model="bundled", matcher="none")
+    encoding = Settings.of(model="bundled", matcher="none")
     table: dict[tuple[str, str], list[list[float]]] = {}
     for number in map(int, asked.draws.split(",")):
         train, test = draw(everything, number, asked.classes)
@@ -49,7 +49,7 @@ def main() -> None:
         for noise in asked.noise.split(","):
             noisy = demo.with_noise(train, NoiseSpec.parse(noise), number)
             for name, task in both(tuning.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])):
-                tuned = tuning.tune_task(task, Settings(model="none", steps=0, seed=number))
+                tuned = tuning.tune_task(task, Settings.of(model="none", steps=0, seed=number))
                 found = demo.measure(tuned, prepared)
                 figures = [found.audit["auroc"] or np.nan, found.noise[0], found.rectified_noise]
                 table.setdefault((noise, name), []).append(figures)

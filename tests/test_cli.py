@@ -96,7 +96,7 @@ def test_with_json_stdout_is_one_object(srrs: Run, photos, clip_folder, tmp_path
     [(None, None, 30), (["steps=7"], None, 7), (None, "gce", 60), (["method=gce"], None, 60)],
 )
 def test_an_audit_with_srrs_takes_half_the_steps_unless_told(pairs, method, steps: int) -> None:
-    assert audit_settings(pairs, method=method).steps == steps
+    assert audit_settings(pairs, method=method).schedule.steps == steps
 
 
 def test_a_fitted_model_predicts_as_its_classifier_does(srrs: Run, photos, clip_folder, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def bundled() -> tuple[np.ndarray, np.ndarray]:
     root = Path(str(files("srrs") / "assets" / "photos" / "train"))
     paths = sorted(root.glob("*/*.jpg"))
     samples = checked(from_paths(paths, [path.parent.name for path in paths]))
-    found = encode(samples, samples.usable, load_models(Settings(model="bundled", matcher="none")).clip, views=0)
+    found = encode(samples, samples.usable, load_models(Settings.of(model="bundled", matcher="none")).clip, views=0)
     return np.asarray(found.plain, np.float32), np.asarray(samples.labels)
 
 

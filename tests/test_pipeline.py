@@ -27,7 +27,7 @@ from srrs.models.base import Models
 
 @pytest.fixture(scope="module")
 def settings(clip_folder: Path) -> Settings:
-    return Settings(
+    return Settings.of(
         model=str(clip_folder), matcher="none", method="coop", device="cpu", steps=4, views=1, learning_rate=0.05
     )
 
@@ -57,7 +57,7 @@ def test_rows_are_learned_in_one_order_whatever_the_users(samples: Samples) -> N
 
 def test_what_srrs_says_of_labels_does_not_depend_on_how_long_it_tunes(samples, models, settings) -> None:
     short, long = (
-        pipeline.fit(samples, models, replace(settings, method="srrs", steps=steps, learning_rate=2.0)).audit.table
+        pipeline.fit(samples, models, settings.with_(method="srrs", steps=steps, learning_rate=2.0)).audit.table
         for steps in (2, 20)
     )
     tuned = ["macro", "micro"]
@@ -195,7 +195,7 @@ def test_thumbnails_are_jpegs_and_none_where_nothing_opens(samples: Samples, tmp
 def test_trusted_decisions_help_the_rest_of_the_bundled_photos() -> None:
     """With pair noise of 30 %, a person answers for the 40 photographs most worth a look."""
     train = checked(read(Path(str(files("srrs") / "assets" / "photos" / "train"))))
-    settings = Settings(model="bundled", matcher="none", steps=0, views=0)
+    settings = Settings.of(model="bundled", matcher="none", steps=0, views=0)
     models = pipeline.load_models(settings)
     noisy = demo.with_noise(train, NoiseSpec.parse("pair:0.3"), 1)
     before = pipeline.fit(noisy, models, settings)

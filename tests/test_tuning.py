@@ -15,7 +15,7 @@ from srrs.train.task import Task
 
 @pytest.fixture(scope="module")
 def settings(clip_folder: Path) -> Settings:
-    return Settings(model=str(clip_folder), matcher="none", method="coop", device="cpu", steps=4, views=1)
+    return Settings.of(model=str(clip_folder), matcher="none", method="coop", device="cpu", steps=4, views=1)
 
 
 @pytest.fixture(scope="module")

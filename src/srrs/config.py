@@ -1,98 +1,224 @@
-"""Every setting of a run in one frozen record, with its meaning below it."""
+"""The settings of a run by topic: each one's type, limits, default and meaning, validated by pydantic."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from srrs.errors import SettingsError
 
-_CHOICES = {
-    "context": ("class", "shared"),
-    "class_position": ("end", "middle", "front"),
-    "match_by": ("itm", "itc"),
+AUDIT_VIEWS = 8
+"""Augmented views that `srrs audit` encodes of each image, where `views` is not set."""
+FIT_VIEWS = 8
+"""Augmented views that `srrs fit`, the demo and the benchmark encode of each image, where `views` is not set."""
+LEARNING_RATE = 0.4
+"""Learning rate of a tuner that has none of its own."""
+
+_EXPECTED = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "above {gt:g}",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a text",
+    "literal_error": "{expected}",
+    "model_type": "a mapping of settings",
 }
-_LEAST = {"views": 0, "random_context": 0, "prompts": 1, "steps": 0, "batch": 1, "views_per_step": 1, "seed": 0}
-_KINDS: dict[type, str] = {str: "a text", int: "a whole number", float: "a number"}
+"""What a message says was expected, by pydantic's name of the error."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to tune and audit. The defaults are one setting for every data set and every noise rate."""
+class Validated(BaseModel):
+    """A frozen record whose fields are validated strictly; raises SettingsError instead of pydantic's error."""
 
-    model: str = "openai/clip-vit-base-patch32"
-    """Hub name or path of a dual encoder, `open_clip:ARCHITECTURE/PRETRAINED`, `bundled`, or `none` for embeddings
-    without a model."""
-    matcher: str = "auto"
-    """auto, none, or hub name or path of an image-text matcher."""
-    method: str = "srrs"
-    """A method of the zoo, its parts perhaps replaced: see `srrs.methods.spec`."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps."""
-    precision: str = "auto"
-    """auto, fp32, bf16 or fp16."""
-    context: Literal["class", "shared"] = "class"
-    """Whether every class has its own context or all share one."""
-    words: str = "a photo of a"
-    """Initial words of the context."""
-    random_context: int = 0
-    """Above 0: that many random context vectors instead of the words (CoOp's 16)."""
-    prompts: int = 1
-    """Prompts per class."""
-    class_position: Literal["end", "middle", "front"] = "end"
-    """Where the class name stands in the prompt."""
-    match_by: Literal["itm", "itc"] = "itm"
-    """Whether the matcher's matching head scores a picture and a label, or their contrastive similarity."""
-    views: int = 8
-    """Augmented views of each image."""
-    steps: int = 60
-    """Text passes of each learner."""
-    batch: int = 512
-    """Samples per step."""
-    views_per_step: int = 4
-    """Views of each sample per step."""
-    learning_rate: float = 0.4
-    """Of plain gradient descent with momentum 0.9, annealed by a cosine."""
-    seed: int = 1
-    """Of every random draw."""
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value, kind = getattr(self, field.name), type(field.default)
-            if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
-                raise SettingsError(f"{field.name} must be {_KINDS[kind]}, but is {value!r}")
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise SettingsError(f"{name} must be at least {least}, but is {getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise SettingsError(f"learning_rate must be above 0, but is {self.learning_rate}")
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise SettingsError(f"{name} must be {' or '.join(choices)}, but is {getattr(self, name)!r}")
+    if not TYPE_CHECKING:  # the checker keeps the signature that pydantic derives from the fields
+
+        def __init__(self, **values: Any):
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise SettingsError(sentence(error)) from None
+
+
+class ModelSettings(Validated):
+    """The pretrained models, and where they run."""
+
+    name: str = Field(
+        default="openai/clip-vit-base-patch32",
+        description="Hub name or path of a CLIP-like model, open_clip:ARCHITECTURE/PRETRAINED, `bundled`, or `none` "
+        "for embeddings without a model.",
+    )
+    matcher: str = Field(default="auto", description="auto, none, or hub name or path of an image-text matcher (BLIP).")
+    match_by: Literal["itm", "itc"] = Field(
+        default="itm", description="Score of the matcher: its matching head (itm) or its contrastive similarity (itc)."
+    )
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1 or mps.")
+    precision: str = Field(default="auto", description="auto, fp32, bf16 or fp16.")
+
+
+class TuningSettings(Validated):
+    """The method, and the prompts that it tunes."""
+
+    method: str = Field(
+        default="srrs", description="A method such as srrs, gce or coop; parts as in `srrs(screen=bands)`."
+    )
+    context: Literal["class", "shared"] = Field(
+        default="class", description="One context per class, or one for all classes."
+    )
+    words: str = Field(default="a photo of a", description="Words that initialize the context.")
+    random_context: int = Field(
+        default=0, ge=0, description="Above 0: use so many random context vectors instead of words (CoOp uses 16)."
+    )
+    prompts: int = Field(default=1, ge=1, description="Prompts per class.")
+    class_position: Literal["end", "middle", "front"] = Field(
+        default="end", description="Position of the class name in the prompt: end, middle or front."
+    )
+
+
+class ScheduleSettings(Validated):
+    """How long and how fast the tuners are trained."""
+
+    steps: int = Field(default=60, ge=0, description="Training steps.")
+    batch: int = Field(default=512, ge=1, description="Images per step.")
+    views_per_step: int = Field(default=4, ge=1, description="Views of each image per step.")
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Learning rate of SGD with momentum 0.9 and cosine decay; none: each tuner's own.",
+    )
+
+
+class DataSettings(Validated):
+    """What is encoded of the images."""
+
+    views: int | None = Field(
+        default=None,
+        ge=0,
+        description=f"Augmented views of each image; none: {AUDIT_VIEWS} for audit, {FIT_VIEWS} for fit.",
+    )
+
+
+class Settings(Validated):
+    """Every setting of a run, by topic. The defaults are the same for every dataset and every noise rate.
+
+    Each setting also has a flat name that is unique over all topics: its own, or `model` for `model.name`. The command
+    line, `RobustClassifier` and the records use flat names:
+
+    >>> Settings.of(model="bundled", steps=20).schedule.steps
+    20
+    """
+
+    model: ModelSettings = ModelSettings()
+    tuning: TuningSettings = TuningSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    data: DataSettings = DataSettings()
+    seed: int = Field(default=1, ge=0, description="Seed of every random draw.")
+    trust: Literal["auto", "labels", "model"] = Field(
+        default="auto", description="Where labels and model contradict each other throughout: auto, labels or model."
+    )
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Settings":
-        """Settings from a mapping.
+    def of(cls, values: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
+        """Settings from flat names (`{"model": "bundled", "steps": 20}`), from topics (`{"schedule": {"steps": 20}}`),
+        or from both.
 
-        Raises SettingsError for a name that is no setting, with the nearest one.
+        Raises
+        ------
+        SettingsError
+            A name is unknown (the message has the nearest one), or a value is not allowed.
         """
-        known = [f.name for f in fields(cls)]
-        for name in values:
-            if name not in known:
-                near = get_close_matches(name, known, 1)
-                hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
-                raise SettingsError(f"there is no setting {name!r}{hint}")
-        return cls(**values)
+        return cls().with_(**{**(values or {}), **more})
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
-        return asdict(self)
+    def with_(self, **changes: Any) -> Self:
+        """A copy with some settings changed, by flat name or by topic. Raises SettingsError as `of` does."""
+        values = self.by_topic()
+        for name, value in _by_flat_name(changes):
+            topic, own = _place(name)
+            target = values[topic] if topic else values
+            target[own] = value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value
+        return type(self)(**values)
 
-    def with_(self, **changes: Any) -> "Settings":
-        """The same with some changed."""
-        return replace(self, **changes)
+    def flat(self) -> dict[str, Any]:
+        """All settings by flat name, ready for JSON."""
+        values = self.by_topic()
+        places = {name: _place(name) for name in flat_fields()}
+        return {name: values[topic][own] if topic else values[own] for name, (topic, own) in places.items()}
+
+    def by_topic(self) -> dict[str, Any]:
+        """All settings by topic, ready for JSON or YAML."""
+        return self.model_dump()
+
+    def views(self, default: int) -> int:
+        """The number of augmented views: as set, or the default of the command."""
+        return default if self.data.views is None else self.data.views
 
     def digest_text(self) -> str:
         """A text that changes with any setting."""
-        return json.dumps(self.to_dict(), sort_keys=True)
+        return json.dumps(self.flat(), sort_keys=True)
+
+
+def flat_fields() -> dict[str, FieldInfo]:
+    """Each setting's field by flat name, in the order of the topics."""
+    return {name: field for name, _, _, field in _places()}
+
+
+def _places() -> Iterator[tuple[str, str, str, FieldInfo]]:
+    """Flat name, topic (empty at the top), name within the topic, and field of each setting."""
+    for name, field in Settings.model_fields.items():
+        topic = field.annotation
+        if isinstance(topic, type) and issubclass(topic, Validated):
+            for own, inner in topic.model_fields.items():
+                yield (name if own == "name" else own), name, own, inner
+        else:
+            yield name, "", name, field
+
+
+def _place(name: str) -> tuple[str, str]:
+    """Topic and name within it of a flat name. Raises SettingsError for an unknown one."""
+    places = {flat: (topic, own) for flat, topic, own, _ in _places()}
+    if name in places:
+        return places[name]
+    near = get_close_matches(name, places, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(places)}"
+    raise SettingsError(f"there is no setting {name!r}; {hint}")
+
+
+def _by_flat_name(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Flat names and values of a mapping that may hold topics."""
+    topics = {topic for _, topic, _, _ in _places() if topic}
+    for name, value in values.items():
+        if name in topics and (isinstance(value, Mapping) or name != "model"):
+            if not isinstance(value, Mapping):
+                raise SettingsError(f"{name} must be a mapping of settings, but is {value!r}")
+            owned = {own: flat for flat, topic, own, _ in _places() if topic == name}
+            for own, inner in value.items():
+                if own not in owned and own in flat_fields():
+                    raise SettingsError(f"the setting {own} does not belong to the topic {name}")
+                yield owned.get(str(own), str(own)), inner
+        else:
+            yield name, value
+
+
+def sentence(error: ValidationError) -> str:
+    """The first complaint of pydantic as a sentence: what, what was expected, what was found."""
+    first = error.errors(include_url=False)[0]
+    place = [str(part) for part in first["loc"]]
+    name = place[-1] if place else "the settings"
+    if error.title == ModelSettings.__name__ and name == "name":
+        name = "model"
+    if first["type"] == "extra_forbidden":
+        return f"there is no {'.'.join(place)}"
+    if first["type"] == "missing":
+        return f"{'.'.join(place)} is missing"
+    context = {key: value.replace("'", "") if isinstance(value, str) else value for key, value in
+               first.get("ctx", {}).items()}  # fmt: skip
+    expected = _EXPECTED.get(first["type"])
+    if expected is None:
+        return f"{name}: {first['msg']}, but found {first['input']!r}"
+    return f"{name} must be {expected.format(**context)}, but is {first['input']!r}"

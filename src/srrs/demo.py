@@ -16,7 +16,7 @@ import torch
 from srrs import pipeline, tuning
 from srrs.audit.files import write_atomic
 from srrs.audit.table import Audit
-from srrs.config import Settings
+from srrs.config import FIT_VIEWS, Settings
 from srrs.console import Screen
 from srrs.core import metrics
 from srrs.core.noise import NoiseSpec, flip
@@ -51,7 +51,7 @@ def run(out: Path, noise: str, seeds: list[int], screen: Screen) -> dict[str, An
         raise SettingsError(str(error)) from None
     if spec.kind not in ("sym", "pair"):
         raise SettingsError(f"expected noise of the kind sym or pair for the demo, but got {noise}; see srrs bench")
-    settings = Settings(model="bundled")
+    settings = Settings.of(model="bundled")
     with as_file(files("srrs") / "assets" / "photos") as photos:
         train, test = checked(read(photos / "train")), checked(read(photos / "test"))
         prepared = prepare(train, test, settings, screen)
@@ -84,7 +84,9 @@ def prepare(train: Samples, test: Samples, settings: Settings, screen: Screen) -
     models = pipeline.load_models(settings)
     rows = pipeline.trainable_rows(train)
     with screen.progress("Encoding photographs") as advance:
-        features = pipeline.encode_rows(train, rows, models, settings, views=settings.views, progress=advance)
+        features = pipeline.encode_rows(
+            train, rows, models, settings, views=settings.views(FIT_VIEWS), progress=advance
+        )
         held_out = pipeline.encode_rows(test, test.usable, models, settings, views=0)
     descriptions, _ = tuning.describe(train.class_names, None)
     return Prepared(

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srrs.config import Settings
+from srrs.config import ModelSettings, Settings
 from srrs.errors import DataError, NotFittedError, SettingsError
 
 if TYPE_CHECKING:
@@ -36,23 +36,24 @@ class RobustClassifier:
     >>> clf.audit_.to_pandas(); clf.predict(["new.jpg"]); clf.save("model/")      # doctest: +SKIP
     """
 
-    def __init__(self, model: str = Settings.model, **settings: Any):
+    def __init__(self, model: str = ModelSettings().name, **settings: Any):
         self._settings = Settings.of({"model": model, **settings})
         self._clip: VisionLanguage | None = None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The settings, as scikit-learn asks for them."""
-        return self._settings.to_dict()
+        return self._settings.flat()
 
     def set_params(self, **params: Any) -> "RobustClassifier":
         """Change settings; what was fitted stays until the next `fit`."""
-        self._settings = Settings.of({**self._settings.to_dict(), **params})
+        self._settings = Settings.of({**self._settings.flat(), **params})
         self._clip = None
         return self
 
     def __repr__(self) -> str:
-        changed = [f.name for f in fields(Settings) if getattr(self._settings, f.name) != f.default]
-        return f"RobustClassifier({', '.join(f'{n}={getattr(self._settings, n)!r}' for n in changed)})"
+        values, defaults = self._settings.flat(), Settings().flat()
+        changed = [name for name, value in values.items() if value != defaults[name]]
+        return f"RobustClassifier({', '.join(f'{n}={values[n]!r}' for n in changed)})"
 
     def fit(
         self,
@@ -90,7 +91,7 @@ class RobustClassifier:
         from srrs.models.vectors import NONE
 
         descriptions = columns.pop("descriptions", None)
-        bare = self._settings.model == NONE
+        bare = self._settings.model.name == NONE
         inputs = read_inputs(X, y, features=features, class_vectors=class_vectors, bare=bare, **columns)
         decisions = None if trusted is None else certain(trusted, inputs.samples, columns.get("class_names"))
         words = cleanvision_words(inputs.samples) if cleanvision else {}
@@ -177,7 +178,7 @@ class RobustClassifier:
             "logit_scale": self.logit_scale_,
             "model_fingerprint": self._fingerprint,
             "preprocessing": self._model().preprocessing,
-            "settings": self._settings.with_(model=absolute_name(self._settings.model)).to_dict(),
+            "settings": self._settings.with_(model=absolute_name(self._settings.model.name)).flat(),
             "versions": self._versions(),
         }
         (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
@@ -216,19 +217,19 @@ class RobustClassifier:
 
     def _model(self) -> "VisionLanguage":
         if self._clip is None:
-            self._clip = self._load_model(self._settings.device, self._settings.precision)
+            self._clip = self._load_model(self._settings.model.device, self._settings.model.precision)
         return self._clip
 
     def _load_model(self, device: str, precision: str) -> "VisionLanguage":
         from srrs.models.hub import load_model
         from srrs.models.vectors import NONE, Vectors
 
-        if self._settings.model == NONE:
+        if self._settings.model.name == NONE:
             return Vectors(self.head_.shape[1], logit_scale=self.logit_scale_, fingerprint=self._fingerprint)
-        clip = load_model(self._settings.model, device, precision)
+        clip = load_model(self._settings.model.name, device, precision)
         if clip.fingerprint.split("-")[0] != self._fingerprint.split("-")[0]:
             raise SettingsError(
-                f"The model '{self._settings.model}' is not the one this classifier was tuned on: its weights or "
+                f"The model '{self._settings.model.name}' is not the one this classifier was tuned on: its weights or "
                 "its preprocessing have changed. Tune again, or bring back the old ones."
             )
         return clip

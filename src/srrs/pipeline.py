@@ -15,7 +15,7 @@ from srrs.audit.decisions import Decision
 from srrs.audit.files import write_atomic
 from srrs.audit.report import jpeg
 from srrs.audit.table import Audit, Rows
-from srrs.config import Settings
+from srrs.config import FIT_VIEWS, Settings
 from srrs.data.appearance import appearance, unseen
 from srrs.data.embeddings import Embeddings
 from srrs.data.images import open_rgb
@@ -63,15 +63,15 @@ def load_models(settings: Settings, embeddings: Embeddings | None = None) -> Mod
     from srrs.models.hub import load_model
     from srrs.models.matcher import load_matcher
 
-    matcher = NONE if embeddings and settings.matcher == "auto" else settings.matcher
-    if settings.model != NONE:
-        clip = load_model(settings.model, settings.device, settings.precision)
+    matcher = NONE if embeddings and settings.model.matcher == "auto" else settings.model.matcher
+    if settings.model.name != NONE:
+        clip = load_model(settings.model.name, settings.model.device, settings.model.precision)
         if embeddings:
             check_made_by(embeddings, clip)
-        return Models(clip, load_matcher(matcher, settings.model, settings.device))
+        return Models.of(clip, load_matcher(matcher, settings.model.name, settings.model.device))
     if embeddings is None:
         raise SettingsError("Without a model (--model none) there must be embeddings: give them with --features FILE.")
-    classes, device = embeddings.classes, choose_device(settings.device)
+    classes, device = embeddings.classes, choose_device(settings.model.device)
     given, described = (classes.plain, classes.described) if classes else (None, None)
     vectors = Vectors(
         embeddings.size,
@@ -81,7 +81,7 @@ def load_models(settings: Settings, embeddings: Embeddings | None = None) -> Mod
         fingerprint=embeddings.model,
         device=device,
     )
-    return Models(vectors, load_matcher(matcher, settings.model, settings.device))
+    return Models.of(vectors, load_matcher(matcher, settings.model.name, settings.model.device))
 
 
 def check_made_by(embeddings: Embeddings, clip: VisionLanguage) -> None:
@@ -156,7 +156,7 @@ def write_features(
     rows = samples.usable if len(samples.class_names) else readable_rows(samples)
     if not len(rows):
         raise DataError(f"Expected photographs that can be read, but found none among {len(samples)}.")
-    features = encode_rows(samples, rows, models, settings, views=settings.views, progress=progress)
+    features = encode_rows(samples, rows, models, settings, views=settings.views(FIT_VIEWS), progress=progress)
     out.mkdir(parents=True, exist_ok=True)
     arrays = {"plain": np.ascontiguousarray(features.plain), "views": np.ascontiguousarray(features.views)}
     made_by = {"model": models.clip.fingerprint, "model_name": models.clip.name}
@@ -201,17 +201,17 @@ def fit(
     for certain: labels that were kept or chosen are learned as such, dropped photographs left out. `held_out` are
     checked test samples, among which duplicates are looked for. `stages` hears of each of `stages_of`.
     """
-    method_named(settings.method)  # an unknown one is refused before minutes of encoding
+    method_named(settings.tuning.method)  # an unknown one is refused before minutes of encoding
     given = np.asarray(samples.labels)
     samples, decided = as_decided(samples, decisions or {})
     rows = trainable_rows(samples)
     clauses, notes = describe(samples.class_names, descriptions)
-    chosen = features.take(rows, settings.views) if features else encode_rows(
-        samples, rows, models, settings, views=settings.views, progress=stages and stages(ENCODING), minutes=minutes,
-        cache=cache,
+    chosen = features.take(rows, settings.views(FIT_VIEWS)) if features else encode_rows(
+        samples, rows, models, settings, views=settings.views(FIT_VIEWS), progress=stages and stages(ENCODING),
+        minutes=minutes, cache=cache,
     )  # fmt: skip
     matching = stages(MATCHING) if stages and models.matcher else None
-    task, remarks = without_tower(make_task(samples, rows, chosen, models, clauses, settings.match_by, matching))
+    task, remarks = without_tower(make_task(samples, rows, chosen, models, clauses, settings.model.match_by, matching))
     if stages:
         listeners = [*listeners, _reporting(stages(TUNING))]
     tuned = tune_task(task, settings, checkpoint=checkpoint, listeners=listeners, decided=decided)
@@ -313,7 +313,7 @@ def make_audit(
     """The last round beside the user's rows."""
     rows = user_rows(samples)
     used: dict[str, Any] = {
-        **settings.to_dict(),
+        **settings.flat(),
         "matcher": models.matcher.name if models.matcher else "none",
         "model_fingerprint": models.clip.fingerprint,
         "views": int(task.views.shape[1]),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from srrs.config import Settings
+from srrs.config import LEARNING_RATE, Settings
 from srrs.core.discriminant import out_of_fold
 from srrs.core.keyed import content_keys, folds
 from srrs.core.labels import one_hot
@@ -119,10 +119,10 @@ def make_learners(method: Method, task: Task, settings: Settings) -> list[ClassL
         else PromptLearner(
             task.model,
             task.class_names,
-            context=learner.words or settings.random_context or settings.words,
-            class_specific=settings.context == "class" if learner.shared is None else not learner.shared,
-            prompts=learner.prompts or settings.prompts,
-            position=settings.class_position,
+            context=learner.words or settings.tuning.random_context or settings.tuning.words,
+            class_specific=settings.tuning.context == "class" if learner.shared is None else not learner.shared,
+            prompts=learner.prompts or settings.tuning.prompts,
+            position=settings.tuning.class_position,
             descriptions=task.descriptions if learner.kind == "described" else None,
             generator=generators[number],
         )
@@ -184,8 +184,9 @@ def tune_task(
 
     `knowledge` is told to a method that asks for it; `decided` holds the rows, by id, whose label is certain.
     """
-    method = trusting(method_named(settings.method, knowledge), decided or {})
-    schedule = Schedule(settings.steps, settings.batch, settings.views_per_step, settings.learning_rate)
+    method = trusting(method_named(settings.tuning.method, knowledge), decided or {})
+    asked = settings.schedule
+    schedule = Schedule(asked.steps, asked.batch, asked.views_per_step, asked.learning_rate or LEARNING_RATE)
     return tune(
         method, task, make_learners(method, task, settings), untuned_weights(task), schedule, settings.seed,
         checkpoint=checkpoint, fingerprint=run_fingerprint(task, settings, decided), listeners=listeners,

@@ -172,7 +172,7 @@ def test_a_file_that_is_no_audit_is_refused(tmp_path):
 
 def test_a_path_that_cannot_be_written_is_an_error_of_the_user(audit, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot write"):
+    with pytest.raises(DataError, match="Cannot write"):
         audit.to_csv(tmp_path / "file" / "audit.csv")
 
 

@@ -29,7 +29,7 @@ from srrs.errors import DataError, SettingsError
 from srrs.models.base import Models
 
 PHOTOS = Path(str(files("srrs") / "assets" / "photos"))
-SETTINGS = Settings(model="bundled", steps=4, views=1, views_per_step=1)
+SETTINGS = Settings.of(model="bundled", steps=4, views=1, views_per_step=1)
 HALF = NoiseSpec("sym", 0.5)
 
 
@@ -199,14 +199,14 @@ def test_a_run_that_fails_does_not_end_the_grid(root, models, tmp_path, monkeypa
     tuned = tuning.tune_task
 
     def failing(task, settings, **options):
-        if settings.method == "coop":
+        if settings.tuning.method == "coop":
             raise DataError("Expected something else.")
         return tuned(task, settings, **options)
 
     monkeypatch.setattr(tuning, "tune_task", failing)
     outcome = carry_out(runs, [])
     assert [r.method for r in outcome.records] == ["gce"]
-    assert [(run.settings.method, str(error)) for run, error in outcome.failed] == [
+    assert [(run.settings.tuning.method, str(error)) for run, error in outcome.failed] == [
         ("coop", "Expected something else.")
     ]
 

@@ -86,7 +86,7 @@ def test_pictures_are_found_below_the_folder_of_the_images(export, tmp_path: Pat
         (("--out", "x", "--format", "imagefolder"), "is written by srrs apply AUDIT --to FOLDER"),
         (("--out", "x.onnx"), "Expected a folder written by `srrs fit --out`"),
         (("--out", "audit"), "ends with none of .csv"),
-        (("--out", "audit", "--format", "csv"), "cannot write audit: "),
+        (("--out", "audit", "--format", "csv"), "Cannot write audit: "),
         (("--out", "ls", "--format", "label-studio", "--served", "/nowhere"), "Expected pictures below /nowhere"),
     ],
 )

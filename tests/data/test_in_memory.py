@@ -37,7 +37,7 @@ def test_every_kind_of_picture_in_memory_keeps_its_pixels(entry: object) -> None
 @pytest.mark.parametrize(
     ("entry", "issue"),
     [
-        (np.zeros((5, 5, 7), np.uint8), "no picture has the shape (5, 5, 7)"),
+        (np.zeros((5, 5, 7), np.uint8), "no image has the shape (5, 5, 7)"),
         (np.full((4, 4), 3.0), "expected floats from 0 to 1"),
         (np.full((4, 4), np.nan), "expected floats from 0 to 1"),
         (np.zeros((4, 4), np.int64), "expected uint8 or floats from 0 to 1, not int64"),
@@ -52,7 +52,7 @@ def test_what_is_no_picture_is_a_row_with_an_issue(entry: object, issue: str) ->
 
 
 def test_what_can_be_no_picture_at_all_is_refused() -> None:
-    with pytest.raises(DataError, match="picture 1 is of the type int"):
+    with pytest.raises(DataError, match="image 1 is of the type int"):
         from_paths([PIXELS, 3])
 
 
@@ -69,5 +69,5 @@ def test_the_first_root_that_has_a_file_counts(tmp_path: Path) -> None:
         samples = from_csv(table, images=images)
         assert [path.parent.name for path in samples.paths] == ["a", "a", "b", "a"]
         assert samples.issues == ("", "", "", "missing file")
-    with pytest.raises(DataError, match=r"folder of photographs at .*nowhere"):
+    with pytest.raises(DataError, match=r"folder of images at .*nowhere"):
         from_csv(table, images=f"{tmp_path}/a,{tmp_path}/nowhere")

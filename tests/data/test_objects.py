@@ -48,7 +48,7 @@ def test_rows_of_one_id_become_one_row_with_the_mean_of_their_features(table, tm
     assert samples.issues == ("", "", "")
     assert [path.name for path in samples.paths] == ["a1.png", "b1.png", "c1.png"]
     assert "2 ids stand in several rows" in samples.notes[0]
-    assert "1 photographs of objects cannot be read" in samples.notes[1]
+    assert "1 images of objects cannot be read" in samples.notes[1]
     features = encode(samples, range(3), Means(), views=1)
     mean = np.array([259, 259, 18]) / np.linalg.norm([259, 259, 18])
     np.testing.assert_allclose(features.plain[0], mean, atol=2e-3)

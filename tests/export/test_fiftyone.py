@@ -62,5 +62,5 @@ def test_a_row_that_is_no_file_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
-    with pytest.raises(DataError, match="cannot write"):
+    with pytest.raises(DataError, match="Cannot write"):
         write_fiftyone(hand_audit(ROWS, NAMES), tmp_path / "out")

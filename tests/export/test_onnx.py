@@ -111,5 +111,5 @@ def test_a_tower_that_onnx_cannot_say_is_refused_in_a_sentence(fitted, tmp_path:
 def test_a_path_that_cannot_be_written_is_said(fitted, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(exported, "_graph", lambda *_: b"graph")
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot write"):
+    with pytest.raises(DataError, match="Cannot write"):
         fitted.to_onnx(tmp_path / "file" / "graph.onnx")

@@ -52,5 +52,5 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch) -> None:
 
 def test_a_path_that_cannot_be_written_is_said(tmp_path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot write"):
+    with pytest.raises(DataError, match="Cannot write"):
         write_parquet(hand_audit(ROWS, NAMES), tmp_path / "file" / "audit.parquet")

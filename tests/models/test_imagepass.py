@@ -9,14 +9,14 @@ from transformers import CLIPModel
 
 import support
 from srrs.models import imagepass
-from srrs.models.imagepass import ImageTower, image_pass
+from srrs.models.imagepass import VisionTransformer, image_pass
 
 
 def both(model: CLIPModel, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Features of the pass and of `get_image_features`."""
     with torch.no_grad():
         own = normalize(model.get_image_features(pixel_values=pixels).pooler_output.float(), dim=-1)
-        return image_pass(ImageTower.of(model.vision_model, model.visual_projection), pixels), own
+        return image_pass(VisionTransformer.of(model.vision_model, model.visual_projection), pixels), own
 
 
 @pytest.mark.parametrize("layers", [1, 3])

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from srrs.audit.files import write_atomic
 from srrs.errors import DataError
+from srrs.io import write_atomic
 
 SCHEMA_VERSION = 1
 Progress = Callable[[int, int], None]

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from srrs.audit.files import write_atomic
 from srrs.audit.flags import is_trusted
 from srrs.audit.table import Audit
 from srrs.core.discriminant import out_of_fold
 from srrs.core.keyed import content_keys, folds
 from srrs.errors import DataError
+from srrs.io import write_atomic
 from srrs.records import Floats, Ints, Round
 
 FOLDS = 5

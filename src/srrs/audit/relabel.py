@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from srrs.audit.files import write_atomic
 from srrs.audit.journal import Journal, run_table, sha256, unfinished
 from srrs.audit.plan import Plan
 from srrs.errors import DataError, MissingExtraError
+from srrs.io import write_atomic
 
 
 def write_table(

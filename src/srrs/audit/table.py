@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from srrs.audit.files import write_atomic
 from srrs.audit.flags import joined
 from srrs.audit.summary import Summary, finite
 from srrs.core.blocks import is_large
 from srrs.errors import DataError
+from srrs.io import write_atomic
 from srrs.records import Floats, Group, Ints, NoiseEstimate, Round
 
 SCHEMA_VERSION = 2

@@ -18,7 +18,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from srrs import pipeline, tuning
-from srrs.config import Settings
+from srrs.config import FIT_VIEWS, Settings
 from srrs.data.published.base import DataSet
 from srrs.data.samples import NO_LABEL, Progress, Samples, checked, from_paths
 from srrs.errors import DataError
@@ -79,7 +79,7 @@ class Bed:
         clauses: tuple[str | None, ...] = tuple(self.about["descriptions"])
         match = None
         if models.matcher is not None:
-            held, kind = load_file(self.folder / "matcher.safetensors"), settings.match_by
+            held, kind = load_file(self.folder / "matcher.safetensors"), settings.model.match_by
             texts = tuning.match_texts(self.class_names, clauses)
             match = MemoisedScores(models.matcher, torch.from_numpy(held["states"][rows]), texts, kind=kind)
             if kind == "itm" and "scores" in held:
@@ -117,7 +117,7 @@ def make_bed(
         "descriptions": list(descriptions),
         "model": models.clip.fingerprint,
         "matcher": models.matcher.fingerprint if models.matcher else "none",
-        "views": settings.views,
+        "views": settings.views(FIT_VIEWS),
         "view_seed": VIEW_SEED,
     }
     about["digest"] = _digest(about, dataset.test.paths)
@@ -150,7 +150,9 @@ def _write(
     encoding = settings.with_(seed=VIEW_SEED)
     samples = _readable(files, "training")
     every = np.arange(len(samples))
-    features = pipeline.encode_rows(samples, every, models, encoding, views=settings.views, progress=progress)
+    features = pipeline.encode_rows(
+        samples, every, models, encoding, views=settings.views(FIT_VIEWS), progress=progress
+    )
     arrays = {"plain": np.ascontiguousarray(features.plain), "views": np.ascontiguousarray(features.views)}
     save_file(arrays, folder / "train.safetensors")
     held_out = _readable(dataset.test.files, "test")

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ class Run:
     def digest(self) -> str:
         """Identity of what is computed, whatever it was called and wherever it runs."""
         ignored = ("device",)
-        chosen = {name: value for name, value in self.settings.to_dict().items() if name not in ignored}
+        chosen = {name: value for name, value in self.settings.flat().items() if name not in ignored}
         about: list[object] = [self.bed.digest, chosen, list(self.paths), self.draw.given.tolist(), self.protocol]
         about += [str(self.noise), self.shots, self.as_published]
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
@@ -66,7 +66,7 @@ class Run:
         """Where the run's records go, named for people; the digest keeps runs apart."""
         shots = "all" if self.shots is None else f"{self.shots}-shots"
         drawn = f"{self.protocol}-as-published" if self.as_published else self.protocol
-        method = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.settings.method)[:60]
+        method = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.settings.tuning.method)[:60]
         noise = str(self.noise).replace(":", "-").replace("/", "-")
         run = f"seed-{self.settings.seed}-{self.digest[:8]}"
         return Path(self.out, str(self.bed.about["dataset"]), drawn, shots, noise, method, run)
@@ -74,7 +74,7 @@ class Run:
     @property
     def title(self) -> str:
         """For people."""
-        return f"{self.settings.method} at {self.noise}, seed {self.settings.seed}"
+        return f"{self.settings.tuning.method} at {self.noise}, seed {self.settings.seed}"
 
 
 def execute(run: Run, threads: int | None = None) -> Record:
@@ -128,9 +128,9 @@ def _record(run: Run, tuned: Tuned, models: Models, seconds: float) -> Record:
         digest=run.digest,
         dataset=str(run.bed.about["dataset"]),
         classes=len(run.bed.class_names),
-        model=run.settings.model,
-        method=run.settings.method,
-        needs=needs(run.settings.method),
+        model=run.settings.model.name,
+        method=run.settings.tuning.method,
+        needs=needs(run.settings.tuning.method),
         protocol=run.protocol,
         as_published=run.as_published,
         noise_kind=run.noise.kind,
@@ -151,7 +151,7 @@ def _record(run: Run, tuned: Tuned, models: Models, seconds: float) -> Record:
         seconds=seconds,
         text_passes=tuned.text_passes,
         versions={**tuning.versions(), "threads": torch.get_num_threads()},
-        settings=run.settings.to_dict(),
+        settings=run.settings.flat(),
     )
 
 
@@ -195,7 +195,7 @@ def _resolved(run: Run) -> dict[str, Any]:
         "protocol": run.protocol,
         "as_published": run.as_published,
         "shots": run.shots,
-        "settings": asdict(run.settings),
+        "settings": run.settings.flat(),
         "versions": tuning.versions(),
     }
 

@@ -71,7 +71,7 @@ def read_settings(pairs: list[str] | None, **values: Any) -> Any:
 def audit_settings(pairs: list[str] | None, **values: Any) -> Any:
     """The settings of an audit: with `srrs` it takes `AUDIT_STEPS` unless told otherwise."""
     chosen = read_settings(pairs, **values)
-    return read_settings(pairs, steps=AUDIT_STEPS, **values) if chosen.method == "srrs" else chosen
+    return read_settings(pairs, steps=AUDIT_STEPS, **values) if chosen.tuning.method == "srrs" else chosen
 
 
 def folder(path: Path) -> Path:

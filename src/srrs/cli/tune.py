@@ -35,6 +35,7 @@ from srrs.cli.options import (
     integers,
     read_settings,
 )
+from srrs.config import FIT_VIEWS
 from srrs.errors import DataError
 
 
@@ -84,7 +85,7 @@ def audit(
     screen = Screen(as_json)
     chosen = audit_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
     columns = {"names": names, "images": images, "path_column": path, "label_column": label, "id_column": row_id}
-    inputs = _inputs(screen, source, features, class_vectors, chosen.model, **columns)
+    inputs = _inputs(screen, source, features, class_vectors, chosen.model.name, **columns)
     decisions = _trusted(trusted, inputs.samples)
     words = _second_opinion(screen, inputs.samples) if cleanvision else {}
     checkpoint = folder(out) / "run.safetensors"
@@ -125,13 +126,13 @@ def fit(
     screen = Screen(as_json)
     chosen = read_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
     columns = {"names": names, "images": images, "path_column": path, "label_column": label, "id_column": row_id}
-    inputs = _inputs(screen, source, features, class_vectors, chosen.model, **columns)
+    inputs = _inputs(screen, source, features, class_vectors, chosen.model.name, **columns)
     fixed = {"class_names": inputs.samples.class_names, "names": names, "images": images}
-    held_out = _inputs(screen, test, None, None, chosen.model, **fixed) if test else None
+    held_out = _inputs(screen, test, None, None, chosen.model.name, **fixed) if test else None
     words = _second_opinion(screen, inputs.samples) if cleanvision else {}
     checkpoint = folder(out) / "run.safetensors"
     fitted = _fit(screen, inputs, chosen, descriptions, minutes, checkpoint, track, words, held_out=held_out)
-    classifier = RobustClassifier(**chosen.to_dict()).adopt(fitted)
+    classifier = RobustClassifier(**chosen.flat()).adopt(fitted)
     classifier.save(out)
     files = [out, *_write_audit(out, fitted.audit, pipeline.thumbnails(inputs.samples))]
     figures: dict[str, Any] = {}
@@ -251,16 +252,16 @@ def _fit(
 
     samples = inputs.samples
     views = (
-        f"up to {minutes:g} minutes for {settings.views} augmented views of each"
+        f"up to {minutes:g} minutes for {settings.views(FIT_VIEWS)} augmented views of each"
         if inputs.features is None
         else f"features from {inputs.embeddings.source}, no photograph is opened"
     )
-    with tracking(track or [], settings.to_dict(), checkpoint.with_name("history.jsonl")) as trackers:
+    with tracking(track or [], settings.flat(), checkpoint.with_name("history.jsonl")) as trackers:
         models = pipeline.load_models(settings, inputs.embeddings)
         matcher = models.matcher.name if models.matcher else "none"
         screen.note(
-            f"{len(samples):,} photographs, {len(samples.class_names)} classes; model {settings.model}, "
-            f"matcher {matcher}, method {settings.method}; {views}"
+            f"{len(samples):,} photographs, {len(samples.class_names)} classes; model {settings.model.name}, "
+            f"matcher {matcher}, method {settings.tuning.method}; {views}"
         )
         shown = pipeline.stages_of(models, inputs, more.get("held_out"))
         with screen.stages(shown, {pipeline.ENCODING: minutes}) as stages:

@@ -1,4 +1,4 @@
-"""Class keys as users write them, and the words a model reads instead."""
+"""Class keys as users write them, and the class names that a model reads instead."""
 
 import difflib
 import json
@@ -9,11 +9,10 @@ from pathlib import Path
 
 import yaml
 
+from srrs.data.options import Names
+from srrs.data.spelling import plain_form
 from srrs.data.tables import read_text
 from srrs.errors import DataError
-
-Names = Mapping[str, str] | str | Path
-"""Class keys to words: a mapping, or a JSON, YAML, CSV, TSV or text file of it."""
 
 _CODE = re.compile(r"[a-z]?\d+|(class|label|category|id)[ _-]?\d+", re.IGNORECASE)
 
@@ -60,7 +59,7 @@ def _pairs(suffix: str, text: str) -> object:
     if suffix in (".yaml", ".yml"):
         return yaml.load(text, yaml.BaseLoader)  # keeps `01` and `no` as they are written, and builds nothing but text
     separator = {".csv": ",", ".tsv": "\t"}.get(suffix)
-    lines = [line.split(separator, 1) for line in text.splitlines() if line.strip()]
+    lines = [line.split(separator, 1) for line in re.split("[\r\n]+", text) if line.strip()]
     if short := next((line for line in lines if len(line) < 2), None):
         raise ValueError(f"the line '{short[0]}' has no words")
     return {key.strip(' "'): words.strip(' "') for key, words in lines}
@@ -109,18 +108,19 @@ def match_classes(
     """
     words = [words_of(name) for name in class_names]
     _check_words(list(zip(words, class_names, strict=True)), "the class names")
-    known = {name.casefold(): at for at, name in enumerate(words)}
+    known = {plain_form(name).casefold(): at for at, name in enumerate(words)}
     given = read_names(names) if names is not None else {}
     index = {}
     for key in sorted(present):
         word = given.get(key, words_of(key))
-        if word.casefold() not in known:
+        form = plain_form(word).casefold()
+        if form not in known:
             near = difflib.get_close_matches(word, words, 1)
             raise DataError(
                 f"Expected the classes {_some(words)} in {source}, but found '{key}'."
                 + (f" Did you mean '{near[0]}'?" if near else "")
             )
-        index[key] = known[word.casefold()]
+        index[key] = known[form]
     return Classes(tuple(class_names), tuple(words)), index
 
 
@@ -133,8 +133,13 @@ def _check_words(pairs: Sequence[tuple[str, str]], source: str) -> None:
         if other != key or len(pairs) != len({key for _, key in pairs}):
             raise DataError(
                 f"Expected different words for each class of {source}, but '{other}' and '{key}' are both '{words}'. "
-                "Merge the two, or give them other words."
+                "Merge the two, or give them other words." + _about_case(other, key)
             )
+
+
+def _about_case(one: str, other: str) -> str:
+    same = one != other and one.casefold() == other.casefold()
+    return " To read labels that differ only in case as one class, give merge_case=True." if same else ""
 
 
 def _some(names: Sequence[str], most: int = 8) -> str:

@@ -164,8 +164,9 @@ def joined(samples: Samples, embeddings: Embeddings) -> tuple[Samples, Features]
     unused = len(embeddings) - len(set(at[~lacking].tolist()))
     notes = (f"{unused} embeddings of {embeddings.source} belong to no row and were left out.",) if unused else ()
     found = replace(
-        samples, keys=tuple(keys), issues=tuple(issues), notes=(*samples.notes, *embeddings.notes, *notes), others=()
-    )
+        samples, keys=tuple(keys), issues=tuple(issues), notes=(*samples.notes, *embeddings.notes, *notes), others=(),
+        keyed_by_id=embeddings.ids is not None and embeddings.keys is None,
+    )  # fmt: skip
     return found, Features(plain, views)
 
 

@@ -1,4 +1,4 @@
-"""What lies in a folder of photographs, and what of it is left out."""
+"""Find the images of a folder, and count what is left out."""
 
 import os
 from collections import Counter
@@ -7,13 +7,13 @@ from pathlib import Path
 _PHOTOS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".heic", ".heif")
 _OTHERS = (".bmp", ".gif", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".pbm")
 EXTENSIONS = frozenset((*_PHOTOS, *_OTHERS))
-"""Files called so are rows, whatever is in them."""
+"""Files with these extensions are rows, whatever is in them."""
 SPLITS = frozenset(("train", "test", "val", "valid", "validation", "dev", "eval"))
-"""Folders that are parts of a data set rather than classes."""
+"""Names of folders that are splits of a dataset rather than classes."""
 
 
 def find_pictures(root: Path) -> tuple[list[Path], tuple[str, ...]]:
-    """Files with a picture's extension anywhere below a folder, sorted, and notes on what was left out."""
+    """Return the files with an image's extension below a folder, sorted, and notes on what was left out."""
     found, hidden, others = [], 0, Counter[str]()
     top = sorted(path for path in root.iterdir() if path.is_dir() and not _hidden(path.name))
     for start in (root, *top):  # a class folder may be a link; links further down are not followed
@@ -30,15 +30,15 @@ def find_pictures(root: Path) -> tuple[list[Path], tuple[str, ...]]:
     notes = [f"{hidden} hidden files were left out."] if hidden else []
     if others:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
-        notes.append(f"Files that are not pictures were left out: {kinds}.")
+        notes.append(f"Files that are not images were left out: {kinds}.")
     used = {path.relative_to(root).parts[0] for path in found}
     if empty := [path.name for path in top if path.name not in used]:
-        notes.append(f"Folders without pictures were left out: {', '.join(empty)}.")
+        notes.append(f"Folders without images were left out: {', '.join(empty)}.")
     return found, tuple(notes)
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file is called like a picture."""
+    """Return whether a file name has an image's extension."""
     return Path(name).suffix.lower() in EXTENSIONS
 
 

@@ -1,16 +1,17 @@
-"""Data sets of Hugging Face's `datasets`: an object in memory, or a folder that `save_to_disk` wrote."""
+"""Datasets of Hugging Face's `datasets`: an object in memory, or a folder that `save_to_disk` wrote."""
 
 import importlib.util
 from pathlib import Path
 from typing import Any
 
+from srrs.data.options import ReadOptions
 from srrs.data.pictures import Stored
 from srrs.data.tables import LABEL_COLUMNS, PATH_COLUMNS, Table
 from srrs.errors import DataError, MissingExtraError
 
 
 def is_dataset(source: Any) -> bool:
-    """Whether this is a data set of theirs; a dictionary of splits is not one."""
+    """Whether this is a dataset of Hugging Face; a dictionary of splits is not one."""
     return hasattr(source, "features") and hasattr(source, "cast_column")
 
 
@@ -20,7 +21,7 @@ def is_saved(folder: Path) -> bool:
 
 
 def load(folder: Path) -> Any:
-    """Open a stored data set.
+    """Open a stored dataset.
 
     Raises
     ------
@@ -32,53 +33,52 @@ def load(folder: Path) -> Any:
     if (folder / "dataset_dict.json").is_file():
         splits = sorted(part.name for part in folder.iterdir() if (part / "dataset_info.json").is_file())
         raise DataError(
-            f"Expected one data set at {folder}, but found the splits {', '.join(splits)}: give one of them."
+            f"Expected one dataset at {folder}, but found the splits {', '.join(splits)}: give one of them."
         )
     if importlib.util.find_spec("datasets") is None:
-        raise MissingExtraError("datasets", "datasets", f"Reading the data set at {folder}")
+        raise MissingExtraError("datasets", "datasets", f"Reading the dataset at {folder}")
     import datasets
 
     try:
         return datasets.load_from_disk(str(folder))
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"Expected a data set written by save_to_disk at {folder}, but cannot read it: {error}."
+            f"Expected a dataset written by save_to_disk at {folder}, but cannot read it: {error}."
         ) from None
 
 
-def columns_of(
-    dataset: Any,
-    path_column: str | None = None,
-    label_column: str | None = None,
-    id_column: str | None = None,
-    images: Any = None,
-) -> Table:
-    """The columns `path`, `label` and `id` of a data set, those that it has, under these names.
+def renamed(options: ReadOptions) -> ReadOptions:
+    """Return the options for the table that `columns_of` makes, whose columns have our names."""
+    return options.with_(path_column=None, label_column=None, id_column="id" if options.id_column else None)
 
-    Pictures stay where they are until they are opened. Labels of a `ClassLabel` become its names, -1 an empty one.
+
+def columns_of(dataset: Any, options: ReadOptions) -> Table:
+    """Return the columns `path`, `label` and `id` of a dataset, those that it has, under these names.
+
+    Images stay where they are until they are opened. Labels of a `ClassLabel` become its names, -1 an empty one.
 
     Raises
     ------
     DataError
-        An asked column is not there, or a data set that has to be downloaded while it is read (a stream).
+        A requested column is missing, or the dataset is a stream, whose rows cannot be counted.
     """
     if not hasattr(dataset, "__len__"):
-        raise DataError("Expected a data set whose rows can be counted, but found a stream: load it without streaming.")
+        raise DataError("Expected a dataset whose rows can be counted, but found a stream: load it without streaming.")
     kinds = {name: type(kind).__name__ for name, kind in dataset.features.items()}
     table: dict[str, list[Any]] = {}
-    pictured = next((name for name, kind in kinds.items() if kind == "Image"), None)
+    pictured, labelled = (next((n for n, k in kinds.items() if k == kind), None) for kind in ("Image", "ClassLabel"))
     for role, asked, guess in (
-        ("path", path_column, pictured or _usual(kinds, PATH_COLUMNS)),
-        ("label", label_column, next((n for n, k in kinds.items() if k == "ClassLabel"), _usual(kinds, LABEL_COLUMNS))),
-        ("id", id_column, _usual(kinds, ("id",))),
+        ("path", options.path_column, pictured or _usual(kinds, PATH_COLUMNS)),
+        ("label", options.label_column, labelled or _usual(kinds, LABEL_COLUMNS)),
+        ("id", options.id_column, _usual(kinds, ("id",))),
     ):
         name = asked or guess
         if name is None:
             continue
         if name not in kinds:
             raise DataError(
-                f"Expected a column {name} with the {role} in the data set, but found {', '.join(kinds)}. Say which "
-                "one it is."
+                f"Expected a column {name} with the {role} in the dataset, but found {', '.join(kinds)}. Name it "
+                f"with --{role} ({role}_column=)."
             )
         table[role] = _pictures(dataset, name) if kinds[name] == "Image" else _values(dataset, name)
     return table
@@ -89,7 +89,7 @@ def _usual(kinds: dict[str, str], names: tuple[str, ...]) -> str | None:
 
 
 def _pictures(dataset: Any, name: str) -> list[Any]:
-    """Paths, or pictures that are read from the data set when they are opened."""
+    """Paths, or pictures that are read from the dataset when they are opened."""
     import datasets
 
     raw = dataset.cast_column(name, datasets.Image(decode=False)).with_format(None).select_columns([name])
@@ -100,7 +100,7 @@ def _pictures(dataset: Any, name: str) -> list[Any]:
             data: bytes | None = entry["bytes"] if entry else None
             return data if data is not None else Path(entry["path"] if entry else "no picture").read_bytes()
 
-        return Stored(f"row {row} of the data set", read)
+        return Stored(f"row {row} of the dataset", read)
 
     return [stored(row) for row in range(len(raw))]
 

@@ -1,5 +1,6 @@
-"""Opening photographs as people have them: turned by EXIF, grey, transparent, 16-bit, CMYK, damaged."""
+"""Open images as people have them: rotated by EXIF, gray, transparent, 16-bit, CMYK, damaged."""
 
+import errno
 import hashlib
 import io
 import os
@@ -7,48 +8,43 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageOps
 
 from srrs.data.pictures import Picture
 from srrs.errors import DataError
+from srrs.io import read_bytes
 
 MAX_PIXELS = 200_000_000
-"""Larger pictures are refused: their pixels alone take 600 MB."""
+"""Larger images are refused: their pixels alone take 600 MB."""
 MAX_BYTES = 2**30
 WORKERS = min(8, os.cpu_count() or 1)
-"""Threads that open pictures; Pillow decodes without holding the interpreter lock."""
+"""Threads that open images; Pillow decodes without holding the interpreter lock."""
 
 # Named, so that a file cannot reach a format that starts other programs (EPS runs Ghostscript).
 _FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "ICO")
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+"""Brands of the first box of HEIC files."""
 _GLOBALS = threading.Lock()
 
 
 class _BadImageError(Exception):
-    """Why a picture cannot be used, in the words of the audit's `issue` column."""
+    """Why an image cannot be used, in the words of the audit's `issue` column."""
 
 
 def open_rgb(source: Picture | bytes | Image.Image, at_least: int | None = None) -> Image.Image:
-    """Open a picture upright and in RGB, transparency laid on white and every pixel decoded.
+    """Open an image upright and in RGB, with transparency on white and every pixel decoded.
 
-    With `at_least` a large picture is shrunk while it is read, but its short side stays at least `2 * at_least`
+    With `at_least` a large image is shrunk while it is read, but its short side stays at least `2 * at_least`
     pixels. Of an animation the first frame counts.
 
     Raises
     ------
     DataError
-        The file is missing, empty, truncated, too large or not a picture.
+        The file is missing, empty, truncated, too large or not an image.
     """
     with _said_of(source):
         image = source if isinstance(source, Image.Image) else _header(_bytes(source), at_least)
@@ -56,7 +52,7 @@ def open_rgb(source: Picture | bytes | Image.Image, at_least: int | None = None)
 
 
 def open_grey_or_rgb(source: Picture) -> Image.Image:
-    """As `open_rgb` gives it, but of 8-bit grey values (mode L) where the file is."""
+    """Open an image as `open_rgb` does, but in 8-bit gray (mode L) where the file is."""
     with _said_of(source):
         image = _header(_bytes(source), None)
         grey = image.mode == "L"
@@ -65,7 +61,7 @@ def open_grey_or_rgb(source: Picture) -> Image.Image:
 
 
 def problem(source: Picture | bytes) -> str:
-    """What is wrong with a picture, as the audit's `issue` says it; '' when it opens."""
+    """Return what is wrong with an image, as the audit's `issue` says it; '' where it opens."""
     try:
         # Shrinking while reading still reads the whole file, so it finds what is truncated, several times faster.
         _decode(_header(_bytes(source), at_least=32), at_least=32)
@@ -75,7 +71,7 @@ def problem(source: Picture | bytes) -> str:
 
 
 def inspect(path: Picture) -> tuple[str, str]:
-    """Content digest ('' if the file cannot be read) and `problem` of a file, opened once."""
+    """Return the content digest ('' if the file cannot be read) and `problem` of a file, opened once."""
     try:
         data = _bytes(path)
     except _BadImageError as reason:
@@ -84,7 +80,7 @@ def inspect(path: Picture) -> tuple[str, str]:
 
 
 def digest(data: bytes) -> str:
-    """The key of a picture: sha256 of its file's bytes, in hexadecimal."""
+    """Return the sha256 of the bytes of an image file, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -94,19 +90,19 @@ def _said_of(source: Picture | bytes | Image.Image) -> Iterator[None]:
         yield
     except _BadImageError as reason:
         where = "the one given" if isinstance(source, bytes | Image.Image) else source
-        raise DataError(f"Expected a readable picture, but {where} is not: {reason}. Mend or remove it.") from None
+        raise DataError(f"Expected a readable image, but {where} is not: {reason}. Repair or remove it.") from None
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Pillow's remarks on odd files off the screen. Filters are global: wrap a whole thread pool in it."""
+    """Keep Pillow's warnings about odd files off the screen. Filters are global: wrap a whole thread pool in it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
 
 
 def as_file(picture: Image.Image | np.ndarray) -> bytes:
-    """A picture in memory as the bytes of a file: upright, in RGB and without loss (PPM).
+    """Return an image in memory as the bytes of a lossless file (PPM), upright and in RGB.
 
     Arrays are (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or channels first, uint8 or floats from 0 to 1.
     """
@@ -120,7 +116,7 @@ def _image(array: np.ndarray) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or not array.size:
-        raise _BadImageError(f"unreadable: no picture has the shape {array.shape}")
+        raise _BadImageError(f"unreadable: no image has the shape {array.shape}")
     if array.dtype.kind == "f":
         if not 0 <= array.min() <= array.max() <= 1:  # also refuses NaN
             raise _BadImageError("unreadable: expected floats from 0 to 1")
@@ -136,28 +132,33 @@ def _bytes(source: Picture | bytes) -> bytes:
     if isinstance(source, bytes):
         return source
     try:
-        if isinstance(source, Path) and (size := source.stat().st_size) > MAX_BYTES:
-            raise _BadImageError(f"too large: {size // 2**20} MB")
-        return source.read_bytes()
+        return read_bytes(source, MAX_BYTES) if isinstance(source, Path) else source.read_bytes()
+    except _BadImageError:
+        raise
     except (FileNotFoundError, NotADirectoryError):
         raise _BadImageError("missing file") from None
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise _BadImageError(f"too large: more than {MAX_BYTES // 2**20} MB") from None
         raise _BadImageError(f"unreadable: {error.strerror or error}") from None
-    except ValueError as error:  # a path with a NUL character, or a data set that lost its files
-        raise _BadImageError(f"unreadable: {error}") from None
+    except Exception as error:  # an entry of a dataset that lost its files, or an array that is no image
+        raise _BadImageError(f"unreadable: {error or type(error).__name__}") from None
 
 
 def _header(data: bytes, at_least: int | None) -> Image.Image:
-    """A picture whose pixels are not read yet, and will be read smaller where its format can do that."""
+    """Open an image without reading its pixels; formats that can will read them smaller."""
     if not data:
         raise _BadImageError("empty file")
     # Pillow's own limit warns far below ours and hides the size. It and the warning filters are global: hence a lock.
     with _GLOBALS, quiet():
+        _add_heic()
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             Image.init()
             image = Image.open(io.BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
         except Exception:  # damaged bytes make Pillow's readers raise nearly anything
+            if data[4:8] == b"ftyp" and data[8:12] in _HEIC and "HEIF" not in Image.OPEN:
+                raise _BadImageError("unreadable: HEIC needs pillow-heif (pip install 'srrs[heic]')") from None
             raise _BadImageError("unreadable: not an image") from None
         finally:
             Image.MAX_IMAGE_PIXELS = limit
@@ -165,6 +166,16 @@ def _header(data: bytes, at_least: int | None) -> Image.Image:
     if at_least is not None:
         image.draft(None, (2 * at_least, 2 * at_least))  # type: ignore[arg-type]
     return image
+
+
+@cache
+def _add_heic() -> None:
+    """Let Pillow open HEIC, where the package for it is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return
+    register_heif_opener(thumbnails=False)
 
 
 def _check_size(image: Image.Image) -> None:
@@ -192,10 +203,10 @@ def _decode(image: Image.Image, at_least: int | None) -> Image.Image:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image  # which copies the pixels
     except Exception:  # damaged EXIF does not spoil the pixels
-        turn = None
-    return image if turn is None else image.transpose(turn)
+        return image
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -208,7 +219,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """Deep grey values brought to 8 bits by their range, where `convert` would clip them."""
+    """Scale deep gray values to 8 bits by their range, where `convert` would clip them."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
     low, high = min(0.0, float(values.min())), float(values.max())
     ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)

@@ -13,6 +13,7 @@ from srrs.data.images import as_file
 from srrs.data.pictures import NOWHERE, Picture, Stored
 from srrs.data.tables import text_of
 from srrs.errors import DataError
+from srrs.io import there
 
 _LOCK = threading.Lock()  # Pillow reads a picture's pixels when they are first asked for, which two threads must not do
 
@@ -59,5 +60,5 @@ def _as_file(picture: Any) -> bytes:
 def _locate(bases: Sequence[Path], text: str) -> Path:
     """The file below the first base that has it; below the first one where none has."""
     spellings = (text, text.replace("\\", "/")) if "\\" in text else (text,)  # a table written on Windows
-    found = (base / spelling for spelling in spellings for base in bases if (base / spelling).exists())
+    found = (base / spelling for spelling in spellings for base in bases if there(base / spelling))
     return next(found, bases[0] / spellings[-1])

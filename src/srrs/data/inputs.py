@@ -1,26 +1,29 @@
-"""What a command or a classifier works on: the user's rows, and their features where they bring them."""
+"""The input of a command or a classifier: the user's rows, and features of them where they were computed elsewhere."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
+from srrs.data import hf
 from srrs.data.embeddings import Embeddings, is_embeddings, joined, read_embeddings, table_of
+from srrs.data.options import ReadKeywords, ReadOptions
+from srrs.data.readers import label_key, table_samples
 from srrs.data.rows import Samples
-from srrs.data.samples import Progress, checked, from_table, label_key, read
+from srrs.data.samples import Progress, checked, read_source
 from srrs.data.store import Features
 from srrs.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Samples that were checked, and what was computed of them elsewhere."""
+    """Checked samples, and features of them that were computed elsewhere."""
 
     samples: Samples
     features: Features | None = None
-    """(N, D) and (N, V, D), row by row; None where pictures are to be encoded."""
+    """(N, D) and (N, V, D), row by row; None where the images are to be encoded."""
     embeddings: Embeddings | None = None
-    """Where the features are from."""
+    """The embeddings that the features are from."""
 
 
 def read_inputs(
@@ -29,11 +32,9 @@ def read_inputs(
     *,
     features: Any = None,
     class_vectors: Any = None,
-    class_names: Sequence[str] | None = None,
     bare: bool = False,
-    labelled: bool = True,
     progress: Progress | None = None,
-    **columns: Any,
+    **keywords: Unpack[ReadKeywords],
 ) -> Inputs:
     """Read rows from a source that `read` takes, or from embeddings, and check them.
 
@@ -41,11 +42,10 @@ def read_inputs(
     ----------
     source: what `read` takes; or embeddings that bring their labels along; None if `features` do.
     labels: labels of a list or of an array of embeddings.
-    features: embeddings of the rows, as `read_embeddings` takes them; then no picture is opened.
+    features: embeddings of the rows, as `read_embeddings` takes them; then no image is opened.
     class_vectors: as in `read_embeddings`.
-    class_names: the classes and their order, where they are fixed beforehand.
     bare: True where there is no model, so that class vectors decide what the classes are.
-    labelled, columns: as in `read`.
+    keywords: the fields of `ReadOptions`, as in `read`.
 
     Raises
     ------
@@ -58,33 +58,32 @@ def read_inputs(
             "Expected class vectors only without a model, which would make its own from the class names. Give --model "
             "none to use them, or leave them out."
         )
-    options = {"labelled": labelled, **columns}
+    options = ReadOptions.of("read_inputs", **keywords)
     if features is None and not is_embeddings(source):
         if source is None:
-            raise DataError("Expected photographs or embeddings, but got neither: give a source, or --features FILE.")
-        return Inputs(checked(read(source, labels, class_names=class_names, **options), progress))
-    embeddings = read_embeddings(source if features is None else features, class_vectors, class_names)
-    if class_names is None and bare and embeddings.classes:
-        class_names = embeddings.classes.names
+            raise DataError("Expected images or embeddings, but got neither: give a source, or --features FILE.")
+        return Inputs(checked(read_source(source, labels, options), progress))
+    embeddings = read_embeddings(source if features is None else features, class_vectors, options.class_names)
+    if options.class_names is None and bare and embeddings.classes:
+        options = options.with_(class_names=embeddings.classes.names)
+    options = options.with_(pictured=False)
     if features is not None and source is not None and not is_embeddings(source):
         if embeddings.ids is None and isinstance(source, str | Path) and Path(source).is_dir():
             raise DataError(
-                f"Expected ids in {embeddings.source}, to find the photographs of a folder by their path below it, but "
+                f"Expected ids in {embeddings.source}, to find the images of a folder by their path below it, but "
                 "found none. Add them, or give a table whose rows are in the same order."
             )
-        samples = read(source, labels, class_names=class_names, pictured=False, **options)
+        samples = read_source(source, labels, options)
     else:
-        table = table_of(embeddings, labelled and labels is None)
+        table = table_of(embeddings, bool(options.labelled) and labels is None)
         if labels is not None:
             if len(labels) != len(embeddings):
                 raise DataError(
                     f"Expected one label per embedding, but got {len(embeddings)} and {len(labels)} labels."
                 )
-            table["label"] = [label_key(label, class_names) for label in labels]
-        options = {name: option for name, option in options.items() if name in ("labelled", "names", "images")}
-        options["images"] = options.get("images") or "."
-        samples = from_table(table, class_names=class_names, pictured=False, source=embeddings.source, **options)
-    if embeddings.classes and labelled and not bare:
+            table["label"] = [label_key(label, options.class_names) for label in labels]
+        samples = table_samples(table, hf.renamed(options).with_(id_column=None), embeddings.source)
+    if embeddings.classes and options.labelled and not bare:
         note = f"The class vectors in {embeddings.source} are not used, since there is a model; --model none uses them."
         samples = replace(samples, notes=(*samples.notes, note))
     samples, aligned = joined(samples, embeddings)

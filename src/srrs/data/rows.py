@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from srrs.data.pictures import Picture
 from srrs.records import Ints
@@ -34,6 +36,8 @@ class Samples:
     """What the reader left out or guessed, in sentences for the user."""
     others: tuple[tuple[tuple[str, Picture], ...], ...] = ()
     """(N,) further photographs of a row's object, each with its key; () where no row has any."""
+    keyed_by_id: bool = False
+    """Whether ids, not contents, identify the samples: embeddings made elsewhere that bring ids along."""
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -52,10 +56,17 @@ class Samples:
         """Rows without an issue."""
         return np.array([row for row, issue in enumerate(self.issues) if not issue], dtype=np.int64)
 
-    @property
+    @cached_property
     def given(self) -> tuple[str, ...]:
         """(N,) the words of each given label; '' where none was given."""
-        return tuple(self.class_names[label] if label >= 0 else "" for label in self.labels)
+        return tuple(self.class_names[label] if label >= 0 else "" for label in self.labels.tolist())
+
+    @cached_property
+    def content_keys(self) -> NDArray[np.uint64]:
+        """(N,) a key for each sample, from its content: see `srrs.data.keys.content_keys`."""
+        from srrs.data.keys import content_keys
+
+        return content_keys(self)
 
     def pictures(self, row: int) -> tuple[tuple[str, Picture], ...]:
         """Key and picture of everything that shows a row."""

@@ -1,14 +1,20 @@
-"""Tables as people keep them: separators, encodings and column names are found rather than asked for."""
+"""Tables as people keep them: separators, encodings and column names are detected."""
 
 import csv
 import importlib.util
+import io
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from srrs.data.pictures import Picture
 from srrs.errors import DataError, MissingExtraError
+from srrs.io import check_regular, is_file, read_bytes
 
 Table = Mapping[str, list[Any]]
 """Columns, all of one length; of a text file every entry is text."""
@@ -18,76 +24,127 @@ PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path"
 LABEL_COLUMNS = ("label", "class", "tag", "given", "class_name", "category")
 
 
+@dataclass(frozen=True)
+class TextTable:
+    """A CSV file as it is written."""
+
+    columns: list[str]
+    rows: list[list[str]]
+    """Each with one cell per column."""
+    separator: str
+    newline: str
+    marked: bool
+    """Whether the file begins with a byte order mark."""
+
+
+def exists(picture: Picture) -> bool:
+    """Return whether there is a file to read; a path that no file system could hold is none."""
+    return is_file(picture) if isinstance(picture, Path) else picture.is_file()
+
+
 def read_text(path: Path) -> str:
-    """A file as UTF-8, with or without a byte order mark; `DataError` if that cannot be."""
+    """Read a file as UTF-8, with or without a byte order mark; `DataError` if that cannot be."""
+    return _decoded(path)[0]
+
+
+def _decoded(path: Path) -> tuple[str, bool]:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        content = read_bytes(path)
     except OSError as error:
         raise DataError(f"Expected a text file at {path}, but could not open it: {error.strerror}.") from None
+    try:
+        return content.decode("utf-8-sig"), content.startswith(b"\xef\xbb\xbf")
     except UnicodeDecodeError:
         raise DataError(f"Expected UTF-8 text in {path}, but found another encoding. Save it as UTF-8.") from None
 
 
 def read_table(path: Path) -> Table:
-    """A parquet file, or a comma, semicolon or tab separated one whose first line names its columns.
+    """Read a parquet file, or a comma, semicolon or tab separated one whose first line names its columns.
 
     Raises
     ------
     DataError
-        The file is missing, empty or malformed, or a line has more entries than there are columns.
+        The file is missing, empty or malformed, two columns have one name, or a line has more entries than there are
+        columns.
     MissingExtraError
         A parquet file, and pyarrow is not installed.
     """
-    return _parquet(path) if path.suffix.lower() == ".parquet" else _text_table(path)
+    if path.suffix.lower() == ".parquet":
+        table = read_parquet(path)
+        try:
+            return {name: table.column(at).to_pylist() for at, name in enumerate(table.column_names)}
+        except Exception as error:  # damaged values make pyarrow raise nearly anything
+            raise DataError(f"Expected a parquet table at {path}, but could not read it: {error}.") from None
+    text = read_text_table(path)
+    return {name: [row[at].strip() for row in text.rows] for at, name in enumerate(text.columns)}
 
 
-def _parquet(path: Path) -> Table:
+def read_parquet(path: Path) -> Any:
+    """Return a parquet file as a pyarrow Table; errors as in `read_table`."""
     if importlib.util.find_spec("pyarrow") is None:
         raise MissingExtraError("pyarrow", "parquet", f"Reading {path}")
     import pyarrow.parquet
 
+    wanted = f"Expected a parquet table at {path}"
     try:
-        table = pyarrow.parquet.ParquetFile(path).read()
-    except (OSError, ValueError) as error:
-        raise DataError(f"Expected a parquet table at {path}, but could not read it: {error}.") from None
-    return {name: table.column(name).to_pylist() for name in table.column_names}
+        check_regular(path)
+        with pyarrow.parquet.ParquetFile(path) as file:
+            table = file.read()
+            table.validate(full=True)
+    except Exception as error:  # as above
+        raise DataError(f"{wanted}, but could not read it: {error or type(error).__name__}.") from None
+    if twice := _twice(table.column_names):
+        raise DataError(f"{wanted}, but two columns are called '{twice}'. Rename one of them.")
+    return table
 
 
 def columns_of(path: Path) -> list[str]:
     """The names of a parquet file's columns, without reading the rest; none where it is no such file."""
-    if path.suffix.lower() != ".parquet" or not path.is_file() or importlib.util.find_spec("pyarrow") is None:
+    if path.suffix.lower() != ".parquet" or not is_file(path) or importlib.util.find_spec("pyarrow") is None:
         return []
     import pyarrow.parquet
 
     try:
         return list(pyarrow.parquet.read_schema(path).names)
-    except (OSError, ValueError):
+    except Exception:  # what is wrong is said where the file is read
         return []
 
 
-def _text_table(path: Path) -> Table:
-    text = read_text(path)
-    header = text.split("\n", 1)[0]
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=max(",;\t", key=header.count))
+def read_text_table(path: Path) -> TextTable:
+    """Read a comma, semicolon or tab separated file; errors as in `read_table`."""
+    text, marked = _decoded(path)
+    header = re.split("[\r\n]", text, maxsplit=1)[0]
+    separator = max(",;\t", key=header.count)
+    # Lines end where CSV says (\n, \r\n, \r); `str.splitlines` would also split at U+2028, NEL and form feeds.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
-        rows = [(reader.line_num, [entry.strip() for entry in row]) for row in reader if any(row)]
+        lines = [(reader.line_num, row) for row in reader if any(row)]
     except csv.Error as error:
         raise DataError(f"Expected a table in {path}, but line {reader.line_num} is malformed: {error}.") from None
-    if not rows:
+    if not lines:
         raise DataError(f"Expected a table whose first line names its columns in {path}, but it is empty.")
-    columns = rows[0][1]
-    for line, row in rows:
+    columns = [name.strip() for name in lines[0][1]]
+    if twice := _twice([name for name in columns if name]):
+        raise DataError(f"Expected different column names in {path}, but '{twice}' stands twice. Rename one of them.")
+    for line, row in lines[1:]:
         if len(row) > len(columns):
             raise DataError(
                 f"Expected {len(columns)} columns in line {line} of {path}, but found {len(row)}. "
                 "Put quotes around entries that hold the separator."
             )
         row += [""] * (len(columns) - len(row))
-    return {name: [row[at] for _, row in rows[1:]] for at, name in enumerate(columns)}
+    newline = "\r\n" if text[len(header) : len(header) + 2] == "\r\n" else "\n"
+    return TextTable(columns, [row for _, row in lines[1:]], separator, newline, marked)
+
+
+def _twice(names: Sequence[str]) -> str:
+    return next((name for name, times in Counter(names).items() if times > 1), "")
 
 
 def text_of(value: Any) -> str:
-    """A table's entry as text: '' for a missing one, 3 for a 3.0 that missing neighbours made a float."""
+    """A table's entry as text: '' for a missing one, 3 for a 3.0 that missing values made a float, UTF-8 for bytes."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace").strip()
     if value is None or (str(value) in ("nan", "<NA>", "NaT") and not isinstance(value, str)):
         return ""
     if isinstance(value, float | np.floating) and float(value).is_integer():
@@ -112,14 +169,14 @@ def find_column(table: Table, asked: str | None, usual: Sequence[str], what: str
             return table[known[name.lower()]]
     raise DataError(
         f"Expected a column with the {what} ({', '.join(wanted)}) in {source}, but found the columns "
-        f"{', '.join(table)}. Say which one it is, or name the columns in the first line."
+        f"{', '.join(map(str, table))}. Name it with --{what} ({what}_column=), or name the columns in the first line."
     )
 
 
 def find_ids(table: Table, asked: str | None, texts: Sequence[str], source: str) -> list[str]:
     """Ids: the column asked for, else a column `id` whose entries differ, else the paths, repeated ones as a.jpg#2.
 
-    In the column asked for an id may stand in several rows: they are photographs of one object.
+    In the column asked for, an id may stand in several rows: they are images of one object.
 
     Raises
     ------

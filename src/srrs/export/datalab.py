@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from srrs.audit.files import write_atomic
 from srrs.audit.table import Audit
+from srrs.io import write_atomic
 
 WRONG = ("noisy", "outside")
 """Statuses of a label that is not the photograph's: another class's, or no class's."""

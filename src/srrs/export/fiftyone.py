@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from srrs.audit.files import write_atomic
 from srrs.audit.table import NUMBERS, SCHEMA_VERSION, Audit
 from srrs.export.pictures import picture_files
+from srrs.io import write_atomic
 
 LABELS = {"given": None, "suggested": "suggested_confidence", "zero_shot": None, "macro": None, "micro": None}
 """Fields that are classifications, and the column of their confidence."""

@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from srrs.audit.files import write_atomic
 from srrs.audit.table import Audit
 from srrs.errors import DataError
 from srrs.export.pictures import picture_files
+from srrs.io import write_atomic
 
 SHOWN = (
     *("id", "given", "status", "quality", "p_clean", "match"),

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from srrs.audit.files import write_atomic
 from srrs.errors import MissingExtraError, ModelError
+from srrs.io import write_atomic
 from srrs.models.base import VisionLanguage
 from srrs.records import Floats
 

@@ -4,9 +4,9 @@ import io
 import os
 from pathlib import Path
 
-from srrs.audit.files import write_atomic
 from srrs.audit.table import NUMBERS, SCHEMA_VERSION, Audit
 from srrs.errors import MissingExtraError
+from srrs.io import write_atomic
 
 
 def write_parquet(audit: Audit, path: str | os.PathLike[str]) -> Path:

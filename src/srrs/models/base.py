@@ -1,16 +1,24 @@
-"""What the rest of the package asks of a model: two small protocols, and the records of a run's models and prompts.
+"""Protocols of the parts of a model, and the records that hold a run's models and prompts.
+
+A model has up to three parts: an image tower, a text tower and an image-text matcher. Each is optional. CLIP is an
+image tower and a text tower in one object (`VisionLanguage`); embeddings made elsewhere come with none of them.
 
 C classes, L prompt length, W token embedding size, D feature size, B batch.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import embedding
+
+NO_MODEL = "none"
+"""Name of the model where there is none."""
+LOGIT_SCALE = 100.0
+"""Logit scale of CLIP and most similar models; used where embeddings come without one."""
 
 
 @dataclass(frozen=True)
@@ -56,55 +64,69 @@ class Prompts:
         return bool((self.source[:, positions] >= len(self.known)).any())
 
 
-class VisionLanguage(Protocol):
-    """A frozen dual encoder. Features are unit length, float32, on `device`."""
+class ImageTower(Protocol):
+    """A frozen image encoder. Features have unit length, are float32, and lie on `device`."""
 
     name: str
-    """What the user asked for: a hub name, a path, `open_clip:...`, or `bundled`."""
+    """The name that the user gave: a hub name, a path, `open_clip:...`, or `bundled`."""
     fingerprint: str
-    """Digest of weights and preprocessing; part of every cache key."""
+    """Digest of weights and preprocessing, followed by precision and kernels; part of every cache key."""
     feature_size: int
-    token_size: int
-    context_length: int
-    """Longest prompt the text tower takes, special tokens included."""
-    logit_scale: float
     device: torch.device
     preprocessing: dict[str, object]
-    """Everything that turns a picture into pixels, as JSON; part of every cache key and of a saved model."""
+    """The settings that turn an image into pixels, as JSON; part of every cache key and of a saved model."""
 
     def preprocess(self, image: Image.Image) -> Tensor:
-        """An RGB picture as (3, H, W) float32: resize, crop and normalise as the model was trained."""
+        """An RGB image as (3, H, W) float32: resize, crop and normalize as the model was trained."""
         ...
 
     def preprocess_crop(self, image: Image.Image, box: tuple[float, float, float, float], flip: bool) -> Tensor:
-        """The box (left, top, right, bottom in pixels) of an RGB picture as (3, H, W): one augmented view."""
+        """The box (left, top, right, bottom in pixels) of an RGB image as (3, H, W): one augmented view."""
         ...
 
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, D)."""
+        """Encode pixels (B, 3, H, W) as features (B, D)."""
         ...
+
+
+class TextTower(Protocol):
+    """A frozen text encoder that takes token vectors, so that prompts can be learned. Features as in `ImageTower`."""
+
+    name: str
+    fingerprint: str
+    feature_size: int
+    device: torch.device
+    token_size: int
+    context_length: int
+    """Longest prompt in tokens, special tokens included."""
+    logit_scale: float
+    """Factor from cosine similarities to logits."""
 
     def tokens(self, text: str) -> list[int]:
         """Token ids of a piece of text, without start and end tokens."""
         ...
 
     def embed(self, ids: Sequence[int]) -> Tensor:
-        """Token ids -> (len(ids), W) token embeddings, detached."""
+        """Token embeddings (len(ids), W) of token ids, detached."""
         ...
 
     @property
     def start(self) -> list[int]:
-        """Ids every prompt starts with (may be empty)."""
+        """Token ids at the start of every prompt; may be empty."""
         ...
 
     @property
     def end(self) -> list[int]:
-        """Ids every prompt ends with (may be empty)."""
+        """Token ids at the end of every prompt; may be empty."""
         ...
 
     def encode_prompts(self, prompts: Prompts) -> Tensor:
-        """-> (C, D), one row per prompt, gradients flowing to `prompts.learned`: the text pass."""
+        """Encode prompts as (C, D), one row per prompt; gradients flow to `prompts.learned`."""
         ...
+
+
+class VisionLanguage(ImageTower, TextTower, Protocol):
+    """A frozen dual encoder, such as CLIP: an image tower and a text tower in one object."""
 
 
 class Matcher(Protocol):
@@ -127,8 +149,58 @@ class Matcher(Protocol):
 
 
 @dataclass(frozen=True)
-class Models:
-    """The frozen models of a run."""
+class ClassVectors:
+    """Vectors that stand for the classes where there is no text tower."""
 
-    clip: VisionLanguage
+    plain: Tensor | None = None
+    """(C, D) unit vectors of the class names, which classify without tuning."""
+    described: Tensor | None = None
+    """(C, D) unit vectors of the class descriptions."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """The frozen models of a run. A part that is missing is None; use `Models.of` for a dual encoder."""
+
+    image: ImageTower | None
+    text: TextTower | None
     matcher: Matcher | None
+    class_vectors: ClassVectors | None
+    logit_scale: float
+    fingerprint: str
+    """Of the model that made the features; '' where it is unknown."""
+    device: torch.device
+    feature_size: int
+    name: str
+    """The name that the user gave; `none` for embeddings without a model."""
+
+    @classmethod
+    def of(cls, model: VisionLanguage, matcher: Matcher | None = None) -> "Models":
+        """The models of a run with this dual encoder."""
+        return cls(
+            image=model, text=model, matcher=matcher, class_vectors=None, logit_scale=model.logit_scale,
+            fingerprint=model.fingerprint, device=model.device, feature_size=model.feature_size, name=model.name,
+        )  # fmt: skip
+
+    @classmethod
+    def without_towers(
+        cls,
+        feature_size: int,
+        class_vectors: ClassVectors | None = None,
+        *,
+        logit_scale: float | None = None,
+        fingerprint: str = "",
+        device: torch.device | None = None,
+        matcher: Matcher | None = None,
+    ) -> "Models":
+        """The models of a run on embeddings that were made elsewhere."""
+        return cls(
+            image=None, text=None, matcher=matcher, class_vectors=class_vectors,
+            logit_scale=LOGIT_SCALE if logit_scale is None else logit_scale, fingerprint=fingerprint,
+            device=device or torch.device("cpu"), feature_size=feature_size, name=NO_MODEL,
+        )  # fmt: skip
+
+    @property
+    def clip(self) -> VisionLanguage:
+        """The dual encoder. Deprecated: use `image` and `text`."""
+        return cast(VisionLanguage, self.image)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from srrs.models.base import Prompts
-from srrs.models.imagepass import ImageTower, image_pass
+from srrs.models.imagepass import VisionTransformer, image_pass
 from srrs.models.ownpass import OwnTower, own_text_pass
 from srrs.models.preprocess import Box, Preprocessing
 from srrs.models.textpass import CausalTower, causal_text_pass
@@ -83,7 +83,7 @@ def _context_length(config: Any, tokenizer: Any) -> int:
 def _image_pass(model: Any) -> Callable[[Tensor], Tensor]:
     """The cheapest pass that is exact for this tower."""
     if model.config.vision_config.model_type == "clip_vision_model" and hasattr(model, "visual_projection"):
-        tower = ImageTower.of(model.vision_model, model.visual_projection)
+        tower = VisionTransformer.of(model.vision_model, model.visual_projection)
         return lambda pixels: image_pass(tower, pixels)
     return lambda pixels: normalize(model.get_image_features(pixel_values=pixels).pooler_output.float(), dim=-1)
 

@@ -20,7 +20,7 @@ CPU_TOKENS = 1024
 """Positions per pass on a CPU: a layer of base size makes 12 MB of them."""
 
 
-class ImageTower(NamedTuple):
+class VisionTransformer(NamedTuple):
     """The parts of a transformers CLIP image tower that the pass needs."""
 
     embed: Callable[[Tensor], Tensor]
@@ -31,14 +31,14 @@ class ImageTower(NamedTuple):
     projection: nn.Module
 
     @classmethod
-    def of(cls, vision_model: Any, projection: nn.Module) -> "ImageTower":
+    def of(cls, vision_model: Any, projection: nn.Module) -> "VisionTransformer":
         """From a `CLIPVisionModel` (or a wrapper that holds one as `.vision_model`) and the visual projection."""
         inner = getattr(vision_model, "vision_model", vision_model)
         layers = list(inner.encoder.layers)
         return cls(inner.embeddings, inner.pre_layrnorm, layers, inner.post_layernorm, projection)
 
 
-def image_pass(tower: ImageTower, pixels: Tensor) -> Tensor:
+def image_pass(tower: VisionTransformer, pixels: Tensor) -> Tensor:
     """Pictures (B, 3, H, W) -> (B, D) unit vectors, float32: those of the tower's own forward."""
     hidden = tower.first_norm(tower.embed(pixels))
     if hidden.device.type == "cpu" and not torch.compiler.is_exporting():  # a graph takes any number of pictures
@@ -49,7 +49,7 @@ def image_pass(tower: ImageTower, pixels: Tensor) -> Tensor:
     return normalize(features.float(), dim=-1)
 
 
-def _encode(tower: ImageTower, hidden: Tensor) -> Tensor:
+def _encode(tower: VisionTransformer, hidden: Tensor) -> Tensor:
     """(B, T, W) -> (B, D)."""
     for layer in tower.layers:
         normed = layer.layer_norm1(hidden)

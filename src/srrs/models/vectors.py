@@ -8,11 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from srrs.errors import ModelError
-from srrs.models.base import Prompts
+from srrs.models.base import LOGIT_SCALE, NO_MODEL, Prompts
 
-NONE = "none"
-LOGIT_SCALE = 100.0
-"""Of CLIP and most of its kin; taken where the embeddings do not say."""
+NONE = NO_MODEL
 
 
 class Vectors:

@@ -1,0 +1,54 @@
+"""A 64-bit key for each sample, from its content: every random draw is keyed by it, so that row order never matters."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srrs.data.rows import Samples
+
+Keys = NDArray[np.uint64]
+RANK_BITS = 20
+"""Low bits of a key, which tell samples of equal content apart; `key >> RANK_BITS` is equal where the content is."""
+
+
+def content_keys(samples: Samples) -> Keys:
+    """Return a key for each row (N,), all different, the same in any row order and after any renaming of files.
+
+    The upper bits are those of the sha256 digest of the image file (or of the embedding). A row of several images
+    combines their digests, in any order. A row without content takes its id instead. Rows of equal content are numbered
+    by their given class and then by id: rows that also share the class are interchangeable.
+    """
+    digests = [_digest(samples, row) for row in range(len(samples))]
+    heads = np.array([int(digest[:16], 16) for digest in digests], dtype=np.uint64)
+    group = (heads >> np.uint64(RANK_BITS)) << np.uint64(RANK_BITS)
+    keys = group.copy()
+    for rows in _repeated(group):
+        # Numbers start at 0 in each group, so that a sample without a copy has the key of its content alone.
+        order = sorted(rows, key=lambda row: (digests[row], samples.given[row], samples.ids[row]))
+        keys[order] += np.arange(len(order), dtype=np.uint64)
+    return keys
+
+
+def _digest(samples: Samples, row: int) -> str:
+    """Hexadecimal digest, at least 16 digits, of what a row shows."""
+    found = sorted(key for key, _ in samples.pictures(row) if key)
+    if samples.keyed_by_id or not found:
+        return _hashed("id", samples.ids[row])
+    if len(found) == 1 and len(found[0]) == 64 and not set(found[0]) - set("0123456789abcdef"):
+        return found[0]
+    return _hashed("content", *found)
+
+
+def _hashed(*texts: str) -> str:
+    content = "\0".join(texts).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(content, digest_size=32).hexdigest()
+
+
+def _repeated(values: Keys) -> Sequence[list[int]]:
+    """Rows of each value that stands in more than one row."""
+    order = np.argsort(values, kind="stable")
+    starts = np.flatnonzero(np.diff(values[order], prepend=values[order][:1] + np.uint64(1)))
+    groups = np.split(order, starts[1:]) if len(order) else []
+    return [group.tolist() for group in groups if len(group) > 1]

@@ -1,0 +1,252 @@
+"""Readers of each kind of source: folder, table, DataFrame and list. They open no image."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+import numpy as np
+
+from srrs.data.classes import Classes, find_classes, match_classes
+from srrs.data.folders import SPLITS, find_pictures
+from srrs.data.in_memory import picture_of
+from srrs.data.objects import merged
+from srrs.data.options import ReadKeywords, ReadOptions, Roots
+from srrs.data.pictures import Picture
+from srrs.data.rows import MISSING, NO_LABEL, Samples
+from srrs.data.spelling import unified
+from srrs.data.tables import (
+    LABEL_COLUMNS,
+    PATH_COLUMNS,
+    Table,
+    apart,
+    exists,
+    find_column,
+    find_ids,
+    read_table,
+    text_of,
+)
+from srrs.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_DATE = re.compile(r"(19|20)\d\d([-_. ]?\d\d?){0,2}")
+
+
+def from_folder(root: str | Path, **keywords: Unpack[ReadKeywords]) -> Samples:
+    """Read `root/<class>/**/*.jpg`; ids are paths below `root`. Keywords are the fields of `ReadOptions`.
+
+    Raises
+    ------
+    DataError
+        There are no images, fewer than two classes, or images that lie in no class folder; or the class folders lie one
+        level deeper.
+    """
+    return folder_samples(Path(root), ReadOptions.of("from_folder", **keywords))
+
+
+def folder_samples(root: Path, options: ReadOptions) -> Samples:
+    """`from_folder` with its keywords in a record."""
+    if not root.is_dir():
+        raise DataError(f"Expected a folder of images at {root}, but there is none.")
+    labelled = options.labelled is not False
+    found, notes = find_pictures(root)
+    parts = [path.relative_to(root).parts for path in found]
+    layout = f"Expected {root}/<class>/<image>, one folder per class"
+    if labelled and found and all(len(part) == 1 for part in parts):
+        raise DataError(f"{layout}, but its {len(found)} images lie in {root} itself. Sort them or give a CSV.")
+    if labelled and (loose := sum(len(part) == 1 for part in parts)):
+        notes += (f"{loose} images directly in {root} belong to no class folder and were left out.",)
+    rows = [(path, part) for path, part in zip(found, parts, strict=True) if len(part) > 1 or not labelled]
+    if labelled:
+        notes += _checked_layout(root, [part for _, part in rows], layout)
+    return samples_of(
+        ids=["/".join(part) for _, part in rows],
+        paths=[path for path, _ in rows],
+        given=[part[0] for _, part in rows] if labelled else None,
+        options=options,
+        notes=notes,
+        source=str(root),
+    )
+
+
+def _checked_layout(root: Path, parts: Sequence[tuple[str, ...]], layout: str) -> tuple[str, ...]:
+    """Refuse a folder whose classes lie one level deeper; return a note where that is only likely."""
+    tops = {part[0] for part in parts}
+    if len(tops) > 1 and {top.lower() for top in tops} <= SPLITS:
+        names = ", ".join(sorted(top.lower() for top in tops))
+        raise DataError(f"{layout}, but found the parts {names}: give one, as {root}/train.")
+    inner = {(part[0], part[1]) for part in parts if len(part) > 2}
+    deep = all(len(part) > 2 for part in parts)
+    if len(tops) == 1 and deep and len(inner) > 1:
+        (top,) = tops
+        raise DataError(f"{layout}, but found only the folder {top}, with {len(inner)} in it: give {root / top}.")
+    shared = sorted(name for name, times in Counter(name for _, name in inner).items() if times > 1)
+    if not (len(tops) > 1 and deep and shared):
+        return ()
+    first = ", ".join(sorted(tops)[:3])
+    below = f"the folders {', '.join(shared[:5])} stand in several of them"
+    if all(_DATE.fullmatch(top) for top in tops):
+        raise DataError(
+            f"{layout}, but the first folders are dates ({first}) and {below}: the classes seem to lie one level "
+            f"deeper. Give one of the dates, as {root / min(tops)}, or a table of paths and labels."
+        )
+    if len(shared) == len({name for _, name in inner}) > 1:
+        return (
+            f"The classes are the first folders below {root} ({first}), but {below}: if those are the classes, give a "
+            "deeper folder or a table of paths and labels.",
+        )
+    return ()
+
+
+def from_csv(path: str | Path, **keywords: Unpack[ReadKeywords]) -> Samples:
+    """Read a parquet table, or a comma, semicolon or tab separated one whose first line names its columns.
+
+    Keywords are the fields of `ReadOptions`.
+
+    Raises
+    ------
+    DataError
+        The table is missing, malformed or without the columns, none of its files exists, or rows of one id have
+        different labels.
+    """
+    return csv_samples(Path(path), ReadOptions.of("from_csv", **keywords))
+
+
+def csv_samples(path: Path, options: ReadOptions) -> Samples:
+    """`from_csv` with its keywords in a record."""
+    images = path.parent if options.images is None else options.images
+    return table_samples(read_table(path), options.with_(images=images), str(path))
+
+
+def from_frame(frame: "pd.DataFrame", **keywords: Unpack[ReadKeywords]) -> Samples:
+    """Read a DataFrame of pandas or polars; keywords and errors as in `from_csv`.
+
+    Paths start from the working directory. Their column may hold Pillow images or arrays instead.
+    """
+    return frame_samples(frame, ReadOptions.of("from_frame", **keywords))
+
+
+def frame_samples(frame: Any, options: ReadOptions) -> Samples:
+    """`from_frame` with its keywords in a record."""
+    if hasattr(frame, "collect"):
+        raise DataError("Expected a DataFrame, but found a LazyFrame: call its collect() first.")
+    names = [str(column) for column in frame.columns]
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise DataError(f"Expected a name of its own for each column of the DataFrame, but '{twice[0]}' stands twice.")
+    table = {name: list(frame[column]) for name, column in zip(names, frame.columns, strict=True)}
+    return table_samples(table, options, "the DataFrame")
+
+
+def from_table(table: Table, images: Roots = ".", *, source: str = "the table", **keywords: Any) -> Samples:
+    """Read columns by name; keywords and errors as in `from_csv`."""
+    return table_samples(table, ReadOptions.of("from_table", images=images, **keywords), source)
+
+
+def table_samples(table: Table, options: ReadOptions, source: str) -> Samples:
+    """`from_table` with its keywords in a record."""
+    bases = _roots(options.images or ".")
+    if options.pictured and (lacking := [base for base in bases if not base.is_dir()]):
+        raise DataError(f"Expected a folder of images at {lacking[0]}, but there is none.")
+    try:
+        entries = find_column(table, options.path_column, PATH_COLUMNS, "path", source)
+    except DataError:
+        if options.pictured or options.path_column:
+            raise
+        entries = [None] * max((len(column) for column in table.values()), default=0)
+    pairs = [picture_of(entry, bases, f"row {row}") for row, entry in enumerate(entries, 1)]
+    given = None
+    if options.labelled is not False:
+        given = [text_of(label) for label in find_column(table, options.label_column, LABEL_COLUMNS, "label", source)]
+    texts = [text if isinstance(picture, Path) else str(at) for at, (picture, text) in enumerate(pairs)]
+    ids = find_ids(table, options.id_column, texts, source)
+    return merged(samples_of(ids, [picture for picture, _ in pairs], given, options, (), source), source)
+
+
+def from_paths(paths: Iterable[Any], labels: Sequence[Any] | None = None, **keywords: Unpack[ReadKeywords]) -> Samples:
+    """Read a list of paths, Pillow images or arrays, with or without labels. Keywords are those of `ReadOptions`.
+
+    Labels are class names, or positions in `class_names` where that is given. The id of a path is the path; the id of
+    another image is its position in the list, from 0.
+
+    Raises
+    ------
+    DataError
+        Entries and labels differ in number, labels are missing though `labelled`, or no file exists.
+    """
+    asked: ReadKeywords = {"labelled": None}
+    asked.update(keywords)
+    return list_samples(paths, labels, ReadOptions.of("from_paths", **asked))
+
+
+def list_samples(paths: Iterable[Any], labels: Sequence[Any] | None, options: ReadOptions) -> Samples:
+    """`from_paths` with its keywords in a record."""
+    entries = list(paths)
+    if labels is None and options.labelled:
+        raise DataError(f"Expected a label for each of the {len(entries)} paths, but got none: give labels as well.")
+    if labels is not None and len(labels) != len(entries):
+        raise DataError(f"Expected one label per path, but got {len(entries)} paths and {len(labels)} labels.")
+    given = None
+    if labels is not None and options.labelled is not False:
+        given = [label_key(label, options.class_names) for label in labels]
+    pictures = [picture_of(entry, [Path()], f"image {at}")[0] for at, entry in enumerate(entries)]
+    ids = apart([picture.as_posix() if isinstance(picture, Path) else str(at) for at, picture in enumerate(pictures)])
+    return samples_of(ids, pictures, given, options, (), "the list of paths")
+
+
+def _roots(images: Roots) -> list[Path]:
+    if isinstance(images, str) and "," in images and not Path(images).is_dir():
+        images = [part.strip() for part in images.split(",")]
+    return [Path(images)] if isinstance(images, str | Path) else [Path(root) for root in images]
+
+
+def label_key(label: Any, class_names: Sequence[str] | None) -> str:
+    """Return a list's label as a class key: '' for -1, a class name for its position."""
+    if not isinstance(label, int | np.integer) or isinstance(label, bool):
+        return text_of(label)
+    if label < 0 or class_names is None:
+        return "" if label < 0 else str(label)
+    if label >= len(class_names):
+        raise DataError(f"Expected labels from 0 to {len(class_names) - 1}, one per class name, but got {label}.")
+    return class_names[int(label)]
+
+
+def samples_of(
+    ids: Sequence[str],
+    paths: Sequence[Picture],
+    given: Sequence[str] | None,
+    options: ReadOptions,
+    notes: tuple[str, ...],
+    source: str,
+) -> Samples:
+    """Make the record of what a reader found; `given` holds class keys, '' for none."""
+    if not ids:
+        raise DataError(f"Expected images in {source}, but found none. {' '.join(notes)}".rstrip())
+    there = [not options.pictured or exists(path) for path in paths]
+    if not any(there):
+        raise DataError(f"None of the {len(paths)} files of {source} exists: looked for {paths[0]} first.")
+    if given is not None:
+        given, merges = unified(given, options.merge_case)
+        notes += merges
+    present = {key for key in given or () if key}
+    if options.class_names is not None:
+        classes, index = match_classes(present, options.class_names, options.names, source)
+    else:
+        classes = Classes() if given is None else find_classes(present, options.names, source)
+        index = {key: at for at, key in enumerate(classes.keys)}
+    labels = [-1] * len(ids) if given is None else [index.get(key, -1) for key in given]
+    return Samples(
+        ids=tuple(ids),
+        paths=tuple(paths),
+        labels=np.array(labels, dtype=np.int64),
+        class_names=classes.words,
+        class_keys=classes.keys,
+        issues=tuple(
+            MISSING if not found else NO_LABEL if given is not None and label < 0 else ""
+            for found, label in zip(there, labels, strict=True)
+        ),
+        keys=("",) * len(ids),
+        notes=notes + classes.notes,
+    )

@@ -1,0 +1,131 @@
+"""Files: reading that never waits, and writing that leaves either the old file or the whole new one."""
+
+import errno
+import hashlib
+import os
+import re
+import stat
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from srrs.errors import DataError
+
+FilePath = str | os.PathLike[str]
+_CAUSES = {
+    errno.ENOSPC: "the disk is full. Free some space, then run the same command again.",
+    errno.EDQUOT: "the disk quota is used up. Free some space, then run the same command again.",
+    errno.EFBIG: "the file would be larger than this system allows. Raise the limit (ulimit -f) or write elsewhere.",
+    errno.EROFS: "the file system is read-only. Choose another folder.",
+    errno.ENAMETOOLONG: "the name is too long for this file system. Choose a shorter one.",
+}
+
+
+def is_file(path: FilePath) -> bool:
+    """Return whether a path names a file; a path that no file system could hold is none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def there(path: FilePath) -> bool:
+    """Return whether a path names anything."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def read_bytes(path: FilePath, most: int | None = None) -> bytes:
+    """Read a regular file.
+
+    Raises
+    ------
+    OSError
+        The path names no regular file (a FIFO or a device could block for ever), the file has more than `most` bytes
+        (`errno.EFBIG`), or it cannot be read.
+    """
+    check_regular(path)
+    # Non-blocking, in case a FIFO has taken the place of the file since the check.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    with open(os.open(path, flags), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        if most is not None and found.st_size > most:
+            raise OSError(errno.EFBIG, f"larger than {most // 2**20} MB")
+        return file.read() if most is None else file.read(most + 1)[:most]
+
+
+def check_regular(path: FilePath) -> None:
+    """Raise OSError where a path names a folder, FIFO, socket or device, or nothing."""
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError:  # a NUL character
+        raise OSError(errno.EINVAL, "a path cannot hold a NUL character") from None
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+
+
+def write_atomic(path: FilePath, content: bytes | Iterable[bytes]) -> Path:
+    """Write bytes, or pieces of bytes in turn, to a file, and make its folder where needed.
+
+    The file has the access rights of every new file (umask). Raises DataError where it cannot be written.
+    """
+    with atomic(path) as part, part.open("wb") as file:
+        file.writelines([content] if isinstance(content, bytes) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(path)
+
+
+def save_tensors(path: FilePath, arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> Path:
+    """Write numpy arrays as safetensors, as `write_atomic` writes bytes."""
+    from safetensors.numpy import save_file
+
+    with atomic(path) as part:
+        save_file(dict(arrays), part, metadata=dict(metadata) if metadata is not None else None)
+    return Path(path)
+
+
+@contextmanager
+def atomic(path: FilePath) -> Iterator[Path]:
+    """Give a path beside `path` to write to, which takes its place when the block ends without an error.
+
+    Raises DataError for an OSError in the block, and for a SafetensorError, in which `save_file` wraps one.
+    """
+    path = Path(path)
+    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+    part = path.with_name(f".{name}-{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.touch()
+            mode = stat.S_IMODE(part.stat().st_mode)
+            yield part
+            part.chmod(mode)  # safetensors makes files that nobody else can read
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"Cannot write {path}: {cause(error)}") from error
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise DataError(f"Cannot write {path}: {cause(_os_error(error))}") from error
+
+
+def cause(error: OSError) -> str:
+    """Return why a file cannot be written, and what to do about it."""
+    known = _CAUSES.get(error.errno or 0)
+    return known or f"{error.strerror or error}. Choose a path that can be written."
+
+
+def _os_error(error: Exception) -> OSError:
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(error))
