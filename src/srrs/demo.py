@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from srrs import pipeline, tuning
-from srrs.io import write_atomic
 from srrs.audit.table import Audit
 from srrs.config import FIT_VIEWS, Settings
 from srrs.console import Screen
@@ -23,6 +22,7 @@ from srrs.core.noise import NoiseSpec, flip
 from srrs.data.samples import Samples, checked, read
 from srrs.errors import SettingsError
 from srrs.features.cached import view_source
+from srrs.io import write_atomic
 from srrs.models.base import Models
 from srrs.records import Batch, Group
 from srrs.train.loop import Outcome as Tuned

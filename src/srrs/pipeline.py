@@ -12,7 +12,6 @@ import torch
 
 from srrs.audit import flags as flagging
 from srrs.audit.decisions import Decision
-from srrs.io import write_atomic
 from srrs.audit.report import jpeg
 from srrs.audit.table import Audit, Rows
 from srrs.config import AUDIT_VIEWS, FIT_VIEWS, Settings
@@ -26,7 +25,8 @@ from srrs.errors import DataError, SettingsError
 from srrs.features.cached import unit_plain, view_source
 from srrs.features.live import LiveImages
 from srrs.features.source import ViewSource
-from srrs.features.store import cache_root, encode
+from srrs.features.store import encode
+from srrs.io import cache_root, write_atomic
 from srrs.methods.spec import method as method_named
 from srrs.methods.stages import Method
 from srrs.methods.trusted import VerifiedLabel

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from srrs import pipeline, tuning
-from srrs.io import write_atomic
 from srrs.bench.bed import Bed
 from srrs.bench.records import HISTORY, PARTITION, RESULT, SAMPLES, AuditScores, Record
 from srrs.bench.schema import pack
@@ -25,6 +24,7 @@ from srrs.config import Settings
 from srrs.core import metrics
 from srrs.core.noise import NoiseSpec
 from srrs.data.protocols import Draw
+from srrs.io import write_atomic
 from srrs.methods.spec import needs
 from srrs.models.base import Models
 from srrs.records import Batch, Group, Partition

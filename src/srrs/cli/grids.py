@@ -85,11 +85,11 @@ def table(
     as_json: Json = False,
 ) -> None:
     """Tables of runs: mean, spread and n over seeds, one table for each data set, protocol and number of shots."""
-    from srrs.io import write_atomic
     from srrs.bench.records import to_jsonl
     from srrs.bench.render import render
     from srrs.bench.table import METRICS
     from srrs.bench.table import table as tabulate
+    from srrs.io import write_atomic
     from srrs.methods.spec import split_list
 
     screen, found = _found(runs, as_json)

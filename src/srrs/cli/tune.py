@@ -158,9 +158,9 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Name the class of new photographs."""
-    from srrs.io import write_atomic
     from srrs.console import Screen
     from srrs.estimator import RobustClassifier
+    from srrs.io import write_atomic
     from srrs.predictions import table
 
     screen = Screen(as_json)

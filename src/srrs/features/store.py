@@ -17,11 +17,9 @@ from srrs.data.pictures import Picture
 from srrs.data.samples import NO_LABEL, Progress, Samples
 from srrs.errors import DataError, ModelError
 from srrs.features.crops import view_box
-from srrs.features.shards import FeatureStore, Halves, cache_limit, cache_root, model_folder, pack_keys, trim
+from srrs.features.shards import FeatureStore, Halves, cache_limit, model_folder, pack_keys, trim
 from srrs.models.base import ImageTower
 from srrs.records import Features, Floats
-
-__all__ = ["FeatureStore", "cache_root", "encode"]
 
 PLAIN = -1
 """The plain view; augmented ones count from 0."""

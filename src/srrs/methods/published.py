@@ -88,9 +88,10 @@ def tecoprompt() -> Method:
 
     As published: rewriting, for good, after a window of 8 of 50 epochs in which the plan's class stays and its share is
     at least 0.99; a running average of that share (0.8 per epoch) splits clean (0.8) from ambiguous (0.2); CE, GCE with
-    q = 0.5 and MAE; cost -P with entropy weight 0.01 (the code; the paper prints -log P, which saturates the shares that
-    0.99, 0.8 and 0.2 are compared with: `tecoprompt(screen=temporal_transport(cost='log'))`). Ours:
+    q = 0.5 and MAE; cost -P with entropy weight 0.01 (the code). Ours:
 
+    - The paper prints the cost -log P, which saturates the shares that 0.99, 0.8 and 0.2 are compared with:
+      `tecoprompt(screen=temporal_transport(cost='log'))`.
     - 25 screenings for 50 epochs: the window is 4 screenings, and the average keeps 0.64 = 0.8^2.
     - A rewritten label is learned as clean at once, not after an epoch among the ambiguous; the audit calls the label
       that was given there noisy.

@@ -8,7 +8,7 @@ from srrs.core.blocks import by_blocks, is_large
 from srrs.core.labels import one_hot, three_way
 from srrs.methods.memory import votes
 from srrs.methods.stages import Memory, Rectify, reads
-from srrs.records import Evidence, Partition, Targets
+from srrs.records import Evidence, Floats, Partition, Targets
 from srrs.screening.predictions import mean_probs
 
 
@@ -39,7 +39,8 @@ def blend(sharpness: float = 2.0, weight: float | None = None) -> Rectify:
         probs = mean_probs(votes(evidence))
 
         def of(rows: slice) -> dict[str, Tensor]:
-            pseudo, trust = probs[rows].astype(precision), partition.p_clean[rows]
+            pseudo: Floats = probs[rows].astype(precision)
+            trust = partition.p_clean[rows]
             share = trust if weight is None else np.full(len(pseudo), weight)
             soft = three_way(partition.group[rows], evidence.labels[rows], share, pseudo, sharpness)
             return {"soft": torch.from_numpy(soft)}

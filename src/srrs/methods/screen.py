@@ -88,7 +88,7 @@ def transition(
 ) -> Screen:
     """Decide by a transition matrix from the true class to the given label. See `srrs.screening.by_transition`."""
 
-    @reads("zero_shot", "features", "match")
+    @reads("zero_shot", "features", *(("match",) if matched[1] else ()))
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
         partition = by_transition.by_transition(
             evidence.labels, given(evidence, "zero_shot"), given(evidence, "features"), evidence.keys,

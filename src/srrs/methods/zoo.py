@@ -1,9 +1,13 @@
 """Every method as one short composition of stages.
 
-What all methods here share: every class has a context of its own unless the docstring says otherwise (`--set
-context=shared` gives the published form of CoOp), views are cached, and a run counts steps instead of epochs. Shares of
-the published run stand for its epochs: a run screens `baselines.ROUNDS` times, and a memory or warm-up that spans a
-share of the published epochs spans the same share here (see `baselines.window`).
+What all methods here share:
+
+- Every class has a context of its own unless the docstring says otherwise; `--set context=shared` gives the published
+  form of CoOp.
+- Views are cached, and a run counts steps instead of epochs.
+- Shares of the published run stand for its epochs. A method that screens in every epoch or every other one screens
+  `baselines.ROUNDS` times here, and a memory that spans a share of the published epochs spans the same share of those
+  (see `baselines.window`).
 """
 
 from collections.abc import Callable

@@ -6,15 +6,19 @@ import numpy as np
 
 from srrs.records import Bools, Floats, Group, Ints, NoiseEstimate, Partition, Thresholds
 
+History = Sequence[Floats] | Floats
+"""Scores (K, N) of earlier screenings."""
+
 
 def of_given(values: Floats, labels: Ints) -> Floats:
     """Return the entry (N,) of each row of `values` (N, C) at the given label."""
     return np.asarray(values[np.arange(len(labels)), labels])
 
 
-def averaged(values: Floats, history: Sequence[Floats]) -> Floats:
+def averaged(values: Floats, history: History) -> Floats:
     """Return the mean (N,) of the values and of those of earlier screenings."""
-    return np.concatenate([np.reshape(history, (-1, len(values))), values[None]]).mean(0)
+    mean: Floats = np.concatenate([np.reshape(history, (-1, len(values))), values[None]]).mean(0)
+    return mean
 
 
 def counted_noise(p_clean: Floats, group: Ints) -> NoiseEstimate:

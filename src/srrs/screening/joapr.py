@@ -1,15 +1,14 @@
 """The two joint thresholds of JoAPR (Guo and Gu 2024)."""
 
 import math
-from collections.abc import Sequence
 
 from srrs.core.mixture import TwoGaussians, fit_two, normalize, posterior_low
 from srrs.records import Floats, Partition
-from srrs.screening.common import averaged, one_cut, two_groups
+from srrs.screening.common import History, averaged, one_cut, two_groups
 
 
 def joint_thresholds(
-    loss: Floats, *, history: Sequence[Floats] = (), rate: float = 0.5, seed: int = 0
+    loss: Floats, *, history: History = (), rate: float = 0.5, seed: int = 0
 ) -> tuple[Partition, float]:
     """Return the partition of the losses (N,) into clean and noisy, and the new noise rate.
 

@@ -3,16 +3,14 @@
 `history` holds the scaled losses of earlier screenings, which are averaged with the present ones.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from srrs.core.mixture import density_thresholds, fit_two, normalize, posterior_low
 from srrs.records import Floats, Group, Partition, Thresholds
-from srrs.screening.common import averaged, counted_noise, one_cut, two_groups
+from srrs.screening.common import History, averaged, counted_noise, one_cut, two_groups
 
 
-def gmm_bands(loss: Floats, *, theta: float = 0.01, history: Sequence[Floats] = (), seed: int = 0) -> Partition:
+def gmm_bands(loss: Floats, *, theta: float = 0.01, history: History = (), seed: int = 0) -> Partition:
     """Split samples by loss (N,) into clean, ambiguous and noisy: SRRS as published (paper, Eq. 6-9).
 
     The loss is scaled to 0..1 and averaged with `history`, as the released code does. `theta` is the density at which
@@ -31,7 +29,7 @@ def gmm_bands(loss: Floats, *, theta: float = 0.01, history: Sequence[Floats] = 
     return Partition(group, p_clean, counted_noise(p_clean, group), bounds)
 
 
-def gmm_two_way(loss: Floats, *, threshold: float = 0.5, history: Sequence[Floats] = (), seed: int = 0) -> Partition:
+def gmm_two_way(loss: Floats, *, threshold: float = 0.5, history: History = (), seed: int = 0) -> Partition:
     """Split samples by loss (N,) into clean and noisy only, as the paper's Fig. 4 compares.
 
     A sample is clean if its posterior in the same mixture as `gmm_bands` is at least `threshold`.

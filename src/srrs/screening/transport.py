@@ -43,7 +43,7 @@ def plan_belief(plan: Floats, labels: Ints, *, reg: float, cost: Cost) -> Floats
         return of_given(softmax(priced, axis=1), labels)
     others = np.array(priced)
     others[np.arange(len(labels)), labels] = -np.inf
-    return np.clip((1 + of_given(priced, labels) - others.max(1)) / 2, 0, 1)
+    return np.asarray(np.clip((1 + of_given(priced, labels) - others.max(1)) / 2, 0, 1))
 
 
 def by_confidence(
