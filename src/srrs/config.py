@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from srrs.errors import SettingsError
 
-AUDIT_VIEWS = 8
+AUDIT_VIEWS = 4
 """Augmented views that `srrs audit` encodes of each image, where `views` is not set."""
 FIT_VIEWS = 8
 """Augmented views that `srrs fit`, the demo and the benchmark encode of each image, where `views` is not set."""

@@ -16,12 +16,12 @@ import torch
 from srrs import pipeline, tuning
 from srrs.audit.table import Audit
 from srrs.config import FIT_VIEWS, Settings
-from srrs.console import Screen
+from srrs.console import Console
 from srrs.core import metrics
 from srrs.core.noise import NoiseSpec, flip
 from srrs.data.samples import Samples, checked, read
 from srrs.errors import SettingsError
-from srrs.features.cached import view_source
+from srrs.features.cached import CachedFeatures
 from srrs.io import write_atomic
 from srrs.models.base import Models
 from srrs.records import Batch, Group
@@ -42,7 +42,7 @@ class Outcome:
     audit: dict[str, float | None]
 
 
-def run(out: Path, noise: str, seeds: list[int], screen: Screen) -> dict[str, Any]:
+def run(out: Path, noise: str, seeds: list[int], console: Console) -> dict[str, Any]:
     """Run the demo and write `result.json`, `audit.csv`, `audit.json` and `report.html` into `out`."""
     started = time.monotonic()
     try:
@@ -54,16 +54,16 @@ def run(out: Path, noise: str, seeds: list[int], screen: Screen) -> dict[str, An
     settings = Settings.of(model="bundled")
     with as_file(files("srrs") / "assets" / "photos") as photos:
         train, test = checked(read(photos / "train")), checked(read(photos / "test"))
-        prepared = prepare(train, test, settings, screen)
-        outcomes, audit, noisy = _all_seeds(prepared, spec, seeds, settings, screen)
+        prepared = prepare(train, test, settings, console)
+        outcomes, audit, noisy = _all_seeds(prepared, spec, seeds, settings, console)
         result = _result(spec, outcomes, time.monotonic() - started)
         out.mkdir(parents=True, exist_ok=True)
         write_atomic(out / "result.json", (json.dumps(result, indent=1) + "\n").encode())
         audit.to_csv(out / "audit.csv")
         audit.to_json(out / "audit.json")
         audit.report(out / "report.html", title="Label audit: the demo", thumbnail=pipeline.thumbnails(noisy))
-    _show(result, audit, out, screen)
-    screen.result(result)
+    _show(result, audit, out, console)
+    console.result(result)
     return result
 
 
@@ -80,11 +80,11 @@ class Prepared:
     test_labels: np.ndarray
 
 
-def prepare(train: Samples, test: Samples, settings: Settings, screen: Screen) -> Prepared:
+def prepare(train: Samples, test: Samples, settings: Settings, console: Console) -> Prepared:
     models = pipeline.load_models(settings)
     rows = pipeline.trainable_rows(train)
-    with screen.progress("Encoding photographs") as advance:
-        views = settings.views(FIT_VIEWS)
+    views = settings.views(FIT_VIEWS)
+    with console.progress("Encoding photographs") as advance:
         features = pipeline.encode_rows(train, rows, models.image, views=views, seed=settings.seed, progress=advance)
         held_out = pipeline.encode_rows(test, test.usable, models.image, views=0, seed=settings.seed)
     descriptions, _ = tuning.describe(train.class_names, None)
@@ -94,7 +94,7 @@ def prepare(train: Samples, test: Samples, settings: Settings, screen: Screen) -
         rows=rows,
         models=models,
         task=pipeline.make_task(
-            train, rows, view_source(features, train.content_keys[rows], models.device), models, descriptions, settings
+            train, rows, CachedFeatures(features, train.content_keys[rows], models.device), models, descriptions, settings
         ),
         test_features=torch.from_numpy(np.asarray(held_out.plain, dtype=np.float32)),
         test_labels=np.asarray(test.labels)[test.usable],
@@ -102,11 +102,11 @@ def prepare(train: Samples, test: Samples, settings: Settings, screen: Screen) -
 
 
 def _all_seeds(
-    prepared: Prepared, spec: NoiseSpec, seeds: list[int], settings: Settings, screen: Screen
+    prepared: Prepared, spec: NoiseSpec, seeds: list[int], settings: Settings, console: Console
 ) -> tuple[dict[str, list[Outcome]], Audit, Samples]:
     outcomes: dict[str, list[Outcome]] = {name: [] for name in METHODS}
     first: tuple[Audit, Samples] | None = None
-    with screen.progress("Tuning") as advance:
+    with console.progress("Tuning") as advance:
         for number, seed in enumerate(seeds):
             noisy = with_noise(prepared.train, spec, seed)
             task = prepared.task.relabeled(np.asarray(noisy.labels)[prepared.rows])
@@ -172,7 +172,7 @@ def _mean(values: list[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _show(result: dict[str, Any], audit: Audit, out: Path, screen: Screen) -> None:
+def _show(result: dict[str, Any], audit: Audit, out: Path, console: Console) -> None:
     from rich.table import Table
 
     noise = result["noise"]
@@ -181,11 +181,11 @@ def _show(result: dict[str, Any], audit: Audit, out: Path, screen: Screen) -> No
     table.add_column("test accuracy", justify="right")
     for name in METHODS:
         table.add_row(name, f"{result[name.replace('-', '_')]:.1%}")
-    screen.say(table)
-    screen.say(audit.summary())
+    console.say(table)
+    console.say(audit.summary())
     if result["audit"]["auroc"] is not None:
-        screen.say(
+        console.say(
             f"wrong labels are ranked at AUROC {result['audit']['auroc']:.3f}; of the labels, {noise['rate']:.0%} are "
             f"wrong as given and {result['rectified_noise']:.0%} after rectification"
         )
-    screen.say(f"written: {out / 'result.json'}, {out / 'audit.csv'}, {out / 'report.html'}")
+    console.say(f"written: {out / 'result.json'}, {out / 'audit.csv'}, {out / 'report.html'}")

@@ -157,7 +157,6 @@ class RobustClassifier:
 
     def predict_inputs(self, inputs: "Inputs", progress: "Progress | None" = None) -> "Floats":
         """Probabilities (N, C) of checked inputs, NaN rows where a picture or embedding cannot be used."""
-        from srrs.features.cached import unit_plain
         from srrs.pipeline import encode_rows, readable_rows
 
         self._check_fitted()
@@ -170,10 +169,14 @@ class RobustClassifier:
             found = inputs.features.take(rows) if inputs.features else encode_rows(
                 samples, rows, self._model(), views=0, seed=0, progress=progress
             )  # fmt: skip
-            plain = unit_plain(found)
-            logits = self.logit_scale_ * plain @ self.head_.T + self.bias_
-            exponent = np.exp(logits - logits.max(1, keepdims=True))
-            probs[rows] = exponent / exponent.sum(1, keepdims=True)
+            probs[rows] = self.of_features(found.rows(slice(None))[0])
+        return probs
+
+    def of_features(self, features: "Floats") -> "Floats":
+        """Probabilities (N, C) of unit-length features (N, D)."""
+        logits = self.logit_scale_ * features.astype(np.float32) @ self.head_.T + self.bias_
+        exponent = np.exp(logits - logits.max(1, keepdims=True))
+        probs: Floats = exponent / exponent.sum(1, keepdims=True)
         return probs
 
     def save(self, folder: str | Path) -> Path:

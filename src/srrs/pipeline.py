@@ -22,7 +22,7 @@ from srrs.data.inputs import Inputs
 from srrs.data.pictures import file_of
 from srrs.data.samples import NO_LABEL, Progress, Samples, looks_like_codes
 from srrs.errors import DataError, SettingsError
-from srrs.features.cached import unit_plain, view_source
+from srrs.features.cached import CachedFeatures
 from srrs.features.live import LiveImages
 from srrs.features.source import ViewSource
 from srrs.features.store import encode
@@ -244,7 +244,7 @@ def _run(
     features = features_of(
         request, samples, rows, views if settings.data.views is None else settings.data.views, stages
     )
-    source = live_or_cached(request, samples, rows, features)
+    source = view_source(request, samples, rows, features)
     matching = stages(MATCHING) if stages and models.matcher else None
     task = make_task(samples, rows, source, models, clauses, settings, matching)
     if stages:
@@ -253,7 +253,7 @@ def _run(
     if models.text is not None:
         notes += class_name_notes(samples, outcome, task)
     test = _test_images(request, stages) if request.held_out else None
-    images = flag_images(samples, rows, unit_plain(features), opened=request.features is None, stages=stages)
+    images = flag_images(samples, rows, features.rows(slice(None))[0], opened=request.features is None, stages=stages)
     clean = outcome.round.partition.group == Group.CLEAN
     outside = flagging.off_topic(source.unit_features(), clean, _class_vectors(task))
     flags = flagging.cells(images, outside, {samples.ids[row] for row in decided}, test)
@@ -289,10 +289,10 @@ def features_of(request: Request, samples: Samples, rows: Ints, views: int, stag
     )  # fmt: skip
 
 
-def live_or_cached(request: Request, samples: Samples, rows: Ints, features: Features) -> ViewSource:
+def view_source(request: Request, samples: Samples, rows: Ints, features: Features) -> ViewSource:
     """Where the views of the rows come from: their features, or live crops beside them."""
     settings, models = request.settings, request.models
-    cached = view_source(features, samples.content_keys[rows], models.device)
+    cached = CachedFeatures(features, samples.content_keys[rows], models.device)
     if not settings.data.live:
         return cached
     if models.image is None or request.features is not None:
@@ -351,7 +351,7 @@ def _test_images(request: Request, stages: Stages | None) -> flagging.Photos | N
         samples, rows, request.models.image, views=0, seed=request.settings.seed,
         progress=stages and stages(TESTING), cache=request.cache,
     )  # fmt: skip
-    return flag_images(samples, rows, unit_plain(found), opened=given is None)
+    return flag_images(samples, rows, found.rows(slice(None))[0], opened=given is None)
 
 
 def flag_images(

@@ -56,7 +56,7 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Image features of N samples, read from larger arrays only where they are needed."""
+    """Unit-length image features of N samples, read from larger arrays only where they are needed."""
 
     plain: Floats
     """(n, D) features of the plain view, in memory or mapped from disk."""
@@ -64,8 +64,6 @@ class Features:
     """(n, V, D) features of the augmented views; V may be 0."""
     at: Ints | None = None
     """(N,) row of the arrays for each sample; None for sample i in row i."""
-    unit: bool = True
-    """Whether the arrays hold unit-length vectors; else those of any length."""
 
     def __len__(self) -> int:
         return len(self.plain) if self.at is None else len(self.at)
@@ -73,7 +71,7 @@ class Features:
     def take(self, rows: Ints, views: int | None = None) -> "Features":
         """These samples, in this order, with at most `views` augmented views. Copies no features."""
         rows = np.asarray(rows, dtype=np.int64)
-        return Features(self.plain, self.views[:, :views], rows if self.at is None else self.at[rows], self.unit)
+        return Features(self.plain, self.views[:, :views], rows if self.at is None else self.at[rows])
 
     def rows(self, rows: "Ints | slice") -> tuple[Floats, Floats]:
         """Plain (n, D) and augmented (n, V, D) features of some samples."""

@@ -22,7 +22,7 @@ from srrs.config import FIT_VIEWS, Settings
 from srrs.data.published.base import DataSet
 from srrs.data.samples import NO_LABEL, Progress, Samples, checked, from_paths
 from srrs.errors import DataError
-from srrs.features.cached import view_source
+from srrs.features.cached import CachedFeatures
 from srrs.models.base import Models
 from srrs.models.matcher import MemoisedScores
 from srrs.records import Features, Floats, Ints, Keys
@@ -86,7 +86,7 @@ class Bed:
             if kind == "itm" and "scores" in held:
                 match.know(held["scores"][rows])
         features = Features(self.train["plain"], self.train["views"], rows)
-        source = view_source(features, _apart(self.train["keys"][rows], labels), models.device)
+        source = CachedFeatures(features, _apart(self.train["keys"][rows], labels), models.device)
         return Task(models, self.class_names, clauses, source, labels, match)
 
 

@@ -1,4 +1,4 @@
-"""Features that were computed before the run: by the feature store, or elsewhere."""
+"""Features that were computed before the run: by the feature store, or elsewhere (embeddings)."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,7 +44,7 @@ class CachedFeatures:
     def batch(self, rows: Ints, views: Ints) -> Batch:
         """The chosen views (n, k) of some rows (n,): features (n * k, D)."""
         plain, augmented = self.features.rows(rows)
-        stacked = self._read(np.concatenate([plain[:, None], augmented], axis=1))
+        stacked = single(np.concatenate([plain[:, None], augmented], axis=1)).to(self.device)
         sample = torch.arange(len(rows), device=self.device)[:, None]
         return Batch(features=stacked[sample, torch.from_numpy(views).to(self.device)].flatten(0, 1))
 
@@ -76,36 +76,10 @@ class CachedFeatures:
 
     def _mean(self, rows: slice) -> Tensor:
         plain, augmented = self.features.rows(rows)
-        total = self._read(plain)
+        total = single(plain).to(self.device)
         for view in range(self.augmented):
-            total += self._read(augmented[:, view])
+            total += single(augmented[:, view]).to(self.device)
         if is_large(len(self.keys)):
             release(self.features.plain)
             release(self.features.views)
         return total.div_(1 + self.augmented)
-
-    def _read(self, features: Floats) -> Tensor:
-        """Features of any number of axes as float32 on the device."""
-        return single(features).to(self.device)
-
-
-def view_source(features: Features, keys: Keys, device: torch.device = CPU) -> CachedFeatures:
-    """The source of features that were computed before: embeddings of any length are brought to unit length."""
-    return (CachedFeatures if features.unit else GivenEmbeddings)(features, keys, device)
-
-
-def unit_plain(features: Features) -> Floats:
-    """(N, D) float32 unit-length features of the plain view."""
-    plain = single(features.rows(slice(None))[0])
-    return (plain if features.unit else F.normalize(plain, dim=1)).numpy()
-
-
-class GivenEmbeddings(CachedFeatures):
-    """A view source over embeddings made elsewhere, of any length: brought to unit length as they are read."""
-
-    def _read(self, features: Floats) -> Tensor:
-        return F.normalize(single(features).to(self.device), dim=-1)
-
-    @property
-    def _in_place(self) -> bool:
-        return False
