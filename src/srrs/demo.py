@@ -94,14 +94,7 @@ def prepare(train: Samples, test: Samples, settings: Settings, console: Console)
         truth=np.asarray(train.labels),
         rows=rows,
         models=models,
-        task=pipeline.make_task(
-            train,
-            rows,
-            CachedFeatures(features, train.content_keys[rows], models.device),
-            models,
-            descriptions,
-            settings,
-        ),
+        task=pipeline.make_task(train, rows, source, models, descriptions, settings),
         test_features=torch.from_numpy(np.asarray(held_out.plain, dtype=np.float32)),
         test_labels=np.asarray(test.labels)[test.usable],
     )
