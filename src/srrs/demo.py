@@ -21,11 +21,11 @@ from srrs.core import metrics
 from srrs.core.noise import NoiseSpec, flip
 from srrs.data.samples import Samples, checked, read
 from srrs.errors import SettingsError
+from srrs.features.cached import CachedFeatures
 from srrs.io import write_atomic
 from srrs.models.base import Models
-from srrs.records import Group
-from srrs.train.evidence import predict
-from srrs.train.loop import Tuned
+from srrs.records import Batch, Group
+from srrs.train.loop import Outcome as Tuned
 
 METHODS = ("zero-shot", "coop", "coop-two", "gce", "srrs-paper", "srrs")
 PROTOCOL = "label-flip"
@@ -83,18 +83,18 @@ class Prepared:
 def prepare(train: Samples, test: Samples, settings: Settings, console: Console) -> Prepared:
     models = pipeline.load_models(settings)
     rows = pipeline.trainable_rows(train)
+    views = settings.views(FIT_VIEWS)
     with console.progress("Encoding photographs") as advance:
-        features = pipeline.encode_rows(
-            train, rows, models, settings, views=settings.views(FIT_VIEWS), progress=advance
-        )
-        held_out = pipeline.encode_rows(test, test.usable, models, settings, views=0)
+        features = pipeline.encode_rows(train, rows, models.image, views=views, seed=settings.seed, progress=advance)
+        held_out = pipeline.encode_rows(test, test.usable, models.image, views=0, seed=settings.seed)
     descriptions, _ = tuning.describe(train.class_names, None)
+    source = CachedFeatures(features, train.content_keys[rows], models.device)
     return Prepared(
         train=train,
         truth=np.asarray(train.labels),
         rows=rows,
         models=models,
-        task=tuning.make_task(train, rows, features, models, descriptions),
+        task=pipeline.make_task(train, rows, source, models, descriptions, settings),
         test_features=torch.from_numpy(np.asarray(held_out.plain, dtype=np.float32)),
         test_labels=np.asarray(test.labels)[test.usable],
     )
@@ -108,13 +108,13 @@ def _all_seeds(
     with console.progress("Tuning") as advance:
         for number, seed in enumerate(seeds):
             noisy = with_noise(prepared.train, spec, seed)
-            task = tuning.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])
+            task = prepared.task.relabeled(np.asarray(noisy.labels)[prepared.rows])
             for place, name in enumerate(METHODS):
                 chosen = settings.with_(method=name, seed=seed)
                 tuned = tuning.tune_task(task, chosen)
                 outcomes[name].append(measure(tuned, prepared))
                 if name == "srrs" and first is None:
-                    first = pipeline.make_audit(noisy, tuned, task, prepared.models, chosen), noisy
+                    first = pipeline.make_audit(noisy, prepared.rows, tuned, task, chosen), noisy
                 advance(number * len(METHODS) + place + 1, len(seeds) * len(METHODS))
     assert first is not None  # there is at least one seed
     return outcomes, *first
@@ -128,11 +128,12 @@ def with_noise(samples: Samples, spec: NoiseSpec, seed: int) -> Samples:
 def measure(tuned: Tuned, prepared: Prepared) -> Outcome:
     truth = prepared.truth[prepared.rows]
     wrong = tuned.round.evidence.labels != truth
-    probs = predict(prepared.models.clip.logit_scale, prepared.test_features, tuned.weights)
+    assert tuned.classifier is not None  # every method of the demo classifies
+    logits = tuned.classifier(Batch(features=prepared.test_features.to(prepared.models.device)))
     found = metrics.precision_recall(tuned.round.partition.group == Group.NOISY, wrong)
     noise = tuned.round.noise
     return Outcome(
-        correct=probs.argmax(1).numpy() == prepared.test_labels,
+        correct=logits.argmax(1).cpu().numpy() == prepared.test_labels,
         rectified_noise=float(metrics.label_noise(tuned.round.targets.hard, truth)),
         noise=(noise.rate, noise.low, noise.high),
         audit={

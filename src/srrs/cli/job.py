@@ -32,25 +32,27 @@ class Job:
     def run(self, inputs: "Inputs", **more: Any) -> "Fitted":
         """Tune and audit; flags of cleanvision are added where they are asked for."""
         from srrs import pipeline
+        from srrs.train.state import discard
         from srrs.train.trackers import tracking
 
         settings, limit = self.chosen.settings, self.working.max_minutes
         if self.working.offline:
             go_offline()
         flags = self._cleanvision(inputs.samples) if self.working.cleanvision else {}
-        checkpoint = folder(self.out) / "run.safetensors"
+        checkpoint = folder(self.out) / "run"
         with tracking(self.working.track or [], settings.flat(), self.out / "history.jsonl") as trackers:
             models = pipeline.load_models(settings, inputs.embeddings)
             self._announce(inputs, models.matcher.name if models.matcher else "none")
             shown = pipeline.stages_of(models, inputs, more.get("held_out"))
             limits = {} if limit is None else {pipeline.ENCODING: limit}
             with self.console.stages(shown, limits) as stages:
-                fitted = pipeline.fit(
-                    inputs.samples, models, settings, descriptions=self.working.descriptions, minutes=limit,
-                    checkpoint=checkpoint, stages=self._estimating(stages), listeners=trackers,
-                    features=inputs.features, **more,
+                request = pipeline.Request(
+                    inputs.samples, models, settings, features=inputs.features, max_minutes=limit,
+                    descriptions=self.working.descriptions, checkpoint=checkpoint, **more,
                 )  # fmt: skip
-        checkpoint.unlink(missing_ok=True)
+                work = pipeline.audit if self.command == "audit" else pipeline.fit
+                fitted = work(request, stages=self._estimating(stages), listeners=trackers)
+        discard(checkpoint)
         return self._limited(replace(fitted, audit=fitted.audit.with_flags(flags)))
 
     def _announce(self, inputs: "Inputs", matcher: str) -> None:
@@ -145,14 +147,14 @@ def read_input(
 ) -> "Inputs":
     """Read and check images or embeddings."""
     from srrs.data.inputs import read_inputs
-    from srrs.models.vectors import NONE
+    from srrs.models.base import NO_MODEL
 
     check_exists(source)
     given = embedded or Embedded()
     with console.progress("Reading images") as advance:
         return read_inputs(
-            source, features=given.features, class_vectors=given.class_vectors, bare=model == NONE, progress=advance,
-            **{**columns.keywords(), **options},
+            source, features=given.features, class_vectors=given.class_vectors, bare=model == NO_MODEL,
+            progress=advance, **{**columns.keywords(), **options},
         )  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def audit(
     job = Job("audit", Console(as_json), chosen, working, out)
     inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name)
     decisions = read_trusted(trusted, user_rows(inputs.samples)) if trusted else None
-    fitted = job.run(inputs, decisions=decisions)
+    fitted = job.run(inputs, decisions=decisions or {})
     files = job.write(fitted.audit, inputs.samples, budget)
     job.show(fitted, files, failed=_too_noisy(fitted.audit.noise, fail_above))
 
@@ -107,11 +107,10 @@ def _accuracies(
     job: "Job", classifier: "RobustClassifier", fitted: "Fitted", held_out: "Inputs | None"
 ) -> dict[str, Any]:
     """Accuracies of the classifier beside those of logistic regression on the same features, printed as well."""
-    import numpy as np
 
     from srrs.predictions import accuracy, logistic_baseline
 
-    features, labels = np.asarray(fitted.task.plain), np.asarray(fitted.task.labels)
+    features, labels = fitted.task.source.unit_features(), fitted.task.labels
     own = float((classifier.of_features(features).argmax(1) == labels).mean())
     baseline = logistic_baseline(features, labels)
     figures: dict[str, Any] = {"given_labels_predicted": own}

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from srrs.core.neighbours import label_agreement, nearest
+from srrs.core.neighbors import label_agreement, nearest
 
 
 def features_of(n: int, size: int = 8, seed: int = 0) -> np.ndarray:

@@ -1,17 +1,30 @@
 """Screening in blocks of rows against screening at once."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from srrs.core import blocks
-from srrs.methods import streamed
-from srrs.methods.rectify import blend, keep
-from srrs.methods.screen import CERTAIN, bands, channel
-from srrs.records import Evidence, Group, Partition
+from srrs.records import Group, MatchScores, Partition
+from srrs.screening import streamed
+from srrs.screening.by_transition import CERTAIN, by_transition
+from srrs.screening.mixtures import gmm_bands
 
 N, CLASSES, SIZE = 3000, 8, 32
+
+
+@dataclass(frozen=True)
+class Arrays:
+    labels: np.ndarray
+    zero_shot: np.ndarray
+    features: np.ndarray
+    keys: np.ndarray
+    match: MatchScores | None = None
+
+
+def screened(given: Arrays, **options: int) -> Partition:
+    return by_transition(given.labels, given.zero_shot, given.features, given.keys, match=given.match, **options)
 
 
 @pytest.fixture
@@ -21,7 +34,7 @@ def in_blocks(monkeypatch) -> None:
 
 
 @pytest.fixture
-def many(evidence) -> Evidence:
+def many(keys) -> Arrays:
     """3,000 samples of 8 classes, a quarter of the labels wrong."""
     generator = np.random.default_rng(0)
     true = generator.integers(0, CLASSES, N)
@@ -31,12 +44,7 @@ def many(evidence) -> Evidence:
     logits = 3 * (np.eye(CLASSES)[true] + generator.standard_normal((N, CLASSES)))
     zero_shot = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     labels = np.where(generator.random(N) < 0.25, (true + 1) % CLASSES, true)
-    return replace(
-        evidence(n=N, classes=CLASSES),
-        labels=labels,
-        zero_shot=zero_shot.astype(np.float32),
-        features=features.astype(np.float16),
-    )
+    return Arrays(labels, zero_shot.astype(np.float32), features.astype(np.float16), keys(N))
 
 
 def same_verdicts(found: Partition, exact: Partition, atol: float) -> None:
@@ -48,77 +56,68 @@ def same_verdicts(found: Partition, exact: Partition, atol: float) -> None:
 
 
 @pytest.mark.parametrize("large", [False, True])
-def test_photographs_that_are_all_alike_are_judged_by_the_zero_shot_prediction(many, request, large: bool) -> None:
+def test_images_that_are_all_alike_are_judged_by_the_zero_shot_prediction(many, request, large: bool) -> None:
     alike = replace(many, features=np.ones_like(many.features))
     if large:
         request.getfixturevalue("in_blocks")
-    found, _ = channel()(alike, {})
-    expected, _ = channel(rounds=0)(alike, {})
-    same_verdicts(found, expected, atol=5e-3)
+    same_verdicts(screened(alike), screened(alike, rounds=0), atol=5e-3)
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 3])
-def test_the_channel_in_blocks_gives_the_verdicts_of_the_channel(many, monkeypatch, request, rounds: int) -> None:
-    monkeypatch.setattr("srrs.methods.screen.content_keys", streamed.bit_keys)  # folds by the same keys
-    exact, _ = channel(rounds=rounds)(many, {})
+def test_blocks_give_the_verdicts_of_one_block(many, request, rounds: int) -> None:
+    exact = screened(many, rounds=rounds)
     request.getfixturevalue("in_blocks")
-    found, _ = channel(rounds=rounds)(many, {})
+    found = screened(many, rounds=rounds)
     same_verdicts(found, exact, atol=5e-3)
     np.testing.assert_allclose(found.posterior, exact.posterior, atol=5e-3)
     assert len(np.unique(exact.group)) == 3
 
 
 def test_class_means_of_a_share_of_the_samples_change_little(many, monkeypatch, in_blocks) -> None:
-    every, _ = channel()(many, {})
+    every = screened(many)
     monkeypatch.setattr(streamed, "SAMPLE", 1200)
     monkeypatch.setattr(streamed, "SAMPLE_OF_CLASS", 1)
-    some, _ = channel()(many, {})
+    some = screened(many)
     assert 0 < np.abs(some.p_clean - every.p_clean).mean() < 0.02
     assert (some.group == every.group).mean() > 0.95
 
 
-def test_a_matcher_is_asked_in_blocks_as_at_once(many, monkeypatch, request) -> None:
+def test_a_matcher_is_asked_in_blocks_as_at_once(many, request) -> None:
     scores = np.random.default_rng(1).uniform(0.1, 0.9, (N, CLASSES))
     matched = replace(many, match=lambda rows, classes: scores[rows, classes])
-    monkeypatch.setattr("srrs.methods.screen.content_keys", streamed.bit_keys)
-    exact, _ = channel()(matched, {})
+    exact = screened(matched)
     request.getfixturevalue("in_blocks")
-    found, _ = channel()(matched, {})
+    found = screened(matched)
     same_verdicts(found, exact, atol=5e-3)
 
 
 def test_the_verdict_in_blocks_follows_a_sample_wherever_it_stands(many, in_blocks) -> None:
     order = np.random.default_rng(2).permutation(N)
-    names = ("labels", "probs", "zero_shot", "features", "loss", "agreement")
+    names = ("labels", "zero_shot", "features", "keys")
     moved = replace(many, **{name: getattr(many, name)[order] for name in names})
-    here, there = channel()(many, {})[0], channel()(moved, {})[0]
+    here, there = screened(many), screened(moved)
     np.testing.assert_allclose(there.p_clean, here.p_clean[order], atol=1e-3)
 
 
 def test_files_of_features_may_be_read_only(many, tmp_path, in_blocks) -> None:
     np.save(tmp_path / "features.npy", many.features)
     mapped = replace(many, features=np.load(tmp_path / "features.npy", mmap_mode="r"))
-    np.testing.assert_array_equal(channel()(mapped, {})[0].p_clean, channel()(many, {})[0].p_clean)
+    np.testing.assert_array_equal(screened(mapped).p_clean, screened(many).p_clean)
 
 
-def test_the_published_bands_and_blend_in_blocks_are_those_at_once(many, request) -> None:
+def test_the_published_bands_in_blocks_are_those_at_once(request) -> None:
     humps = np.random.default_rng(3)
     loss = np.where(humps.random(N) < 0.7, humps.normal(1, 0.3, N), humps.normal(5, 1, N))
-    given = replace(many, loss=loss)
-    exact, _ = bands()(given, {})
-    soft = blend()(given, exact, {})[0].soft
+    exact = gmm_bands(loss)
     request.getfixturevalue("in_blocks")
-    found, _ = bands()(given, {})
+    found = gmm_bands(loss)
     np.testing.assert_allclose(found.p_clean, exact.p_clean, atol=5e-3)
-    np.testing.assert_allclose(found.thresholds, exact.thresholds, atol=1e-3)
+    np.testing.assert_allclose(found.thresholds.lower, exact.thresholds.lower, atol=1e-3)
+    np.testing.assert_allclose(found.thresholds.upper, exact.thresholds.upper, atol=1e-3)
     assert (found.group == exact.group).mean() > 0.998
-    in_parts = blend()(given, exact, {})[0].soft
-    assert in_parts.dtype == np.float32
-    np.testing.assert_allclose(in_parts, soft, atol=1e-6)
-    assert keep()(given, exact, {})[0].soft.dtype == np.float32
 
 
 def test_labels_without_noise_are_kept_in_blocks(many, in_blocks) -> None:
     true = many.zero_shot.argmax(1)
-    found, _ = channel()(replace(many, labels=true), {})
+    found = screened(replace(many, labels=true))
     assert (found.group == Group.CLEAN).mean() > 0.95

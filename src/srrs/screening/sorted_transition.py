@@ -1,4 +1,4 @@
-"""The label channel of `channel` from sums over blocks of samples that share a given label, for millions of samples.
+"""The transition matrix from sums over blocks of samples that share a given label, for millions of samples.
 
 With likelihoods p (N, C) in the order of the labels, the rows of one given label j share a column t = T[:, j]. The
 expected counts are then two products of a matrix and a vector for each block, without any (N, C) temporary:
@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srrs.core.channel import ITERATIONS, Floats, Ints, symmetric
+from srrs.records import Floats, Ints
+from srrs.screening.transition import ITERATIONS, symmetric
 
 CELL = 2_048
 """Rows of a block: 100 classes of them stay in the processor's cache between the two products."""
@@ -40,16 +41,16 @@ class ByLabel:
 
 @dataclass(frozen=True)
 class Rates:
-    """A fitted channel without its posterior, which follows from `posterior_of` for any rows."""
+    """A fitted transition matrix without its posterior, which `posterior_of` computes for any rows."""
 
-    transition: Floats
+    matrix: Floats
     """(C, C) probability of each given label (column) for each true class (row)."""
     rate: float
     """Estimated share of wrong labels."""
 
 
 def by_label(labels: Ints, classes: int) -> tuple[Ints, Ints]:
-    """The samples in the order of their labels (N,), and where each label begins (C + 1,)."""
+    """Return the samples in the order of their labels (N,), and where each label begins (C + 1,)."""
     small = labels.astype(np.min_scalar_type(classes))  # short integers are sorted by their digits
     order = np.argsort(small, kind="stable")
     return order, np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=classes))])
@@ -65,41 +66,42 @@ def fit_sums(
     iterations: int = ITERATIONS,
     settled: float = 1e-5,
 ) -> Rates:
-    """`srrs.core.channel.fit_channel` by sums, in float32, equal to it within rounding and `settled`.
+    """Fit as `fit_transition` does, by sums and in float32, equal to it within rounding and `settled`.
 
-    Stops early where no entry of the channel moves by more than `settled`. `begin` is where to start from, instead of
-    the symmetric channel of rate `start`.
+    Stops early once no entry of the matrix moves by more than `settled`. `begin` is the matrix to start from, instead
+    of the symmetric one of rate `start`.
     """
     n, c = evidence.likelihood.shape
     fitted = begin or Rates(symmetric(c, start), start)
     for _ in range(iterations):
-        counts = expected_counts(evidence, fitted.transition)
+        # E step: expected counts of each true class and given label
+        counts = expected_counts(evidence, fitted.matrix)
+        # M step: rate and shrunk matrix
         rate = float((n - np.trace(counts) + prior[0]) / (n + prior[0] + prior[1]))
-        transition = (counts + shrink * symmetric(c, rate)) / (counts.sum(1, keepdims=True) + shrink)
-        moved = float(np.abs(transition - fitted.transition).max())
-        fitted = Rates(transition, rate)
+        matrix = (counts + shrink * symmetric(c, rate)) / (counts.sum(1, keepdims=True) + shrink)
+        moved = float(np.abs(matrix - fitted.matrix).max())
+        fitted = Rates(matrix, rate)
         if moved <= settled:
             break
     return fitted
 
 
-def expected_counts(evidence: ByLabel, transition: Floats) -> Floats:
-    """(C, C) how many samples are expected of each true class (row) with each given label (column)."""
-    columns = _columns(transition)
+def expected_counts(evidence: ByLabel, matrix: Floats) -> Floats:
+    """Return the expected number (C, C) of samples of each true class (row) with each given label (column)."""
+    columns = _columns(matrix)
     sums = np.zeros(columns.shape)
     for label, part in evidence.cells:
         sums[label] += (1 / (part @ columns[label])) @ part
     return (columns * sums).T
 
 
-def posterior_of(likelihood: Tensor, labels: Ints, fitted: Rates) -> tuple[Tensor, Tensor]:
-    """Posterior (n, C) of the true class and how likely the given label is (n,), of rows in any order."""
-    columns = torch.from_numpy(_columns(fitted.transition))
+def posterior_of(likelihood: Tensor, labels: Ints, fitted: Rates) -> Tensor:
+    """Return the posterior (n, C) of the true class, for rows in any order."""
+    columns = torch.from_numpy(_columns(fitted.matrix))
     joint = columns.index_select(0, torch.from_numpy(labels)).mul_(likelihood)
-    likely = joint.sum(1)
-    return joint.div_(likely[:, None]), likely
+    return joint.div_(joint.sum(1, keepdim=True))
 
 
-def _columns(transition: Floats) -> Floats:
-    """(given label, true class) float32, above 0 as in `channel`."""
-    return np.ascontiguousarray(transition.T + 1e-12, dtype=np.float32)
+def _columns(matrix: Floats) -> Floats:
+    """(given label, true class) float32, above 0 as in `posterior`."""
+    return np.ascontiguousarray(matrix.T + 1e-12, dtype=np.float32)
