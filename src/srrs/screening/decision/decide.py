@@ -11,25 +11,23 @@ class means of images that lean on a text prior are TransCLIP's (Zanella et al. 
 N images, C classes, D feature size, K candidate classes per image.
 """
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
 from srrs.core.keyed import Keys
 from srrs.records import Group, MatchScores, NoiseEstimate
 from srrs.screening.decision import discriminant
+from srrs.screening.decision.choice import Choice, Trust, choose
 from srrs.screening.decision.evidence import Inputs, blocks
 from srrs.screening.decision.prepare import Reader, prepare
 from srrs.screening.decision.report import report_of
 from srrs.screening.decision.scales import pooled
-from srrs.screening.decision.stories import IMAGES, UNIFORM, Sample, Story, tell
+from srrs.screening.decision.stories import IMAGES, UNIFORM, Sample, Story
 from srrs.screening.decision.transition import fit_matrix, likelihoods
 from srrs.screening.decision.verdicts import Verdicts
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
-Trust = Literal["auto", "labels", "model"]
 
 CERTAIN = 0.8
 """A label is clean or noisy when the posterior is at least this sure, and ambiguous between."""
@@ -39,8 +37,6 @@ SOFT, SHARP = 0.6, 1.5
 """Powers of the evidence between which the noise rate is given as a range."""
 MODEL_ERROR = 0.02
 """How far the rate is off beyond that."""
-WHOLESALE = 0.75
-"""Above this rate, the model's story contradicts the labels wholesale: by default the labels are believed."""
 
 
 def decide(
@@ -78,37 +74,21 @@ def decide(
     rows = inputs.drawn()
     reader = prepare(inputs, rows)
     sample = reader.read_all(rows)
-    story = chosen(sample, trust)
-    posterior = _posterior(reader, rows, sample, story)
-    return _verdicts(inputs, sample, story, posterior)
+    choice = choose(sample, trust)
+    return _verdicts(inputs, sample, choice, _posterior(reader, rows, sample, choice))
 
 
-def chosen(sample: Sample, trust: Trust) -> Story:
-    """Fit the stories that the sources allow, and return the one to believe."""
-    told = {}
-    if sample.unseen and trust != "labels":
-        told["model"] = tell(sample, "model")
-    if sample.learned or sample.white is not None or not sample.unseen or trust == "labels":
-        told["labels"] = tell(sample, "labels")
-    if trust in told:
-        return told[trust]
-    best = max(told.values(), key=lambda story: story.log_likelihood)
-    if best.name == "model" and best.fit.rate > WHOLESALE and "labels" in told:
-        return told["labels"]
-    return best
-
-
-def _posterior(reader: Reader, rows: Ints, sample: Sample, story: Story) -> Floats:
+def _posterior(reader: Reader, rows: Ints, sample: Sample, choice: Choice) -> Floats:
     """Return the posterior (N, C) of all images: that of the fit for its sample, the model's for the others."""
     inputs = reader.inputs
     found = np.zeros((len(inputs.labels), inputs.classes), np.float32)
-    found[rows[:, None], sample.index] = story.fit.posterior
+    found[rows[:, None], sample.index] = choice.posterior
     rest = np.ones(len(found), bool)
     rest[rows] = False
     others = inputs.order[rest[inputs.order]]
     for part in blocks(len(others), inputs.classes):
         here = reader.read(others[part])
-        found[others[part][:, None], here.index] = _predicted(here, story)
+        found[others[part][:, None], here.index] = _predicted(here, choice.story)
     return found
 
 
@@ -122,7 +102,8 @@ def _predicted(sample: Sample, story: Story) -> Floats:
     return np.asarray(joint / np.maximum(joint.sum(1, keepdims=True), np.finfo(np.float32).tiny))
 
 
-def _verdicts(inputs: Inputs, sample: Sample, story: Story, posterior: Floats) -> Verdicts:
+def _verdicts(inputs: Inputs, sample: Sample, choice: Choice, posterior: Floats) -> Verdicts:
+    story = choice.story
     labels, n = inputs.labels, len(inputs.labels)
     p_clean = posterior[np.arange(n), labels].astype(np.float64)
     group = np.full(n, Group.AMBIGUOUS, np.int8)
@@ -140,16 +121,8 @@ def _verdicts(inputs: Inputs, sample: Sample, story: Story, posterior: Floats) -
         target=target,
         noise=_noise(sample, story),
         transition=story.fit.matrix,
-        report=report_of(sample, story, contradicting(story)),
+        report=report_of(sample, choice),
     )
-
-
-def contradicting(story: Story) -> Ints:
-    """Classes whose images mostly carry one other label, according to the story."""
-    matrix = np.array(story.fit.matrix)
-    own = matrix.diagonal().copy()
-    np.fill_diagonal(matrix, 0)
-    return np.flatnonzero((matrix.max(1) > own) & (matrix.max(1) > 0.5))
 
 
 def _noise(sample: Sample, story: Story) -> NoiseEstimate:

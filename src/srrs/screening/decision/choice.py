@@ -1,0 +1,111 @@
+"""Which story of the labels to believe.
+
+The "labels" story, of nearly uniform noise, is believed unless a "model" story of structured noise explains the given
+labels so much better that its additional changes pay. How much better it must be depends on how well zero-shot
+prediction and the images alone agree, an estimate of the model's reliability that no label enters: where they agree,
+mistakes between similar classes can be told from hard images; where they do not, structure is easily made up.
+
+Where the model contradicts nearly all labels, in all classes or in one, the data cannot tell a pattern of wrong labels
+from class vectors that do not know the classes: the labels are believed, and the report says so.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srrs.screening.decision.scales import pooled
+from srrs.screening.decision.stories import FREE, IMAGES, UNIFORM, Sample, Story, continued, tell
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+Trust = Literal["auto", "labels", "model"]
+
+AGREE, AGREE_WELL = 0.55, 0.9
+"""Agreement of zero-shot prediction and images from which a structured story is considered, and easily believed."""
+GAIN, GAIN_WELL = 0.06, -0.05
+"""Least gain in log-likelihood per label of a structured story, at these agreements."""
+MATERIAL = 0.05
+"""Least difference in the noise rate between two stories for the choice to matter."""
+WHOLESALE = 0.85
+"""Above this share of wrong labels, in all or in one class, the labels are believed unless they are found wrong by
+the "labels" story too."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The believed story, and where it contradicts the model."""
+
+    story: Story
+    posterior: Floats
+    """(N, K) of the sample: the believed story's, or for contradicting classes that of the "labels" story."""
+    contradictions: Ints
+    """Classes whose labels the model contradicts wholesale."""
+    agreement: float | None
+    """Share of images where zero-shot prediction and images alone predict the same class; None without both."""
+
+
+def choose(sample: Sample, trust: Trust) -> Choice:
+    """Fit the stories that the sources allow, and choose one."""
+    labels = tell(sample, "labels", UNIFORM)
+    agreement = agreement_of(sample, labels)
+    none = np.zeros(0, np.int64)
+    if not sample.unseen or trust == "labels":
+        return Choice(labels, labels.fit.posterior, none, agreement)
+    free = tell(sample, "model", FREE, sharp=True)
+    if trust == "model":
+        story = continued(sample, free, FREE)
+        return Choice(story, story.fit.posterior, none, agreement)
+    known = agreement if agreement is not None else _reliability(sample, labels)
+    story = labels
+    if _pays(sample, free, labels, known):
+        story = continued(sample, free, FREE)
+    else:
+        mild = tell(sample, "model", UNIFORM)
+        if _gain(sample, mild, labels) >= GAIN:
+            story = continued(sample, mild, UNIFORM)
+    if story is labels:
+        return Choice(labels, labels.fit.posterior, contradicted(sample, free, labels), agreement)
+    against = contradicted(sample, story, labels)
+    if story.fit.rate > WHOLESALE and labels.fit.rate < story.fit.rate - 0.25:
+        return Choice(labels, labels.fit.posterior, against, agreement)
+    kept = np.isin(sample.labels, against)[:, None]
+    return Choice(story, np.where(kept, labels.fit.posterior, story.fit.posterior), against, agreement)
+
+
+def agreement_of(sample: Sample, story: Story) -> float | None:
+    """Share of images where the unseen sources and the images predict the same class; None without both."""
+    if not sample.unseen or IMAGES not in story.scores:
+        return None
+    scales = np.array([max(story.scales[name], 1e-6) for name in sample.unseen])
+    unseen = pooled([story.scores[name] for name in sample.unseen], scales)
+    return float((unseen.argmax(1) == story.scores[IMAGES].argmax(1)).mean())
+
+
+def contradicted(sample: Sample, story: Story, labels: Story) -> Ints:
+    """Classes nearly all of whose labels `story` finds wrong, but not the `labels` story."""
+    found = []
+    for fitted in (story, labels):
+        wrong = 1 - (fitted.fit.posterior * sample.given).sum(1)
+        counts = np.bincount(sample.labels, minlength=sample.classes)
+        found.append(np.bincount(sample.labels, wrong, sample.classes) / np.maximum(counts, 1))
+    return np.flatnonzero((found[0] > WHOLESALE) & (found[1] < found[0] - 0.25))
+
+
+def _pays(sample: Sample, free: Story, labels: Story, agreement: float) -> bool:
+    """Whether a structured story is believed."""
+    if agreement < AGREE or free.fit.rate - labels.fit.rate < MATERIAL:
+        return False
+    return _gain(sample, free, labels) >= (GAIN_WELL if agreement >= AGREE_WELL else GAIN)
+
+
+def _gain(sample: Sample, story: Story, labels: Story) -> float:
+    return (story.log_likelihood - labels.log_likelihood) / len(sample.labels)
+
+
+def _reliability(sample: Sample, labels: Story) -> float:
+    """Share of images whose class the unseen sources predict, according to the "labels" story."""
+    scales = np.array([max(labels.scales[name], 1e-6) for name in sample.unseen])
+    predicted = pooled([labels.scores[name] for name in sample.unseen], scales).argmax(1)
+    return float(np.take_along_axis(labels.fit.posterior, predicted[:, None], 1).mean())
