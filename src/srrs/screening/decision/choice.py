@@ -24,10 +24,10 @@ Trust = Literal["auto", "labels", "model"]
 
 AGREE, AGREE_WELL = 0.55, 0.9
 """Agreement of zero-shot prediction and images from which a structured story is considered, and easily believed."""
-GAIN, GAIN_WELL = 0.06, -0.05
-"""Least gain in log-likelihood per label of a structured story, at these agreements."""
+GAIN, GAIN_WELL, GAIN_MILD = 0.06, -0.05, 0.0
+"""Least gain in log-likelihood per label of a structured story at these agreements, and of a nearly uniform one."""
 MATERIAL = 0.05
-"""Least difference in the noise rate between two stories for the choice to matter."""
+"""Least difference in the noise rate for a story that explains the labels no better than the other."""
 WHOLESALE = 0.85
 """Above this share of wrong labels, in all or in one class, the labels are believed unless they are found wrong by
 the "labels" story too."""
@@ -57,14 +57,12 @@ def choose(sample: Sample, trust: Trust) -> Choice:
     if trust == "model":
         story = continued(sample, free, FREE)
         return Choice(story, story.fit.posterior, none, agreement)
-    known = agreement if agreement is not None else _reliability(sample, labels)
+    mild = tell(sample, "model", UNIFORM)
     story = labels
-    if _pays(sample, free, labels, known):
+    if _pays(sample, free, labels, _reliability(sample, mild)):
         story = continued(sample, free, FREE)
-    else:
-        mild = tell(sample, "model", UNIFORM)
-        if _gain(sample, mild, labels) >= GAIN:
-            story = continued(sample, mild, UNIFORM)
+    elif _gain(sample, mild, labels) >= GAIN_MILD:
+        story = continued(sample, mild, UNIFORM)
     if story is labels:
         return Choice(labels, labels.fit.posterior, contradicted(sample, free, labels), agreement)
     against = contradicted(sample, story, labels)
@@ -95,17 +93,21 @@ def contradicted(sample: Sample, story: Story, labels: Story) -> Ints:
 
 def _pays(sample: Sample, free: Story, labels: Story, agreement: float) -> bool:
     """Whether a structured story is believed."""
-    if agreement < AGREE or free.fit.rate - labels.fit.rate < MATERIAL:
-        return False
-    return _gain(sample, free, labels) >= (GAIN_WELL if agreement >= AGREE_WELL else GAIN)
+    gain, more = _gain(sample, free, labels), free.fit.rate - labels.fit.rate
+    if agreement >= AGREE_WELL and more >= MATERIAL:
+        return gain >= GAIN_WELL
+    return agreement >= AGREE and gain >= GAIN
 
 
 def _gain(sample: Sample, story: Story, labels: Story) -> float:
     return (story.log_likelihood - labels.log_likelihood) / len(sample.labels)
 
 
-def _reliability(sample: Sample, labels: Story) -> float:
-    """Share of images whose class the unseen sources predict, according to the "labels" story."""
-    scales = np.array([max(labels.scales[name], 1e-6) for name in sample.unseen])
-    predicted = pooled([labels.scores[name] for name in sample.unseen], scales).argmax(1)
-    return float(np.take_along_axis(labels.fit.posterior, predicted[:, None], 1).mean())
+def _reliability(sample: Sample, story: Story) -> float:
+    """How well the unseen sources know the classes: their agreement with the images, or else with the posterior."""
+    agreement = agreement_of(sample, story)
+    if agreement is not None:
+        return agreement
+    scales = np.array([max(story.scales[name], 1e-6) for name in sample.unseen])
+    predicted = pooled([story.scores[name] for name in sample.unseen], scales).argmax(1)
+    return float(np.take_along_axis(story.fit.posterior, predicted[:, None], 1).mean())
