@@ -23,7 +23,7 @@ from srrs.screening.decision import discriminant
 from srrs.screening.decision.choice import Choice, Trust, choose
 from srrs.screening.decision.evidence import Inputs, blocks
 from srrs.screening.decision.outside import Fitting, Mixture, fit_fitting, fit_mixture
-from srrs.screening.decision.prepare import Reader, prepare
+from srrs.screening.decision.prepare import PREDICTIONS, Reader, prepare
 from srrs.screening.decision.ranking import Ranking
 from srrs.screening.decision.report import report_of
 from srrs.screening.decision.scales import pooled
@@ -83,7 +83,9 @@ def decide(
     sample = reader.read_all(rows)
     choice = choose(sample, trust)
     fitting = fit_fitting(choice.story.scores, sample.index, classes)
-    mixture = fit_mixture(fitting(choice.story.scores, sample.index), choice.posterior)
+    mixture = fit_mixture(
+        fitting(choice.story.scores, sample.index), choice.posterior, predictions_alone=_alone(choice.story)
+    )
     return _verdicts(inputs, sample, choice, _found(reader, rows, sample, choice, fitting), mixture)
 
 
@@ -148,24 +150,32 @@ def _verdicts(inputs: Inputs, sample: Sample, choice: Choice, found: Found, mixt
     is_outside = p_outside >= OUTSIDE
     group[is_outside] = Group.OUTSIDE
     best = np.asarray(found.posterior.argmax(1), np.int64)
-    pays = (found.posterior[np.arange(n), best] > ODDS * of_given) & ~is_outside
+    pays = (found.posterior[np.arange(n), best] > ODDS * of_given) & ~is_outside & choice.proven
+    ranking = Ranking.of(found.given_fit, predictions_alone=_alone(choice.story))
     return Verdicts(
         posterior=found.posterior,
         p_outside=p_outside,
         p_clean=p_clean,
-        quality=Ranking.of(found.given_fit)(p_clean, found.given_fit),
+        quality=ranking(p_clean, found.given_fit),
         group=group,
         target=np.where(pays, best, labels),
-        noise=_noise(sample, choice.story, p_clean, mixture),
+        noise=_noise(sample, choice, p_clean, mixture),
         transition=choice.story.fit.matrix,
         report=report_of(sample, choice),
     )
 
 
-def _noise(sample: Sample, story: Story, p_clean: Floats, mixture: Mixture) -> NoiseEstimate:
+def _alone(story: Story) -> bool:
+    return list(story.scales) == [PREDICTIONS]
+
+
+def _noise(sample: Sample, choice: Choice, p_clean: Floats, mixture: Mixture) -> NoiseEstimate:
     """Return the noise rate, and a range from soft to sharp evidence with the sampling error of the labels."""
+    story = choice.story
+    rates = [story.fit.rate, choice.first_rate] if story.name == "labels" else [story.fit.rate]
     rate = float(1 - p_clean.mean())  # of labels that are wrong because the image shows another class, or none
-    rates = [story.fit.rate]
+    if not sample.unseen:  # the labels taught every source: the rate lies between before and after doubting them
+        rate += (choice.first_rate - story.fit.rate) / 2
     for power in (SOFT, SHARP):
         evidence = likelihoods(power * story.logits)
         start = float(np.clip(story.fit.rate, 0.01, 0.9))
@@ -177,4 +187,5 @@ def _noise(sample: Sample, story: Story, p_clean: Floats, mixture: Mixture) -> N
     n = len(sample.labels)
     low -= 1.645 * float(np.sqrt(low * (1 - low) / n)) + MODEL_ERROR
     high += 1.645 * float(np.sqrt(high * (1 - high) / n)) + MODEL_ERROR
+    rate = min(max(rate, 0.0), 1.0)
     return NoiseEstimate(rate, min(max(0.0, low), rate), max(min(1.0, high), rate))

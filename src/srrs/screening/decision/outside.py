@@ -23,6 +23,9 @@ from the second on the probabilities are taken at their word."""
 LEAST = 0.02
 """What probabilities are multiplied by at least: they keep their order where they count for nothing."""
 ITERATIONS = 100
+IMAGES, PREDICTIONS = "images", "predictions"
+ABSOLUTE = (IMAGES, PREDICTIONS)
+"""Sources whose scores compare images, too."""
 
 
 @dataclass(frozen=True)
@@ -68,20 +71,24 @@ class Mixture:
 
 def fit_fitting(scores: Mapping[str, Floats], index: Ints, classes: int) -> Fitting:
     """Return the centers and spreads of the sources (N, K)."""
-    center, spread = {}, {}
+    center: dict[str, Floats] = {}
+    spread: dict[str, float] = {}
     for name, values in scores.items():
         leveled = _leveled(name, values)
         count = np.bincount(index.ravel(), minlength=classes)
         center[name] = np.bincount(index.ravel(), leveled.ravel(), classes) / np.maximum(count, 1)
-        center[name] = center[name].astype(np.float32)
+        center[name] = center[name].astype(np.float32) * (name != PREDICTIONS)
         spread[name] = float((leveled - center[name][index]).std(dtype=np.float64))
         if spread[name] < 1e-6:
             spread[name] = 0.0
     return Fitting(center, spread)
 
 
-def fit_mixture(fit: Floats, posterior: Floats) -> Mixture:
-    """Fit both distributions to the fit (N, K) of each class; `posterior` (N, K) says which class is left out."""
+def fit_mixture(fit: Floats, posterior: Floats, *, predictions_alone: bool) -> Mixture:
+    """Fit both distributions to the fit (N, K) of each class; `posterior` (N, K) says which class is left out.
+
+    Predictions alone know no image of another class: their probabilities are not trusted.
+    """
     best = fit.max(1).astype(np.float64)
     if fit.shape[1] < 3:
         return Mixture(0.0, 0.0, (0.0, 1.0), (0.0, 1.0))
@@ -98,12 +105,12 @@ def fit_mixture(fit: Floats, posterior: Floats) -> Mixture:
         s0 = max(float(np.sqrt((inside * (best - m0) ** 2).sum() / inside.sum())), 1e-6)
         share = float((outside.sum() + 0.5) / (len(best) + 10))
     weight = float(np.clip(((m0 - m1) / s0 - BLURRED) / (APART - BLURRED), LEAST, 1))
-    return Mixture(share, weight, (m1, s1), (m0, s0))
+    return Mixture(share, LEAST if predictions_alone else weight, (m1, s1), (m0, s0))
 
 
 def _leveled(name: str, values: Floats) -> Floats:
-    """Scores (N, K) that are logits are free by a constant per image, those of the images are not."""
-    return values if name == "images" else values - values.mean(1, keepdims=True)
+    """Scores (N, K) of unseen sources are free by a constant per image, those of the images and predictions are not."""
+    return values if name in ABSOLUTE else values - values.mean(1, keepdims=True)
 
 
 def _log_normal(x: Floats, mean: float, deviation: float) -> Floats:

@@ -66,15 +66,15 @@ class Story:
     fit: Fit
     scales: Mapping[str, float]
     """The power of each source."""
-    means: Floats | None
-    """(F, C, R) class means of other folds, whitened."""
+    means: discriminant.Means | None
+    """Class means of other folds."""
     scores: Mapping[str, Floats]
     """(N, K) of each source."""
 
     @property
     def log_likelihood(self) -> float:
         """Of the given labels."""
-        return self.fit.log_likelihood
+        return float(self.fit.log_likelihoods.sum(dtype=np.float64))
 
     @property
     def logits(self) -> Floats:
@@ -116,7 +116,7 @@ def _story(
     scales: Floats,
     rate: float,
     strength: Strength,
-    means: Floats | None,
+    means: discriminant.Means | None,
 ) -> Story:
     """Fit the matrix to the scaled scores, from a first guess of the rate."""
     evidence = likelihoods(pooled(list(scores.values()), scales))
@@ -125,6 +125,6 @@ def _story(
     return Story(name, fit, dict(zip(scores, scales.tolist(), strict=True)), means, scores)
 
 
-def _means(sample: Sample, probs: Floats) -> Floats:
+def _means(sample: Sample, probs: Floats) -> discriminant.Means:
     assert sample.white is not None
     return discriminant.fold_means(sample.white, probs, sample.index, sample.classes, sample.fold, FOLDS)
