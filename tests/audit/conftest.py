@@ -3,31 +3,18 @@
 import numpy as np
 import pytest
 
+from audits import make_round
 from srrs.audit.table import Audit, Rows
-from srrs.records import Evidence, Group, Matched, NoiseEstimate, Partition, Round, Targets
+from srrs.records import Floats, Group, Ints, Round
 
 NAMES = ("wolf", "husky", "nan")
 SETTINGS = {"model": "bundled", "matcher": None, "method": "srrs", "seed": 1, "views": 4, "versions": {"srrs": "0.1.0"}}
-
-
-def one_hot(classes, rest=0.1):
-    """(N, 3) rows that favour the classes given."""
-    return np.eye(3)[classes] * (1 - 1.5 * rest) + rest / 2
-
-
-def make_round(ids, labels, suggested, group, quality, *, learners=2, thresholds=((0.3, 0.7),)):
-    n = len(ids)
-    probs = np.stack([one_hot(suggested), one_hot(labels)][:learners], 1)
-    features = np.eye(n, 4, dtype=np.float32) + 0.1
-    evidence = Evidence(ids, np.array(labels), probs, one_hot(suggested), features, 1 - quality, np.ones(n))
-    noise = NoiseEstimate(0.25, 0.22, 0.29)
-    partition = Partition(np.array(group), quality, np.array(thresholds), noise)
-    match = np.where(np.arange(n) % 2 == 0, 0.5, np.nan)
-    return Round(evidence, partition, Targets(one_hot(suggested), np.ones(n)), Matched(match > 0, match), quality)
+AT = np.array([4, 2, 0, 3])
+"""The user's row of each sample of the round: d, b, a, c."""
 
 
 @pytest.fixture
-def rows():
+def rows() -> Rows:
     """Five rows: a (clean), bad (unreadable), b (noisy), c (ambiguous), d (outside)."""
     return Rows(
         ids=("a", "bad", "b", "c", "d"),
@@ -39,10 +26,15 @@ def rows():
 
 
 @pytest.fixture
-def last_round():
-    """The four usable rows, in another order than the user's."""
+def at() -> Ints:
+    """The user's row of each sample of the round."""
+    return AT
+
+
+@pytest.fixture
+def last_round() -> Round:
+    """The four usable rows, in another order than the user's: d, b, a, c."""
     return make_round(
-        ("d", "b", "a", "c"),
         [1, 0, 0, 2],
         [1, 1, 0, 2],
         [Group.OUTSIDE, Group.NOISY, Group.CLEAN, Group.AMBIGUOUS],
@@ -51,5 +43,19 @@ def last_round():
 
 
 @pytest.fixture
-def audit(rows, last_round):
-    return Audit.of(rows, last_round, SETTINGS, neighbours_agree=np.array([0.0, 0.2, 1.0, 0.5]))
+def predicted() -> dict[str, Ints]:
+    """Predicted classes of d, b, a and c."""
+    suggested, given = np.array([1, 1, 0, 2]), np.array([1, 0, 0, 2])
+    return {"zero_shot": suggested, "macro": suggested, "micro": given}
+
+
+@pytest.fixture
+def features() -> Floats:
+    """(4, 4) features of d, b, a and c."""
+    made = np.eye(4, dtype=np.float32) + 0.1
+    return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True))
+
+
+@pytest.fixture
+def audit(rows: Rows, last_round: Round, predicted: dict[str, Ints], features: Floats) -> Audit:
+    return Audit.of(rows, AT, last_round, SETTINGS, predicted=predicted, features=features)

@@ -25,9 +25,9 @@ def test_the_summary_in_words(audit):
     )
 
 
-def test_the_screen_shows_every_line_and_reads_no_markup_in_names(rows, last_round):
+def test_the_screen_shows_every_line_and_reads_no_markup_in_names(rows, at, last_round):
     rows = replace(rows, class_names=("[red]wolf[/]", "hu\x1b[31msky", "nan"))
-    audit = Audit.of(rows, last_round, {}, neighbours_agree=np.zeros(4))
+    audit = Audit.of(rows, at, last_round, {})
     console = Console(width=120)
     with console.capture() as captured:
         console.print(audit.summary())

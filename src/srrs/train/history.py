@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +39,10 @@ class History:
     """
 
     def __init__(self, folder: Path | None = None):
-        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="srrs-history-")
-        self.folder = folder or Path(self._temporary.name)  # type: ignore[union-attr]
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="srrs-history-"))
         self.folder.mkdir(parents=True, exist_ok=True)
+        if folder is None:  # a TemporaryDirectory would warn when it is collected
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def add(self, step: int, outcome: Round) -> None:
         """Keep a screening, in the place of an earlier one of the same step."""
