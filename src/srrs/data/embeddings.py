@@ -15,7 +15,6 @@ import numpy as np
 from srrs.data.arrays import KINDS, first_of, read_arrays
 from srrs.data.pictures import file_of
 from srrs.data.rows import MISSING, Samples
-from srrs.data.store import Features
 from srrs.data.tables import columns_of, read_table, text_of
 from srrs.data.vectors import (
     CLASS_NAMES,
@@ -30,7 +29,7 @@ from srrs.data.vectors import (
 )
 from srrs.errors import DataError
 from srrs.io import is_file, there
-from srrs.records import Floats
+from srrs.records import Features, Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,22 +148,21 @@ def joined(samples: Samples, embeddings: Embeddings) -> tuple[Samples, Features]
         No row has an embedding, or embeddings without ids differ from the rows in number.
     """
     at = _places(samples, embeddings)
-    lacking = at < 0
-    plain, views = embeddings.features.plain[at], embeddings.features.views[at]
-    plain[lacking], views[lacking] = 0, 0
+    lacking, plain = at < 0, embeddings.features.plain
     keys, issues = [], []
     for row, place in enumerate(at):
         issue = "no embedding" if place < 0 else embeddings.issues[place]
         own = samples.issues[row] if samples.issues[row] not in ("", MISSING) else ""
         issues.append(issue or own)
-        keys.append("" if issue else embeddings.keys[place] if embeddings.keys else _digest(plain[row]))
+        keys.append("" if issue else embeddings.keys[place] if embeddings.keys else _digest(plain[place]))
     unused = len(embeddings) - len(set(at[~lacking].tolist()))
     notes = (f"{unused} embeddings of {embeddings.source} belong to no row and were left out.",) if unused else ()
     found = replace(
         samples, keys=tuple(keys), issues=tuple(issues), notes=(*samples.notes, *embeddings.notes, *notes), others=(),
         keyed_by_id=embeddings.ids is not None and embeddings.keys is None,
     )  # fmt: skip
-    return found, Features(plain, views)
+    in_order = len(at) == len(plain) and np.array_equal(at, np.arange(len(at)))
+    return found, embeddings.features if in_order else embeddings.features.take(at)
 
 
 def table_of(embeddings: Embeddings, labelled: bool) -> dict[str, list[Any]]:
