@@ -19,8 +19,8 @@ from srrs.methods.selection import clipcleaner, confident_learning, deft, double
 from srrs.methods.stages import MACRO, MICRO, PROBE, RESIDUAL, Method
 
 
-def srrs() -> Method:
-    """Return our SRRS: a transition matrix decides, and a linear probe learns beside the prompts.
+def srrs(trust: Trust = "auto") -> Method:
+    """Return our SRRS: every source of evidence decides, weighed by the data, and a linear probe learns beside the prompts.
 
     The probe learns the same rectified labels and votes with the prompts: the prompts reach the image features through
     the class names, which a model may know less well than its images. `srrs(tuners=both)` is the prompts alone.
@@ -28,7 +28,7 @@ def srrs() -> Method:
     return Method(
         name="srrs",
         tuners=(MACRO, MICRO, PROBE),
-        screen=screen.transition(),
+        screen=screen.decision(trust),
         rectify=rectify.posterior(),
         rescreen=rescreen.reported(),
         loss=learn.paced(q=0.25, consistency=0.5),
