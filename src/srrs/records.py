@@ -142,6 +142,16 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """One sentence that screening says about its own evidence."""
+
+    level: Literal["info", "warning"]
+    text: str
+    classes: tuple[int, ...] = ()
+    """The classes that it speaks of."""
+
+
+@dataclass(frozen=True)
 class Partition:
     """Screening's result."""
 
@@ -158,8 +168,8 @@ class Partition:
     """(N,) the rectified labels, if a label changes only where the odds pay for it."""
     quality: Floats | None = None
     """(N,) the score that ranks the given labels, if it is not `p_clean`."""
-    findings: tuple[tuple[Literal["info", "warning"], str], ...] = ()
-    """What screening says of its own evidence: a level and a sentence each."""
+    findings: tuple[Finding, ...] = ()
+    """What screening says about its own evidence."""
     trusted: bool = True
     """Whether screening trusts its suggestions enough to apply them unreviewed."""
 

@@ -8,7 +8,7 @@ from srrs.core.blocks import by_blocks, is_large
 from srrs.core.labels import one_hot, three_way
 from srrs.methods.memory import votes
 from srrs.methods.stages import Memory, Rectify, reads
-from srrs.records import Evidence, Floats, Partition, Targets
+from srrs.records import Evidence, Floats, Group, Partition, Targets
 from srrs.screening.predictions import mean_probs
 
 

@@ -103,7 +103,7 @@ def transition(
 
 
 def decision(trust: Trust = "auto", seed: int = 0) -> Screen:
-    """Decide by every source of evidence there is, each weighed by what the data say of it. See `srrs.screening.decision`.
+    """Decide by all sources of evidence, each weighed by what the data say of it. See `srrs.screening.decision`.
 
     `trust` is `auto`, or whom to believe where the labels and the model contradict each other: `labels` or `model`.
     """

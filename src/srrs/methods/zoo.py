@@ -17,12 +17,14 @@ from srrs.methods.baselines import coop, coop_two, dspt, gce, linear_probe, mae,
 from srrs.methods.published import joapr, jocor, nlprompt, srrs_paper, tecoprompt
 from srrs.methods.selection import clipcleaner, confident_learning, deft, double_prompts, robust_similarity
 from srrs.methods.stages import MACRO, MICRO, PROBE, RESIDUAL, Method
+from srrs.screening.decision import Trust
 
 
 def srrs(trust: Trust = "auto") -> Method:
-    """Return our SRRS: every source of evidence decides, weighed by the data, and a linear probe learns beside the prompts.
+    """Return our SRRS: all sources of evidence decide, weighed by the data; a linear probe learns beside the prompts.
 
-    The probe learns the same rectified labels and votes with the prompts: the prompts reach the image features through
+    `trust` is `labels` or `model` where the two contradict each other wholesale; `auto` lets the data tell. The probe
+    learns the same rectified labels and votes with the prompts: the prompts reach the image features through
     the class names, which a model may know less well than its images. `srrs(tuners=both)` is the prompts alone.
     """
     return Method(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from srrs.core.keyed import Keys, bit_keys, folds, uniforms
+from srrs.core.keyed import Keys, folds, row_keys, uniforms
 from srrs.records import MatchScores
 
 Floats = NDArray[np.floating]
@@ -76,7 +76,7 @@ class Inputs:
         if content is None:
             raise ValueError("Expected features, zero_shot or pred_probs, but got none of them.")
         if keys is None:
-            keys = np.concatenate([bit_keys(np.asarray(content[rows])) for rows in blocks(n, content.shape[1])])
+            keys = np.concatenate([row_keys(np.asarray(content[rows])) for rows in blocks(n, content.shape[1])])
         order = np.lexsort((labels, keys))
         fold = folds(keys, FOLDS, seed)
         return cls(labels, classes, features, zero_shot, match, pred_probs, keys, fold, order, seed)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from srrs.records import Partition, Thresholds
+from srrs.records import Finding, Partition, Thresholds
 from srrs.screening.decision.decide import CERTAIN
-from srrs.screening.decision.verdicts import Verdicts
+from srrs.screening.decision.verdicts import Report, Verdicts
 
 
 def partition_of(verdicts: Verdicts) -> Partition:
@@ -19,6 +19,22 @@ def partition_of(verdicts: Verdicts) -> Partition:
         posterior=verdicts.posterior,
         rectified=verdicts.target,
         quality=verdicts.quality,
-        findings=report.findings(),
+        findings=findings_of(report),
         trusted=report.trusted,
     )
+
+
+def findings_of(report: Report) -> tuple[Finding, ...]:
+    """Return the report as sentences: advice, contradictions, which source decided, what the estimate cannot see."""
+    found = [Finding("warning", sentence) for sentence in report.advice]
+    if report.contradictions:
+        sentence = "The model and the labels contradict each other in these classes."
+        found.append(Finding("info" if report.trusted else "warning", sentence, report.contradictions))
+    found.append(Finding("info", f"The evidence of the {report.decided_by} decided."))
+    for source in report.sources:
+        share = f"is right for an estimated {source.reliability:.0%} of the images"
+        found.append(Finding("info", f"{source.name} predicts {source.agreement:.0%} of the given labels and {share}."))
+    if report.agreement is not None:
+        sentence = f"Zero-shot prediction and images alone agree on {report.agreement:.0%} of the images."
+        found.append(Finding("info", sentence))
+    return (*found, Finding("info", report.limits))
