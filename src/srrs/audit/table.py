@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 
 from srrs.audit.flags import joined
-from srrs.audit.rows import AFTER, BEFORE, NUMBERS, Bands, Finding, Rows, frame_of, spelled_out, table_of
+from srrs.audit.rows import AFTER, BEFORE, NUMBERS, Bands, Rows, frame_of, spelled_out, table_of
 from srrs.audit.saved import SCHEMA_VERSION, SavedBands, SavedRow, read_saved
 from srrs.audit.summary import Summary, finite
 from srrs.io import write_atomic
-from srrs.records import Floats, Ints, NoiseEstimate, Round
+from srrs.records import Finding, Floats, Ints, NoiseEstimate, Round
 
 __all__ = ["AFTER", "BEFORE", "NUMBERS", "SCHEMA_VERSION", "Audit", "Bands", "Finding", "Rows"]
 
