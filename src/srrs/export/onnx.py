@@ -20,6 +20,7 @@ from torch import Tensor
 from srrs.errors import MissingExtraError, ModelError
 from srrs.io import write_atomic
 from srrs.models.base import VisionLanguage
+from srrs.models.frozen import unpacked
 from srrs.records import Floats
 
 FORMAT = 1
@@ -61,7 +62,8 @@ def write_onnx(
     """
     path = Path(path)
     shape = tuple(clip.preprocess(_blank()).shape)
-    graph = _graph(_Classifier(clip, head).eval(), torch.zeros(2, *shape), clip.name)
+    with unpacked(clip):
+        graph = _graph(_Classifier(clip, head).eval(), torch.zeros(2, *shape), clip.name)
     about = {
         "format": FORMAT,
         "model": clip.name,
