@@ -3,36 +3,35 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from srrs.records import Evidence, Group, Matched, NoiseEstimate, Partition, Round, Targets
+from srrs.records import Evidence, Group, Matched, NoiseEstimate, Partition, Round, Targets, Thresholds
 
 NOISE = NoiseEstimate(0.2, 0.1, 0.3)
 
 
 def evidence(n: int = 4) -> Evidence:
     return Evidence(
-        ids=tuple("abcdefgh"[:n]),
+        keys=np.arange(n, dtype=np.uint64),
         labels=np.zeros(n, int),
-        probs=np.full((n, 2, 3), 1 / 3),
+        classes=3,
+        logits={"macro": np.zeros((n, 3)), "adviser": np.zeros((n, 3))},
+        voters=("macro",),
         zero_shot=np.full((n, 3), 1 / 3),
         features=np.eye(n, 5),
-        loss=np.zeros(n),
-        agreement=np.ones(n),
     )
 
 
 def partition(n: int = 4) -> Partition:
-    return Partition(np.zeros(n, int), np.ones(n), np.zeros((1, 2)), NOISE)
+    return Partition(np.zeros(n, int), np.ones(n), NOISE)
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("ids", ("a",), r"ids must have shape \(4,\), but has \(1,\)"),
         ("labels", np.zeros(3, int), r"labels must have shape \(4,\), but has \(3,\)"),
-        ("probs", np.ones((4, 2, 2)), r"probs must have shape \(4, 'any', 3\), but has \(4, 2, 2\)"),
+        ("logits", {"macro": np.ones((4, 2))}, r"logits\['macro'\] must have shape \(4, 3\), but has \(4, 2\)"),
+        ("voters", ("macro", "micro"), r"voters must have logits, but \['micro'\] have none"),
+        ("zero_shot", np.ones((4, 2)), r"zero_shot must have shape \(4, 3\)"),
         ("features", np.ones(4), r"features must have shape \(4, 'any'\), but has \(4,\)"),
-        ("loss", np.array([0, np.nan, 0, np.inf]), r"loss must be finite, but is not in rows \[1, 3\]"),
-        ("agreement", np.ones((4, 1)), r"agreement must have shape \(4,\)"),
     ],
 )
 def test_evidence_that_does_not_fit_together_names_the_field(field: str, value: object, message: str) -> None:
@@ -40,11 +39,18 @@ def test_evidence_that_does_not_fit_together_names_the_field(field: str, value: 
         replace(evidence(), **{field: value})
 
 
-def test_a_partition_must_be_finite_and_have_bands_of_two() -> None:
+def test_evidence_needs_keys_labels_and_the_number_of_classes_alone() -> None:
+    bare = Evidence(keys=np.arange(2, dtype=np.uint64), labels=np.zeros(2, int), classes=3)
+    assert (bare.logits, bare.voters, bare.zero_shot, bare.features, bare.match) == ({}, (), None, None, None)
+
+
+def test_a_partition_must_be_finite_and_its_thresholds_cut_its_samples() -> None:
     with pytest.raises(ValueError, match=r"p_clean must be finite, but is not in rows \[2\]"):
         replace(partition(), p_clean=np.array([1, 1, np.nan, 1]))
-    with pytest.raises(ValueError, match=r"thresholds must have shape \('any', 2\)"):
-        replace(partition(), thresholds=np.zeros(2))
+    with pytest.raises(ValueError, match=r"upper must have shape \(1,\)"):
+        Thresholds("loss", np.zeros(1), np.zeros(2), np.zeros(4))
+    with pytest.raises(ValueError, match=r"thresholds.values must have shape \(4,\)"):
+        replace(partition(), thresholds=Thresholds("loss", np.zeros(1), np.zeros(1), np.zeros(3)))
 
 
 def test_rows_of_targets_must_sum_to_one() -> None:
@@ -56,7 +62,7 @@ def test_rows_of_targets_must_sum_to_one() -> None:
         Targets(np.array([[0.5, 0.5]]), np.ones(2))
 
 
-def test_the_hard_target_is_the_class_favoured() -> None:
+def test_the_hard_target_is_the_most_probable_class() -> None:
     assert Targets(np.array([[0.2, 0.8], [0.6, 0.4]]), np.ones(2)).hard.tolist() == [1, 0]
 
 

@@ -1,24 +1,29 @@
-"""The records that pass between the stages. Frozen, one row per usable sample, validated once where they are made.
+"""Frozen records that pass between the stages. Each has one row per usable sample and checks its shapes when made.
 
-N samples, C classes, D feature size. Scores run from 0 to 1, and lower is worse.
+N samples, B rows of a batch, C classes, D feature size. Scores run from 0 to 1, and lower is worse.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 Bools = NDArray[np.bool_]
+Keys = NDArray[np.uint64]
 MatchScores = Callable[[Ints, Ints], Floats]
-"""`(rows, classes) -> scores`: how well the picture of each row matches each class, 0..1."""
+"""`(rows, classes) -> scores`: how well the image of each row matches each class, 0 to 1."""
 
 
 class Group(IntEnum):
-    """What screening says of a sample; `OUTSIDE` shows none of the classes."""
+    """Screening's verdict on a sample. An `OUTSIDE` image shows none of the classes."""
 
     CLEAN = 0
     AMBIGUOUS = 1
@@ -40,37 +45,72 @@ def _check_finite(name: str, array: np.ndarray) -> None:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What is known of each sample before anything is decided."""
+class Batch:
+    """The images of one step, as features or as pixels: a view source makes it, a tuner reads it."""
 
-    ids: tuple[str, ...]
+    features: "Tensor | None" = None
+    """(B, D)"""
+    pixels: "Tensor | None" = None
+    """(B, 3, H, W)"""
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Unit-length image features of N samples, read from larger arrays only where they are needed."""
+
+    plain: Floats
+    """(n, D) features of the plain view, in memory or mapped from disk."""
+    views: Floats
+    """(n, V, D) features of the augmented views; V may be 0."""
+    at: Ints | None = None
+    """(N,) row of the arrays for each sample; None for sample i in row i."""
+
+    def __len__(self) -> int:
+        return len(self.plain) if self.at is None else len(self.at)
+
+    def take(self, rows: Ints, views: int | None = None) -> "Features":
+        """These samples, in this order, with at most `views` augmented views. Copies no features."""
+        rows = np.asarray(rows, dtype=np.int64)
+        return Features(self.plain, self.views[:, :views], rows if self.at is None else self.at[rows])
+
+    def rows(self, rows: "Ints | slice") -> tuple[Floats, Floats]:
+        """Plain (n, D) and augmented (n, V, D) features of some samples."""
+        at = rows if self.at is None else self.at[rows]
+        return self.plain[at], self.views[at]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a method's stages read about each sample. A field that no stage reads is empty or None."""
+
+    keys: Keys
+    """(N,) content keys; every random draw is keyed by them."""
     labels: Ints
     """(N,) given labels."""
-    probs: Floats
-    """(N, learners, C) predictions of each learner that votes; macro first, then micro."""
-    zero_shot: Floats
-    """(N, C) predictions of the untuned model, which never saw the given labels."""
-    features: Floats
-    """(N, D) unit-length image features of the plain view."""
-    loss: Floats
-    """(N,) joint screening loss (paper, Eq. 5)."""
-    agreement: Floats
-    """(N,) how much the learners agree: 1 - Jensen-Shannon divergence / ln 2 of the first two; 1 with one."""
-    logits: Floats | None = None
-    """(N, learners, C) scaled similarities, of methods with learners that advise and do not classify."""
+    classes: int
+    """C, the number of classes."""
+    logits: Mapping[str, Floats] = field(default_factory=dict)
+    """(N, C) scaled logits of each tuner by name, averaged over all views, in the method's order."""
+    voters: tuple[str, ...] = ()
+    """Names of the tuners that classify; the others only advise the stages."""
+    zero_shot: Floats | None = None
+    """(N, C) probabilities of the untuned model, which never saw the given labels."""
+    features: Floats | None = None
+    """(N, D) unit-length image features."""
     match: MatchScores | None = field(default=None, repr=False)
-    """The image-text matcher, where there is one."""
+    """The image-text matcher, if there is one."""
 
     def __post_init__(self) -> None:
-        n, c = self.zero_shot.shape
-        if len(self.ids) != n:
-            raise ValueError(f"ids must have shape {(n,)}, but has {(len(self.ids),)}")
+        n = len(self.keys)
         _check("labels", self.labels, (n,))
-        _check("probs", self.probs, (n, None, c))
-        _check("features", self.features, (n, None))
-        _check("loss", self.loss, (n,))
-        _check("agreement", self.agreement, (n,))
-        _check_finite("loss", self.loss)
+        for name, values in self.logits.items():
+            _check(f"logits[{name!r}]", values, (n, self.classes))
+        if unknown := set(self.voters) - self.logits.keys():
+            raise ValueError(f"voters must have logits, but {sorted(unknown)} have none")
+        if self.zero_shot is not None:
+            _check("zero_shot", self.zero_shot, (n, self.classes))
+        if self.features is not None:
+            _check("features", self.features, (n, None))
 
 
 @dataclass(frozen=True)
@@ -83,24 +123,50 @@ class NoiseEstimate:
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """The score that screening cut into groups, and the bounds it cut at."""
+
+    score: str
+    """Name of the score, such as `loss` or `p_clean`."""
+    lower: Floats
+    """(G,) lower bounds of the ambiguous band: G = 1, or one per class."""
+    upper: Floats
+    """(G,) upper bounds of the ambiguous band; equal to `lower` where there is no band."""
+    values: Floats
+    """(N,) the score of each sample."""
+
+    def __post_init__(self) -> None:
+        _check("lower", self.lower, (None,))
+        _check("upper", self.upper, self.lower.shape)
+        _check("values", self.values, (None,))
+
+
+@dataclass(frozen=True)
 class Partition:
-    """Screening's verdict."""
+    """Screening's result."""
 
     group: Ints
     """(N,) values of `Group`."""
     p_clean: Floats
     """(N,) probability that the given label is right."""
-    thresholds: Floats
-    """(G, 2) lower and upper bound of the ambiguous band; G = 1, or one row per class."""
     noise: NoiseEstimate
+    thresholds: Thresholds | None = None
+    """The score that was cut and where, if the groups follow from one score."""
     posterior: Floats | None = None
-    """(N, C) probability of each true class given all the evidence, where the screening stage models it."""
+    """(N, C) probability of each true class given all the evidence, if the screening stage models it."""
+    quality: Floats | None = None
+    """(N,) the score that ranks the given labels, if it is not `p_clean`."""
+    findings: tuple[tuple[Literal["info", "warning"], str], ...] = ()
+    """What screening says of its own evidence: a level and a sentence each."""
+    trusted: bool = True
+    """Whether screening trusts its suggestions enough to apply them unreviewed."""
 
     def __post_init__(self) -> None:
         n = len(self.group)
         _check("p_clean", self.p_clean, (n,))
-        _check("thresholds", self.thresholds, (None, 2))
         _check_finite("p_clean", self.p_clean)
+        if self.thresholds is not None:
+            _check("thresholds.values", self.thresholds.values, (n,))
 
 
 @dataclass(frozen=True)
@@ -123,13 +189,13 @@ class Targets:
 
     @property
     def hard(self) -> Ints:
-        """(N,) the class each rectified label favours."""
+        """(N,) the most probable class of each rectified label."""
         return np.asarray(self.soft.argmax(1))
 
 
 @dataclass(frozen=True)
 class Matched:
-    """Re-screening's verdict: does the picture match its rectified label?"""
+    """Re-screening's result: whether each image matches its rectified label."""
 
     is_match: Bools
     """(N,)"""
@@ -142,22 +208,22 @@ class Matched:
 
 @dataclass(frozen=True)
 class Round:
-    """One pass through screening, rectifying and re-screening; the audit is the last one."""
+    """One pass through screening, rectifying and re-screening. The audit is the last one."""
 
     evidence: Evidence
     partition: Partition
     targets: Targets
     matched: Matched
     quality: Floats
-    """(N,) the one score that ranks the given labels, 0 worst; exact ties are rare."""
+    """(N,) the score that ranks the given labels, 0 is worst; exact ties are rare."""
 
     @property
     def noise(self) -> NoiseEstimate:
-        """Screening's estimate of how many labels are wrong."""
+        """Screening's estimate of the share of wrong labels."""
         return self.partition.noise
 
     def __post_init__(self) -> None:
-        n = len(self.evidence.ids)
+        n = len(self.evidence.keys)
         for name, size in (
             ("partition", len(self.partition.group)),
             ("targets", len(self.targets.soft)),

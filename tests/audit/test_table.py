@@ -76,7 +76,7 @@ def test_the_order_of_the_round_changes_nothing(order):
 
 
 def test_neighbours_agreement_comes_from_the_features(rows, last_round):
-    pytest.importorskip("srrs.core.neighbours")
+    pytest.importorskip("srrs.core.neighbors")
     features = np.array([[1, 0], [0, 1], [0, 1], [1, 0]], dtype=np.float32)
     labels = np.array([1, 0, 0, 1])
     evidence = replace(last_round.evidence, features=features, labels=labels)

@@ -17,8 +17,8 @@ PAIR = {
     "jeffreys": losses.jeffreys,
     "js": losses.jensen_shannon,
     "ce": losses.soft_cross_entropy,
-    "mae": losses.mean_absolute_error,
-    "gce": lambda a, b: losses.generalised_cross_entropy(a, b, 0.7),
+    "dspt": losses.double_softmax_cross_entropy,
+    "gce": lambda a, b: losses.generalized_cross_entropy(a, b, 0.7),
 }
 
 
@@ -43,25 +43,25 @@ def test_cross_entropy_equals_torchs_on_soft_labels() -> None:
     torch.testing.assert_close(losses.soft_cross_entropy(logits, soft), theirs)
 
 
-def test_generalised_cross_entropy_by_hand() -> None:
+def test_generalized_cross_entropy_by_hand() -> None:
     log_p = torch.tensor([[0.25, 0.75]]).log()
-    loss = losses.generalised_cross_entropy(log_p, torch.tensor([[0.5, 0.5]]), 0.5)
+    loss = losses.generalized_cross_entropy(log_p, torch.tensor([[0.5, 0.5]]), 0.5)
     assert loss.item() == pytest.approx(0.5 * (1 - 0.5) / 0.5 + 0.5 * (1 - math.sqrt(0.75)) / 0.5)
 
 
-def test_generalised_cross_entropy_joins_cross_entropy_and_absolute_error_continuously() -> None:
+def test_generalized_cross_entropy_joins_cross_entropy_and_absolute_error_continuously() -> None:
     log_p, soft = log_probs(2), one_hot(0, 1, 2, 3, 0, 1)
-    cross, absolute = losses.soft_cross_entropy(log_p, soft), losses.mean_absolute_error(log_p, soft) / 2
-    torch.testing.assert_close(losses.generalised_cross_entropy(log_p, soft, 0), cross)
-    torch.testing.assert_close(losses.generalised_cross_entropy(log_p, soft, 1e-7), cross, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(losses.generalised_cross_entropy(log_p, soft, 1), absolute)
-    torch.testing.assert_close(losses.generalised_cross_entropy(log_p, soft, 1 - 1e-7), absolute, rtol=1e-5, atol=1e-5)
+    cross, absolute = losses.soft_cross_entropy(log_p, soft), (log_p.exp() - soft).abs().sum(1) / 2
+    torch.testing.assert_close(losses.generalized_cross_entropy(log_p, soft, 0), cross)
+    torch.testing.assert_close(losses.generalized_cross_entropy(log_p, soft, 1e-7), cross, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(losses.generalized_cross_entropy(log_p, soft, 1), absolute)
+    torch.testing.assert_close(losses.generalized_cross_entropy(log_p, soft, 1 - 1e-7), absolute, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("q", [-0.1, 1.1, math.nan])
-def test_generalised_cross_entropy_refuses_other_exponents(q: float) -> None:
+def test_generalized_cross_entropy_refuses_other_exponents(q: float) -> None:
     with pytest.raises(ValueError, match="Expected q between 0"):
-        losses.generalised_cross_entropy(log_probs(0), log_probs(1).exp(), q)
+        losses.generalized_cross_entropy(log_probs(0), log_probs(1).exp(), q)
 
 
 def test_divergences_and_entropy_equal_scipys() -> None:
@@ -86,8 +86,8 @@ def test_divergences_are_symmetric_and_bounded(a: list[float], b: list[float]) -
 
 def test_losses_of_beliefs_are_those_of_their_log_probabilities() -> None:
     log_p, log_q, labels = log_probs(3), log_probs(4), torch.tensor([0, 1, 2, 3, 0, 1])
-    p, q = losses.believed(log_p), losses.believed(log_q)
-    assert losses.believed(p) is p
+    p, q = losses.as_log_probs(log_p), losses.as_log_probs(log_q)
+    assert losses.as_log_probs(p) is p
     torch.testing.assert_close(p.probs, log_p.exp())
     torch.testing.assert_close(losses.entropy(p), losses.entropy(log_p))
     torch.testing.assert_close(losses.jensen_shannon(p, q), losses.jensen_shannon(log_p, log_q))
@@ -150,3 +150,20 @@ def test_a_far_too_confident_mistake_still_pulls() -> None:
     logits = torch.tensor([[0.0, 500.0]], requires_grad=True)
     losses.soft_cross_entropy(logits.log_softmax(-1), torch.tensor([[1.0, 0.0]])).sum().backward()
     torch.testing.assert_close(logits.grad, torch.tensor([[-1.0, 1.0]]))
+
+
+def test_double_softmax_is_cross_entropy_of_the_softmax_of_the_probabilities() -> None:
+    p = np.array([0.7, 0.2, 0.1])
+    expected = np.log(np.exp(p).sum()) - 0.2
+    found = losses.double_softmax_cross_entropy(torch.tensor(p)[None].log(), one_hot(1, classes=3))
+    assert found.item() == pytest.approx(expected)
+    worst = losses.double_softmax_cross_entropy(torch.tensor([[0.0, -100.0, -100.0]]), one_hot(1, classes=3).float())
+    assert worst.item() == pytest.approx(np.log(np.e + 2))
+
+
+def test_the_prior_penalty_weighs_rows() -> None:
+    log_p = log_probs(3)
+    weight = torch.tensor([1.0, 0, 2, 0, 0, 1])
+    repeated = log_p[[0, 2, 2, 5]]
+    torch.testing.assert_close(losses.prior_penalty(log_p, weight), losses.prior_penalty(repeated))
+    torch.testing.assert_close(losses.prior_penalty(log_p, torch.ones(6)), losses.prior_penalty(log_p))

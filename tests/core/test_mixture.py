@@ -9,7 +9,7 @@ from scipy.stats import norm
 from sklearn.mixture import GaussianMixture
 
 from srrs.core import blocks
-from srrs.core.mixture import TwoGaussians, density_thresholds, fit_two, normalise, posterior_low
+from srrs.core.mixture import TwoGaussians, density_thresholds, fit_two, normalize, posterior_low
 
 VALUES = arrays(np.float64, st.integers(2, 40), elements=st.floats(0, 10, width=32))
 
@@ -47,7 +47,7 @@ def test_the_order_of_samples_does_not_matter() -> None:
 @given(VALUES, st.integers(-100, 100), st.integers(0, 9))
 def test_shifting_the_losses_leaves_the_partition(values: np.ndarray, shift: int, seed: int) -> None:
     def groups(v: np.ndarray) -> np.ndarray:
-        stretched = np.round(normalise(v), 6)
+        stretched = np.round(normalize(v), 6)
         fit = fit_two(stretched, seed)
         return np.digitize(stretched, np.round(density_thresholds(fit, 0.01), 6))
 
@@ -109,26 +109,9 @@ def test_theta_must_be_positive() -> None:
 
 
 def test_normalising_runs_from_zero_to_one() -> None:
-    np.testing.assert_allclose(normalise(np.array([2.0, 4.0, 3.0])), [0, 1, 0.5])
-    np.testing.assert_array_equal(normalise(np.full(4, 3.0)), 0)
-    assert normalise(np.array([])).shape == (0,)
-
-
-def test_trimming_keeps_one_outlier_from_compressing_the_rest() -> None:
-    values = np.r_[np.linspace(0, 1, 99), 1000.0]
-    assert normalise(values)[:99].max() < 0.01
-    trimmed = normalise(values, trim=0.02)
-    assert np.ptp(trimmed[:98]) > 0.98
-    assert trimmed[-1] == 1
-
-
-def test_trimming_away_all_variation_falls_back_to_the_full_range() -> None:
-    np.testing.assert_allclose(normalise(np.r_[np.zeros(50), 2.0], trim=0.1), np.r_[np.zeros(50), 1.0])
-
-
-def test_trim_must_leave_a_range() -> None:
-    with pytest.raises(ValueError, match=r"from 0 to below 0\.5"):
-        normalise(np.arange(3.0), trim=0.5)
+    np.testing.assert_allclose(normalize(np.array([2.0, 4.0, 3.0])), [0, 1, 0.5])
+    np.testing.assert_array_equal(normalize(np.full(4, 3.0)), 0)
+    assert normalize(np.array([])).shape == (0,)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -7,7 +7,7 @@ import pytest
 from sklearn.mixture import GaussianMixture
 
 from srrs.core.confident import linear_probe
-from srrs.methods.agreement import agreement
+from srrs.methods.screen import agreement
 from srrs.records import Evidence, Group
 
 
@@ -53,7 +53,7 @@ def test_noisy_is_what_neither_finds_consistent(scene) -> None:
 
 
 def test_a_class_left_without_a_clean_sample_keeps_its_most_trusted_one(scene) -> None:
-    strict, _ = agreement(consistency=0.8, mixture=1.1)(scene, {})
+    strict, _ = agreement(consistency=(0.8, 0.8), mixture=1.1)(scene, {})
     for k in range(3):
         members = np.flatnonzero(scene.labels == k)
         clean = members[strict.group[members] == Group.CLEAN]
@@ -62,7 +62,7 @@ def test_a_class_left_without_a_clean_sample_keeps_its_most_trusted_one(scene) -
 
 def test_a_class_of_a_single_sample_or_of_none_does_no_harm(scene) -> None:
     few = np.array([0, 1, 4, 7, 10])
-    parts = {name: getattr(scene, name)[few] for name in ("labels", "probs", "zero_shot", "features", "loss")}
-    small = replace(scene, ids=("a", "b", "c", "d", "e"), agreement=np.ones(5), **parts)
+    parts = {name: getattr(scene, name)[few] for name in ("keys", "labels", "zero_shot", "features")}
+    small = replace(scene, logits={}, voters=(), **parts)
     found, _ = agreement()(small, {})
     assert ((found.p_clean >= 0) & (found.p_clean <= 1)).all()

@@ -8,20 +8,22 @@ from torch.testing import assert_close
 
 from srrs.core.losses import soft_cross_entropy
 from srrs.errors import SettingsError
-from srrs.methods.joint import joint_loss, small_joint, small_joint_loss
+from srrs.methods.joint import small_joint_loss
+from srrs.methods.screen import small_joint
 from srrs.methods.spec import method, needs
-from srrs.methods.stages import Lesson
-from srrs.records import Group
+from srrs.methods.stages import LabeledBatch
+from srrs.records import Batch, Group
+from srrs.screening.joint import joint_loss
 
 
 def logits(n: int = 10, learners: int = 2) -> torch.Tensor:
     return torch.randn(learners, n, 3, generator=torch.Generator().manual_seed(0))
 
 
-def lesson(n: int = 10) -> Lesson:
+def batch(n: int = 10) -> LabeledBatch:
     soft = torch.eye(3)[torch.arange(n) % 3]
-    return Lesson(
-        torch.zeros(n, 2), soft, torch.ones(n), torch.zeros(n, dtype=torch.int8), torch.ones(n, dtype=torch.bool)
+    return LabeledBatch(
+        Batch(torch.zeros(n, 2)), soft, torch.ones(n), torch.zeros(n, dtype=torch.int8), torch.ones(n, dtype=torch.bool)
     )
 
 
@@ -32,16 +34,16 @@ def test_the_joint_loss_is_the_published_one_but_for_its_scale(agreement: float)
     labels = np.arange(10) % 3
     fit = -np.log(p[np.arange(10), labels]) - np.log(q[np.arange(10), labels])
     published = (1 - agreement) * fit + agreement * (entropy(p, q, axis=1) + entropy(q, p, axis=1))
-    found = (1 - agreement) * joint_loss(log_probs, lesson().soft, agreement)
+    found = (1 - agreement) * joint_loss(log_probs, batch().soft, agreement)
     np.testing.assert_allclose(found.numpy(), published, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("noise_rate", "kept"), [(0.0, 10), (0.3, 7), (0.95, 1), (1.0, 1)])
 def test_a_step_learns_from_the_samples_of_smallest_joint_loss(noise_rate: float, kept: int) -> None:
     given = logits().requires_grad_()
-    value = small_joint_loss(noise_rate)(given, lesson())
+    value = small_joint_loss(noise_rate)(given, batch())
     value.backward()
-    per_sample = joint_loss(given.detach().log_softmax(2), lesson().soft, 0.5)
+    per_sample = joint_loss(given.detach().log_softmax(2), batch().soft, 0.5)
     assert_close(value.detach(), per_sample.sort().values[:kept].mean())
     taught = given.grad.abs().sum((0, 2)) > 0
     assert taught.sum() == kept
@@ -50,20 +52,19 @@ def test_a_step_learns_from_the_samples_of_smallest_joint_loss(noise_rate: float
 
 def test_learners_that_agree_have_no_more_than_their_cross_entropies() -> None:
     one = logits(learners=1).log_softmax(2).repeat(2, 1, 1)
-    assert_close(joint_loss(one, lesson().soft, 0.9), 2 * soft_cross_entropy(one[0], lesson().soft))
+    assert_close(joint_loss(one, batch().soft, 0.9), 2 * soft_cross_entropy(one[0], batch().soft))
 
 
 @pytest.mark.parametrize(("noise_rate", "flagged"), [(0.0, 0), (0.3, 9), (1.0, 30)])
-def test_screening_flags_as_many_as_it_is_told(noise_rate: float, flagged: int, evidence) -> None:
+def test_screening_flags_as_many_as_it_is_told(noise_rate: float, flagged: int, evidence, probs_of) -> None:
     given = evidence()
+    probs = probs_of(given)
     found, memory = small_joint(noise_rate)(given, {"kept": np.ones(1)})
     noisy = found.group == Group.NOISY
     assert noisy.sum() == flagged
-    own = given.probs[np.arange(30), :, given.labels]
-    disagreement = entropy(given.probs[:, 0], given.probs[:, 1], axis=1) + entropy(
-        given.probs[:, 1], given.probs[:, 0], axis=1
-    )
-    np.testing.assert_allclose(found.p_clean, np.sqrt(own.prod(1)) * np.exp(-disagreement / 2), rtol=1e-9)
+    own = probs[np.arange(30), :, given.labels]
+    disagreement = entropy(probs[:, 0], probs[:, 1], axis=1) + entropy(probs[:, 1], probs[:, 0], axis=1)
+    np.testing.assert_allclose(found.p_clean, np.sqrt(own.prod(1)) * np.exp(-disagreement / 2), rtol=1e-6)
     if 0 < flagged < 30:
         assert found.p_clean[noisy].max() < found.p_clean[~noisy].min()
     assert (found.noise.low, found.noise.rate, found.noise.high) == (noise_rate,) * 3
@@ -84,10 +85,10 @@ def test_a_rate_is_a_share(stage, noise_rate: float) -> None:
 
 
 def test_the_joint_loss_refuses_other_learners_and_weights() -> None:
-    with pytest.raises(ValueError, match="two learners for the joint loss, but got 1"):
-        small_joint_loss(0.5)(logits(learners=1), lesson())
+    with pytest.raises(ValueError, match="two classifiers for the joint loss, but got 1"):
+        small_joint_loss(0.5)(logits(learners=1), batch())
     with pytest.raises(ValueError, match="agreement from 0 to below 1, but got 1"):
-        joint_loss(logits().log_softmax(2), lesson().soft, 1.0)
+        joint_loss(logits().log_softmax(2), batch().soft, 1.0)
 
 
 def test_jocor_must_be_told_the_noise_rate() -> None:

@@ -25,7 +25,7 @@ def test_a_blend_keeps_the_clean_mixes_the_ambiguous_and_replaces_the_noisy(evid
         squared(0.5, 0.3, 0.2),
         squared(0.5, 0.3, 0.2),
     ]
-    np.testing.assert_allclose(found.soft, expected)
+    np.testing.assert_allclose(found.soft, expected, rtol=1e-6)
     np.testing.assert_array_equal(found.hard, [1, 1, 0, 0])
     np.testing.assert_array_equal(found.weight, 1)
     assert list(memory) == ["kept"]
@@ -33,12 +33,12 @@ def test_a_blend_keeps_the_clean_mixes_the_ambiguous_and_replaces_the_noisy(evid
 
 def test_without_sharpening_a_noisy_sample_takes_the_learners_mean(evidence, partition) -> None:
     found, _ = blend(sharpness=1)(evidence(probs=PROBS, labels=LABELS), partition([Group.NOISY] * 4), {})
-    np.testing.assert_allclose(found.soft, PROBS.mean(1))
+    np.testing.assert_allclose(found.soft, PROBS.mean(1), rtol=1e-6)
 
 
 def test_a_fixed_weight_blends_the_ambiguous_alone(evidence, partition) -> None:
     found, _ = blend(1, weight=0.3)(evidence(probs=PROBS, labels=LABELS), partition(GROUPS, [0.9, 0.6, 0.3, 0.3]), {})
-    np.testing.assert_allclose(found.soft, [[0, 1, 0], [0.35, 0.51, 0.14], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]])
+    np.testing.assert_allclose(found.soft, [[0, 1, 0], [0.35, 0.51, 0.14], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], rtol=1e-6)
 
 
 def test_keeping_gives_the_labels_whatever_screening_says(evidence, partition) -> None:
@@ -61,3 +61,14 @@ def test_where_no_label_need_be_wrong_all_are_kept(evidence, partition) -> None:
     clean = replace(partition(GROUPS, posterior=np.eye(3)[[2, 2, 2, 0]]), noise=NoiseEstimate(0.03, 0.0, 0.08))
     found, _ = posterior()(evidence(probs=PROBS, labels=LABELS), clean, {})
     np.testing.assert_array_equal(found.hard, LABELS)
+
+
+def test_a_blend_in_blocks_is_that_at_once(evidence, partition, monkeypatch) -> None:
+    given = evidence(n=3000, classes=8)
+    parts = partition([Group(i % 3) for i in range(3000)], list(np.random.default_rng(0).random(3000)))
+    exact = blend()(given, parts, {})[0].soft
+    monkeypatch.setattr("srrs.core.blocks.WHOLE", 1000)
+    monkeypatch.setattr("srrs.core.blocks.ROWS", 700)
+    in_blocks = blend()(given, parts, {})[0].soft
+    assert in_blocks.dtype == keep()(given, parts, {})[0].soft.dtype == np.float32
+    np.testing.assert_allclose(in_blocks, exact, atol=1e-6)

@@ -21,7 +21,7 @@ class Scores:
 
 
 def table(seed: int = 0) -> np.ndarray:
-    """Every fourth picture matches nothing."""
+    """Every fourth image matches nothing."""
     generator = np.random.default_rng(seed)
     matching = np.arange(N)[:, None] % 4 != 0
     return np.clip(np.where(matching, 0.8, 0.15) + 0.06 * generator.standard_normal((N, 3)), 0, 1)
@@ -36,9 +36,7 @@ def scaled(values: np.ndarray) -> np.ndarray:
     return (values - values.min()) / np.ptp(values)
 
 
-def test_pictures_that_match_their_rectified_label_are_told_from_those_that_do_not(
-    evidence, partition, targets
-) -> None:
+def test_images_that_match_their_rectified_label_are_told_from_those_that_do_not(evidence, partition, targets) -> None:
     scores = Scores(table())
     found, _ = matcher()(evidence(n=N, match=scores), partition([Group.NOISY] * N), targets(CLASSES), {})
     assert scores.asked == [(list(range(N)), CLASSES)]
@@ -54,7 +52,7 @@ def test_scores_are_averaged_over_the_last_five_screenings(evidence, partition, 
         scores = table(seed) if seed < 6 else 1 - table(seed)  # one dissenting vote
         seen.append(scaled(scores[np.arange(N), CLASSES]))
         asked = evidence(n=N, match=Scores(scores))
-        found, memory = matcher()(asked, partition([Group.NOISY] * N), targets(CLASSES), memory)
+        found, memory = matcher(remember=5)(asked, partition([Group.NOISY] * N), targets(CLASSES), memory)
     np.testing.assert_allclose(memory["matches"], seen[2:])
     np.testing.assert_array_equal(found.is_match, high_component(np.mean(seen[2:], 0)) >= 0.5)
     np.testing.assert_array_equal(found.is_match, np.arange(N) % 4 != 0)

@@ -1,4 +1,4 @@
-"""Robust Similarity: prompts and pictures, and how their weights shift."""
+"""Robust Similarity: prompts and images, and how their weights shift."""
 
 from dataclasses import replace
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from srrs.core.mixture import fit_two, posterior_low
-from srrs.methods.similarity import class_distances, robust_similarity
+from srrs.methods.screen import robust_similarity
 from srrs.records import Group
+from srrs.screening.similarity import class_distances
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 512])
@@ -25,12 +26,12 @@ def standard(values: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("screenings", "alpha"), [(0, 0.2), (5, 0.2 * np.exp(10 / 35)), (25, 0.8345)])
-def test_the_prompts_weigh_ever_more_over_the_screenings(evidence, screenings: int, alpha: float) -> None:
+def test_the_prompts_weigh_ever_more_over_the_screenings(evidence, probs_of, screenings: int, alpha: float) -> None:
     given = evidence(labels=np.zeros(30, int), learners=1)
     memory = {}
     for _ in range(screenings + 1):
         found, memory = robust_similarity(rounds=25)(given, memory)
-    belief, distance = np.log(given.probs[:, 0, 0]), class_distances(given.features, given.labels)
+    belief, distance = np.log(probs_of(given)[:, 0, 0]), class_distances(given.features, given.labels)
     similarity = alpha * standard(belief) - (1 - alpha) * standard(distance)
     expected = posterior_low(-similarity, fit_two(-similarity, 0, max_iter=10, tol=1e-2))
     np.testing.assert_allclose(found.p_clean, expected, atol=1e-3)
@@ -51,6 +52,6 @@ def test_a_picture_unlike_its_class_is_noisy(evidence) -> None:
 def test_a_class_of_one_sample_or_of_equal_ones_is_clean(evidence) -> None:
     given = evidence(labels=np.array([0, 1, 1, 1]), n=4, learners=1)
     given.features[:] = given.features[0]
-    given.probs[:] = given.probs[0]
+    given.logits["macro"][:] = given.logits["macro"][0]
     found, _ = robust_similarity()(given, {})
     assert (found.group == Group.CLEAN).all()

@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from srrs.methods.stages import Method, one_round
+from srrs.methods.stages import MACRO, PROBE, Method, TunerSpec, one_round, read_by, reads
 from srrs.records import Group, Matched
 
 
@@ -20,9 +21,35 @@ def test_a_round_hands_records_and_memory_from_stage_to_stage(evidence, partitio
         return Matched(np.array([True, False]), np.array([0.7, 0.2])), {**memory, "matched": np.ones(1)}
 
     unused = None
-    method = Method("mine", ("class",), screen, rectify, rescreen, unused, unused, unused)
+    method = Method("mine", (MACRO,), screen, rectify, rescreen, unused, unused, unused)
     found, memory = one_round(method, given, {"before": np.ones(1)})
     assert list(memory) == ["before", "screened", "rectified", "matched"]
     assert (found.evidence, found.partition, found.targets) == (given, verdict, labels)
     np.testing.assert_array_equal(found.quality, verdict.p_clean)
     assert found.noise is verdict.noise
+
+
+def test_a_stage_reads_what_it_declares_or_else_everything() -> None:
+    @reads("features", "match")
+    def declared():
+        pass
+
+    assert read_by(declared) == {"features", "match"}
+    assert read_by(lambda: None) == {"logits", "zero_shot", "features", "match"}
+    with pytest.raises(ValueError, match=r"but got \['loss'\]"):
+        reads("logits", "loss")
+
+
+def test_a_method_reads_the_union_of_its_stages_and_names_its_voters() -> None:
+    @reads("features")
+    def screen():
+        pass
+
+    @reads()
+    def other():
+        pass
+
+    tuners = MACRO, TunerSpec("adviser", "class-prompt", votes=False), PROBE
+    method = Method("mine", tuners, screen, other, other, None, None, None)
+    assert method.reads == {"features"}
+    assert method.voters == ("macro", "probe")

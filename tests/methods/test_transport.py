@@ -6,10 +6,11 @@ import torch
 from torch.nn.functional import cross_entropy, one_hot
 from torch.testing import assert_close
 
-from srrs.methods import transport
+from srrs.methods import screen, transport
 from srrs.methods.spec import method
-from srrs.methods.stages import Lesson, one_round
-from srrs.records import Group
+from srrs.methods.stages import LabeledBatch, one_round
+from srrs.records import Batch, Group
+from srrs.screening.transport import plan_belief, transport_plan
 
 GIVEN = np.arange(12) % 3
 
@@ -30,10 +31,10 @@ def swapped() -> np.ndarray:
 
 @pytest.mark.parametrize(("n", "classes", "learners"), [(60, 3, 1), (400, 10, 1), (120, 7, 2)])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_nlprompts_partition_is_pots(evidence, n: int, classes: int, learners: int, seed: int) -> None:
+def test_nlprompts_partition_is_pots(evidence, probs_of, n: int, classes: int, learners: int, seed: int) -> None:
     ot = pytest.importorskip("ot", reason="POT is not installed (pip install pot)")
     given = evidence(n=n, classes=classes, learners=learners, seed=seed)
-    cost = -np.log(given.probs.mean(1))
+    cost = -np.log(probs_of(given).mean(1))
     equal = np.full(n, 1 / n), np.full(classes, 1 / classes)
     plan = ot.sinkhorn(*equal, cost, 0.01, method="sinkhorn_log", numItermax=1000, stopThr=1e-6, warn=False)
     found, _ = method("nlprompt").screen(given, {})
@@ -41,15 +42,33 @@ def test_nlprompts_partition_is_pots(evidence, n: int, classes: int, learners: i
     assert set(found.group.tolist()) == {Group.CLEAN, Group.NOISY}
 
 
-def test_belief_is_the_prediction_after_every_class_is_priced(evidence) -> None:
+def test_belief_is_the_prediction_after_every_class_is_priced(evidence, probs_of) -> None:
     given = evidence(n=200, learners=1, seed=4)
-    found, _ = transport.transport(reg=1.0)(given, {})
-    log_plan = transport.plan(given, 1.0)
-    np.testing.assert_allclose(found.p_clean, 200 * np.exp(log_plan)[np.arange(200), given.labels], atol=1e-9)
+    found, _ = screen.transport(reg=1.0)(given, {})
+    log_plan = transport_plan(probs_of(given)[:, 0], reg=1.0)
+    np.testing.assert_allclose(found.p_clean, 200 * np.exp(log_plan)[np.arange(200), given.labels], atol=1e-6)
     balanced = evidence(probs=sure_of(GIVEN), labels=swapped())  # as many of each class: all prices are alike
     np.testing.assert_allclose(
-        transport.transport()(balanced, {})[0].p_clean, np.where(swapped() == GIVEN, 0.98, 0.01), atol=1e-9
+        screen.transport()(balanced, {})[0].p_clean, np.where(swapped() == GIVEN, 0.98, 0.01), atol=1e-6
     )
+
+
+def test_with_the_codes_cost_the_belief_is_the_margin_of_the_priced_prediction() -> None:
+    probs = sure_of(GIVEN)[:, 0]
+    plan = transport_plan(probs, reg=0.01, cost="probability")
+    np.testing.assert_allclose(
+        plan_belief(plan, swapped(), reg=0.01, cost="probability"), np.where(swapped() == GIVEN, 0.985, 0.015)
+    )
+    with pytest.raises(ValueError, match="the cost 'log' or 'probability', but got 'square'"):
+        transport_plan(probs, cost="square")
+
+
+def test_with_the_codes_cost_the_plan_is_pots_too() -> None:
+    ot = pytest.importorskip("ot", reason="POT is not installed (pip install pot)")
+    probs = np.random.default_rng(5).dirichlet(np.ones(4), 80)
+    equal = np.full(80, 1 / 80), np.full(4, 1 / 4)
+    theirs = ot.sinkhorn(*equal, -probs, 0.01, method="sinkhorn_log", numItermax=1000, stopThr=1e-6, warn=False)
+    np.testing.assert_allclose(np.exp(transport_plan(probs, cost="probability")), theirs, atol=1e-7)
 
 
 def test_a_label_is_rewritten_after_a_whole_window_and_for_good(evidence) -> None:
@@ -82,34 +101,34 @@ def test_a_class_that_does_not_stay_is_not_believed(evidence, looks: list[int]) 
 
 
 def test_a_plan_that_is_not_certain_rewrites_nothing_and_leaves_labels_ambiguous(evidence) -> None:
-    screen, rectify = transport.temporal_transport(reg=1.0), transport.rewritten()
+    screened, rectify = transport.temporal_transport(reg=1.0, cost="log"), transport.rewritten()
     memory = {}
     for _ in range(6):
         given = evidence(probs=sure_of(swapped(), chance=0.6), labels=GIVEN)
-        found, memory = screen(given, memory)
+        found, memory = screened(given, memory)
         targets, memory = rectify(given, found, memory)
     np.testing.assert_array_equal(targets.hard, GIVEN)
     np.testing.assert_array_equal(found.group, [Group.NOISY] * 3 + [Group.AMBIGUOUS] * 9)
 
 
 def test_the_running_average_keeps_its_share_of_the_past(evidence) -> None:
-    screen, memory, expected = transport.temporal_transport(reg=1.0, momentum=0.7), {}, None
+    screened, memory, expected = transport.temporal_transport(reg=1.0, momentum=0.7, cost="log"), {}, None
     for chance in (0.9, 0.5, 0.8):
-        _, memory = screen(evidence(probs=sure_of(GIVEN, chance), labels=GIVEN), memory)
+        _, memory = screened(evidence(probs=sure_of(GIVEN, chance), labels=GIVEN), memory)
         expected = chance if expected is None else 0.7 * expected + 0.3 * chance
-        np.testing.assert_allclose(memory[transport.AVERAGE], expected, atol=1e-6)
+        np.testing.assert_allclose(memory[transport.AVERAGE], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["srrs(rectify=rewritten)", "srrs(rectify=keep, rescreen=confident)"])
+@pytest.mark.parametrize("name", ["srrs(rectify=rewritten)", "srrs(rectify=keep, rescreen=steady_plan)"])
 def test_stages_that_need_the_memory_of_transport_say_so(name: str, evidence) -> None:
     with pytest.raises(ValueError, match="need temporal_transport"):
         one_round(method(name), evidence(), {})
 
 
-def lesson(group: list[int], soft: torch.Tensor, matched: list[bool] | None = None) -> Lesson:
+def batch(group: list[int], soft: torch.Tensor, matched: list[bool] | None = None) -> LabeledBatch:
     n = len(group)
     is_match = torch.tensor(matched or [False] * n)
-    return Lesson(torch.zeros(n, 2), soft, torch.ones(n), torch.tensor(group, dtype=torch.int8), is_match)
+    return LabeledBatch(Batch(torch.zeros(n, 2)), soft, torch.ones(n), torch.tensor(group, dtype=torch.int8), is_match)
 
 
 @pytest.mark.parametrize("learners", [1, 2])
@@ -120,20 +139,20 @@ def test_clean_is_learned_by_cross_entropy_and_noisy_by_absolute_error(learners:
     cross = sum(cross_entropy(learner, labels, reduction="none") for learner in logits)
     absolute = (logits.softmax(2) - soft).abs().sum(2).sum(0) / 2
     loss = method("nlprompt").loss
-    assert_close(loss(logits, lesson([Group.CLEAN] * 8, soft)), cross.mean())
-    assert_close(loss(logits, lesson([Group.NOISY] * 8, soft)), absolute.mean())
-    both = lesson([Group.CLEAN, Group.NOISY] * 4, soft)
+    assert_close(loss(logits, batch([Group.CLEAN] * 8, soft)), cross.mean())
+    assert_close(loss(logits, batch([Group.NOISY] * 8, soft)), absolute.mean())
+    both = batch([Group.CLEAN, Group.NOISY] * 4, soft)
     assert_close(loss(logits, both), (cross[::2].sum() + absolute[1::2].sum()) / 8)
 
 
 def test_the_ambiguous_lie_between() -> None:
     logits = torch.tensor([[[0.36, 0.64]]]).log()
-    taught = lesson([Group.AMBIGUOUS], torch.tensor([[1.0, 0.0]]))
+    taught = batch([Group.AMBIGUOUS], torch.tensor([[1.0, 0.0]]))
     assert_close(method("tecoprompt").loss(logits, taught), torch.tensor((1 - 0.6) / 0.5))
 
 
 def test_what_is_well_matched_is_learned_as_clean() -> None:
-    given = lesson([Group.NOISY, Group.NOISY, Group.AMBIGUOUS, Group.CLEAN], torch.eye(4), [True, False, False, True])
+    given = batch([Group.NOISY, Group.NOISY, Group.AMBIGUOUS, Group.CLEAN], torch.eye(4), [True, False, False, True])
     prepared = transport.matched_as_clean()(given, np.random.default_rng(0))
     assert prepared.group.tolist() == [Group.CLEAN, Group.NOISY, Group.AMBIGUOUS, Group.CLEAN]
     assert prepared.soft is given.soft

@@ -18,8 +18,8 @@ _LOWEST = -1e4
 
 
 @dataclass(frozen=True)
-class Belief:
-    """Log-probabilities (B, C) with what several losses of the same prediction share."""
+class LogProbs:
+    """Log-probabilities (B, C) with the values that several losses of the same prediction share."""
 
     log: Tensor
     probs: Tensor
@@ -30,12 +30,12 @@ class Belief:
         return -(self.probs * self.log).sum(-1)
 
 
-def believed(log_probs: Tensor | Belief) -> Belief:
-    """What the losses of two predictions compute with; whoever wants several of them makes it once."""
-    if isinstance(log_probs, Belief):
+def as_log_probs(log_probs: Tensor | LogProbs) -> LogProbs:
+    """Prepare log-probabilities for several losses, so that their exponentials are computed once."""
+    if isinstance(log_probs, LogProbs):
         return log_probs
     log_p = _safe(log_probs)
-    return Belief(log_p, log_p.exp())
+    return LogProbs(log_p, log_p.exp())
 
 
 def _safe(log_probs: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ def soft_cross_entropy(log_probs: Tensor, soft: Tensor) -> Tensor:
     return -(soft.to(log_p.dtype) * log_p).sum(-1)
 
 
-def generalised_cross_entropy(log_probs: Tensor, soft: Tensor, q: float) -> Tensor:
+def generalized_cross_entropy(log_probs: Tensor, soft: Tensor, q: float) -> Tensor:
     """`(1 - p^q) / q`, weighted by the soft targets (Zhang and Sabuncu 2018): (B, C), (B, C) -> (B,).
 
     `q = 0` is cross-entropy, `q = 1` is `1 - p`, half of the mean absolute error; between them the loss is continuous
@@ -64,48 +64,56 @@ def generalised_cross_entropy(log_probs: Tensor, soft: Tensor, q: float) -> Tens
     return -(soft.to(log_p.dtype) * torch.expm1(q * log_p)).sum(-1) / q
 
 
-def mean_absolute_error(log_probs: Tensor, soft: Tensor) -> Tensor:
-    """`|p - soft|` summed over the classes, `2 (1 - p_y)` for a hard label: (B, C), (B, C) -> (B,), 0 to 2."""
-    probs = _safe(log_probs).exp()
-    return (probs - soft.to(probs.dtype)).abs().sum(-1)
-
-
-def jeffreys(log_p: Tensor | Belief, log_q: Tensor | Belief) -> Tensor:
+def jeffreys(log_p: Tensor | LogProbs, log_q: Tensor | LogProbs) -> Tensor:
     """Symmetric Kullback-Leibler divergence `KL(p||q) + KL(q||p)` (paper, Eq. 3): (B, C), (B, C) -> (B,), >= 0."""
-    p, q = believed(log_p), believed(log_q)
+    p, q = as_log_probs(log_p), as_log_probs(log_q)
     return ((p.probs - q.probs) * (p.log - q.log)).sum(-1)
 
 
-def jensen_shannon(log_p: Tensor | Belief, log_q: Tensor | Belief) -> Tensor:
+def jensen_shannon(log_p: Tensor | LogProbs, log_q: Tensor | LogProbs) -> Tensor:
     """Mean divergence from the mixture of both: (B, C), (B, C) -> (B,), 0 to ln 2.
 
     That is the entropy of the mixture less the mean entropy, which takes one logarithm per class.
     """
-    p, q = believed(log_p), believed(log_q)
+    p, q = as_log_probs(log_p), as_log_probs(log_q)
     mixture = (p.probs + q.probs) / 2
-    mixed = Belief(mixture.clamp(min=torch.finfo(mixture.dtype).tiny).log(), mixture)
+    mixed = LogProbs(mixture.clamp(min=torch.finfo(mixture.dtype).tiny).log(), mixture)
     return (entropy(mixed) - (entropy(p) + entropy(q)) / 2).clamp(0, math.log(2))
 
 
-def entropy(log_probs: Tensor | Belief) -> Tensor:
+def entropy(log_probs: Tensor | LogProbs) -> Tensor:
     """Entropy in nats: (B, C) -> (B,), 0 to ln C."""
-    return believed(log_probs).entropy
+    return as_log_probs(log_probs).entropy
 
 
-def prior_penalty(log_probs: Tensor) -> Tensor:
+def prior_penalty(log_probs: Tensor, weight: Tensor | None = None) -> Tensor:
     """`KL(uniform || mean prediction)` over a batch, which keeps classes from being abandoned (DivideMix).
 
-    (B, C) -> scalar, >= 0.
+    (B, C) -> scalar, >= 0. `weight` (B,) weighs the rows in the mean.
     """
     log_p = _safe(log_probs)
     batch, classes = log_p.shape
-    log_mean = torch.logsumexp(log_p, 0) - math.log(batch)
+    if weight is None:
+        log_mean = torch.logsumexp(log_p, 0) - math.log(batch)
+    else:
+        share = weight.to(log_p.dtype) / weight.sum().clamp(min=1e-6)
+        log_mean = torch.logsumexp(log_p + share.clamp(min=1e-30).log()[:, None], 0)
     return -math.log(classes) - log_mean.mean()
 
 
+def double_softmax_cross_entropy(log_probs: Tensor, soft: Tensor) -> Tensor:
+    """Cross-entropy of the softmax of the probabilities (DSPT, arXiv 2605.00591): (B, C), (B, C) -> (B,).
+
+    The second softmax sees values in 0..1, so the loss of a sample lies within 1 of ln(C - 1 + e) and its gradient is
+    that of cross-entropy on the probabilities: bounded, and small for a sample that the model contradicts.
+    """
+    probs = _safe(log_probs).exp()
+    return soft_cross_entropy(probs.log_softmax(-1), soft)
+
+
 def screening_loss(
-    log_macro: Tensor | Belief,
-    log_micro: Tensor | Belief,
+    log_macro: Tensor | LogProbs,
+    log_micro: Tensor | LogProbs,
     labels: Tensor,
     *,
     consistency: Consistency = "jeffreys",
@@ -120,7 +128,7 @@ def screening_loss(
     if consistency not in ("jeffreys", "js"):
         raise ValueError(f"Expected the consistency 'jeffreys' or 'js', but got {consistency!r}")
     divergence = jeffreys if consistency == "jeffreys" else jensen_shannon
-    macro, micro, given = believed(log_macro), believed(log_micro), labels.unsqueeze(-1)
+    macro, micro, given = as_log_probs(log_macro), as_log_probs(log_micro), labels.unsqueeze(-1)
     match = macro.log.gather(-1, given) + micro.log.gather(-1, given)
     doubt = entropy(macro) + entropy(micro)
     return -match.squeeze(-1) + weight * divergence(macro, micro) + entropy_weight * doubt

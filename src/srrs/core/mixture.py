@@ -33,22 +33,13 @@ class TwoGaussians:
     """(2,) sums to 1."""
 
 
-def normalise(values: Floats, trim: float = 0.0) -> Floats:
-    """Values (N,) stretched to 0..1 by their minimum and maximum; all 0 where they are constant.
-
-    One outlier compresses all other values. With `trim`, the share of samples cut at either end (0.01, say), the
-    range runs between those two quantiles instead, and what lies beyond is clipped. Raises ValueError unless
-    0 <= trim < 0.5.
-    """
-    if not 0 <= trim < 0.5:
-        raise ValueError(f"Expected trim from 0 to below 0.5, but got {trim}")
+def normalize(values: Floats) -> Floats:
+    """Scale values (N,) to 0..1 by their minimum and maximum; all 0 where they are constant."""
     values = np.asarray(values, np.float64)
     if values.size == 0 or _is_constant(values):
         return np.zeros_like(values)
-    low, high = np.quantile(values, (trim, 1 - trim))
-    if _is_constant(np.array((low, high))):
-        low, high = values.min(), values.max()
-    return np.asarray(np.clip((values - low) / (high - low), 0, 1))
+    low = values.min()
+    return np.asarray((values - low) / (values.max() - low))
 
 
 def fit_two(

@@ -1,63 +1,48 @@
-"""Joint adaptive partitioning for label refurbishment: what JoAPR screens and rectifies by (Guo and Gu 2024)."""
+"""Label refurbishment and balanced steps of JoAPR (Guo and Gu 2024)."""
 
-import math
+from dataclasses import replace
 
 import numpy as np
+import torch
 
 from srrs.core.labels import one_hot, sharpen
-from srrs.core.mixture import TwoGaussians, fit_two, normalise, posterior_low
-from srrs.methods.screen import counted_noise, remembered
-from srrs.methods.stages import Memory, Rectify, Screen
+from srrs.methods.memory import votes
+from srrs.methods.stages import LabeledBatch, Memory, Prepare, Rectify, reads
 from srrs.records import Evidence, Group, Partition, Targets
-
-
-def joint_thresholds(remember: int = 5, seed: int = 0) -> Screen:
-    """Clean where either of two thresholds says so, else noisy; a mixture of two Gaussians on loss plus entropy.
-
-    The score is scaled to 0..1 and averaged over the last `remember` screenings. The first threshold, on the score, is
-    where the two Gaussians cross. The second, on the posterior, is the noise rate: the share of samples whose posterior
-    is no higher than the rate of the screening before, 0.5 at first.
-    """
-
-    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
-        p = evidence.probs
-        entropy = -(p * np.log(np.maximum(p, np.finfo(np.float32).tiny))).sum(2).mean(1)
-        score, memory = remembered("losses", normalise(evidence.loss + entropy), remember, memory)
-        mixture = fit_two(score, seed, max_iter=10, tol=1e-2)
-        p_clean, threshold = posterior_low(score, mixture), crossing(mixture)
-        rate = (p_clean <= memory.get("noise_rate", 0.5)).mean()
-        clean = (score < threshold) | (p_clean > rate)
-        group = np.where(clean, Group.CLEAN, Group.NOISY).astype(np.int8)
-        partition = Partition(group, p_clean, np.full((1, 2), threshold), counted_noise(p_clean, group))
-        return partition, {**memory, "noise_rate": np.array([rate])}
-
-    return screen
+from srrs.screening.predictions import mean_probs
 
 
 def refurbish(sharpness: float = 2.0) -> Rectify:
-    """Noisy samples take the learners' mean, clean ones `w y + (1 - w)` of it, both to the power `sharpness`.
+    """Replace the labels of noisy samples by the mean prediction p, and those of clean ones by `w y + (1 - w) p`.
 
-    `w` is the posterior times what the learners believe of the given label.
+    Both are raised to the power `sharpness` and normalized; `w` is the posterior times the mean probability of the
+    given label.
     """
 
+    @reads("logits")
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
-        believed = evidence.probs.mean(1, dtype=np.float64)
-        given = one_hot(evidence.labels, believed.shape[1])
-        trust = partition.p_clean * (given * believed).sum(1) * (partition.group == Group.CLEAN)
-        soft = sharpen(trust[:, None] * given + (1 - trust[:, None]) * believed, sharpness)
+        probs = mean_probs(votes(evidence)).astype(np.float64)
+        given = one_hot(evidence.labels, evidence.classes)
+        trust = partition.p_clean * (given * probs).sum(1) * (partition.group == Group.CLEAN)
+        soft = sharpen(trust[:, None] * given + (1 - trust[:, None]) * probs, sharpness)
         return Targets(soft, np.ones(len(soft))), memory
 
     return rectify
 
 
-def crossing(mixture: TwoGaussians) -> float:
-    """Where the two components are equally dense, their weights left out.
+def balanced() -> Prepare:
+    """Weigh the rows of a step so that clean samples and all others have the same total weight.
 
-    Unless they are equally wide there are two such points, and this is the one between the means, or, where the means
-    are too close for that, the one nearer to them. With nothing to separate, it is the mean.
+    JoAPR draws each step from a clean and a noisy loader in equal numbers; equal weights have the same expectation. A
+    step with rows of one kind only stays as it is.
     """
-    apart, ratio = mixture.mean[1] - mixture.mean[0], mixture.std[1] / mixture.std[0]
-    # (ratio^2 - 1) x^2 + 2 apart x - c = 0, counted from the low mean; this root stands where the ratio is 1
-    c = apart**2 + 2 * mixture.std[1] ** 2 * math.log(ratio)
-    divisor = apart + math.sqrt(apart**2 + (ratio**2 - 1) * c)
-    return float(mixture.mean[0] + (c / divisor if divisor > 0 else 0))
+
+    def prepare(batch: LabeledBatch, generator: np.random.Generator) -> LabeledBatch:
+        clean = batch.group == Group.CLEAN
+        of_clean, of_others = (batch.weight * clean).sum(), (batch.weight * ~clean).sum()
+        if not (of_clean > 0 and of_others > 0):
+            return batch
+        half = (of_clean + of_others) / 2
+        return replace(batch, weight=batch.weight * torch.where(clean, half / of_clean, half / of_others))
+
+    return prepare

@@ -1,7 +1,8 @@
-"""Learning: what a step minimises, and which samples it sees."""
+"""Losses of a training step, and how the rows of a step are weighted and mixed."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import overload
 
 import numpy as np
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from srrs.core import losses
 from srrs.core.labels import mixup_pairs
-from srrs.methods.stages import Lesson, Loss, Prepare
+from srrs.methods.stages import LabeledBatch, Loss, Prepare
+from srrs.records import Batch
 
 Divergence = Callable[[Tensor, Tensor], Tensor]
 """`(log_p (B, C), log_q (B, C)) -> (B,)`"""
@@ -20,94 +22,127 @@ def _weighted_mean(per_sample: Tensor, weight: Tensor) -> Tensor:
 
 
 def cross_entropy() -> Loss:
-    """Soft cross-entropy of every learner (paper, Eq. 2)."""
-    return generalised(0.0)
+    """Sum the tuners' cross-entropies with the soft targets (paper, Eq. 2)."""
+    return generalized(0.0)
 
 
-def generalised(q: float) -> Loss:
-    """Generalised cross-entropy of every learner (Zhang and Sabuncu 2018): q = 0 is cross-entropy, q = 1 is MAE."""
+def generalized(q: float) -> Loss:
+    """Sum the tuners' generalized cross-entropies (Zhang and Sabuncu 2018): q = 0 is cross-entropy, q = 1 is MAE."""
 
-    def loss(logits: Tensor, lesson: Lesson) -> Tensor:
-        per_learner = [losses.generalised_cross_entropy(learner, lesson.soft, q) for learner in logits.log_softmax(2)]
-        return _weighted_mean(torch.stack(per_learner).sum(0), lesson.weight)
+    def loss(logits: Tensor, batch: LabeledBatch) -> Tensor:
+        per_tuner = [losses.generalized_cross_entropy(each, batch.soft, q) for each in logits.log_softmax(2)]
+        return _weighted_mean(torch.stack(per_tuner).sum(0), batch.weight)
 
     return loss
 
 
-def co_regularised(
+def double_softmax() -> Loss:
+    """Sum the tuners' cross-entropies of the softmax of their probabilities (DSPT, arXiv 2605.00591)."""
+
+    def loss(logits: Tensor, batch: LabeledBatch) -> Tensor:
+        per_tuner = [losses.double_softmax_cross_entropy(each, batch.soft) for each in logits.log_softmax(2)]
+        return _weighted_mean(torch.stack(per_tuner).sum(0), batch.weight)
+
+    return loss
+
+
+def co_regularized(
     q: float = 0.0,
     consistency: float = 0.5,
     prior: float = 1.0,
     confidence: float = 0.0,
     divergence: Divergence = losses.jeffreys,
 ) -> Loss:
-    """The learners' losses, the first two's disagreement (paper, Eq. 3) and a pull of the mean prediction to uniform.
+    """Sum the tuners' losses, the disagreement of the first two (paper, Eq. 3) and a pull of the mean to uniform.
 
-    `confidence` subtracts the learners' entropy, as the warm-up of JoAPR and of the released code does. The paper's
-    formula is Jeffreys' divergence, its text speaks of Jensen and Shannon's.
+    Parameters
+    ----------
+    q : exponent of the generalized cross-entropy of each tuner.
+    consistency : weight of the disagreement.
+    prior : weight of the divergence of the mean prediction from the uniform distribution.
+    confidence : weight of the tuners' entropy, which is subtracted, as in the warm-up of JoAPR and of the released
+        code.
+    divergence : Jeffreys' divergence is the paper's formula; its text names Jensen and Shannon's.
     """
-    base = generalised(q)
+    base = generalized(q)
 
-    def loss(logits: Tensor, lesson: Lesson) -> Tensor:
-        total, weight, log_probs = base(logits, lesson), lesson.weight, logits.log_softmax(2)
+    def loss(logits: Tensor, batch: LabeledBatch) -> Tensor:
+        total, weight, log_probs = base(logits, batch), batch.weight, logits.log_softmax(2)
         if len(log_probs) > 1 and consistency:
             total = total + consistency * _weighted_mean(divergence(log_probs[0], log_probs[1]), weight)
-        for learner in log_probs:
+        for each in log_probs:
             if prior:
-                total = total + prior * losses.prior_penalty(learner)
+                total = total + prior * losses.prior_penalty(each, weight)
             if confidence:
-                total = total - confidence * _weighted_mean(losses.entropy(learner), weight)
+                total = total - confidence * _weighted_mean(losses.entropy(each), weight)
         return total
 
     return loss
 
 
 def paced(q: float = 0.25, consistency: float = 0.5) -> Loss:
-    """Generalised cross-entropy at the pace of cross-entropy, and the first two learners' disagreement (Eq. 3).
+    """Sum generalized cross-entropies at the pace of cross-entropy, and the first two tuners' disagreement (Eq. 3).
 
-    The gradient of generalised cross-entropy is that of cross-entropy times p^q. With many classes p is small at first,
-    and everything learns slowly. So each learner's loss is divided by the step's mean of that factor: doubtful samples
-    still count for less than others, and a step is as long as with cross-entropy.
+    The gradient of generalized cross-entropy is that of cross-entropy times p^q. With many classes p is small at first
+    and learning is slow. So each tuner's loss is divided by the step's mean of p^q: samples with a small p still weigh
+    less than others, and a step is as long as with cross-entropy.
     """
-    base = generalised(q)
+    base = generalized(q)
 
-    def loss(logits: Tensor, lesson: Lesson) -> Tensor:
+    def loss(logits: Tensor, batch: LabeledBatch) -> Tensor:
         log_probs = logits.log_softmax(2)
         total = logits.new_zeros(())
-        for number, learner in enumerate(log_probs):
-            factor = (lesson.soft * learner.detach().exp() ** q).sum(1)
-            pace = _weighted_mean(factor, lesson.weight).clamp(min=1e-3)
-            total = total + base(logits[number : number + 1], lesson) / pace
+        for number, each in enumerate(log_probs):
+            factor = (batch.soft * each.detach().exp() ** q).sum(1)
+            pace = _weighted_mean(factor, batch.weight).clamp(min=1e-3)
+            total = total + base(logits[number : number + 1], batch) / pace
         if len(log_probs) > 1 and consistency:
-            total = total + consistency * _weighted_mean(losses.jeffreys(log_probs[0], log_probs[1]), lesson.weight)
+            total = total + consistency * _weighted_mean(losses.jeffreys(log_probs[0], log_probs[1]), batch.weight)
         return total
 
     return loss
 
 
 def as_given() -> Prepare:
-    """Every sample of the step, unmixed."""
+    """Leave the rows of the step as they are."""
 
-    def prepare(lesson: Lesson, generator: np.random.Generator) -> Lesson:
-        return lesson
+    def prepare(batch: LabeledBatch, generator: np.random.Generator) -> LabeledBatch:
+        return batch
 
     return prepare
 
 
-def mixup_unmatched(alpha: float) -> Prepare:
-    """Matched samples as they are; each other one mixed with a matched one, on features (paper, section 3.3).
+def mixup_unmatched(alpha: float = 0.75, matched_weight: float = 2.0) -> Prepare:
+    """Mix each sample that is not matched with a matched one; matched samples stay as they are (paper, section 3.3).
 
-    The weight of the sample itself is max(l, 1 - l), l ~ Beta(alpha, alpha).
+    Parameters
+    ----------
+    alpha : the sample's own share is max(l, 1 - l), l ~ Beta(alpha, alpha). The paper names MixMatch, whose alpha is
+        0.75. The released code draws with 0.001, which mixes nothing.
+    matched_weight : weight of the matched samples. The released code learns them twice, mixed and unmixed.
     """
 
-    def prepare(lesson: Lesson, generator: np.random.Generator) -> Lesson:
-        partner, own = mixup_pairs(lesson.is_match.cpu().numpy(), alpha, generator)
-        rows = torch.from_numpy(partner).to(lesson.features.device)
-        share = torch.from_numpy(own).to(lesson.features)[:, None]
+    def prepare(batch: LabeledBatch, generator: np.random.Generator) -> LabeledBatch:
+        partner, own = mixup_pairs(batch.is_match.cpu().numpy(), alpha, generator)
+        rows = torch.from_numpy(partner).to(batch.soft.device)
+        share = torch.from_numpy(own).to(batch.soft)
         return replace(
-            lesson,
-            features=share * lesson.features + (1 - share) * lesson.features[rows],
-            soft=share * lesson.soft + (1 - share) * lesson.soft[rows],
+            batch,
+            inputs=Batch(_mixed(batch.inputs.features, rows, share), _mixed(batch.inputs.pixels, rows, share)),
+            soft=_mixed(batch.soft, rows, share),
+            weight=torch.where(batch.is_match, matched_weight * batch.weight, batch.weight),
         )
 
     return prepare
+
+
+@overload
+def _mixed(values: Tensor, rows: Tensor, share: Tensor) -> Tensor: ...
+@overload
+def _mixed(values: None, rows: Tensor, share: Tensor) -> None: ...
+def _mixed(values: Tensor | None, rows: Tensor, share: Tensor) -> Tensor | None:
+    """Each row mixed with its partner, by the share that stays its own."""
+    if values is None:
+        return None
+    share = share.to(values).view(-1, *[1] * (values.ndim - 1))
+    return share * values + (1 - share) * values[rows]

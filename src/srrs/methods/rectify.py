@@ -1,4 +1,4 @@
-"""Rectifying: the label each sample should be learned with."""
+"""Rectifying stages: the label that each sample is learned with."""
 
 import numpy as np
 import torch
@@ -6,33 +6,41 @@ from torch import Tensor
 
 from srrs.core.blocks import by_blocks, is_large
 from srrs.core.labels import one_hot, three_way
-from srrs.methods.stages import Memory, Rectify
-from srrs.records import Evidence, Partition, Targets
+from srrs.methods.memory import votes
+from srrs.methods.stages import Memory, Rectify, reads
+from srrs.records import Evidence, Floats, Partition, Targets
+from srrs.screening.predictions import mean_probs
 
 
 def keep() -> Rectify:
-    """The given labels."""
+    """Keep the given labels."""
 
+    @reads()
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
-        n, classes = evidence.zero_shot.shape
-        return Targets(one_hot(evidence.labels, classes), np.ones(n)), memory
+        return Targets(one_hot(evidence.labels, evidence.classes), np.ones(len(evidence.labels))), memory
 
     return rectify
 
 
 def blend(sharpness: float = 2.0, weight: float | None = None) -> Rectify:
-    """SRRS as published: clean keeps its label, noisy takes the learners' mean, ambiguous a blend by `p_clean`.
+    """Rectify as SRRS was published: by the group that screening put a sample in.
 
-    Blends and pseudo-labels are sharpened to the power `sharpness`, as the released code does. `weight` blends by one
-    number instead (paper, Table 3).
+    - A clean sample keeps its label.
+    - A noisy one takes the mean prediction of the voters.
+    - An ambiguous one takes a blend of the two, by `p_clean`, or by one number `weight` (paper, Table 3).
+
+    Blends and predictions are sharpened to the power `sharpness`, as in the released code.
     """
 
+    @reads("logits")
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
         n = len(evidence.labels)
         precision = np.float32 if is_large(n) else np.float64
+        probs = mean_probs(votes(evidence))
 
         def of(rows: slice) -> dict[str, Tensor]:
-            pseudo, trust = evidence.probs[rows].mean(1, dtype=precision), partition.p_clean[rows]
+            pseudo: Floats = probs[rows].astype(precision)
+            trust = partition.p_clean[rows]
             share = trust if weight is None else np.full(len(pseudo), weight)
             soft = three_way(partition.group[rows], evidence.labels[rows], share, pseudo, sharpness)
             return {"soft": torch.from_numpy(soft)}
@@ -44,17 +52,17 @@ def blend(sharpness: float = 2.0, weight: float | None = None) -> Rectify:
 
 
 def posterior() -> Rectify:
-    """The posterior of the true class, from a screening stage that models it.
+    """Take the posterior of the true class from a screening stage that models it.
 
-    Where the range of the noise estimate begins at 0, nothing shows that any label is wrong, and all are kept: clean
-    data come to no harm.
+    If the range of the noise estimate begins at 0, the given labels are kept: nothing shows that any of them is wrong.
     """
 
     given = keep()
 
+    @reads()
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
         if partition.posterior is None:
-            raise ValueError("rectifying by the posterior needs a screening stage that gives one, such as channel()")
+            raise ValueError("rectifying by the posterior needs a screening stage that gives one, such as transition()")
         if partition.noise.low <= 0:
             return given(evidence, partition, memory)
         return Targets(partition.posterior, np.ones(len(partition.posterior))), memory

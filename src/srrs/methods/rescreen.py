@@ -1,18 +1,20 @@
-"""Re-screening: does the picture match its rectified label?"""
+"""Re-screening stages: whether each image matches its rectified label."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-from srrs.core.mixture import fit_two, normalise, posterior_low
-from srrs.methods.screen import remembered
-from srrs.methods.stages import Memory, Rescreen
+from srrs.core.mixture import fit_two, normalize, posterior_low
+from srrs.methods.memory import recall
+from srrs.methods.stages import Memory, Rescreen, reads
 from srrs.records import Bools, Evidence, Floats, Group, Matched, Partition, Targets
+from srrs.screening.common import averaged
 
 
 def accept_all() -> Rescreen:
-    """No second opinion: every rectified label counts as well matched."""
+    """Accept every rectified label as matched, without a second opinion."""
 
+    @reads()
     def rescreen(evidence: Evidence, partition: Partition, targets: Targets, memory: Memory) -> tuple[Matched, Memory]:
         n = len(targets.soft)
         return Matched(np.ones(n, dtype=bool), np.full(n, np.nan)), memory
@@ -20,15 +22,18 @@ def accept_all() -> Rescreen:
     return rescreen
 
 
-def matcher(kappa: float = 0.5, remember: int = 5, ambiguous_only: bool = False, seed: int = 0) -> Rescreen:
-    """SRRS as published: a mixture of two Gaussians on the matcher's scores; matched where q >= kappa.
+def matcher(kappa: float = 0.5, remember: int = 1, ambiguous_only: bool = False, seed: int = 0) -> Rescreen:
+    """Fit two Gaussians to the matcher's scores of the rectified labels: SRRS as published.
 
-    Scores are averaged over the last `remember` screenings, as the released code does. Without a matcher everything is
-    accepted.
+    A label is matched if it belongs to the high component with probability at least `kappa`. Scores are averaged over
+    the last `remember` screenings, as in the released code. With `ambiguous_only`, all samples that screening did not
+    call ambiguous are accepted. Without a matcher every label is accepted.
     """
 
     def decide(score: Floats, partition: Partition, memory: Memory) -> tuple[Bools, Memory]:
-        smooth, memory = remembered("matches", normalise(score), remember, memory)
+        scaled = normalize(score)
+        history, memory = recall(memory, "matches", scaled, remember)
+        smooth = averaged(scaled, history)
         is_match = 1 - posterior_low(smooth, fit_two(smooth, seed=seed)) >= kappa
         if ambiguous_only:
             is_match |= partition.group != Group.AMBIGUOUS
@@ -38,16 +43,17 @@ def matcher(kappa: float = 0.5, remember: int = 5, ambiguous_only: bool = False,
 
 
 def reported(threshold: float = 0.5) -> Rescreen:
-    """The matcher's own score of each rectified label, for the audit: matched from `threshold`. No mixture, no memory.
+    """Report the matcher's own score of each rectified label; it is matched from `threshold` on.
 
-    Without a matcher everything is accepted.
+    Without a matcher every label is accepted.
     """
     return _by_score(lambda score, partition, memory: (score >= threshold, memory))
 
 
 def _by_score(decide: Callable[[Floats, Partition, Memory], tuple[Bools, Memory]]) -> Rescreen:
-    """Re-screening that decides by how well each picture matches its rectified label."""
+    """Re-screen by the matcher's score of each rectified label."""
 
+    @reads("match")
     def rescreen(evidence: Evidence, partition: Partition, targets: Targets, memory: Memory) -> tuple[Matched, Memory]:
         if evidence.match is None:
             return accept_all()(evidence, partition, targets, memory)

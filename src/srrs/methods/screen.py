@@ -1,81 +1,82 @@
-"""Screening: which given labels to trust."""
-
-from functools import partial
+"""Screening stages: thin adapters of the rules of `srrs.screening`, which work on arrays."""
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from srrs.core.blocks import is_large, single
-from srrs.core.channel import Channel, fit_channel
-from srrs.core.keyed import content_keys, folds
-from srrs.core.mixture import density_thresholds, fit_two, normalise, posterior_low
-from srrs.methods.stages import Memory, Screen
-from srrs.methods.streamed import Rows, streamed_channel
-from srrs.records import Evidence, Floats, Group, MatchScores, NoiseEstimate, Partition
+from srrs.core.confident import canonical, linear_probe, out_of_fold_probs
+from srrs.core.mixture import normalize
+from srrs.methods.memory import given, recall, votes
+from srrs.methods.stages import Memory, Screen, reads
+from srrs.records import Evidence, Floats, Group, Partition
+from srrs.screening import agreement as agreements
+from srrs.screening import by_transition, confident, detector, joapr, joint, mixtures, predictions, similarity
+from srrs.screening import transport as transports
+from srrs.screening.common import counted_noise
+from srrs.screening.transport import Cost
+
+EPOCHS = 50
+"""Epochs of the published schedule of Robust Similarity."""
 
 
 def trust_all() -> Screen:
-    """Every given label counts as clean; `p_clean` is what the learners believe of it."""
+    """Call every given label clean; `p_clean` is the voters' mean probability for it."""
 
+    @reads("logits")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
-        n = len(evidence.labels)
-        believed = evidence.probs.mean(1)[np.arange(n), evidence.labels]
-        group = np.full(n, Group.CLEAN, dtype=np.int8)
-        return Partition(group, believed, np.zeros((1, 2)), counted_noise(believed, group)), memory
+        p_clean = predictions.given_probs(votes(evidence), evidence.labels)
+        group = np.full(len(p_clean), Group.CLEAN, dtype=np.int8)
+        return Partition(group, p_clean, counted_noise(p_clean, group)), memory
 
     return screen
 
 
-def bands(theta: float = 0.01, remember: int = 5, seed: int = 0) -> Screen:
-    """SRRS as published: a mixture of two Gaussians on the loss and two density thresholds (paper, Eq. 6-9).
+def bands(theta: float = 0.01, remember: int = 1, seed: int = 0) -> Screen:
+    """Split by the loss in three, by two Gaussians and two density thresholds: SRRS as published.
 
-    The loss is scaled to 0..1 and averaged over the last `remember` screenings, as the released code does.
+    The loss is averaged over the last `remember` screenings, as the released code does. See
+    `srrs.screening.mixtures.gmm_bands`.
     """
 
+    @reads("logits")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
-        loss, memory = remembered("losses", normalise(evidence.loss), remember, memory)
-        mixture = fit_two(loss, seed=seed)
-        p_clean = posterior_low(loss, mixture)
-        lower, upper = density_thresholds(mixture, theta)
-        group = np.full(len(loss), Group.AMBIGUOUS, dtype=np.int8)
-        group[loss < lower] = Group.CLEAN
-        group[loss >= upper] = Group.NOISY
-        return Partition(group, p_clean, np.array([[lower, upper]]), counted_noise(p_clean, group)), memory
+        loss, history, memory = _loss(evidence, memory, remember)
+        return mixtures.gmm_bands(loss, theta=theta, history=history, seed=seed), memory
 
     return screen
 
 
-def two_way(threshold: float = 0.5, remember: int = 5, seed: int = 0) -> Screen:
-    """Clean or noisy, nothing between: what the paper sets its three groups against (Fig. 4).
+def two_way(threshold: float = 0.5, remember: int = 1, seed: int = 0) -> Screen:
+    """Split by the same mixture into clean and noisy only. See `srrs.screening.mixtures.gmm_two_way`."""
 
-    By the posterior of the same mixture as `bands`.
-    """
-
+    @reads("logits")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
-        loss, memory = remembered("losses", normalise(evidence.loss), remember, memory)
-        p_clean = posterior_low(loss, fit_two(loss, seed=seed))
-        group = np.where(p_clean >= threshold, Group.CLEAN, Group.NOISY).astype(np.int8)
-        return Partition(group, p_clean, np.full((1, 2), threshold), counted_noise(p_clean, group)), memory
+        loss, history, memory = _loss(evidence, memory, remember)
+        return mixtures.gmm_two_way(loss, threshold=threshold, history=history, seed=seed), memory
 
     return screen
 
 
-def remembered(name: str, values: Floats, count: int, memory: Memory) -> tuple[Floats, Memory]:
-    """The mean of `values` (N,) and of those of the last `count - 1` rounds, and the memory with them added."""
-    past = memory.get(name, np.zeros((0, len(values))))
-    window = np.concatenate([past, values[None]])[-count:]
-    return window.mean(0), {**memory, name: window}
+def _loss(evidence: Evidence, memory: Memory, remember: int) -> tuple[Floats, Floats, Memory]:
+    loss = predictions.screening_losses(votes(evidence), evidence.labels)
+    history, memory = recall(memory, "losses", normalize(loss), remember)
+    return loss, history, memory
 
 
-def counted_noise(p_clean: Floats, group: np.ndarray) -> NoiseEstimate:
-    """The rate of a method without a noise model: mean belief, between the noisy share and the share not clean."""
-    rate = float(1 - p_clean.mean())
-    low, high = float((group == Group.NOISY).mean()), float((group != Group.CLEAN).mean())
-    return NoiseEstimate(rate, min(low, rate), max(high, rate))
+def joint_thresholds(remember: int = 1, seed: int = 0) -> Screen:
+    """Split by JoAPR's two thresholds on cross-entropy plus entropy. See `srrs.screening.joapr`."""
+
+    @reads("logits")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        logits = votes(evidence)
+        loss = predictions.screening_losses(logits, evidence.labels) + predictions.mean_entropy(logits)
+        history, memory = recall(memory, "losses", normalize(loss), remember)
+        rate = float(np.ravel(memory.get("noise_rate", 0.5))[0])
+        partition, rate = joapr.joint_thresholds(loss, history=history, rate=rate, seed=seed)
+        return partition, {**memory, "noise_rate": np.array([rate])}
+
+    return screen
 
 
-def channel(
+def transition(
     temper: float = 0.3,
     matched: tuple[float, float] = (0.2, 0.2),
     visual: float = 3.0,
@@ -85,107 +86,113 @@ def channel(
     prior: tuple[float, float] = (1.0, 1.0),
     seed: int = 0,
 ) -> Screen:
-    """Ours: a model of how labels go wrong decides (see `srrs.core.channel`).
+    """Decide by a transition matrix from the true class to the given label. See `srrs.screening.by_transition`."""
 
-    The evidence for the true class is what never saw the label of the sample itself: the zero-shot prediction,
-    tempered; the matcher's odds, where there is a matcher; and the similarity to class means of the *other folds'*
-    images, weighted by the posterior and refined over `rounds`. Very many samples are screened in blocks of rows (see
-    `srrs.methods.streamed`).
-
-    Parameters
-    ----------
-    temper : power of the zero-shot probabilities without a matcher.
-    matched : powers of the zero-shot probabilities and of the matcher's odds with one.
-    visual : logit scale of the similarity to class means; ln C where that is more, as with many classes a label needs
-        more evidence to stand out among the others.
-    shrink : pseudo-count per class towards the symmetric channel.
-    prior : pseudo-counts (wrong, right) on the rate.
-    """
-
-    def anchor_of(evidence: Evidence, rows: Rows) -> Tensor:
-        zero_shot = single(evidence.zero_shot[rows]).add_(1e-12).log_()
-        if evidence.match is None or not matched[1]:
-            return zero_shot.mul_(temper)
-        odds = torch.from_numpy(match_odds(evidence, evidence.match, rows)).float()
-        return zero_shot.mul_(matched[0]).add_(odds, alpha=matched[1])
-
+    @reads("zero_shot", "features", *(("match",) if matched[1] else ()))
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
-        scale = max(visual, float(np.log(evidence.zero_shot.shape[1])))
-        if is_large(len(evidence.labels)):
-            fitted = streamed_channel(
-                evidence, partial(anchor_of, evidence), scale, rounds, fold_count, seed, shrink, prior
-            )
-            return partition_of(fitted, evidence.labels), memory
-        anchor = anchor_of(evidence, slice(None)).double().numpy()
-        fold = folds(content_keys(evidence.features), fold_count, seed)
-        fitted = fit_channel(_normalised(anchor), evidence.labels, shrink=shrink, prior=prior)
-        for _ in range(rounds):
-            similarity = out_of_fold_similarity(evidence.features, fitted.posterior, fold)
-            fitted = fit_channel(_normalised(anchor + scale * similarity), evidence.labels, shrink=shrink, prior=prior)
-        return partition_of(fitted, evidence.labels), memory
+        partition = by_transition.by_transition(
+            evidence.labels, given(evidence, "zero_shot"), given(evidence, "features"), evidence.keys,
+            match=evidence.match, temper=temper, matched=matched, visual=visual, shrink=shrink, rounds=rounds,
+            fold_count=fold_count, prior=prior, seed=seed,
+        )  # fmt: skip
+        return partition, memory
 
     return screen
 
 
-CANDIDATES = 10
-"""Classes by which the matcher judges a picture, beside the given one."""
+def confident_learning(strength: float = 3.0, fold_count: int = 5, seed: int = 0) -> Screen:
+    """Call the issues of confident learning noisy, by a linear probe out of fold. See `srrs.screening.confident`.
 
-
-def match_odds(evidence: Evidence, match: MatchScores, rows: Rows = slice(None)) -> Floats:
-    """(n, C) the matcher's log odds of the given class and of the likeliest ones by zero-shot prediction, for `rows`.
-
-    A class that was not asked for counts as the median of those: asking for all changes little and costs C a picture.
+    `strength` is that of the probe (scikit-learn's C).
     """
-    n, classes = evidence.zero_shot.shape
-    likely = np.argsort(-evidence.zero_shot[rows], axis=1, kind="stable")[:, :CANDIDATES]
-    asked = np.column_stack([likely, evidence.labels[rows]])
-    pictures = np.arange(n)[rows].repeat(asked.shape[1])
-    score = np.clip(match(pictures, asked.ravel()).astype(np.float64), 1e-4, 1 - 1e-4).reshape(asked.shape)
-    odds = np.log(score) - np.log1p(-score)
-    everything: Floats = np.median(odds[:, :-1], axis=1, keepdims=True).repeat(classes, axis=1)
-    np.put_along_axis(everything, asked, odds, axis=1)
-    return everything
+
+    @reads("features")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        features, labels, keys = given(evidence, "features"), evidence.labels, evidence.keys
+        probs = out_of_fold_probs(
+            features, labels, keys, evidence.classes, fold_count=fold_count, seed=seed, strength=strength
+        )
+        return confident.confident_learning(labels, probs, order=canonical(keys, labels)), memory
+
+    return screen
 
 
-def out_of_fold_similarity(features: Floats, posterior: Floats, fold: np.ndarray) -> Floats:
-    """Cosine (N, C) of each sample with the class means of all other folds, weighted by the posterior (N, C)."""
-    centred = features - features.mean(0)
-    length = np.linalg.norm(centred, axis=1, keepdims=True)  # zero where all are alike
-    centred = centred / np.maximum(length, np.finfo(centred.dtype).tiny)
-    similarity = np.zeros_like(posterior)
-    for number in np.unique(fold):
-        others = fold != number
-        means = posterior[others].T @ centred[others]
-        means /= np.linalg.norm(means, axis=1, keepdims=True) + 1e-12
-        similarity[~others] = centred[~others] @ means.T
-    return similarity
+def agreement(
+    mixture: float = 0.5, consistency: tuple[float, float] = (0.8, 0.8), strength: float = 3.0, seed: int = 0
+) -> Screen:
+    """Call a label clean if zero-shot and a linear probe both trust it (CLIPCleaner). See `srrs.screening.agreement`.
+
+    `consistency` holds the ratios for zero-shot and probe. The probe has seen the labels, all classes weighing the
+    same; `strength` is its C.
+    """
+
+    @reads("zero_shot", "features")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        features, labels = given(evidence, "features"), evidence.labels
+        order = canonical(evidence.keys, labels)
+        probe = linear_probe(
+            features[order], labels[order], features, evidence.classes, strength=strength, balanced=True
+        )
+        return agreements.agreement(
+            labels, given(evidence, "zero_shot"), probe, mixture=mixture, consistency=consistency, seed=seed
+        ), memory
+
+    return screen
 
 
-def _normalised(log_evidence: Floats) -> Floats:
-    top = log_evidence.max(1, keepdims=True)
-    total: Floats = log_evidence - top - np.log(np.exp(log_evidence - top).sum(1, keepdims=True))
-    return total
+def robust_similarity(rounds: int = 25, threshold: float = 0.5, seed: int = 0) -> Screen:
+    """Split by similarity to prompts and to images of the same label. See `srrs.screening.similarity`.
+
+    The prompts weigh `0.2 exp(epoch / 35)` of 50 epochs, from 0.2 to 0.83 over the `rounds` screenings of a run.
+    """
+
+    @reads("logits", "features")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        count = memory.get("similarity_screenings", np.zeros(1, np.int64))
+        weight = min(1.0, 0.2 * np.exp(float(count[0]) / rounds * EPOCHS / 35))
+        probs = predictions.mean_probs(votes(evidence))
+        partition = similarity.robust_similarity(
+            evidence.labels, probs, given(evidence, "features"), weight=weight, threshold=threshold, seed=seed
+        )
+        return partition, {**memory, "similarity_screenings": count + 1}
+
+    return screen
 
 
-CERTAIN = 0.8
-"""A label is clean or noisy when the posterior is at least this sure, and ambiguous between."""
+def small_joint(noise_rate: float, agreement: float = 0.5) -> Screen:
+    """Call the `noise_rate` of all samples with the largest joint loss noisy (JoCoR). See `srrs.screening.joint`."""
+    joint.check_rate(noise_rate)
+
+    @reads("logits")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        first, second = votes(evidence)[:2]
+        return joint.small_joint(evidence.labels, first, second, noise_rate=noise_rate, agreement=agreement), memory
+
+    return screen
 
 
-def partition_of(fitted: Channel, labels: np.ndarray) -> Partition:
-    """Groups follow from the posterior: the chance that the given label is right."""
-    p_clean = fitted.posterior[np.arange(len(labels)), labels]
-    group = np.full(len(labels), Group.AMBIGUOUS, dtype=np.int8)
-    group[p_clean >= CERTAIN] = Group.CLEAN
-    group[p_clean < 1 - CERTAIN] = Group.NOISY
-    noise = estimated_noise(fitted.rate, len(labels))
-    return Partition(group, p_clean, np.array([[1 - CERTAIN, CERTAIN]]), noise, fitted.posterior)
+def detected(right: str, wrong: str, threshold: float = 0.5) -> Screen:
+    """Split by two tuners that detect right and wrong labels. See `srrs.screening.detector`.
+
+    `right` and `wrong` are names of the method's tuners.
+    """
+
+    @reads("logits")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        if missing := {right, wrong} - evidence.logits.keys():
+            raise ValueError(f"screening by detectors needs tuners called {sorted(missing)}")
+        logits = evidence.logits
+        return detector.by_detectors(evidence.labels, logits[right], logits[wrong], threshold=threshold), memory
+
+    return screen
 
 
-MODEL_ERROR = 0.05
-"""How far the channel's rate is off on the development classes beyond sampling, at most in nine of ten draws."""
+def transport(reg: float = 0.01, cost: Cost = "log") -> Screen:
+    """Call a sample clean if optimal transport carries it to its given label (NLPrompt). See `srrs.screening`."""
 
+    @reads("logits")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        probs = predictions.mean_probs(votes(evidence))
+        return transports.transport(evidence.labels, probs, reg=reg, cost=cost), memory
 
-def estimated_noise(rate: float, count: int) -> NoiseEstimate:
-    """The rate with a 90 % range: sampling error of `count` labels, and the error of the model itself."""
-    reach = 1.645 * np.sqrt(rate * (1 - rate) / count) + MODEL_ERROR
-    return NoiseEstimate(rate, float(max(0.0, rate - reach)), float(min(1.0, rate + reach)))
+    return screen

@@ -1,7 +1,7 @@
-"""Methods by name, their parts replaced: `srrs-paper(rescreen=accept_all)`, `srrs(screen=bands(theta=0.05))`.
+"""Methods as text, with parts replaced: `srrs-paper(rescreen=accept_all)`, `srrs(screen=bands(theta=0.05))`.
 
-The text is read as names, calls and plain values; nothing can be called but the stages of the modules below and, as
-`package.module:name`, a method from outside.
+The text is read as names, calls and plain values. Nothing is called but the stages of the modules below and, as
+`package.module:name`, a method or a tuner from outside.
 """
 
 import ast
@@ -16,28 +16,12 @@ from typing import Any
 
 from srrs.core import losses
 from srrs.errors import SettingsError
-from srrs.methods import (
-    advice,
-    agreement,
-    confident,
-    joapr,
-    joint,
-    learn,
-    rectify,
-    rescreen,
-    screen,
-    similarity,
-    subset,
-    transport,
-)
-from srrs.methods.stages import MACRO, MICRO, Loss, Method, Prepare, Rectify, Rescreen, Screen
+from srrs.methods import detector, joapr, joint, learn, rectify, rescreen, screen, subset, transport
+from srrs.methods.stages import MACRO, MICRO, PROBE, Loss, Method, Prepare, Rectify, Rescreen, Screen, TunerSpec
 from srrs.methods.zoo import METHODS
 
-STAGES: tuple[ModuleType, ...] = (
-    screen, rectify, rescreen, learn, joapr, transport, joint,
-    advice, agreement, confident, similarity, subset,
-)  # fmt: skip
-"""Where stages are found: every public function that returns one."""
+STAGES: tuple[ModuleType, ...] = (screen, rectify, rescreen, learn, joapr, transport, joint, detector, subset)
+"""Modules whose public functions that return a stage can be named in the text."""
 PARTS: dict[str, Any] = {
     "screen": Screen,
     "rectify": Rectify,
@@ -46,32 +30,39 @@ PARTS: dict[str, Any] = {
     "loss": Loss,
     "warm_up_loss": Loss,
 }
-NAMED: dict[str, dict[str, Any]] = {
-    "learners": {"macro": (MACRO,), "micro": (MICRO,), "both": (MACRO, MICRO)},
-    "divergence": {"jeffreys": losses.jeffreys, "js": losses.jensen_shannon},
-}
+NAMED: dict[str, dict[str, Any]] = {"divergence": {"jeffreys": losses.jeffreys, "js": losses.jensen_shannon}}
 """Arguments whose values have names."""
+TUNERS: dict[str, tuple[TunerSpec, ...]] = {
+    "macro": (MACRO,),
+    "micro": (MICRO,),
+    "probe": (PROBE,),
+    "both": (MACRO, MICRO),
+}
+"""Tuners by name; any other name is a kind of tuner in `srrs.tuners`."""
 KNOWLEDGE = {"noise_rate": "noise rate"}
 """What a method may have to be told of the data, by the name of its argument."""
 
 _FIELDS = {f.name for f in fields(Method)} - {"name"}
 
 
-def method(text: str, knowledge: Mapping[str, Any] | None = None) -> Method:
-    """A method of the zoo or from outside, with parts replaced.
+def method(text: str | Method, knowledge: Mapping[str, Any] | None = None) -> Method:
+    """Return a method of the zoo or from outside, with parts replaced. A `Method` is returned as it is.
 
     Parameters
     ----------
     text : `name`, or `name(argument=value, ...)`. An argument is one of the method's own function, or a field of
-        `Method`: a stage by name or as a call, `learners` macro, micro or both, a number. `package.module:function`
-        names a method from outside: a function that returns a `Method`.
-    knowledge : what is known of the data, such as `{"noise_rate": 0.5}`; only a method that asks for it is told.
+        `Method`: a stage by name or as a call, `tuners`, a number. `package.module:function` names a method from
+        outside: a function that returns a `Method`. `tuners` takes a name, `package.module:Class`, a call such as
+        `task_residual(learning_rate=0.1)`, or a list of them.
+    knowledge : what is known about the data, such as `{"noise_rate": 0.5}`, for methods that have such an argument.
 
     Raises
     ------
     SettingsError
-        For what there is not, with what there is.
+        If a name or an argument does not exist; the message lists those that do.
     """
+    if isinstance(text, Method):
+        return text
     factory, arguments = _read(text)
     own = {name: value for name, value in arguments.items() if name in inspect.signature(factory).parameters}
     for name in _asked(factory) - own.keys():
@@ -88,17 +79,19 @@ def method(text: str, knowledge: Mapping[str, Any] | None = None) -> Method:
     return replace(made, name=canonical(text), **changed)
 
 
-def needs(text: str) -> tuple[str, ...]:
-    """What the method must be told of the data, in words: `("noise rate",)`, or nothing."""
+def needs(text: str | Method) -> tuple[str, ...]:
+    """Return what the method must be told about the data, in words: `("noise rate",)`, or nothing."""
+    if isinstance(text, Method):
+        return ()
     factory, arguments = _read(text)
     return tuple(sorted(KNOWLEDGE.get(name, name) for name in _asked(factory) - arguments.keys()))
 
 
 def split_list(text: str) -> list[str]:
-    """A comma list of methods; commas within parentheses belong to a method."""
+    """Split a comma list of methods; commas within parentheses and brackets belong to a method."""
     parts, depth = [""], 0
     for character in text:
-        depth += {"(": 1, ")": -1}.get(character, 0)
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
         if character == "," and depth == 0:
             parts.append("")
         else:
@@ -107,7 +100,7 @@ def split_list(text: str) -> list[str]:
 
 
 def stages(kind: Any) -> dict[str, Callable[..., Any]]:
-    """Every stage of a kind (`Screen`, `Rectify`, `Rescreen`, `Prepare` or `Loss`) by name."""
+    """Return every stage of a kind (`Screen`, `Rectify`, `Rescreen`, `Prepare` or `Loss`) by name."""
     return dict(_returning(kind))
 
 
@@ -120,8 +113,8 @@ def _returning(kind: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def canonical(text: str) -> str:
-    """The one spelling of a method's text, by which runs are told apart."""
-    return re.sub(r"\s*([(),=])\s*", r"\1", text.strip())
+    """Return the one spelling of a method's text, by which runs are told apart."""
+    return re.sub(r"\s*([(),=\[\]])\s*", r"\1", text.strip())
 
 
 def _read(text: str) -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -130,7 +123,7 @@ def _read(text: str) -> tuple[Callable[..., Any], dict[str, Any]]:
         raise SettingsError(f"Expected a method as name or name(argument=value, ...), but found {text!r}.")
     factory = _factory(found[1])
     try:
-        call = ast.parse(f"f{found[2] or '()'}", mode="eval").body
+        call = ast.parse(f"f{_quoted(found[2] or '()')}", mode="eval").body
     except SyntaxError:
         raise SettingsError(f"Expected name(argument=value, ...), but {text!r} cannot be read.") from None
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
@@ -139,6 +132,15 @@ def _read(text: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     for name in {keyword.arg for keyword in call.keywords if keyword.arg} - known:
         raise SettingsError(f"In {text!r} there is nothing called {name!r}; there are {', '.join(sorted(known))}.")
     return factory, _arguments(call, text)
+
+
+def _quoted(text: str) -> str:
+    """The text with every `package.module:name` as a string, so that Python can parse it."""
+    parts = re.split(r"(\"[^\"]*\"|'[^']*')", text)  # strings are left alone
+    return "".join(
+        part if number % 2 else re.sub(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", r"'\g<0>'", part)
+        for number, part in enumerate(parts)
+    )
 
 
 def _factory(name: str) -> Callable[..., Any]:
@@ -152,15 +154,14 @@ def _factory(name: str) -> Callable[..., Any]:
 
 
 def _outside(name: str) -> Callable[..., Any]:
+    """The function that `package.module:name` names."""
     module, _, attribute = name.partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise SettingsError(
-            f"Expected the method {name!r} as package.module:function on Python's path, but {error}."
-        ) from None
+        raise SettingsError(f"Expected {name!r} as package.module:function on Python's path, but {error}.") from None
     if not callable(factory):
-        raise SettingsError(f"Expected a function that returns a Method at {name!r}, but found {factory!r}.")
+        raise SettingsError(f"Expected a function at {name!r}, but found {factory!r}.")
     made: Callable[..., Any] = factory
     return made
 
@@ -174,6 +175,8 @@ def _arguments(call: ast.Call, text: str) -> dict[str, Any]:
 def _value(name: str, node: ast.expr, text: str) -> Any:
     if name in PARTS:
         return _stage(name, node, text)
+    if name == "tuners":
+        return _tuners(node, text)
     if name in NAMED:
         word = node.id if isinstance(node, ast.Name) else None
         if word not in NAMED[name]:
@@ -188,12 +191,37 @@ def _value(name: str, node: ast.expr, text: str) -> Any:
 def _stage(name: str, node: ast.expr, text: str) -> Any:
     call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
     wanted, there = ast.unparse(call.func), stages(PARTS[name])
+    if isinstance(call.func, ast.Constant) and isinstance(call.func.value, str):
+        there = {wanted: _outside(call.func.value)}
     if wanted not in there:
         raise SettingsError(f"In {text!r} there is no {name} called {wanted!r}; there are {', '.join(sorted(there))}.")
     try:
         return there[wanted](**_arguments(call, text))
     except TypeError as error:
         raise SettingsError(f"In {text!r}, the {name} {wanted} cannot be made: {error}.") from None
+
+
+def _tuners(node: ast.expr, text: str) -> tuple[TunerSpec, ...]:
+    """The tuners that a name, a string, a call or a list of them stands for."""
+    if isinstance(node, ast.List | ast.Tuple):
+        return tuple(tuner for each in node.elts for tuner in _tuners(each, text))
+    called = node.func if isinstance(node, ast.Call) else node
+    arguments = _arguments(node, text) if isinstance(node, ast.Call) else {}
+    if isinstance(called, ast.Constant) and isinstance(called.value, str):
+        name, kind = called.value.rpartition(":")[2], called.value
+    elif isinstance(called, ast.Name):
+        if called.id in TUNERS and not arguments:
+            return TUNERS[called.id]
+        name, kind = called.id, called.id.replace("_", "-")
+        if called.id in TUNERS:
+            kind = TUNERS[called.id][0].kind
+    else:
+        raise SettingsError(
+            f"In {text!r}, expected tuners as {', '.join(TUNERS)}, a kind of tuner, package.module:Class, or a list of "
+            f"them, but found {ast.unparse(node)}."
+        )
+    own = {key: arguments.pop(key) for key in ("name", "votes", "learning_rate") if key in arguments}
+    return (TunerSpec(own.pop("name", name), kind, arguments, **own),)
 
 
 def _asked(factory: Callable[..., Any]) -> set[str]:

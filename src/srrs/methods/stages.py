@@ -4,14 +4,14 @@ What a stage remembers between rounds is an explicit value, a mapping of arrays,
 researcher's new stage is one function with one of the signatures below.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
 
-from srrs.records import Evidence, Matched, Partition, Round, Targets
+from srrs.records import Batch, Evidence, Matched, Partition, Round, Targets
 
 Memory = Mapping[str, np.ndarray]
 
@@ -19,44 +19,85 @@ Screen = Callable[[Evidence, Memory], tuple[Partition, Memory]]
 Rectify = Callable[[Evidence, Partition, Memory], tuple[Targets, Memory]]
 Rescreen = Callable[[Evidence, Partition, Targets, Memory], tuple[Matched, Memory]]
 
+OPTIONAL = frozenset({"logits", "zero_shot", "features", "match"})
+"""Fields of `Evidence` that are gathered only for a stage that reads them."""
+
+Stage = TypeVar("Stage", bound=Callable[..., Any])
+
+
+def reads(*names: str, can_lack: Collection[str] = ("match",)) -> Callable[[Stage], Stage]:
+    """Declare which optional fields of the evidence a stage reads, so that nothing else is computed for it.
+
+    A stage without a declaration reads every field. `can_lack` are the fields that the stage works without. Raises
+    ValueError for a name that is no such field.
+    """
+    if unknown := set(names) - OPTIONAL:
+        raise ValueError(f"Expected fields of the evidence out of {sorted(OPTIONAL)}, but got {sorted(unknown)}")
+
+    def declare(stage: Stage) -> Stage:
+        stage.reads = frozenset(names)  # type: ignore[attr-defined]
+        stage.requires = frozenset(names) - set(can_lack)  # type: ignore[attr-defined]
+        return stage
+
+    return declare
+
+
+def read_by(stage: Callable[..., Any]) -> frozenset[str]:
+    """Which optional fields of the evidence a stage reads."""
+    declared: frozenset[str] = getattr(stage, "reads", OPTIONAL)
+    return declared
+
+
+def required_by(stage: Callable[..., Any]) -> frozenset[str]:
+    """Which optional fields of the evidence a stage cannot do without; none for a stage that declares nothing."""
+    declared: frozenset[str] = getattr(stage, "requires", frozenset())
+    return declared
+
 
 @dataclass(frozen=True)
-class Lesson:
-    """What one step learns from, row by row: B is samples times views."""
+class LabeledBatch:
+    """The rows of one training step: B is samples times views."""
 
-    features: Tensor
-    """(B, D) image features, perhaps mixed."""
+    inputs: Batch
+    """Features or pixels of the images, perhaps mixed."""
     soft: Tensor
-    """(B, C) targets."""
+    """(B, C) target probabilities."""
     weight: Tensor
-    """(B,)"""
+    """(B,) weight in the loss."""
     group: Tensor
     """(B,) screening's verdict, a `Group`."""
     is_match: Tensor
     """(B,) re-screening's verdict."""
 
 
-Prepare = Callable[[Lesson, np.random.Generator], Lesson]
-"""`(lesson, generator) -> lesson`: which samples a step learns from, and how they are mixed."""
-Loss = Callable[[Tensor, Lesson], Tensor]
-"""`(logits (learners, B, C), lesson) -> scalar`"""
+Prepare = Callable[[LabeledBatch, np.random.Generator], LabeledBatch]
+"""`(batch, generator) -> batch`: how the rows of a step are selected, weighted and mixed."""
+Loss = Callable[[Tensor, LabeledBatch], Tensor]
+"""`(logits (tuners, B, C), batch) -> scalar`"""
 
 
 @dataclass(frozen=True)
-class Learner:
-    """A kind of class weights to tune."""
+class TunerSpec:
+    """A tuner of a method; `srrs.tuners` builds it."""
 
-    kind: Literal["class", "described", "linear"]
-    """The class prompt (macro), the described prompt (micro), or the weights themselves (a linear probe)."""
-    words: str | None = None
-    """Initial words of the context; None: those of the settings."""
-    prompts: int | None = None
-    """Prompts per class; None: as the settings say."""
-    shared: bool | None = None
-    """Whether all classes share a context; None: as the settings say."""
+    name: str
+    """Names its logits in the evidence and its columns in the table: `macro`, `micro`, `probe`."""
+    kind: Any
+    """A name of `srrs.tuners` (`class-prompt`, `described-prompt`, `linear-probe`, `task-residual`), `module:name`, or
+    a class."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the tuner. For prompts: `words` (the initial context), `prompts` (how many per class), `shared`
+    (one context for all classes), `average` (`features` or `logits`: what is averaged over several prompts)."""
+    votes: bool = True
+    """Whether it classifies. A tuner that does not vote only advises the stages."""
+    learning_rate: float | None = None
+    """None: the tuner's own."""
 
 
-MACRO, MICRO, LINEAR = Learner("class"), Learner("described"), Learner("linear")
+MACRO = TunerSpec("macro", "class-prompt")
+MICRO = TunerSpec("micro", "described-prompt")
+PROBE = TunerSpec("probe", "linear-probe")
+RESIDUAL = TunerSpec("residual", "task-residual")
 
 
 @dataclass(frozen=True)
@@ -64,8 +105,7 @@ class Method:
     """A method is a short composition of stages over shared machinery."""
 
     name: str
-    learners: tuple[Learner, ...]
-    """The macro learner, then the micro learner."""
+    tuners: tuple[TunerSpec, ...]
     screen: Screen
     rectify: Rectify
     rescreen: Rescreen
@@ -73,18 +113,34 @@ class Method:
     warm_up_loss: Loss
     prepare: Prepare
     tunes: bool = True
-    """False: the prompts stay as they are."""
+    """False: the tuners keep their initial state."""
     warm_up: float = 0.0
     """Share of the steps that learn from the given labels before the first screening."""
+    text_free: tuple[TunerSpec, ...] = ()
+    """The tuners on embeddings, where there is no text tower; empty if the method cannot do without one."""
     rounds: int = 0
-    """Screenings during training, evenly spaced; one more follows the last step."""
-    voters: int | None = None
-    """How many of the learners classify, the first ones; the others only advise the stages. None: all."""
+    """Number of screenings during training, evenly spaced; one more follows the last step."""
+
+    @property
+    def voters(self) -> tuple[str, ...]:
+        """Names of the tuners that classify."""
+        return tuple(tuner.name for tuner in self.tuners if tuner.votes)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Which optional fields of the evidence its stages read. Only one that reads `logits` tunes for an audit."""
+        return read_by(self.screen) | read_by(self.rectify) | read_by(self.rescreen)
+
+    @property
+    def requires(self) -> frozenset[str]:
+        """Which optional fields of the evidence its stages cannot do without."""
+        return required_by(self.screen) | required_by(self.rectify) | required_by(self.rescreen)
 
 
 def one_round(method: Method, evidence: Evidence, memory: Memory) -> tuple[Round, Memory]:
-    """Screening, rectifying and re-screening, once."""
+    """Screen, rectify and re-screen once."""
     partition, memory = method.screen(evidence, memory)
     targets, memory = method.rectify(evidence, partition, memory)
     matched, memory = method.rescreen(evidence, partition, targets, memory)
-    return Round(evidence, partition, targets, matched, quality=partition.p_clean), memory
+    quality = partition.p_clean if partition.quality is None else partition.quality
+    return Round(evidence, partition, targets, matched, quality=quality), memory

@@ -1,74 +1,84 @@
-"""Labels that a person has decided on, under any method: a method whose stages take them for certain."""
+"""Labels that a person has verified: a method whose stages take them for certain."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from srrs.core.labels import one_hot
-from srrs.methods.stages import Memory, Method
+from srrs.methods.stages import Memory, Method, Stage, read_by, reads, required_by
 from srrs.records import Bools, Evidence, Floats, Group, Ints, Matched, Partition, Targets
 
-SURE = 1e-6
-"""What the zero-shot prediction of a decided photograph leaves to all other classes together."""
+REST = 1e-6
+"""Zero-shot probability that a verified image leaves to all other classes together."""
 
 
 @dataclass(frozen=True)
-class Settled:
+class VerifiedLabel:
     """The class that a person decided on, and the one that was given before; they may be the same."""
 
     label: int
     given: int
 
 
-def trusting(method: Method, decided: Mapping[str, Settled]) -> Method:
-    """The method with labels it cannot doubt, by the id of their photograph.
+def trusting(method: Method, verified: Mapping[int, VerifiedLabel]) -> Method:
+    """Return the method with labels that it does not doubt, by row of the evidence.
 
-    Those count as clean with certainty, are learned as decided, and tell screening what they show, so that class means
-    and the like learn from them. Screening that models how labels go wrong (it gives a posterior) is shown the labels
-    as they were given, from which it learns how they did; any other is shown the decided ones. The labels of the task
-    must already be the decided ones.
+    Verified labels are clean with certainty and are learned as decided. Screening learns class means and the like from
+    them. A screening stage that models how labels go wrong (it returns a posterior) sees the labels as they were given
+    before, from which it learns how they go wrong; any other one sees the verified labels. The labels of the evidence
+    must already be the verified ones.
     """
-    if not decided:
+    if not verified:
         return method
+    rows = np.array(sorted(verified), dtype=np.int64)
+    labels = np.array([verified[row].label for row in rows], dtype=np.int64)
+    before = np.array([verified[row].given for row in rows], dtype=np.int64)
 
+    @_as(method.screen)
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
-        rows, labels = _rows(evidence, decided)
-        before = [
-            decided[id].given if id in decided else label
-            for id, label in zip(evidence.ids, evidence.labels, strict=True)
-        ]
-        told = replace(evidence, zero_shot=_certain(evidence.zero_shot, rows, labels, SURE))
-        partition, after = method.screen(replace(told, labels=np.array(before, dtype=np.int64)), memory)
+        zero_shot = None if evidence.zero_shot is None else _certain(evidence.zero_shot, rows, labels, REST)
+        told = replace(evidence, zero_shot=zero_shot)
+        as_given = np.array(evidence.labels)
+        as_given[rows] = before
+        partition, after = method.screen(replace(told, labels=as_given), memory)
         if partition.posterior is None:
             partition, after = method.screen(told, memory)
         posterior = None if partition.posterior is None else _certain(partition.posterior, rows, labels)
-        group, p_clean = np.where(rows, Group.CLEAN, partition.group), np.where(rows, 1.0, partition.p_clean)
-        group = group.astype(partition.group.dtype)
+        group, p_clean = np.array(partition.group), np.array(partition.p_clean)
+        group[rows], p_clean[rows] = Group.CLEAN, 1.0
         return replace(partition, group=group, p_clean=p_clean, posterior=posterior), after
 
+    @_as(method.rectify)
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
         targets, memory = method.rectify(evidence, partition, memory)
-        rows, labels = _rows(evidence, decided)
-        return Targets(_certain(targets.soft, rows, labels), np.where(rows, 1.0, targets.weight)), memory
+        weight = np.array(targets.weight)
+        weight[rows] = 1.0
+        return Targets(_certain(targets.soft, rows, labels), weight), memory
 
+    @_as(method.rescreen)
     def rescreen(evidence: Evidence, partition: Partition, targets: Targets, memory: Memory) -> tuple[Matched, Memory]:
         matched, memory = method.rescreen(evidence, partition, targets, memory)
-        return replace(matched, is_match=matched.is_match | _rows(evidence, decided)[0]), memory
+        return replace(matched, is_match=matched.is_match | _at(rows, len(evidence.labels))), memory
 
     return replace(method, screen=screen, rectify=rectify, rescreen=rescreen)
 
 
-def _rows(evidence: Evidence, decided: Mapping[str, Settled]) -> tuple[Bools, Ints]:
-    """(N,) which samples are decided, and their classes; -1 for the others."""
-    labels = np.array([decided[id].label if id in decided else -1 for id in evidence.ids], dtype=np.int64)
-    return labels >= 0, labels
+def _at(rows: Ints, count: int) -> Bools:
+    chosen = np.zeros(count, dtype=bool)
+    chosen[rows] = True
+    return chosen
 
 
-def _certain(probs: Floats, rows: Bools, labels: Ints, left: float = 0.0) -> Floats:
-    """The probabilities (N, C) with all but `left` on the decided class."""
+def _as(stage: Callable[..., Any]) -> Callable[[Stage], Stage]:
+    """Declare of a stage that it reads what another one reads."""
+    return reads(*read_by(stage), can_lack=read_by(stage) - required_by(stage))
+
+
+def _certain(probs: Floats, rows: Ints, labels: Ints, rest: float = 0.0) -> Floats:
+    """The probabilities (N, C) with all but `rest` on the verified class of each of the rows."""
     classes = probs.shape[1]
-    sure = one_hot(labels[rows], classes) * (1 - left) + left / classes
     certain = np.array(probs)
-    certain[rows] = sure
+    certain[rows] = one_hot(labels, classes) * (1 - rest) + rest / classes
     return certain

@@ -1,0 +1,211 @@
+"""Encode the views that the feature store lacks, pictures being opened while the model works, and read back all."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from srrs.core.blocks import empty
+from srrs.data.images import WORKERS, digest, open_rgb, quiet
+from srrs.data.pictures import Picture
+from srrs.data.samples import NO_LABEL, Progress, Samples
+from srrs.errors import DataError, ModelError
+from srrs.features.crops import view_box
+from srrs.features.shards import FeatureStore, Halves, cache_limit, model_folder, pack_keys, trim
+from srrs.models.base import ImageTower
+from srrs.records import Features, Floats
+
+PLAIN = -1
+"""The plain view; augmented ones count from 0."""
+Job = list[tuple[int, list[str]]]
+"""One batch of pictures: the keys to encode of each view."""
+T = TypeVar("T")
+
+
+def encode(
+    samples: Samples,
+    rows: Sequence[int] | np.ndarray,
+    model: ImageTower,
+    views: int = 0,
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    batch: int = 64,
+    deadline: Callable[[], bool] | None = None,
+) -> Features:
+    """Features of the plain view and of `views` augmented views, in the order of `rows`.
+
+    Pictures of the same content are encoded once; what the cache holds is not encoded at all. A row of several
+    photographs has the mean of their features, brought to unit length, view by view.
+
+    Parameters
+    ----------
+    samples: `checked` ones.
+    rows: which of them; pictures that open, with or without a label.
+    views: V.
+    seed: of the view draws.
+    cache: folder such as `cache_root()`; None keeps features in memory.
+    progress: called with how many views of pictures are done and how many there are.
+    batch: pictures per encoding pass.
+    deadline: asked before each augmented view; once it returns True no more are encoded, so V may be smaller. The
+        bits are the same with and without, but every view opens the pictures anew.
+
+    Raises
+    ------
+    DataError
+        A picture is unusable or has changed since it was checked, or the cache cannot be written.
+    ModelError
+        The model returns numbers that are not finite.
+    """
+    for row in rows:
+        issue = samples.issues[row]
+        if not samples.keys[row] or issue not in ("", NO_LABEL):
+            raise DataError(
+                f"Expected rows with a readable picture, but '{samples.ids[row]}' has an issue: {issue or 'unchecked'}."
+            )
+    shown = [sorted(samples.pictures(row), key=lambda picture: picture[0]) for row in rows]
+    paths = {key: picture for pictures in shown for key, picture in pictures}
+    order = sorted(paths)
+    folder = model_folder(cache, _description(model)) if cache is not None else None
+    run = _Run(model, FeatureStore(folder, model.feature_size), paths, seed, len(order) * (1 + views), progress)
+    every = range(PLAIN, views)
+    done: list[int] = []
+    try:
+        for group in [[view] for view in every] if deadline else [list(every)]:
+            jobs = run.plan(order, group, batch)
+            if deadline and done and jobs and deadline():
+                break
+            run.work(jobs)
+            done += group
+    finally:
+        run.store.flush()
+    features = run.gather([key for pictures in shown for key, _ in pictures], len(done) - 1)
+    if cache is not None and folder is not None:
+        trim(cache, folder, cache_limit())
+    return _averaged(features, [len(pictures) for pictures in shown])
+
+
+def _averaged(features: Features, counts: Sequence[int]) -> Features:
+    """Features of rows from those of their pictures, `counts` of which belong to each row."""
+    if all(count == 1 for count in counts):
+        return features
+    starts = np.cumsum([0, *counts[:-1]])
+
+    def mean(parts: Floats) -> Halves:
+        sums = np.add.reduceat(parts.astype(np.float32), starts, axis=0)
+        unit: Halves = (sums / np.linalg.norm(sums, axis=-1, keepdims=True).clip(1e-12)).astype(np.float16)
+        return unit
+
+    return Features(mean(features.plain), mean(features.views))
+
+
+@dataclass
+class _Run:
+    """One call of `encode`."""
+
+    model: ImageTower
+    store: FeatureStore
+    paths: dict[str, Picture]
+    seed: int
+    total: int
+    progress: Progress | None
+    done: int = 0
+
+    def plan(self, order: list[str], views: list[int], batch: int) -> list[Job]:
+        """The batches that the store lacks. They are cut from all keys, so that what it holds moves no bits."""
+        packed = pack_keys(order)
+        missing = {view: self.store.missing(self.name(view), packed) for view in views}
+        self._advance(sum(int((~lacks).sum()) for lacks in missing.values()))
+        jobs = []
+        for start in range(0, len(order), batch):
+            block = range(start, min(start + batch, len(order)))
+            job = [(view, [order[at] for at in block if lacks[at]]) for view, lacks in missing.items()]
+            jobs.append([(view, keys) for view, keys in job if keys])
+        return [job for job in jobs if job]
+
+    def work(self, jobs: list[Job]) -> None:
+        """Encode, opening pictures in threads one view ahead of the model."""
+        with quiet(), ThreadPoolExecutor(WORKERS) as pool, ThreadPoolExecutor(1) as ahead:
+            for view, keys, pixels in _ahead(self._pixels(jobs, pool), ahead):
+                with torch.inference_mode():
+                    encoded = self.model.encode_images(pixels.to(self.model.device)).cpu()
+                if not torch.isfinite(encoded).all():
+                    bad = keys[int((~torch.isfinite(encoded).all(1)).nonzero()[0])]
+                    raise ModelError(
+                        f"Expected finite features, but the model gives others for {self.paths[bad]}. "
+                        "Try it in full precision (float32)."
+                    )
+                self.store.add(self.name(view), pack_keys(keys), encoded.to(torch.float16).numpy())
+                self._advance(len(keys))
+
+    def gather(self, keys: list[str], views: int) -> Features:
+        """Read back what is wanted, in its order."""
+        packed, size = pack_keys(keys), self.store.size
+        plain, crops = (empty(shape, np.float16) for shape in ((len(keys), size), (len(keys), views, size)))
+        if keys:
+            self.store.gather(self.name(PLAIN), packed, plain)
+            for view in range(views):
+                self.store.gather(self.name(view), packed, crops[:, view])
+        return Features(plain, crops)
+
+    def name(self, view: int) -> str:
+        """What the store calls a view."""
+        return "plain" if view == PLAIN else f"seed{self.seed}view{view}"
+
+    def _pixels(self, jobs: list[Job], pool: ThreadPoolExecutor) -> Iterator[tuple[int, list[str], Tensor]]:
+        at_least = _input_size(self.model)
+        for job in jobs:
+            wanted = sorted({key for _, keys in job for key in keys})
+            images = dict(zip(wanted, pool.map(lambda key: self._open(key, at_least), wanted), strict=True))
+            for view, keys in job:
+                pictures = pool.map(lambda key, view=view, images=images: self._view(images[key], key, view), keys)
+                yield view, keys, torch.stack(list(pictures))
+
+    def _open(self, key: str, at_least: int) -> Image.Image:
+        path = self.paths[key]
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"Expected the picture {path}, but it can no longer be read: {error.strerror}.") from None
+        if digest(data) != key:
+            raise DataError(f"Expected the picture {path} to stay as it was, but it changed during the run. Run again.")
+        return open_rgb(data, at_least)
+
+    def _view(self, image: Image.Image, key: str, view: int) -> Tensor:
+        if view == PLAIN:
+            return self.model.preprocess(image)
+        return self.model.preprocess_crop(image, *view_box(key, image.size, view, self.seed))
+
+    def _advance(self, count: int) -> None:
+        self.done += count
+        if self.progress and count:
+            self.progress(self.done, self.total)
+
+
+def _ahead(items: Iterable[T], thread: ThreadPoolExecutor) -> Iterator[T]:
+    """Compute the next item while the caller uses this one."""
+    iterator = iter(items)
+    coming = thread.submit(next, iterator, None)
+    while (item := coming.result()) is not None:
+        coming = thread.submit(next, iterator, None)
+        yield item
+
+
+def _input_size(model: ImageTower) -> int:
+    """Pixels along the longer side of the model's input."""
+    return max(model.preprocess(Image.new("RGB", (64, 64))).shape[-2:])
+
+
+def _description(model: ImageTower) -> dict[str, object]:
+    return {
+        "fingerprint": model.fingerprint,
+        "preprocessing": model.preprocessing,
+        "feature_size": model.feature_size,
+        "device": model.device.type,
+    }

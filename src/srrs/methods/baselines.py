@@ -1,0 +1,93 @@
+"""Methods that learn from all given labels or from none of them, and what the methods of the zoo share."""
+
+from dataclasses import replace
+
+from srrs.methods import learn, rectify, rescreen, screen, subset
+from srrs.methods.stages import MACRO, MICRO, PROBE, Method, TunerSpec
+
+BOTH = (MACRO, MICRO)
+ROUNDS = 25
+"""Screenings of a method that screens in every epoch or every other one as published."""
+
+
+def window(epochs: float, of: float) -> int:
+    """Return how many of `ROUNDS` screenings a memory of `epochs` of the `of` published epochs spans, at least 1."""
+    return max(1, round(ROUNDS * epochs / of))
+
+
+def plain(name: str, tuners: tuple[TunerSpec, ...], q: float, tunes: bool = True) -> Method:
+    """Return a method that trusts every label and learns them by generalized cross-entropy with exponent q."""
+    return Method(
+        name=name,
+        tuners=tuners,
+        screen=screen.trust_all(),
+        rectify=rectify.keep(),
+        rescreen=rescreen.accept_all(),
+        loss=learn.generalized(q),
+        warm_up_loss=learn.generalized(q),
+        prepare=learn.as_given(),
+        tunes=tunes,
+    )
+
+
+def zero_shot() -> Method:
+    """Return the untuned class prompt."""
+    return plain("zero-shot", (MACRO,), q=0.0, tunes=False)
+
+
+def coop() -> Method:
+    """Return CoOp (Zhou et al. 2022): cross-entropy on the given labels. The published context is shared by classes."""
+    return plain("coop", (MACRO,), q=0.0)
+
+
+def coop_two() -> Method:
+    """Return CoOp with a class prompt and a described prompt, to measure what the second prompt adds by itself."""
+    return plain("coop-two", BOTH, q=0.0)
+
+
+def gce() -> Method:
+    """Return CoOp with generalized cross-entropy, q = 0.5, as PTNL (Wu et al. 2023).
+
+    The published context is shared by all classes.
+    """
+    return plain("gce", (MACRO,), q=0.5)
+
+
+def mae() -> Method:
+    """Return CoOp with mean absolute error (Ghosh et al. 2017), as PTNL (Wu et al. 2023) and NLPrompt study it.
+
+    The loss is `1 - p`, GCE at q = 1: half of the absolute error, as in both codes. The published context is shared by
+    all classes.
+    """
+    return plain("mae", (MACRO,), q=1.0)
+
+
+def dspt() -> Method:
+    """Return DSPT (arXiv 2605.00591): CoOp with a softmax applied twice within the cross-entropy.
+
+    The second softmax bounds the loss of a sample, so that a wrong label weighs little; there is no parameter.
+    """
+    double = learn.double_softmax()
+    return replace(plain("dspt", (MACRO,), q=0.0), loss=double, warm_up_loss=double)
+
+
+def linear_probe() -> Method:
+    """Return logistic regression on the image features (Radford et al. 2021), without text.
+
+    Trained by the loop's steps on the views.
+    """
+    return plain("linear-probe", (PROBE,), q=0.0)
+
+
+def upl() -> Method:
+    """Return robust unsupervised prompt learning of PTNL (Wu et al. 2023), which never learns from the given labels.
+
+    As published: zero-shot pseudo-labels, the K most confident of each class (Huang et al. 2022), GCE with q = 0.5.
+    Ours:
+
+    - The pool is the training set that every method here has. As published it is the whole training set of the data
+      set, of which K = 16 are taken; in a few-shot comparison, this row therefore chooses among fewer images.
+    - K is the mean number of samples per class.
+    - There is no ensemble of prompts. The audit ranks by the tuned model's probability of the given label.
+    """
+    return replace(plain("upl", (MACRO,), q=0.5), rectify=subset.confident_zero_shot())

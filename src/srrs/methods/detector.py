@@ -1,0 +1,64 @@
+"""Losses of methods with detectors: prompts that do not classify, but learn whether a given label is right.
+
+One prompt per class stands for right labels and one for wrong ones.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, one_hot
+
+from srrs.core.losses import soft_cross_entropy
+from srrs.methods.learn import generalized
+from srrs.methods.stages import LabeledBatch, Loss
+from srrs.records import Group
+
+
+def detecting() -> Loss:
+    """Return the loss of DeFT for the logits of a positive and a negative prompt per class.
+
+    The positive prompts classify the clean samples. The negative ones learn the threshold between clean and noisy: the
+    positive prompt must win at the class of the sample (the predicted class, if the sample is not clean), and the
+    negative one at every other class. No gradient of the second part reaches the positive prompts.
+    """
+
+    def loss(logits: Tensor, batch: LabeledBatch) -> Tensor:
+        positive, negative = logits
+        given, is_clean = batch.soft.argmax(1), batch.group == Group.CLEAN
+        # Positive prompts: cross-entropy on clean samples
+        per_sample = is_clean * soft_cross_entropy(positive.log_softmax(1), batch.soft)
+        classified = (per_sample * batch.weight).sum() / (is_clean * batch.weight).sum().clamp(min=1e-6)
+        # Negative prompts: the chance that the positive prompt of a class beats the negative one
+        margin = positive.detach() - negative
+        label = torch.where(is_clean, given, positive.argmax(1))[:, None]
+        missed = -logsigmoid(margin).gather(1, label).squeeze(1)
+        alarms = -logsigmoid(-margin).scatter(1, given[:, None], 0.0).sum(1) / (margin.shape[1] - 1)
+        detected = ((missed + alarms) * batch.weight).sum() / batch.weight.sum().clamp(min=1e-6)
+        total: Tensor = classified + detected
+        return total
+
+    return loss
+
+
+def discriminating(beta: float = 0.25, q: float = 0.0) -> Loss:
+    """Return the loss of Double Prompt Learners for a classifier and a judge (prompts of clean and of noisy photos).
+
+    The judge learns that a given label is clean if the classifier agrees with it. The classifier learns the class of
+    the judge's best clean prompt, if that is the judge's best prompt at all, and otherwise the largest entry of
+    `beta * noisy logits + (1 - beta) * given label`.
+    """
+    base = generalized(q)
+
+    def loss(logits: Tensor, batch: LabeledBatch) -> Tensor:
+        classifier, clean, noisy = logits
+        judge = torch.cat([clean, noisy], 1)
+        classes = clean.shape[1]
+        with torch.no_grad():
+            agrees = (classifier.argmax(1) == batch.soft.argmax(1))[:, None]
+            verdict = torch.cat([batch.soft * agrees, batch.soft * ~agrees], 1)
+            found, mixed = judge.argmax(1), (beta * noisy + (1 - beta) * batch.soft).argmax(1)
+            label = one_hot(torch.where(found < classes, found, mixed), classes).to(batch.soft)
+        return base(classifier[None], replace(batch, soft=label)) + base(judge[None], replace(batch, soft=verdict))
+
+    return loss

@@ -1,0 +1,67 @@
+"""Screening by the agreement of two classifiers (CLIPCleaner, Feng et al. 2024)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from srrs.core.mixture import fit_two, normalize, posterior_low
+from srrs.records import Bools, Floats, Group, Ints, Partition
+from srrs.screening.common import counted_noise, of_given
+
+
+def agreement(
+    labels: Ints,
+    zero_shot: Floats,
+    probe: Floats,
+    *,
+    mixture: float = 0.5,
+    consistency: Sequence[float] = (0.8, 0.8),
+    seed: int = 0,
+) -> Partition:
+    """Call a label clean if both classifiers trust it, and noisy if neither finds it consistent (CLIPCleaner).
+
+    A classifier trusts a label if its probability is at least `consistency` of the highest one, and if its loss,
+    scaled within its class, belongs to the low component of two Gaussians there with probability at least `mixture`.
+    A class without a clean sample keeps its most trusted one. `p_clean` is the geometric mean, over both classifiers,
+    of `p_y / (p_y + p_k)` for the best other class k.
+
+    Parameters
+    ----------
+    zero_shot, probe : (N, C) probabilities; the probe has seen the labels.
+    consistency : one ratio per classifier.
+    """
+    both = zero_shot.astype(np.float64), probe.astype(np.float64)
+    rival = [_against_rival(probs, labels) for probs in both]
+    consistent = np.stack([r >= ratio / (1 + ratio) for r, ratio in zip(rival, consistency, strict=True)])
+    low = np.stack([_low_loss(probs, labels, seed) >= mixture for probs in both])
+    p_clean = np.sqrt(rival[0] * rival[1])
+    clean = _none_empty(np.all(consistent & low, axis=0), p_clean, labels, zero_shot.shape[1])
+    group = np.where(consistent.any(0), Group.AMBIGUOUS, Group.NOISY).astype(np.int8)
+    group[clean] = Group.CLEAN
+    return Partition(group, p_clean, counted_noise(p_clean, group))
+
+
+def _against_rival(probs: Floats, labels: Ints) -> Floats:
+    """`p_y / (p_y + p_k)` (N,) for the best other class k: above a half where the given class is the best."""
+    others = np.array(probs)
+    others[np.arange(len(labels)), labels] = 0
+    own, rival = of_given(probs, labels) + 1e-12, others.max(1) + 1e-12
+    return np.asarray(own / (own + rival))
+
+
+def _low_loss(probs: Floats, labels: Ints, seed: int) -> Floats:
+    """Probability (N,) that a label belongs to the component of low loss, class by class."""
+    loss = -np.log(of_given(probs, labels) + 1e-12)
+    low = np.empty(len(labels))
+    for k in np.unique(labels):
+        scaled = normalize(loss[labels == k])
+        low[labels == k] = posterior_low(scaled, fit_two(scaled, seed, reg_covar=1e-6))
+    return low
+
+
+def _none_empty(clean: Bools, p_clean: Floats, labels: Ints, classes: int) -> Bools:
+    """`clean` with the most trusted sample of every class that has none."""
+    best = np.zeros(classes)
+    np.maximum.at(best, labels, p_clean)
+    empty = np.bincount(labels[clean], minlength=classes) == 0
+    return np.asarray(clean | (empty[labels] & (p_clean == best[labels])))

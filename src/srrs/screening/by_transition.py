@@ -1,0 +1,142 @@
+"""Screening by a transition matrix on evidence that never saw the sample's own label."""
+
+from functools import partial
+
+import numpy as np
+import torch
+from scipy.special import log_softmax
+from torch import Tensor
+
+from srrs.core.blocks import is_large, single
+from srrs.core.keyed import folds
+from srrs.records import Floats, Group, Ints, Keys, MatchScores, NoiseEstimate, Partition, Thresholds
+from srrs.screening.common import of_given
+from srrs.screening.streamed import Rows, streamed_transition
+from srrs.screening.transition import Transition, fit_transition
+
+CANDIDATES = 10
+"""Number of classes that the matcher scores for each image, besides the given one."""
+CERTAIN = 0.8
+"""A label is clean or noisy if the posterior is at least this sure, and ambiguous otherwise."""
+MODEL_ERROR = 0.05
+"""Error of the estimated rate beyond sampling that nine of ten draws on the development classes stay below."""
+
+
+def by_transition(
+    labels: Ints,
+    zero_shot: Floats,
+    features: Floats,
+    keys: Keys,
+    *,
+    match: MatchScores | None = None,
+    temper: float = 0.3,
+    matched: tuple[float, float] = (0.2, 0.2),
+    visual: float = 3.0,
+    shrink: float = 12.0,
+    rounds: int = 3,
+    fold_count: int = 5,
+    prior: tuple[float, float] = (1.0, 1.0),
+    seed: int = 0,
+) -> Partition:
+    """Fit a transition matrix and decide by the posterior of the true class.
+
+    The evidence for the true class never saw the label of the sample itself: the zero-shot probabilities (N, C),
+    tempered; the matcher's odds, if there is a matcher; and the similarity of the features (N, D) to class means of
+    the *other folds*, weighted by the posterior and refined over `rounds`. Folds are drawn by key. Very many samples
+    are screened in blocks of rows (see `srrs.screening.streamed`).
+
+    Parameters
+    ----------
+    temper : power of the zero-shot probabilities without a matcher.
+    matched : powers of the zero-shot probabilities and of the matcher's odds with one.
+    visual : logit scale of the similarity to class means; ln C where that is more, since among many classes a label
+        needs more evidence to stand out.
+    shrink, prior : see `fit_transition`.
+    """
+    classes = zero_shot.shape[1]
+    scale = max(visual, float(np.log(classes)))
+    anchor_of = partial(_anchor, labels, zero_shot, match if matched[1] else None, temper, matched)
+    if is_large(len(labels)):
+        options = {"scale": scale, "rounds": rounds, "fold_count": fold_count, "seed": seed}
+        fitted = streamed_transition(
+            labels,
+            features,
+            keys,
+            classes,
+            anchor_of,
+            shrink=shrink,
+            prior=prior,
+            **options,  # type: ignore[arg-type]
+        )
+        return partition_of(fitted, labels)
+    anchor = anchor_of(slice(None)).double().numpy()
+    fold = folds(keys, fold_count, seed)
+    fitted = fit_transition(log_softmax(anchor, axis=1), labels, shrink=shrink, prior=prior)
+    for _ in range(rounds):
+        similarity = out_of_fold_similarity(features, fitted.posterior, fold)
+        evidence = log_softmax(anchor + scale * similarity, axis=1)
+        fitted = fit_transition(evidence, labels, shrink=shrink, prior=prior)
+    return partition_of(fitted, labels)
+
+
+def _anchor(
+    labels: Ints,
+    zero_shot: Floats,
+    match: MatchScores | None,
+    temper: float,
+    matched: tuple[float, float],
+    rows: Rows,
+) -> Tensor:
+    """Log evidence (n, C) of the frozen models for some rows, float32."""
+    log_zero_shot = single(zero_shot[rows]).add_(1e-12).log_()
+    if match is None:
+        return log_zero_shot.mul_(temper)
+    odds = torch.from_numpy(match_odds(labels, zero_shot, match, rows)).float()
+    return log_zero_shot.mul_(matched[0]).add_(odds, alpha=matched[1])
+
+
+def match_odds(labels: Ints, zero_shot: Floats, match: MatchScores, rows: Rows = slice(None)) -> Floats:
+    """Return the matcher's log odds (n, C) of the given class and of the likeliest ones by zero-shot, for `rows`.
+
+    A class that was not scored takes the median of those that were. Scoring every class changes little and costs C
+    passes per image.
+    """
+    n, classes = zero_shot.shape
+    likely = np.argsort(-zero_shot[rows], axis=1, kind="stable")[:, :CANDIDATES]
+    asked = np.column_stack([likely, labels[rows]])
+    images = np.arange(n)[rows].repeat(asked.shape[1])
+    score = np.clip(match(images, asked.ravel()).astype(np.float64), 1e-4, 1 - 1e-4).reshape(asked.shape)
+    odds = np.log(score) - np.log1p(-score)
+    every: Floats = np.median(odds[:, :-1], axis=1, keepdims=True).repeat(classes, axis=1)
+    np.put_along_axis(every, asked, odds, axis=1)
+    return every
+
+
+def out_of_fold_similarity(features: Floats, posterior: Floats, fold: Ints) -> Floats:
+    """Return the cosine (N, C) of each sample with the class means of all other folds, weighted by the posterior."""
+    centered = features - features.mean(0)
+    length = np.linalg.norm(centered, axis=1, keepdims=True)  # zero where all are alike
+    centered = centered / np.maximum(length, np.finfo(centered.dtype).tiny)
+    similarity = np.zeros_like(posterior)
+    for number in np.unique(fold):
+        others = fold != number
+        means = posterior[others].T @ centered[others]
+        means /= np.linalg.norm(means, axis=1, keepdims=True) + 1e-12
+        similarity[~others] = centered[~others] @ means.T
+    return similarity
+
+
+def partition_of(fitted: Transition, labels: Ints) -> Partition:
+    """Return the groups that follow from the posterior probability of the given label."""
+    p_clean = of_given(fitted.posterior, labels)
+    group = np.full(len(labels), Group.AMBIGUOUS, dtype=np.int8)
+    group[p_clean >= CERTAIN] = Group.CLEAN
+    group[p_clean < 1 - CERTAIN] = Group.NOISY
+    bounds = Thresholds("p_clean", np.array([1 - CERTAIN]), np.array([CERTAIN]), p_clean)
+    return Partition(group, p_clean, estimated_noise(fitted.rate, len(labels)), bounds, fitted.posterior)
+
+
+def estimated_noise(rate: float, count: int) -> NoiseEstimate:
+    """Return the rate with a 90 % range: the sampling error of `count` labels plus the error of the model itself."""
+    reach = 1.645 * np.sqrt(rate * (1 - rate) / count) + MODEL_ERROR
+    return NoiseEstimate(rate, float(max(0.0, rate - reach)), float(min(1.0, rate + reach)))

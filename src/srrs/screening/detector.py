@@ -1,0 +1,16 @@
+"""Screening by a pair of detectors, one for right labels and one for wrong ones (DeFT, Double Prompt Learners)."""
+
+import numpy as np
+
+from srrs.records import Floats, Ints, Partition
+from srrs.screening.common import of_given, one_cut, two_groups
+
+
+def by_detectors(labels: Ints, right: Floats, wrong: Floats, *, threshold: float = 0.5) -> Partition:
+    """Call a sample clean if the detector of right labels beats that of wrong ones at the given class.
+
+    `right` and `wrong` are logits (N, C). `p_clean` is the softmax of the two at the given class.
+    """
+    margin = of_given(right, labels).astype(np.float64) - of_given(wrong, labels)
+    p_clean = np.exp(-np.logaddexp(0, -margin))
+    return two_groups(p_clean > threshold, p_clean, one_cut("p_clean", p_clean, threshold))

@@ -1,0 +1,42 @@
+"""The two joint thresholds of JoAPR (Guo and Gu 2024)."""
+
+import math
+
+from srrs.core.mixture import TwoGaussians, fit_two, normalize, posterior_low
+from srrs.records import Floats, Partition
+from srrs.screening.common import History, averaged, one_cut, two_groups
+
+
+def joint_thresholds(
+    loss: Floats, *, history: History = (), rate: float = 0.5, seed: int = 0
+) -> tuple[Partition, float]:
+    """Return the partition of the losses (N,) into clean and noisy, and the new noise rate.
+
+    A sample is clean if either of two thresholds says so. The loss (JoAPR: cross-entropy plus entropy) is scaled to
+    0..1 and averaged with `history`, the scaled losses of earlier screenings.
+
+    Parameters
+    ----------
+    rate : noise rate that the screening before returned, 0.5 at first.
+    """
+    score = averaged(normalize(loss), history)
+    mixture = fit_two(score, seed, max_iter=10, tol=1e-2)
+    # First threshold, on the score: where the two Gaussians are equally dense
+    p_clean, threshold = posterior_low(score, mixture), crossing(mixture)
+    # Second threshold, on the posterior: the share of samples whose posterior is at most the rate of before
+    rate = float((p_clean <= rate).mean())
+    clean = (score < threshold) | (p_clean > rate)
+    return two_groups(clean, p_clean, one_cut("loss", score, threshold)), rate
+
+
+def crossing(mixture: TwoGaussians) -> float:
+    """Return the point where the two components are equally dense, without their weights.
+
+    Unless they are equally wide there are two such points, and this is the one between the means, or, if the means
+    are too close for that, the one nearer to them. With nothing to separate, it is the mean.
+    """
+    apart, ratio = mixture.mean[1] - mixture.mean[0], mixture.std[1] / mixture.std[0]
+    # (ratio^2 - 1) x^2 + 2 apart x - c = 0, counted from the low mean; this root stands where the ratio is 1
+    c = apart**2 + 2 * mixture.std[1] ** 2 * math.log(ratio)
+    divisor = apart + math.sqrt(apart**2 + (ratio**2 - 1) * c)
+    return float(mixture.mean[0] + (c / divisor if divisor > 0 else 0))

@@ -1,0 +1,52 @@
+"""JoCoR's joint loss of two classifiers (Wei et al. 2020), and screening by it."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srrs.core import losses
+from srrs.core.labels import one_hot
+from srrs.records import Floats, Group, Ints, NoiseEstimate, Partition
+
+
+def joint_loss(log_probs: Tensor, soft: Tensor, agreement: float) -> Tensor:
+    """Return the cross-entropy of both classifiers plus their disagreement: (2, B, C), (B, C) -> (B,), >= 0.
+
+    Published as `(1 - agreement) CE + agreement J`; here divided by `1 - agreement`, so that the cross-entropy has the
+    weight that it has in other methods. The published optimizer, Adam, ignores that scale, SGD does not. Raises
+    ValueError unless there are two classifiers and 0 <= agreement < 1.
+    """
+    if len(log_probs) != 2:
+        raise ValueError(f"Expected two classifiers for the joint loss, but got {len(log_probs)}")
+    if not 0 <= agreement < 1:
+        raise ValueError(f"Expected agreement from 0 to below 1, but got {agreement}")
+    first, second = log_probs
+    fit = losses.soft_cross_entropy(first, soft) + losses.soft_cross_entropy(second, soft)
+    return fit + agreement / (1 - agreement) * losses.jeffreys(first, second)
+
+
+def small_joint(labels: Ints, first: Floats, second: Floats, *, noise_rate: float, agreement: float = 0.5) -> Partition:
+    """Call the `noise_rate` of all samples with the largest joint loss noisy, the others clean.
+
+    `first` and `second` (N, C) are logits. `p_clean` is the geometric mean of the two probabilities for the given
+    label, multiplied by their agreement. The noise estimate is the given rate.
+    """
+    check_rate(noise_rate)
+    log_probs = torch.from_numpy(np.stack([first, second])).double().log_softmax(2)
+    given = torch.from_numpy(one_hot(labels, log_probs.shape[2]))
+    p_clean = np.exp(-joint_loss(log_probs, given, agreement).numpy() / 2)
+    kept = count_kept(len(labels), noise_rate)
+    least = np.sort(p_clean)[-kept] if kept else np.inf
+    group = np.where(p_clean >= least, Group.CLEAN, Group.NOISY).astype(np.int8)
+    return Partition(group, p_clean, NoiseEstimate(noise_rate, noise_rate, noise_rate))
+
+
+def count_kept(count: int, noise_rate: float) -> int:
+    """Return how many of `count` samples remain once the `noise_rate` of them is left out."""
+    return round((1 - noise_rate) * count)
+
+
+def check_rate(noise_rate: float) -> None:
+    """Raise ValueError unless the rate is a share."""
+    if not 0 <= noise_rate <= 1:
+        raise ValueError(f"Expected noise_rate from 0 to 1, but got {noise_rate}")

@@ -1,0 +1,55 @@
+"""Screening by similarity to the prompts and to the images of the same label (Robust Similarity, Li 2024)."""
+
+import numpy as np
+
+from srrs.core.mixture import fit_two, posterior_low
+from srrs.records import Floats, Ints, Partition
+from srrs.screening.common import of_given, one_cut, two_groups
+
+
+def robust_similarity(
+    labels: Ints, probs: Floats, features: Floats, *, weight: float, threshold: float = 0.5, seed: int = 0
+) -> Partition:
+    """Fit two Gaussians, class by class, to a mean of prompt similarity and closeness to images of the same label.
+
+    Parameters
+    ----------
+    probs : (N, C) predictions from the prompts; the similarity is the log-probability of the given class.
+    features : (N, D) of unit length.
+    weight : weight of the prompts; the images have the rest. Both are standardized within the class.
+    threshold : a label is clean if it belongs to the similar component with at least this probability.
+    """
+    unlikely = _standardized(-np.log(of_given(probs, labels) + 1e-12), labels)
+    far = _standardized(class_distances(features, labels), labels)
+    score = weight * unlikely + (1 - weight) * far
+    p_clean = np.empty(len(score))
+    for k in np.unique(labels):
+        members = labels == k
+        p_clean[members] = posterior_low(score[members], fit_two(score[members], seed, max_iter=10, tol=1e-2))
+    return two_groups(p_clean >= threshold, p_clean, one_cut("p_clean", p_clean, threshold))
+
+
+def class_distances(features: Floats, labels: Ints, chunk: int = 512) -> Floats:
+    """Return the mean Euclidean distance (N,) of each unit-length feature (N, D) to those of its label and itself.
+
+    Holds `chunk` times the size of a class at a time.
+    """
+    mean = np.empty(len(labels))
+    for k in np.unique(labels):
+        members = np.flatnonzero(labels == k)
+        own = features[members].astype(np.float64)
+        for start in range(0, len(members), chunk):
+            rows = slice(start, start + chunk)
+            mean[members[rows]] = np.sqrt(np.maximum(2 - 2 * own[rows] @ own.T, 0)).mean(1)
+    return mean
+
+
+def _standardized(values: Floats, labels: Ints) -> Floats:
+    """Values (N,) minus the mean of their class, over its standard deviation; 0 where all are alike."""
+    result = np.zeros(len(values))
+    for k in np.unique(labels):
+        own = values[labels == k]
+        spread = own.std()
+        if spread > 1e-9:
+            result[labels == k] = (own - own.mean()) / spread
+    return result

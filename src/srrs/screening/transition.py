@@ -1,0 +1,79 @@
+"""A transition matrix from the true class to the given label, fitted by expectation maximization.
+
+Predictions of a frozen model never saw the given labels, so given the true class they are independent of the label
+noise. With true class y*, given label y, evidence p and transition matrix T[k, j] = P(y = j | y* = k):
+
+    E step   posterior   q_i(k) ∝ p_i(k) T[k, y_i]
+    M step   rate        η = (Σ_i (1 − q_i(y_i)) + a) / (N + a + b)
+             transition  T[k, j] = (Σ_i q_i(k) [y_i = j] + λ S[k, j]) / (Σ_i q_i(k) + λ)
+
+S is the symmetric matrix with rate η, towards which T is shrunk; (a, b) are pseudo-counts on the rate. A fixed
+classifier combined with the confusion matrix of annotators by EM goes back to Dawid and Skene (1979) and Raykar et al.
+(2010); MBEM (Khetan et al. 2018) is the case of one label per sample.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import softmax
+
+from srrs.core.labels import one_hot
+from srrs.records import Floats, Ints
+
+ITERATIONS = 50
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A fitted transition matrix and what follows from it."""
+
+    matrix: Floats
+    """(C, C) probability of each given label (column) for each true class (row)."""
+    rate: float
+    """Estimated share of wrong labels."""
+    posterior: Floats
+    """(N, C) probability of each true class."""
+
+
+def symmetric(classes: int, rate: float) -> Floats:
+    """Return the matrix (C, C) in which a label is wrong with probability `rate`, any other class being as likely."""
+    matrix = np.full((classes, classes), rate / (classes - 1))
+    np.fill_diagonal(matrix, 1 - rate)
+    return matrix
+
+
+def posterior(log_evidence: Floats, labels: Ints, matrix: Floats) -> Floats:
+    """Return the posterior (N, C) of the true class, by Bayes' rule."""
+    q: Floats = softmax(log_evidence + np.log(matrix[:, labels].T + 1e-12), axis=1)
+    return q
+
+
+def fit_transition(
+    log_evidence: Floats,
+    labels: Ints,
+    *,
+    shrink: float = 12.0,
+    prior: tuple[float, float] = (1.0, 1.0),
+    start: float = 0.3,
+    iterations: int = ITERATIONS,
+) -> Transition:
+    """Fit the transition matrix to evidence (N, C), as log-probabilities, and given labels (N,).
+
+    Parameters
+    ----------
+    shrink : λ, the pseudo-count per class towards the symmetric matrix.
+    prior : pseudo-counts (wrong, right) on the rate.
+    start : rate of the symmetric matrix that EM starts from.
+    """
+    n, c = log_evidence.shape
+    matrix, rate = symmetric(c, start), start
+    given = one_hot(labels, c)
+    for _ in range(iterations):
+        # E step: posterior of the true class
+        q = posterior(log_evidence, labels, matrix)
+        # M step: the rate, then the matrix, shrunk towards the symmetric one of that rate
+        wrong = n - q[np.arange(n), labels].sum()
+        rate = float((wrong + prior[0]) / (n + prior[0] + prior[1]))
+        counts = q.T @ given
+        matrix = (counts + shrink * symmetric(c, rate)) / (counts.sum(1, keepdims=True) + shrink)
+    return Transition(matrix, rate, posterior(log_evidence, labels, matrix))

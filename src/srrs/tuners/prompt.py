@@ -1,0 +1,272 @@
+"""Prompts whose context is learned (CoOp): the class prompt (macro) and the described prompt (micro).
+
+P prompts per class, C classes, M context tokens, L prompt length, W token embedding size, D feature size.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from srrs.errors import ModelError, SettingsError
+from srrs.models.base import Prompts, TextTower
+from srrs.prompts.templates import MACRO, MICRO, Template
+from srrs.records import Batch
+from srrs.tuners.base import Foundation, Head, Tuner, features_of
+
+Position = Literal["end", "middle", "front"]
+POSITIONS = ("end", "middle", "front")
+INITIAL_STD = 0.02
+"""Standard deviation of random context vectors, about that of a tower's token embeddings (CoOp)."""
+
+
+class ClassPrompt(Tuner):
+    """Prompts of the class names with a learned context: the macro learner.
+
+    With initial words and one prompt per class, it starts as the model's own encoding of the written prompt.
+
+    Parameters
+    ----------
+    words : initial words of the context.
+    random : number of random context vectors in place of the words; 0 for the words.
+    shared : whether all classes share one context; else each class has its own.
+    prompts : prompts per class. Initial words are jittered in all but the first, so that they do not stay equal.
+    position : where the class name stands: after the context (end), in its middle, or before it (front).
+    average : whether the prompts of a class average their `features` or their `logits`.
+
+    Raises
+    ------
+    ModelError
+        A class name does not fit the tower's context.
+    SettingsError
+        An argument makes no sense, or the model has no text tower.
+    """
+
+    described = False
+    text_passes = 1
+
+    def __init__(
+        self,
+        foundation: Foundation,
+        *,
+        words: str = MACRO.before,
+        random: int = 0,
+        shared: bool = True,
+        prompts: int = 1,
+        position: Position = "end",
+        average: Literal["features", "logits"] = "features",
+    ):
+        super().__init__()
+        if foundation.text is None:
+            raise SettingsError(
+                "Prompts need a text tower, but there is none: give a model, or a method that tunes without text, such "
+                "as linear-probe."
+            )
+        self.text, self.scale, self.average = foundation.text, foundation.logit_scale, average
+        self.layout = PromptLayout(
+            foundation.text,
+            foundation.class_names,
+            context=random or words,
+            class_specific=not shared,
+            prompts=prompts,
+            position=position,
+            descriptions=foundation.descriptions if self.described else None,
+            generator=foundation.generator,
+        )
+
+    def class_weights(self) -> Tensor:
+        """(C, D): the mean of the features of each class's prompts, at unit length if features are averaged.
+
+        Gradients flow to the context.
+        """
+        features = self.text.encode_prompts(self.layout())
+        classes = len(self.layout.class_names)
+        if self.average == "logits":
+            return features.view(-1, classes, features.shape[-1]).mean(0)
+        return mean_per_class(features, classes)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits (B, C)."""
+        return self.scale * features_of(batch) @ self.class_weights().T
+
+    @torch.no_grad()
+    def export(self) -> Head:
+        """The class weights as they are now."""
+        return Head(self.class_weights(), self.scale)
+
+
+class DescribedPrompt(ClassPrompt):
+    """Prompts that also hold a description of the class: the micro learner. Only the context is learned."""
+
+    described = True
+
+
+class PromptLayout(nn.Module):
+    """The prompts `start, context and class name, tail, end` as the text pass reads them, with a learned context.
+
+    Parameters
+    ----------
+    class_names : the C names, as they are to be read.
+    context : initial words, or a number of random vectors.
+    class_specific : one context per class; else all classes share it.
+    prompts, position : as in `ClassPrompt`.
+    descriptions : a clause per class (None: this class has none); makes the prompts the described ones.
+    template : what follows the class name; by default `.`, or `, which has {description}.` with descriptions.
+    generator : for random vectors and jitter.
+    """
+
+    _table: Tensor
+    _source: Tensor
+
+    def __init__(
+        self,
+        model: TextTower,
+        class_names: Sequence[str],
+        *,
+        context: str | int = MACRO.before,
+        class_specific: bool = False,
+        prompts: int = 1,
+        position: Position = "end",
+        descriptions: Sequence[str | None] | None = None,
+        template: Template | None = None,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        _check(class_names, context, prompts, position, descriptions)
+        template = template or (MACRO if descriptions is None else MICRO)
+        words = model.tokens(context) if isinstance(context, str) else None
+        size = len(words) if words is not None else int(context)
+        self.class_names = tuple(class_names)
+        self.position = position
+        self.notes: tuple[str, ...] = ()
+        """What had to be cut, one sentence per class."""
+
+        vectors = model.embed(words).cpu() if words is not None else None
+        contexts = (prompts, len(class_names), size) if class_specific else (prompts, size)
+        self.context = nn.Parameter(_initial(vectors, (*contexts, model.token_size), generator).to(model.device))
+
+        lead = context if isinstance(context, str) else "a"
+        contents = self._contents(model, template, descriptions, size, lead)
+        self._lay_out(model, contents, prompts, size, class_specific)
+
+    def forward(self) -> Prompts:
+        """The prompts as they are now: P·C rows, the first prompt of every class, then the second, …"""
+        return Prompts(
+            self._table, self.context.flatten(0, -2), self._source, self._length, self._shared, self._class_of
+        )
+
+    def _contents(
+        self,
+        model: TextTower,
+        template: Template,
+        descriptions: Sequence[str | None] | None,
+        size: int,
+        lead: str,
+    ) -> list[tuple[list[int], list[int]]]:
+        """Token ids of each class's name and of its tail, the descriptions cut where they do not fit."""
+        room = model.context_length - len(model.start) - len(model.end) - size
+        contents, notes = [], []
+        for name, description in zip(self.class_names, descriptions or [None] * len(self.class_names), strict=True):
+            kept = (description or "").split()
+            words = len(kept)
+            while True:
+                ids = _content(model, lead, name, template.tail(" ".join(kept)), split=self.position != "end")
+                if len(ids[0]) + len(ids[1]) <= room:
+                    break
+                if not kept:
+                    raise ModelError(
+                        f"The class name {name!r} is too long: its prompt has {len(ids[0]) + len(ids[1])} tokens, but "
+                        f"beside the context there is room for {room}. Shorten the name or the context."
+                    )
+                kept.pop()
+            if len(kept) < words:
+                notes.append(f"The description of {name!r} was cut to {len(kept)} of {words} words to fit the model.")
+            contents.append(ids)
+        self.notes = tuple(notes)
+        return contents
+
+    def _lay_out(
+        self, model: TextTower, contents: list[tuple[list[int], list[int]]], prompts: int, size: int, own: bool
+    ) -> None:
+        """Where each position of each row is read from: a table of fixed token vectors, the context behind them."""
+        ids = sorted({i for name, tail in contents for i in (*name, *tail)} | {*model.start, *model.end})
+        place = {token: row for row, token in enumerate(ids)}
+        before = {"end": size, "middle": size // 2, "front": 0}[self.position]  # context tokens before the name
+        rows = []
+        for p in range(prompts):
+            for c, (name, tail) in enumerate(contents):
+                first = len(ids) + (p * len(contents) + c if own else p) * size
+                context = list(range(first, first + size))
+                fixed = [[place[i] for i in part] for part in (model.start, name, tail, model.end)]
+                rows.append([*fixed[0], *context[:before], *fixed[1], *context[before:], *fixed[2], *fixed[3]])
+        longest = max(map(len, rows))
+        source = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+        self.register_buffer("_table", model.embed(ids), persistent=False)
+        self.register_buffer("_source", source.to(model.device), persistent=False)
+        self._length = torch.tensor([len(row) for row in rows])  # stays on the CPU, where chunks are planned
+        self._class_of = torch.arange(len(contents)).repeat(prompts)
+        self._shared = len(model.start) + (before if prompts == 1 and not own else 0)
+
+
+@torch.no_grad()
+def zero_shot_weights(model: TextTower, class_names: Sequence[str], templates: Sequence[Template] = (MACRO,)) -> Tensor:
+    """(C, D) unit vectors of the untuned model: the mean over the templates of each class's written prompt."""
+    features = [
+        model.encode_prompts(PromptLayout(model, class_names, context=t.before, template=t)()) for t in templates
+    ]
+    return mean_per_class(torch.cat(features), len(class_names))
+
+
+def mean_per_class(features: Tensor, classes: int) -> Tensor:
+    """(P·C, D), class the faster index -> (C, D)."""
+    return normalize(features.view(-1, classes, features.shape[-1]).mean(0), dim=-1)
+
+
+def _content(model: TextTower, lead: str, name: str, tail: str, *, split: bool) -> tuple[list[int], list[int]]:
+    """Ids of a class name and of what follows it, as the tokenizer gives them inside the whole sentence.
+
+    Some tokenizers read a word at the start of a text otherwise than behind a space, so the words before it are put
+    there and taken off again. Name and tail are read as one unless the context stands between them.
+    """
+    if split:
+        return model.tokens(name), model.tokens(tail)
+    return _behind(model, lead, name + tail), []
+
+
+def _behind(model: TextTower, lead: str, text: str) -> list[int]:
+    before, whole = model.tokens(lead), model.tokens(f"{lead} {text}".strip())
+    return whole[len(before) :] if whole[: len(before)] == before else model.tokens(text)
+
+
+def _initial(words: Tensor | None, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    """Contexts (P, M, W) or (P, C, M, W): the words' vectors, jittered from the second prompt on, or random ones."""
+    if words is not None and shape[0] == 1:
+        return words.expand(shape).clone()
+    if generator is None:
+        raise SettingsError("Random context vectors need a generator: pass torch.Generator().manual_seed(seed).")
+    noise = torch.randn(shape, generator=generator) * INITIAL_STD
+    if words is None:
+        return noise
+    noise[0] = 0
+    return words + noise * 0.1
+
+
+def _check(
+    class_names: Sequence[str],
+    context: str | int,
+    prompts: int,
+    position: str,
+    descriptions: Sequence[str | None] | None,
+) -> None:
+    if not class_names or not all(name.strip() for name in class_names):
+        raise SettingsError(f"Expected class names, none of them empty, but found {list(class_names)[:5]}.")
+    if isinstance(context, int) and context < 0:
+        raise SettingsError(f"Expected initial words or a number of context vectors, but found {context}.")
+    if prompts < 1:
+        raise SettingsError(f"Expected at least one prompt per class, but found {prompts}.")
+    if position not in POSITIONS:
+        raise SettingsError(f"Expected the class name at {', '.join(POSITIONS)}, but found {position!r}.")
+    if descriptions is not None and len(descriptions) != len(class_names):
+        raise SettingsError(f"Expected {len(class_names)} descriptions, one per class, but found {len(descriptions)}.")
