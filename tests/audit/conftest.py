@@ -1,20 +1,34 @@
 """A small audit with every status, made by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from audits import make_round
-from srrs.audit.table import Audit, Rows
-from srrs.records import Floats, Group, Ints, Round
+from audits import audit_of
+from srrs.audit.table import Rows
+from srrs.records import Evidence, Group, Matched, NoiseEstimate, Partition, Round, Targets, Thresholds
 
 NAMES = ("wolf", "husky", "nan")
 SETTINGS = {"model": "bundled", "matcher": None, "method": "srrs", "seed": 1, "views": 4, "versions": {"srrs": "0.1.0"}}
-AT = np.array([4, 2, 0, 3])
-"""The user's row of each sample of the round: d, b, a, c."""
+
+
+def one_hot(classes, rest=0.1):
+    """(N, 3) rows that favour the classes given."""
+    return np.eye(3)[classes] * (1 - 1.5 * rest) + rest / 2
+
+
+def make_round(labels, suggested, group, quality):
+    n = len(labels)
+    evidence = Evidence(np.arange(n, dtype=np.uint64), np.array(labels), 3)
+    thresholds = Thresholds("p_clean", np.array([0.3]), np.array([0.7]), quality)
+    partition = Partition(np.array(group), quality, NoiseEstimate(0.25, 0.22, 0.29), thresholds)
+    match = np.where(np.arange(n) % 2 == 0, 0.5, np.nan)
+    return Round(evidence, partition, Targets(one_hot(suggested), np.ones(n)), Matched(match > 0, match), quality)
 
 
 @pytest.fixture
-def rows() -> Rows:
+def rows():
     """Five rows: a (clean), bad (unreadable), b (noisy), c (ambiguous), d (outside)."""
     return Rows(
         ids=("a", "bad", "b", "c", "d"),
@@ -26,13 +40,7 @@ def rows() -> Rows:
 
 
 @pytest.fixture
-def at() -> Ints:
-    """The user's row of each sample of the round."""
-    return AT
-
-
-@pytest.fixture
-def last_round() -> Round:
+def last_round():
     """The four usable rows, in another order than the user's: d, b, a, c."""
     return make_round(
         [1, 0, 0, 2],
@@ -43,19 +51,6 @@ def last_round() -> Round:
 
 
 @pytest.fixture
-def predicted() -> dict[str, Ints]:
-    """Predicted classes of d, b, a and c."""
-    suggested, given = np.array([1, 1, 0, 2]), np.array([1, 0, 0, 2])
-    return {"zero_shot": suggested, "macro": suggested, "micro": given}
-
-
-@pytest.fixture
-def features() -> Floats:
-    """(4, 4) features of d, b, a and c."""
-    made = np.eye(4, dtype=np.float32) + 0.1
-    return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True))
-
-
-@pytest.fixture
-def audit(rows: Rows, last_round: Round, predicted: dict[str, Ints], features: Floats) -> Audit:
-    return Audit.of(rows, AT, last_round, SETTINGS, predicted=predicted, features=features)
+def audit(rows, last_round):
+    audit = audit_of(rows, last_round, SETTINGS)
+    return replace(audit, table=audit.table.assign(neighbours_agree=[1.0, np.nan, 0.2, 0.5, 0.0]))

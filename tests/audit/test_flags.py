@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from srrs.audit.flags import Photos, cells, counts, duplicates, is_trusted, joined, off_topic
+from srrs.records import Group
 
 
 @pytest.fixture
@@ -82,12 +83,12 @@ def test_what_is_unlike_all_classes_is_off_topic(monkeypatch) -> None:
     for row in (2, 4):
         features[row] = np.eye(8)[0] + 0.6 * np.eye(8)[row]
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    clean = np.ones(400, dtype=bool)
-    clean[[4, 6]] = False
-    found = off_topic(features, clean, np.eye(8)[:2])
+    group = np.full(400, Group.CLEAN, dtype=np.int8)
+    group[[4, 6]] = Group.NOISY
+    found = off_topic(features, group == Group.CLEAN, np.eye(8)[:2])
     assert found[[0, 4]].all()
     assert not found[6]
     assert found.mean() < 0.1
-    assert not off_topic(features[:20], clean[:20], np.eye(8)[:2]).any()  # too few to say
+    assert not off_topic(features[:20], group[:20] == Group.CLEAN, np.eye(8)[:2]).any()  # too few to say
     monkeypatch.setattr("srrs.core.blocks.WHOLE", 399)
-    assert not off_topic(features, clean, np.eye(8)[:2]).any()  # too many to compare
+    assert not off_topic(features, group == Group.CLEAN, np.eye(8)[:2]).any()  # too many to compare

@@ -6,27 +6,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from audits import hand_audit
+from audits import audit_of, hand_audit
 from srrs.audit.gallery import SIDES, gallery, nearest_trusted, shrunk
 from srrs.audit.report import jpeg, ranked
-from srrs.audit.table import Audit
 
 
 def data_of(audit, photos=9, thumbnail=lambda row: None, **options):
     return gallery(audit, ranked(audit.table), audit.summary(), thumbnail, photos, **options)
 
 
-def test_neighbours_are_the_most_similar_clean_photos_in_rows_of_the_table(rows, at, last_round):
+def test_neighbours_are_the_most_similar_clean_photos_in_rows_of_the_table(rows, last_round):
     features = np.array([[1, 0, 0], [0.9, 0.1, 0], [0.6, 0.8, 0], [0, 0, 1]], dtype=np.float32)  # of d, b, a, c
-    audit = Audit.of(rows, at, last_round, {}, features=features)
+    audit = audit_of(rows, last_round, features=features)
     audit = replace(audit, table=audit.table.assign(status=["clean", "unusable", "noisy", "clean", "clean"]))
     found = nearest_trusted(audit, np.array([2, 0, 1, 3]), k=3)
     assert found.tolist() == [[4, 0, 3], [4, 3, -1], [-1, -1, -1], [0, 4, -1]]
 
 
-def test_ties_among_neighbours_do_not_depend_on_the_order_of_rows(rows, at, last_round):
+def test_ties_among_neighbours_do_not_depend_on_the_order_of_rows(rows, last_round):
     features = np.ones((4, 2), dtype=np.float32)
-    audit = Audit.of(rows, at, last_round, {}, features=features)
+    audit = audit_of(rows, last_round, features=features)
     audit = replace(audit, table=audit.table.assign(status="clean"))
     assert [audit.table.id[row] for row in nearest_trusted(audit, np.array([2]))[0] if row >= 0] == ["a", "c", "d"]
 

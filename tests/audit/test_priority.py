@@ -4,14 +4,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from audits import audit_of
 from srrs.audit.priority import doubt, review_order, write_review
 from srrs.audit.table import Audit
 from srrs.core.metrics import audit_auroc
 from srrs.errors import DataError
-from srrs.records import Evidence, Floats, Group, Matched, NoiseEstimate, Partition, Round, Targets
+from srrs.records import Evidence, Group, Matched, NoiseEstimate, Partition, Round, Targets
 
 
-def noisy_round(seed: int = 0) -> tuple[Round, Floats, np.ndarray]:
+def noisy_round(seed: int = 0) -> tuple[Round, np.ndarray, np.ndarray]:
     """Two hundred samples of four classes, a fifth labelled wrongly, and a screening that is right most of the time."""
     rng = np.random.default_rng(seed)
     classes = np.arange(200) % 4
@@ -21,29 +22,28 @@ def noisy_round(seed: int = 0) -> tuple[Round, Floats, np.ndarray]:
     posterior /= posterior.sum(1, keepdims=True)
     quality, ones = posterior[np.arange(200), labels], np.ones(200)
     evidence = Evidence(np.arange(200, dtype=np.uint64), labels, 4)
-    group = np.full(200, Group.AMBIGUOUS, dtype=np.int8)
-    partition = Partition(group, quality, NoiseEstimate(0.2, 0.1, 0.3), posterior=posterior)
+    partition = Partition(np.full(200, Group.AMBIGUOUS), quality, NoiseEstimate(0.2, 0.1, 0.3), posterior=posterior)
     last = Round(evidence, partition, Targets(posterior, ones), Matched(ones > 0, ones), quality)
     return last, features, labels != classes
 
 
-def test_a_second_detector_ranks_better_than_quality_alone() -> None:
+def test_a_second_witness_ranks_better_than_quality_alone() -> None:
     last, features, wrong = noisy_round()
     assert audit_auroc(-doubt(last, features), wrong) > audit_auroc(last.quality, wrong)
 
 
-def test_the_order_of_rows_does_not_change_the_order_to_look(rows, at, last_round, features) -> None:
-    audit = Audit.of(rows, at, last_round, {}, features=features)
+def test_the_order_of_rows_does_not_change_the_order_to_look(rows, last_round) -> None:
+    audit = audit_of(rows, last_round, {})
     turned = replace(rows, **{k: getattr(rows, k)[::-1] for k in ("ids", "paths", "given", "issues")})
-    other = Audit.of(turned, 4 - at, last_round, {}, features=features)
+    other = audit_of(turned, last_round, {})
     named = [[a.table.id[row] for row in review_order(a, 9)] for a in (audit, other)]
     assert named[0] == named[1]
     assert sorted(named[0]) == ["a", "b", "c", "d"]  # the unusable one is not among them
     assert named[0][:2] == [audit.table.id[row] for row in review_order(audit, 2)]
 
 
-def test_what_is_decided_need_not_be_looked_at(rows, at, last_round, features) -> None:
-    audit = Audit.of(rows, at, last_round, {}, features=features, flags={"b": "trusted; dark"})
+def test_what_is_decided_need_not_be_looked_at(rows, last_round) -> None:
+    audit = audit_of(rows, last_round, {}, flags={"b": "trusted; dark"})
     assert "b" not in [audit.table.id[row] for row in review_order(audit, 9)]
 
 

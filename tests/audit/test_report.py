@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from audits import make_round
+from audits import audit_of
 from srrs.audit import report
 from srrs.audit.table import NUMBERS, Audit, Bands, Rows
 from srrs.records import Group
@@ -116,8 +116,8 @@ def test_rows_named_first_come_first_and_the_page_says_so(audit):
     assert "Most worth a look first" in page.text
 
 
-def test_hostile_names_stay_data(rows, at, last_round, tmp_path):
-    audit = Audit.of(hostile(rows), at, last_round, {"model": HOSTILE[0]})
+def test_hostile_names_stay_data(rows, last_round, tmp_path):
+    audit = audit_of(hostile(rows), last_round, {"model": HOSTILE[0]})
     page = page_of(audit, tmp_path, title=HOSTILE[1])
     assert [tag for tag, _ in page.tags].count("script") == 2
     assert "img" not in [tag for tag, _ in page.tags]
@@ -125,18 +125,18 @@ def test_hostile_names_stay_data(rows, at, last_round, tmp_path):
     assert HOSTILE[0] in page.data["columns"]["path"]
 
 
-def test_a_page_without_noisy_labels(rows, at, last_round, tmp_path):
+def test_a_page_without_noisy_labels(rows, last_round, tmp_path):
     labels = last_round.evidence.labels
     partition = replace(last_round.partition, group=np.full(4, Group.CLEAN))
     targets = replace(last_round.targets, soft=np.eye(3)[labels])
-    audit = Audit.of(rows, at, replace(last_round, partition=partition, targets=targets), {})
+    audit = audit_of(rows, replace(last_round, partition=partition, targets=targets), {})
     text = page_of(audit, tmp_path).text
     assert "No other class is suggested for any of 4 labels" in text
     assert '<td colspan="3">None.</td>' in text
 
 
-def test_a_page_without_a_usable_row(rows, at, last_round, tmp_path):
-    audit = Audit.of(rows, at, last_round, {})
+def test_a_page_without_a_usable_row(rows, last_round, tmp_path):
+    audit = audit_of(rows, last_round, {})
     table = audit.table.assign(status="unusable", quality=np.nan, suggested=None)
     assert "no usable image" in page_of(replace(audit, table=table), tmp_path).text
 
@@ -149,20 +149,11 @@ def test_a_saved_audit_makes_the_same_page_but_for_the_neighbours(audit, tmp_pat
     assert fresh == again
 
 
-@pytest.mark.parametrize(
-    ("bands", "expected"),
-    [
-        (Bands("p_clean", (0.3,), (0.7,)), ("p_clean", (0.3, 0.7))),
-        (Bands("quality", (0.2,), (0.2,)), ("quality", (0.2, 0.2))),
-        (Bands("loss", (0.3,), (0.7,)), ("quality", None)),
-        (Bands("p_clean", (0.3, 0.2), (0.7, 0.8)), ("quality", None)),
-        (None, ("quality", None)),
-    ],
-)
-def test_bounds_are_drawn_on_the_score_that_they_cut(audit, bands, expected, tmp_path):
-    cut = replace(audit, bands=bands)
-    assert report.cut_score(cut) == expected
-    assert ("The dashed lines part" in page_of(cut, tmp_path).text) == (expected[1] is not None)
+def test_thresholds_are_drawn_on_the_score_that_they_cut(audit):
+    assert report.cut_score(audit) == ("p_clean", (0.3, 0.7))
+    assert report.cut_score(replace(audit, bands=Bands("loss", (0.3,), (0.7,)))) == ("quality", None)
+    assert report.cut_score(replace(audit, bands=Bands("p_clean", (0.3, 0.4), (0.7, 0.8)))) == ("quality", None)
+    assert report.cut_score(replace(audit, bands=None)) == ("quality", None)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "P", "CMYK", "I;16", "1"])
@@ -190,17 +181,29 @@ def test_photos_that_cannot_be_read_have_no_thumbnail(audit, tmp_path):
     assert [bool(photo) for photo in photos] == [False, False, False, True, False]
 
 
-def test_five_hundred_photos_stay_under_four_megabytes_whatever_they_show(tmp_path):
+def test_five_hundred_photos_stay_under_four_megabytes_whatever_they_show(last_round, tmp_path):
     n = 5000
     rng = np.random.default_rng(0)
     busy = report.jpeg(Image.fromarray(rng.integers(0, 256, (192, 192, 3), dtype=np.uint8)))
     ids = tuple(f"some_class/{i:032x}.jpg" for i in range(n))
     paths = tuple(f"/home/someone/photos/{i}" for i in ids)
     rows = Rows(ids, paths, np.zeros(n, dtype=int), ("wolf", "husky", "nan"), (None,) * n)
-    nothing = np.zeros(0, np.int64)
-    audit = Audit.of(rows, nothing, make_round(nothing, nothing, nothing, np.zeros(0)), {})
+    at = np.array([], dtype=np.int64)
+    predicted = {"macro": at, "micro": at}
+    audit = Audit.of(rows, at, _empty(last_round), {}, predicted=predicted)
     numbers = {name: rng.random(n) for name in NUMBERS}
     words = {"status": "noisy", "suggested": "husky", "macro": "husky", "micro": "wolf", "zero_shot": "nan"}
     audit = replace(audit, table=audit.table.assign(**numbers, **words))
     path = audit.report(tmp_path / "report.html", thumbnail=lambda row: busy)
     assert path.stat().st_size < 4_000_000
+
+
+def _empty(last):
+    """A round of no samples."""
+    last = replace(last, partition=replace(last.partition, thresholds=None))
+    cut = {
+        name: replace(record, **{k: v[:0] for k, v in vars(record).items() if isinstance(v, np.ndarray)})
+        for name, record in vars(last).items()
+        if name in ("evidence", "partition", "targets", "matched")
+    }
+    return replace(last, **cut, quality=last.quality[:0])
