@@ -94,7 +94,12 @@ def prepare(train: Samples, test: Samples, settings: Settings, console: Console)
         rows=rows,
         models=models,
         task=pipeline.make_task(
-            train, rows, CachedFeatures(features, train.content_keys[rows], models.device), models, descriptions, settings
+            train,
+            rows,
+            CachedFeatures(features, train.content_keys[rows], models.device),
+            models,
+            descriptions,
+            settings,
         ),
         test_features=torch.from_numpy(np.asarray(held_out.plain, dtype=np.float32)),
         test_labels=np.asarray(test.labels)[test.usable],
