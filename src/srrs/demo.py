@@ -88,19 +88,13 @@ def prepare(train: Samples, test: Samples, settings: Settings, console: Console)
         features = pipeline.encode_rows(train, rows, models.image, views=views, seed=settings.seed, progress=advance)
         held_out = pipeline.encode_rows(test, test.usable, models.image, views=0, seed=settings.seed)
     descriptions, _ = tuning.describe(train.class_names, None)
+    source = CachedFeatures(features, train.content_keys[rows], models.device)
     return Prepared(
         train=train,
         truth=np.asarray(train.labels),
         rows=rows,
         models=models,
-        task=pipeline.make_task(
-            train,
-            rows,
-            CachedFeatures(features, train.content_keys[rows], models.device),
-            models,
-            descriptions,
-            settings,
-        ),
+        task=pipeline.make_task(train, rows, source, models, descriptions, settings),
         test_features=torch.from_numpy(np.asarray(held_out.plain, dtype=np.float32)),
         test_labels=np.asarray(test.labels)[test.usable],
     )

@@ -153,8 +153,8 @@ def read_input(
     given = embedded or Embedded()
     with console.progress("Reading images") as advance:
         return read_inputs(
-            source, features=given.features, class_vectors=given.class_vectors, bare=model == NO_MODEL, progress=advance,
-            **{**columns.keywords(), **options},
+            source, features=given.features, class_vectors=given.class_vectors, bare=model == NO_MODEL,
+            progress=advance, **{**columns.keywords(), **options},
         )  # fmt: skip
 
 

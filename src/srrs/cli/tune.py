@@ -107,7 +107,6 @@ def _accuracies(
     job: "Job", classifier: "RobustClassifier", fitted: "Fitted", held_out: "Inputs | None"
 ) -> dict[str, Any]:
     """Accuracies of the classifier beside those of logistic regression on the same features, printed as well."""
-    import numpy as np
 
     from srrs.predictions import accuracy, logistic_baseline
 

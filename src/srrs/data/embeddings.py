@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from srrs.core.blocks import blocks, release
 from srrs.data.arrays import KINDS, first_of, read_arrays
 from srrs.data.pictures import file_of
 from srrs.data.rows import MISSING, Samples
@@ -30,7 +29,7 @@ from srrs.data.vectors import (
 )
 from srrs.errors import DataError
 from srrs.io import is_file, there
-from srrs.records import Features
+from srrs.records import Features, Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -276,5 +276,3 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
                 "A classifier on a loaded model cannot be pickled: give the model's name instead, or use save(folder)."
             )
         return {**super().__getstate__(), "_tower": None, "thumbnails_": None}
-
-

@@ -90,8 +90,8 @@ class Tuned:
         SettingsError
             A tuner of the method is not linear in the features, so that the classifier is no matrix.
         """
-        from srrs.models.hub import absolute_name
         from srrs.estimator.saved import Saved
+        from srrs.models.hub import absolute_name
         from srrs.tuning import versions
 
         self._check_fitted()
@@ -164,11 +164,12 @@ class Tuned:
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
-            raise NotYetFittedError("This classifier is not fitted yet: call fit(...) or RobustClassifier.load(...) first.")
+            raise NotYetFittedError(
+                "This classifier is not fitted yet: call fit(...) or RobustClassifier.load(...) first."
+            )
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_fingerprint")
-
 
 
 def _logits(classifier: Any, features: Floats, rows: int = 4096) -> Floats:
@@ -183,5 +184,3 @@ def _logits(classifier: Any, features: Floats, rows: int = 4096) -> Floats:
             for at in range(0, len(features), rows)
         ]
     return np.asarray(torch.cat(parts).float().numpy())
-
-
