@@ -153,10 +153,13 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
 
     def _read(self, X: Any, y: Any, **options: Any) -> "Inputs":  # noqa: N803
         """Read and check what `fit` takes; sets `classes_` to the labels of an array."""
+        from srrs.data.embeddings import is_embeddings
         from srrs.data.inputs import read_inputs
 
         for name in ("classes_", "n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
+        if y is None and is_embeddings(X) and hasattr(X, "dtype"):
+            raise ValueError("RobustClassifier requires y to be passed, but the target y is None.")
         if is_matrix(X, y) and options.get("features") is None:
             X, y = validate_data(self, X, y, dtype=FLOATS, ensure_all_finite="allow-nan", ensure_min_samples=2)  # noqa: N806
             if options.get("class_names") is None:
@@ -224,7 +227,7 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
     def predict(self, X: Any = None, *, features: Any = None, **columns: Any) -> np.ndarray:  # noqa: N803
         """Labels or class names (N,); None where an image or embedding cannot be used."""
         probs = self.predict_proba(X, features=features, **columns)
-        known = ~np.isnan(probs).any(axis=1)
+        known = np.asarray(~np.isnan(probs).any(axis=1))
         if known.all():
             return np.asarray(self.classes_[probs.argmax(axis=1)])
         best = np.where(known[:, None], probs, 0).argmax(axis=1)

@@ -15,19 +15,21 @@ if TYPE_CHECKING:
 
 
 def is_matrix(X: Any, y: Any = None, *, fitted: bool = False) -> bool:  # noqa: N803
-    """Whether X is a matrix of numbers with labels, which scikit-learn's rules apply to.
+    """Whether X is a matrix of numbers with labels, to which scikit-learn's rules apply.
 
-    Labels that are missing (None or '') leave it to the reader, which lists such rows as unlabelled.
+    Where labels are missing (None or ''), the reader lists such rows as unlabeled instead.
     """
     if y is None and not fitted:
         return False
-    if y is not None and any(label is None or (isinstance(label, str) and not label) for label in np.ravel(y)):
+    if y is not None and not hasattr(y, "dtype") and isinstance(y, Sequence) and any(label in (None, "") for label in y):
         return False
     if hasattr(X, "columns"):
         return all(getattr(dtype, "kind", "O") in "fiub" for dtype in getattr(X, "dtypes", ["O"]))
-    if hasattr(X, "ndim"):
-        return X.ndim != 3 and getattr(getattr(X, "dtype", None), "kind", "O") in "fiubc"
-    return hasattr(X, "tocsr") or (isinstance(X, list) and bool(X) and isinstance(X[0], list | tuple | int | float))
+    if hasattr(X, "tocsr"):
+        return True
+    if hasattr(X, "__array__"):
+        return getattr(X, "ndim", 2) != 3
+    return isinstance(X, list) and bool(X) and isinstance(X[0], list | tuple | int | float)
 
 
 def tuner_spec(tuner: Any) -> "TunerSpec":

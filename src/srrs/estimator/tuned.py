@@ -73,11 +73,11 @@ class Tuned:
 
     def of_features(self, features: Floats) -> Floats:
         """Probabilities (N, C) of unit-length features (N, D)."""
-        features = np.asarray(features, np.float32)
+        seen: Floats = np.asarray(features, np.float32)
         if self._classifier is None:
-            logits = self.logit_scale_ * features @ self.head_.T + self.bias_
+            logits = self.logit_scale_ * seen @ self.head_.T + self.bias_
         else:
-            logits = _logits(self._classifier, features)
+            logits = _logits(self._classifier, seen)
         exponent = np.exp(logits - logits.max(1, keepdims=True))
         probs: Floats = exponent / exponent.sum(1, keepdims=True)
         return probs
@@ -139,14 +139,15 @@ class Tuned:
         if self.model == NO_MODEL:
             return None
         if not isinstance(self.model, str):
-            return getattr(self.model, "image", self.model)
-        tower = load_model(self.model, device, precision)
-        if tower.fingerprint.split("-")[0] != self._fingerprint.split("-")[0]:
+            tower: ImageTower | None = getattr(self.model, "image", self.model)
+            return tower
+        loaded = load_model(self.model, device, precision)
+        if loaded.fingerprint.split("-")[0] != self._fingerprint.split("-")[0]:
             raise SettingsError(
                 f"The model '{self.model}' is not the one this classifier was tuned on: its weights or its "
                 "preprocessing have changed. Tune again, or bring back the old ones."
             )
-        return tower
+        return loaded
 
     def _check_embeddings(self, embeddings: "Embeddings") -> None:
         """Raise SettingsError where embeddings cannot be those of the model that this classifier was tuned on."""
