@@ -6,9 +6,9 @@ N usable samples, C classes. What is shown is what is saved: summary, CSV, JSON 
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from srrs.audit.summary import Summary, finite
 from srrs.core.blocks import is_large
 from srrs.errors import DataError
 from srrs.io import write_atomic
-from srrs.records import Floats, Group, Ints, NoiseEstimate, Round, Thresholds
+from srrs.records import Finding, Floats, Group, Ints, NoiseEstimate, Round, Thresholds
 
 SCHEMA_VERSION = 3
 READABLE = (1, 2, 3)
@@ -73,14 +73,6 @@ class Bands:
         if thresholds is None:
             return None
         return cls(thresholds.score, tuple(thresholds.lower.tolist()), tuple(thresholds.upper.tolist()))
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One sentence of the audit's report on itself."""
-
-    level: Literal["info", "warning"]
-    text: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +132,7 @@ class Audit:
         partition = round.partition
         return cls(
             table, rows.class_names, round.noise, Bands.of(partition.thresholds), settings,
-            findings=tuple(Finding(level, text) for level, text in partition.findings), trusted=partition.trusted,
+            findings=partition.findings, trusted=partition.trusted,
             round=round, at=at, features=features,
         )  # fmt: skip
 
@@ -154,7 +146,7 @@ class Audit:
             noise=NoiseEstimate(**{k: _number(v) for k, v in content["summary"]["noise"].items()}),
             bands=_bands(content),
             settings=content["settings"],
-            findings=tuple(Finding(**finding) for finding in content.get("findings", ())),
+            findings=tuple(_finding(one, content["class_names"]) for one in content.get("findings", ())),
             trusted=bool(content.get("trusted", True)),
         )
 
@@ -193,7 +185,10 @@ class Audit:
             "settings": self.settings,
             "class_names": list(self.class_names),
             "trusted": self.trusted,
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [
+                {"level": one.level, "text": one.text, "classes": [self.class_names[at] for at in one.classes]}
+                for one in self.findings
+            ],
             "bands": self.bands
             and {
                 "score": self.bands.score,
@@ -279,6 +274,10 @@ def _frame(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
     """A table whose text stays plain Python text, whatever it is called (`nan`, `NA`), in every version of pandas."""
     kinds = {name: np.float64 if name in NUMBERS else object for name in columns}
     return pd.DataFrame({name: pd.Series(list(columns[name]), dtype=kind) for name, kind in kinds.items()})
+
+
+def _finding(one: Mapping[str, Any], class_names: Sequence[str]) -> Finding:
+    return Finding(one["level"], str(one["text"]), tuple(class_names.index(name) for name in one.get("classes", ())))
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
