@@ -40,7 +40,9 @@ def clouds(noise: float = 0.0, each: int = 20, seed: int = 0) -> tuple[np.ndarra
     """Embeddings (N, 16) of three classes, and their labels, some of them wrong."""
     rng = np.random.default_rng(seed)
     classes = np.arange(3 * each) % 3
-    features = np.eye(3)[classes] @ np.random.default_rng(9).normal(size=(3, 16)) + 0.4 * rng.normal(size=(3 * each, 16))
+    features = np.eye(3)[classes] @ np.random.default_rng(9).normal(size=(3, 16)) + 0.4 * rng.normal(
+        size=(3 * each, 16)
+    )
     wrong = rng.random(len(classes)) < noise
     return features, np.where(wrong, (classes + 1) % 3, classes)
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from srrs.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,7 +19,12 @@ def is_matrix(X: Any, y: Any = None, *, fitted: bool = False) -> bool:  # noqa: 
     """
     if y is None and not fitted:
         return False
-    if y is not None and not hasattr(y, "dtype") and isinstance(y, Sequence) and any(label in (None, "") for label in y):
+    if (
+        y is not None
+        and not hasattr(y, "dtype")
+        and isinstance(y, Sequence)
+        and any(label in (None, "") for label in y)
+    ):
         return False
     if hasattr(X, "columns"):
         return all(getattr(dtype, "kind", "O") in "fiub" for dtype in getattr(X, "dtypes", ["O"]))

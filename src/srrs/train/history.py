@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +39,9 @@ class History:
     """
 
     def __init__(self, folder: Path | None = None):
-        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="srrs-history-")
-        self.folder = folder or Path(self._temporary.name)  # type: ignore[union-attr]
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="srrs-history-"))
+        if folder is None:
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, step: int, outcome: Round) -> None:
