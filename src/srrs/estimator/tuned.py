@@ -74,6 +74,7 @@ class Tuned:
     def of_features(self, features: Floats) -> Floats:
         """Probabilities (N, C) of unit-length features (N, D)."""
         seen: Floats = np.asarray(features, np.float32)
+        logits: Floats
         if self._classifier is None:
             logits = self.logit_scale_ * seen @ self.head_.T + self.bias_
         else:
