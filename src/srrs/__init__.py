@@ -45,4 +45,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The interface, for `dir(srrs)` and completion."""
-    return [*__all__, "__version__"]
+    return sorted([*__all__, "__version__"])
