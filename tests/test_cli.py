@@ -167,7 +167,7 @@ def test_a_single_photograph_is_nothing_to_audit_and_one_that_has_two_classes_is
     message = f"or a table of them, but {photo} is a single image. Give the folder that holds its class."
     assert_refused(srrs("audit", photo, "--out", tmp_path / "out", "--model", clip_folder), message)
     (tmp_path / "twice.csv").write_text(f"path,label\n{photo},cat\n{photo},dog\n")
-    words = ("--model", clip_folder, "--matcher", "none", "--device", "cpu", "--set", "steps=2", "--set", "views=0")
+    words = ("--model", clip_folder, "--matcher", "none", "--device", "cpu", "--views", 0, "--images", photos)
     outcome = srrs("audit", tmp_path / "twice.csv", "--out", tmp_path / "out", *words)
     assert outcome.status == 0, outcome.err
     assert [row["given"] for row in read_csv(tmp_path / "out" / "audit.csv")] == ["cat", "dog"]
