@@ -18,7 +18,7 @@ import published
 from models import dual_encoder
 from srrs.data.images import open_rgb
 from srrs.data.samples import Samples, checked, from_paths
-from srrs.data.store import encode
+from srrs.features.store import encode
 from srrs.models.dual import DualEncoder
 
 BATCH = 64

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table as Shown
 
-from srrs.audit.files import write_atomic
+from srrs.io import write_atomic
 from srrs.errors import DataError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from models import dual_encoder, matcher_for
 from round import Asked, Bench, Sizes, known_task
 from srrs.config import Settings
 from srrs.data.samples import checked, read
-from srrs.data.store import encode
+from srrs.features.store import encode
 from srrs.models.dual import DualEncoder
 from srrs.pipeline import trainable_rows
 from srrs.tuning import tune_task

@@ -16,7 +16,8 @@ import numpy as np
 
 from splits import development, development_ids, tiny_classes
 from srrs import demo, tuning
-from srrs.cli import read_settings
+from srrs.cli.resolved import read_pairs
+from srrs.config import Settings
 from srrs.core.noise import NoiseSpec
 from srrs.data.samples import Samples, checked, read
 from srrs.methods.spec import split_list
@@ -70,11 +71,11 @@ def main() -> None:
     arguments = parser.parse_args()
     unpack(arguments.data, arguments.work / "development")
     everything = checked(read(arguments.work / "development"))
-    settings = read_settings(arguments.set, model="bundled")
+    settings = Settings.of(read_pairs(arguments.set), model="bundled")
     table: dict[tuple[str, str], list[list[float]]] = {}
     for number in map(int, arguments.draws.split(",")):
         train, test = draw(everything, number, arguments.classes)
-        prepared = demo.prepare(train, test, settings, demo.Screen())
+        prepared = demo.prepare(train, test, settings, demo.Console())
         for noise in arguments.noise.split(","):
             noisy = demo.with_noise(train, NoiseSpec.parse(noise), number)
             task = tuning.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])

@@ -28,7 +28,7 @@ from srrs.records import Round
 
 SETTINGS = Settings.of(model="bundled", views=1)
 NOISE, SEED = NoiseSpec.parse("sym:0.5"), 1
-PUBLISHED = "srrs-paper(screen=bands(remember=1))"  # its thresholds belong to the loss of the last screening alone
+PUBLISHED = "srrs-paper(console=bands(remember=1))"  # its thresholds belong to the loss of the last screening alone
 RIGHT, WRONG = "#3b86a3", "#c9483c"
 BARS, SIDE = 4, 96
 

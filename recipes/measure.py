@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from srrs import demo, tuning
 from srrs.config import Settings
-from srrs.console import Screen
+from srrs.console import Console
 from srrs.core.noise import NoiseSpec
 from srrs.data.images import open_rgb
 from srrs.data.samples import checked, read
@@ -20,7 +20,7 @@ from srrs.prompts.templates import MACRO
 def main() -> None:
     photos, settings = Path(str(files("srrs") / "assets" / "photos")), Settings.of(model="bundled")
     train, test = checked(read(photos / "train")), checked(read(photos / "test"))
-    prepared = demo.prepare(train, test, settings, Screen())
+    prepared = demo.prepare(train, test, settings, Console())
     task, truth = prepared.task, prepared.truth[prepared.rows]
     probe = LogisticRegression(C=10, max_iter=2000).fit(
         task.all_views.flatten(0, 1).numpy(), np.repeat(truth, task.all_views.shape[1])

@@ -28,7 +28,7 @@ from srrs.models.hub import BUNDLED, find_folder
 
 KEYS = ("a", "ArrowRight", "k", "ArrowDown", "d", "1", "u", "x", "PageDown", "Backspace")
 WATCH = """
-    window.spent = []; // milliseconds from each key to the first picture of the screen after it
+    window.spent = []; // milliseconds from each key to the first picture of the console after it
     addEventListener("keydown", (event) => requestAnimationFrame(() => {
         const { port1, port2 } = new MessageChannel();
         port1.onmessage = () => spent.push(performance.now() - event.timeStamp);
@@ -66,7 +66,7 @@ def save_model(folder: Path) -> None:
 def seconds_of_audit(photographs: Path, model: Path, out: Path, minutes: float | None) -> float:
     """From the command to its end, with nothing encoded beforehand."""
     words = [sys.executable, "-m", "srrs", "audit", photographs, "--model", model, "--out", out]
-    words += [] if minutes is None else ["--minutes", minutes]
+    words += [] if minutes is None else ["--max-minutes", minutes]
     with TemporaryDirectory(dir=out.parent) as cache:
         started = time.perf_counter()
         subprocess.run(list(map(str, words)), env=os.environ | {"SRRS_CACHE": cache}, check=True)
@@ -74,7 +74,7 @@ def seconds_of_audit(photographs: Path, model: Path, out: Path, minutes: float |
 
 
 def milliseconds_of_keys(page: Path, count: int) -> list[tuple[str, float]]:
-    """How long each of some keys takes, from the key to the first picture of the screen after it."""
+    """How long each of some keys takes, from the key to the first picture of the console after it."""
     keys = list(islice(cycle(KEYS), count))
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile, chromium(Path(profile)) as browser:
         tab = browser.open(page)
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--limit", type=int, help="so many of the photographs")
-    parser.add_argument("--minutes", type=float, help="as of srrs audit")
+    parser.add_argument("--max-minutes", dest="minutes", type=float, help="as of srrs audit")
     parser.add_argument("--keys", type=int, default=100)
     asked = parser.parse_args()
     out = asked.work / "audit"

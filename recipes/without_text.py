@@ -45,7 +45,7 @@ def main() -> None:
     table: dict[tuple[str, str], list[list[float]]] = {}
     for number in map(int, asked.draws.split(",")):
         train, test = draw(everything, number, asked.classes)
-        prepared = demo.prepare(train, test, encoding, demo.Screen())
+        prepared = demo.prepare(train, test, encoding, demo.Console())
         for noise in asked.noise.split(","):
             noisy = demo.with_noise(train, NoiseSpec.parse(noise), number)
             for name, task in both(tuning.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])):

@@ -11,23 +11,38 @@ import srrs
 
 ROOT = Path(srrs.__file__).parent
 MODULES = sorted(path for path in ROOT.rglob("*.py") if "assets" not in path.parts)
-ANYTHING = {"cli", "estimator", "pipeline", "tuning", "demo", "console", "predictions", "__init__", "__main__"}
+ANYTHING = {
+    "array_audit",
+    "cli",
+    "estimator",
+    "pipeline",
+    "tuning",
+    "demo",
+    "console",
+    "predictions",
+    "__init__",
+    "__main__",
+}
 KNOWS = {
     "errors": set(),
     "io": {"errors"},
     "records": set(),
     "core": set(),
     "config": {"errors"},
-    "methods": {"core", "errors", "records"},
+    "screening": {"core", "records"},
+    "methods": {"core", "errors", "records", "screening"},
     "audit": {"core", "errors", "records"},
     "export": {"audit", "errors", "models", "records"},
     "models": {"core", "errors"},
     "data": {"core", "errors", "records"},
-    "prompts": {"errors", "models"},
+    "prompts": {"errors"},
+    "features": {"core", "data", "errors", "models", "records"},
+    "tuners": {"errors", "models", "prompts", "records"},
     "bench": {
-        "audit", "config", "core", "data", "errors", "methods", "models", "pipeline", "records", "train", "tuning",
+        "audit", "config", "core", "data", "errors", "features", "methods", "models", "pipeline", "records", "train",
+        "tuning",
     },
-    "train": {"core", "methods", "models", "prompts", "records", "errors"},
+    "train": {"core", "errors", "features", "methods", "records", "tuners"},
 }  # fmt: skip
 TRUTH = re.compile(r"(^|_)(truths?|gt|ground|true|actual|oracle)(_|$)|^clean_labels$|^y_")
 

@@ -18,7 +18,6 @@ from safetensors.numpy import load_file
 
 from srrs import RobustClassifier
 from srrs.cli import main
-from srrs.cli.options import audit_settings
 from srrs.train.state import save
 
 FAST = ("--method", "coop", "--matcher", "none", "--device", "cpu", "--set", "steps=4", "--set", "views=1")
@@ -68,7 +67,9 @@ def test_an_audit_writes_its_files_and_a_summary(srrs: Run, photos, clip_folder,
     out = tmp_path / "audit"
     outcome = srrs("audit", tmp_path / "photos", "--out", out, "--model", clip_folder, *FAST)
     assert outcome.status == 0, outcome.err
-    assert sorted(path.name for path in out.iterdir()) == ["audit.csv", "audit.json", "history.jsonl", "report.html"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("audit.csv", "audit.json", "history.jsonl", "report.html", "settings.yaml")
+    ]
     rows = read_csv(out / "audit.csv")
     assert len(rows) == 19
     assert [(r["id"], r["issue"]) for r in rows if r["status"] == "unusable"] == [("dog/empty.jpg", "empty file")]
@@ -91,19 +92,15 @@ def test_with_json_stdout_is_one_object(srrs: Run, photos, clip_folder, tmp_path
     assert all(Path(file).exists() for file in found["files"])
 
 
-@pytest.mark.parametrize(
-    ("pairs", "method", "steps"),
-    [(None, None, 30), (["steps=7"], None, 7), (None, "gce", 60), (["method=gce"], None, 60)],
-)
-def test_an_audit_with_srrs_takes_half_the_steps_unless_told(pairs, method, steps: int) -> None:
-    assert audit_settings(pairs, method=method).schedule.steps == steps
-
-
 def test_a_fitted_model_predicts_as_its_classifier_does(srrs: Run, photos, clip_folder, tmp_path: Path) -> None:
     model = tmp_path / "model"
     outcome = srrs("fit", photos, "--out", model, "--test", photos, "--model", clip_folder, *FAST, "--json")
     classifier = RobustClassifier.load(model)
-    assert json.loads(outcome.out)["accuracy"] == pytest.approx(classifier.score(photos))
+    found = json.loads(outcome.out)
+    assert found["accuracy"] == pytest.approx(classifier.score(photos))
+    assert found["given_labels_predicted"] == found["accuracy"]  # on the same images
+    assert found["logistic_regression"]["given_labels_predicted"] > 0.9  # red, green and blue
+    assert ("warning" in found) == (found["accuracy"] < found["logistic_regression"]["given_labels_predicted"])
     assert {"config.json", "head.safetensors", "prompts.safetensors", "audit.csv", "report.html"} <= {
         path.name for path in model.iterdir()
     }
@@ -129,7 +126,7 @@ def test_features_are_written_of_labelled_and_of_loose_photographs(
     for source, count in ((photos, 18), (photos / "cat", 6)):
         out = tmp_path / str(count)
         outcome = srrs("embed", source, "--out", out, "--model", clip_folder, "--device", "cpu", "--views", 1, "--json")
-        assert json.loads(outcome.out)["photographs"] == count
+        assert json.loads(outcome.out)["images"] == count
         arrays = load_file(out / "features.safetensors")
         assert (arrays["plain"].shape, arrays["views"].shape) == ((count, 24), (count, 1, 24))
         assert len(read_csv(out / "samples.csv")) == count
@@ -166,7 +163,7 @@ def test_a_single_photograph_is_nothing_to_audit_and_one_that_has_two_classes_is
     srrs: Run, photos, clip_folder, tmp_path: Path
 ) -> None:
     photo = photos / "cat" / "0.jpg"
-    message = f"or a table of them, but {photo} is a single photograph. Give the folder that holds its class."
+    message = f"or a table of them, but {photo} is a single image. Give the folder that holds its class."
     assert_refused(srrs("audit", photo, "--out", tmp_path / "out", "--model", clip_folder), message)
     (tmp_path / "twice.csv").write_text(f"path,label\n{photo},cat\n{photo},dog\n")
     words = ("--model", clip_folder, "--matcher", "none", "--device", "cpu", "--set", "steps=2", "--set", "views=0")
@@ -248,7 +245,7 @@ def test_an_interruption_is_said_and_the_same_command_goes_on_where_it_stopped(
         for out, words in (("other", ()), ("stopped", ("--json",))):
             stopped = audit(out, *words)
             assert stopped.status == 130
-            message = "Interrupted. Run the same command again: it goes on where it stopped."
+            message = "Interrupted. Run the same command again: it continues where it stopped."
             assert stopped.err.splitlines()[-1] == f"srrs: {message}"
         assert json.loads(stopped.out) == {"error": message}
     assert (tmp_path / "stopped" / "run.safetensors").exists()
@@ -462,3 +459,20 @@ def test_an_audit_after_new_photos_embeds_only_the_new(
         picture.rotate(180).save(folder / "cat" / "new.jpg")
     assert srrs(*audit).status == 0
     assert encoded == [1, 1]  # the plain view and one augmented view of one photograph
+
+
+def test_a_time_limit_is_opt_in_and_says_that_the_result_depends_on_it(
+    srrs: Run, photos, clip_folder, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv("SRRS_CACHE", str(tmp_path / "cache"))
+    audit = ("audit", photos, "--out", tmp_path / "audit", "--model", clip_folder, *FAST[:-2], "--views", 3)
+    limited = json.loads(srrs(*audit, "--max-minutes", 0, "--json").out)
+    assert (limited["settings"]["views"], limited["settings"]["max_minutes"]) == (0, 0)
+    warning = "The result depends on the speed of this machine: within --max-minutes 0, 0 of 3 augmented views"
+    assert any(note.startswith(warning) for note in limited["notes"])
+    assert warning in (tmp_path / "audit" / "report.html").read_text()
+    assert warning in (tmp_path / "audit" / "audit.json").read_text()
+    assert warning in srrs(*audit, "--max-minutes", 0).err
+    free = srrs(*audit, "--json")
+    assert json.loads(free.out)["settings"]["views"] == 3
+    assert "speed" not in free.out + free.err

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from srrs.console import Remaining, progress_bars, stage_bars
+from srrs.console import Remaining, progress_bars, stage_bars, with_estimate
 
 
 class Clock:
@@ -112,3 +112,32 @@ def test_a_limit_counts_from_the_start_of_its_stage(clock: Clock) -> None:
         clock.now += 20
         encoded(done, 1000)
     assert remaining(bars, 1) == "0:04:00"
+
+
+def estimate(clock: Clock, views: int, seconds: float, images: int = 640, cached: int = 0) -> list[str]:
+    """Sentences said while batches of 64 images are encoded, view by view."""
+    said: list[str] = []
+    report = with_estimate(lambda done, total: None, views, said.append, clock)
+    done, total = cached, images * (1 + views)
+    if cached:
+        report(done, total)
+    while done < total:
+        clock.now += seconds
+        done = min(done + 64, total)
+        report(done, total)
+    return said
+
+
+def test_the_first_batches_tell_how_long_encoding_takes_and_how_long_with_fewer_views(clock: Clock) -> None:
+    assert estimate(clock, views=4, seconds=12) == [
+        "Encoding takes about 10 minutes with 4 augmented views of each image, about 6 minutes with --views 2 and "
+        "2 minutes with --views 0. Images that were encoded before take no time."
+    ]
+    assert estimate(clock, views=0, seconds=12) == [
+        "Encoding takes about 2 minutes with 0 augmented views of each image."
+    ]
+
+
+def test_quick_and_cached_encoding_is_not_worth_a_sentence(clock: Clock) -> None:
+    assert estimate(clock, views=4, seconds=1) == []
+    assert estimate(clock, views=4, seconds=12, cached=640 * 5 - 64) == []

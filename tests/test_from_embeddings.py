@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
+from srrs.train.task import Task
 from typer.testing import CliRunner
 
 from srrs import RobustClassifier
@@ -16,11 +17,10 @@ from srrs.cli import app
 from srrs.config import Settings
 from srrs.core.noise import NoiseSpec, flip
 from srrs.data.samples import checked, from_paths
-from srrs.data.store import encode
 from srrs.errors import DataError, ModelError, SettingsError
+from srrs.features.store import encode
 from srrs.models.vectors import Vectors
 from srrs.pipeline import load_models
-from srrs.train.task import Task
 from srrs.tuning import without_tower
 
 FAST = {"matcher": "none", "device": "cpu", "steps": 4, "views": 2, "learning_rate": 0.05}

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from srrs.train.task import Task
 
 from srrs import pipeline, tuning
 from srrs.config import Settings
 from srrs.data.samples import Samples, checked, read
-from srrs.train.task import Task
 
 
 @pytest.fixture(scope="module")

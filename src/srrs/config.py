@@ -10,12 +10,12 @@ from pydantic.fields import FieldInfo
 
 from srrs.errors import SettingsError
 
-AUDIT_VIEWS = 8
+AUDIT_VIEWS = 4
 """Augmented views that `srrs audit` encodes of each image, where `views` is not set."""
 FIT_VIEWS = 8
 """Augmented views that `srrs fit`, the demo and the benchmark encode of each image, where `views` is not set."""
 LEARNING_RATE = 0.4
-"""Learning rate of a tuner that has none of its own."""
+"""Learning rate of the prompts."""
 
 _EXPECTED = {
     "greater_than_equal": "at least {ge}",
@@ -90,7 +90,8 @@ class ScheduleSettings(Validated):
         default=None,
         gt=0,
         allow_inf_nan=False,
-        description="Learning rate of SGD with momentum 0.9 and cosine decay; none: each tuner's own.",
+        description="Learning rate of the prompts, by SGD with momentum 0.9 and cosine decay; those of other tuners "
+        "scale with it. none: each tuner's own.",
     )
 
 
@@ -101,6 +102,9 @@ class DataSettings(Validated):
         default=None,
         ge=0,
         description=f"Augmented views of each image; none: {AUDIT_VIEWS} for audit, {FIT_VIEWS} for fit.",
+    )
+    live: bool = Field(
+        default=False, description="Whether each training step encodes fresh crops instead of cached views (slow)."
     )
 
 

@@ -8,56 +8,63 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from rich.console import Console
+import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 Advance = Callable[[int, int], None]
+"""Called with the number of finished units and their total."""
 Stages = Callable[[str], Advance]
+"""Starts a stage of the work by its title."""
+Clock = Callable[[], float]
 RECENT = 120.0
-"""Seconds: what is done in them tells the speed. A batch of pictures on a slow machine takes most of a minute."""
+"""Seconds of work that the remaining time is estimated from. On a slow machine a batch of images takes a minute."""
+MEASURED = 2.0
+"""Seconds of encoding, after the first batch, that the duration is estimated from."""
+WORTH_SAYING = 60.0
+"""Estimated durations below so many seconds are not printed."""
 
 
-class Screen:
+class Console:
     """Where a command writes. With `as_json`, stdout holds one JSON object and nothing else."""
 
     def __init__(self, as_json: bool = False):
         self.as_json = as_json
-        self.out = Console(highlight=False, soft_wrap=True)
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.out = rich.console.Console(highlight=False, soft_wrap=True)
+        self.err = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, *things: Any) -> None:
-        """Show a result to people: text (never read as markup) or a rich renderable."""
+        """Print a result for people: text (never read as markup) or a rich renderable."""
         if not self.as_json:
             self.out.print(*things, markup=False)
 
     def note(self, text: str) -> None:
-        """A remark beside the result."""
+        """Print a remark on stderr."""
         self.err.print(text, markup=False, style="dim")
 
-    def result(self, value: dict[str, Any]) -> None:
-        """The result for machines."""
+    def result(self, value: Mapping[str, Any]) -> None:
+        """Print the result for machines."""
         if self.as_json:
             sys.stdout.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Advance]:
-        """A bar on stderr, advanced by `(done, total)`."""
+        """Show a bar on stderr, advanced by `(done, total)`."""
         with self.stages([title]) as start:
             yield start(title)
 
     @contextmanager
     def stages(self, titles: Sequence[str], minutes: Mapping[str, float] | None = None) -> Iterator[Stages]:
-        """A bar on stderr for each stage of a work; see `stage_bars`."""
+        """Show a bar on stderr for each stage; see `stage_bars`."""
         with progress_bars(self.err) as bars:
             yield stage_bars(bars, titles, minutes)
 
 
 def stage_bars(bars: Progress, titles: Sequence[str], minutes: Mapping[str, float] | None = None) -> Stages:
-    """Starts a stage by its title, and gives what advances its bar by `(done, total)`.
+    """Return what starts a stage by its title, and returns what advances its bar.
 
-    All stages are shown from the first moment on: nobody knows how long those to come will take, and the remaining time
-    of one stage must not be taken for that of all. A stage of which `minutes` are given is cut short after them.
+    All stages are shown from the beginning, so that the remaining time of one stage is not taken for that of all.
+    `minutes` limits the duration of stages that are cut short.
     """
     rows = {title: bars.add_task(title, total=None, to_come=True) for title in titles}
 
@@ -70,10 +77,53 @@ def stage_bars(bars: Progress, titles: Sequence[str], minutes: Mapping[str, floa
     return start
 
 
-class Remaining(ProgressColumn):
-    """The time that the rest takes at the speed of late, and never more than the work may take.
+def with_estimate(advance: Advance, views: int, note: Callable[[str], None], clock: Clock = time.monotonic) -> Advance:
+    """Pass progress of encoding on; once a batch was measured, note how long encoding takes, and with fewer views.
 
-    Unknown is shown as such: before there is a speed, and when the time is up and what was begun is brought to an end.
+    The first report is not measured: it covers cached images, or the first batch, which also warms up the model.
+
+    Parameters
+    ----------
+    advance : receives every report.
+    views : augmented views of each image, beside the plain one.
+    note : receives the sentence, at most once, and only if encoding takes longer than a minute.
+    """
+    reports: list[tuple[float, int]] = []
+    said = False
+
+    def report(done: int, total: int) -> None:
+        nonlocal said
+        advance(done, total)
+        reports.append((clock(), done))
+        seconds, encoded = reports[-1][0] - reports[0][0], done - reports[0][1]
+        if said or seconds < MEASURED or len(reports) <= 1 + views:
+            return
+        said = True
+        pace = seconds / encoded
+        if pace * (total - reports[0][1]) > WORTH_SAYING:
+            note(_durations(pace * total / (1 + views), views))
+
+    return report
+
+
+def _durations(each: float, views: int) -> str:
+    """How long encoding takes with so many views, and with fewer; `each` is the seconds of one view of all images."""
+    fewer = sorted({views // 2, 0} - {views}, reverse=True)
+    others = " and ".join(f"{_minutes(each * (1 + less))} with --views {less}" for less in fewer)
+    text = f"Encoding takes about {_minutes(each * (1 + views))} with {views} augmented views of each image"
+    return f"{text}, about {others}. Images that were encoded before take no time." if fewer else f"{text}."
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+class Remaining(ProgressColumn):
+    """The remaining time at the recent speed, and never more than the time limit of the stage.
+
+    It is shown as unknown before there is a speed, and after the limit, when the unit at hand is finished.
     """
 
     max_refresh = 0.5
@@ -89,7 +139,7 @@ class Remaining(ProgressColumn):
         return Text(shown, style="progress.remaining")
 
 
-def progress_bars(console: Console, clock: Callable[[], float] = time.monotonic) -> Progress:
-    """Bars with what is done of what, and the remaining time."""
+def progress_bars(console: rich.console.Console, clock: Clock = time.monotonic) -> Progress:
+    """Bars with the finished units, their total, and the remaining time."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining()
     return Progress(*columns, console=console, transient=True, get_time=clock, speed_estimate_period=RECENT)

@@ -14,18 +14,18 @@ import numpy as np
 import torch
 
 from srrs import pipeline, tuning
-from srrs.audit.files import write_atomic
 from srrs.audit.table import Audit
 from srrs.config import FIT_VIEWS, Settings
-from srrs.console import Screen
+from srrs.console import Console
 from srrs.core import metrics
 from srrs.core.noise import NoiseSpec, flip
 from srrs.data.samples import Samples, checked, read
 from srrs.errors import SettingsError
+from srrs.features.cached import CachedFeatures
+from srrs.io import write_atomic
 from srrs.models.base import Models
-from srrs.records import Group
-from srrs.train.evidence import predict
-from srrs.train.loop import Tuned
+from srrs.records import Batch, Group
+from srrs.train.loop import Outcome as Tuned
 
 METHODS = ("zero-shot", "coop", "coop-two", "gce", "srrs-paper", "srrs")
 PROTOCOL = "label-flip"
@@ -42,7 +42,7 @@ class Outcome:
     audit: dict[str, float | None]
 
 
-def run(out: Path, noise: str, seeds: list[int], screen: Screen) -> dict[str, Any]:
+def run(out: Path, noise: str, seeds: list[int], console: Console) -> dict[str, Any]:
     """Run the demo and write `result.json`, `audit.csv`, `audit.json` and `report.html` into `out`."""
     started = time.monotonic()
     try:
@@ -54,16 +54,16 @@ def run(out: Path, noise: str, seeds: list[int], screen: Screen) -> dict[str, An
     settings = Settings.of(model="bundled")
     with as_file(files("srrs") / "assets" / "photos") as photos:
         train, test = checked(read(photos / "train")), checked(read(photos / "test"))
-        prepared = prepare(train, test, settings, screen)
-        outcomes, audit, noisy = _all_seeds(prepared, spec, seeds, settings, screen)
+        prepared = prepare(train, test, settings, console)
+        outcomes, audit, noisy = _all_seeds(prepared, spec, seeds, settings, console)
         result = _result(spec, outcomes, time.monotonic() - started)
         out.mkdir(parents=True, exist_ok=True)
         write_atomic(out / "result.json", (json.dumps(result, indent=1) + "\n").encode())
         audit.to_csv(out / "audit.csv")
         audit.to_json(out / "audit.json")
         audit.report(out / "report.html", title="Label audit: the demo", thumbnail=pipeline.thumbnails(noisy))
-    _show(result, audit, out, screen)
-    screen.result(result)
+    _show(result, audit, out, console)
+    console.result(result)
     return result
 
 
@@ -80,41 +80,41 @@ class Prepared:
     test_labels: np.ndarray
 
 
-def prepare(train: Samples, test: Samples, settings: Settings, screen: Screen) -> Prepared:
+def prepare(train: Samples, test: Samples, settings: Settings, console: Console) -> Prepared:
     models = pipeline.load_models(settings)
     rows = pipeline.trainable_rows(train)
-    with screen.progress("Encoding photographs") as advance:
-        features = pipeline.encode_rows(
-            train, rows, models, settings, views=settings.views(FIT_VIEWS), progress=advance
-        )
-        held_out = pipeline.encode_rows(test, test.usable, models, settings, views=0)
+    views = settings.views(FIT_VIEWS)
+    with console.progress("Encoding photographs") as advance:
+        features = pipeline.encode_rows(train, rows, models.image, views=views, seed=settings.seed, progress=advance)
+        held_out = pipeline.encode_rows(test, test.usable, models.image, views=0, seed=settings.seed)
     descriptions, _ = tuning.describe(train.class_names, None)
+    source = CachedFeatures(features, train.content_keys[rows], models.device)
     return Prepared(
         train=train,
         truth=np.asarray(train.labels),
         rows=rows,
         models=models,
-        task=tuning.make_task(train, rows, features, models, descriptions),
+        task=pipeline.make_task(train, rows, source, models, descriptions, settings),
         test_features=torch.from_numpy(np.asarray(held_out.plain, dtype=np.float32)),
         test_labels=np.asarray(test.labels)[test.usable],
     )
 
 
 def _all_seeds(
-    prepared: Prepared, spec: NoiseSpec, seeds: list[int], settings: Settings, screen: Screen
+    prepared: Prepared, spec: NoiseSpec, seeds: list[int], settings: Settings, console: Console
 ) -> tuple[dict[str, list[Outcome]], Audit, Samples]:
     outcomes: dict[str, list[Outcome]] = {name: [] for name in METHODS}
     first: tuple[Audit, Samples] | None = None
-    with screen.progress("Tuning") as advance:
+    with console.progress("Tuning") as advance:
         for number, seed in enumerate(seeds):
             noisy = with_noise(prepared.train, spec, seed)
-            task = tuning.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])
+            task = prepared.task.relabeled(np.asarray(noisy.labels)[prepared.rows])
             for place, name in enumerate(METHODS):
                 chosen = settings.with_(method=name, seed=seed)
                 tuned = tuning.tune_task(task, chosen)
                 outcomes[name].append(measure(tuned, prepared))
                 if name == "srrs" and first is None:
-                    first = pipeline.make_audit(noisy, tuned, task, prepared.models, chosen), noisy
+                    first = pipeline.make_audit(noisy, prepared.rows, tuned, task, chosen), noisy
                 advance(number * len(METHODS) + place + 1, len(seeds) * len(METHODS))
     assert first is not None  # there is at least one seed
     return outcomes, *first
@@ -128,11 +128,12 @@ def with_noise(samples: Samples, spec: NoiseSpec, seed: int) -> Samples:
 def measure(tuned: Tuned, prepared: Prepared) -> Outcome:
     truth = prepared.truth[prepared.rows]
     wrong = tuned.round.evidence.labels != truth
-    probs = predict(prepared.models.clip.logit_scale, prepared.test_features, tuned.weights)
+    assert tuned.classifier is not None  # every method of the demo classifies
+    logits = tuned.classifier(Batch(features=prepared.test_features.to(prepared.models.device)))
     found = metrics.precision_recall(tuned.round.partition.group == Group.NOISY, wrong)
     noise = tuned.round.noise
     return Outcome(
-        correct=probs.argmax(1).numpy() == prepared.test_labels,
+        correct=logits.argmax(1).cpu().numpy() == prepared.test_labels,
         rectified_noise=float(metrics.label_noise(tuned.round.targets.hard, truth)),
         noise=(noise.rate, noise.low, noise.high),
         audit={
@@ -170,7 +171,7 @@ def _mean(values: list[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _show(result: dict[str, Any], audit: Audit, out: Path, screen: Screen) -> None:
+def _show(result: dict[str, Any], audit: Audit, out: Path, console: Console) -> None:
     from rich.table import Table
 
     noise = result["noise"]
@@ -179,11 +180,11 @@ def _show(result: dict[str, Any], audit: Audit, out: Path, screen: Screen) -> No
     table.add_column("test accuracy", justify="right")
     for name in METHODS:
         table.add_row(name, f"{result[name.replace('-', '_')]:.1%}")
-    screen.say(table)
-    screen.say(audit.summary())
+    console.say(table)
+    console.say(audit.summary())
     if result["audit"]["auroc"] is not None:
-        screen.say(
+        console.say(
             f"wrong labels are ranked at AUROC {result['audit']['auroc']:.3f}; of the labels, {noise['rate']:.0%} are "
             f"wrong as given and {result['rectified_noise']:.0%} after rectification"
         )
-    screen.say(f"written: {out / 'result.json'}, {out / 'audit.csv'}, {out / 'report.html'}")
+    console.say(f"written: {out / 'result.json'}, {out / 'audit.csv'}, {out / 'report.html'}")

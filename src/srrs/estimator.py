@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from srrs.data.inputs import Inputs
     from srrs.data.rows import Samples
     from srrs.data.samples import Progress
-    from srrs.models.base import VisionLanguage
+    from srrs.models.base import ImageTower
     from srrs.records import Floats
     from srrs.train.events import Listener
 
 FORMAT = 1
+NO_MODEL = "none"
 
 
 class RobustClassifier:
@@ -38,7 +39,7 @@ class RobustClassifier:
 
     def __init__(self, model: str = ModelSettings().name, **settings: Any):
         self._settings = Settings.of({"model": model, **settings})
-        self._clip: VisionLanguage | None = None
+        self._clip: ImageTower | None = None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The settings, as scikit-learn asks for them."""
@@ -88,36 +89,50 @@ class RobustClassifier:
         from srrs import pipeline
         from srrs.data.imagelab import cleanvision_words
         from srrs.data.inputs import read_inputs
-        from srrs.models.vectors import NONE
 
         descriptions = columns.pop("descriptions", None)
-        bare = self._settings.model.name == NONE
+        bare = self._settings.model.name == NO_MODEL
         inputs = read_inputs(X, y, features=features, class_vectors=class_vectors, bare=bare, **columns)
         decisions = None if trusted is None else certain(trusted, inputs.samples, columns.get("class_names"))
         words = cleanvision_words(inputs.samples) if cleanvision else {}
         models = pipeline.load_models(self._settings, inputs.embeddings)
-        fitted = pipeline.fit(
-            inputs.samples, models, self._settings, features=inputs.features, listeners=listeners,
-            descriptions=descriptions and Path(descriptions), decisions=decisions,
+        request = pipeline.Request(
+            inputs.samples, models, self._settings, features=inputs.features,
+            descriptions=Path(descriptions) if descriptions else None, decisions=decisions or {},
         )  # fmt: skip
+        fitted = pipeline.fit(request, listeners=listeners)
         self.thumbnails_ = pipeline.thumbnails(inputs.samples)
         return self.adopt(replace(fitted, audit=fitted.audit.with_flags(words)))
 
     def adopt(self, fitted: Any) -> "RobustClassifier":
         """Take over what `pipeline.fit` made."""
-        self._clip = clip = fitted.task.model
+        models = fitted.task.models
+        self._clip = models.image
         self.classes_ = np.array(fitted.task.class_names, dtype=object)
         self.audit_: Audit = fitted.audit
         self.notes_: tuple[str, ...] = fitted.notes
-        self.head_: Floats = mean_head(fitted.tuned.weights.cpu().numpy())
-        self.logit_scale_ = float(clip.logit_scale)
+        self._take(fitted.outcome.classifier)
         self.contexts_ = {
-            f"learner.{number}.{name}": parameter.detach().cpu()
-            for number, learner in enumerate(fitted.tuned.learners)
-            for name, parameter in learner.named_parameters()
+            f"{tuner}.{name}": parameter.detach().cpu()
+            for tuner, module in fitted.outcome.tuners.items()
+            for name, parameter in module.named_parameters()
         }
-        self._fingerprint = clip.fingerprint
+        self._fingerprint = models.fingerprint
         return self
+
+    def _take(self, classifier: Any) -> None:
+        """Keep a linear classifier. Raises SettingsError for one that is not linear in the features."""
+        from srrs.tuners import Head
+
+        if not isinstance(classifier, Head):
+            raise SettingsError(
+                "RobustClassifier keeps classifiers that are linear in the features, but a tuner of the method is not: "
+                "use srrs.train, whose outcome holds the classifier itself."
+            )
+        self.head_: Floats = np.ascontiguousarray(classifier.weights.cpu().numpy(), dtype=np.float32)
+        bias = np.zeros(len(self.head_)) if classifier.bias is None else classifier.bias.cpu().numpy()
+        self.bias_: Floats = np.asarray(bias, np.float32)
+        self.logit_scale_ = float(classifier.scale)
 
     def predict_proba(self, X: Any = None, *, features: Any = None, **columns: Any) -> "Floats":  # noqa: N803
         """Probabilities (N, C) of what `fit` takes, without labels; NaN where a picture or embedding cannot be used."""
@@ -142,8 +157,7 @@ class RobustClassifier:
 
     def predict_inputs(self, inputs: "Inputs", progress: "Progress | None" = None) -> "Floats":
         """Probabilities (N, C) of checked inputs, NaN rows where a picture or embedding cannot be used."""
-        from srrs.data.store import encode
-        from srrs.pipeline import readable_rows
+        from srrs.pipeline import encode_rows, readable_rows
 
         self._check_fitted()
         samples = inputs.samples
@@ -152,12 +166,17 @@ class RobustClassifier:
         if inputs.embeddings is not None:
             self._check_embeddings(inputs.embeddings)
         if len(rows):
-            found = inputs.features.take(rows) if inputs.features else encode(
-                samples, rows, self._model(), views=0, progress=progress
+            found = inputs.features.take(rows) if inputs.features else encode_rows(
+                samples, rows, self._model(), views=0, seed=0, progress=progress
             )  # fmt: skip
-            logits = self.logit_scale_ * found.plain.astype(np.float32) @ self.head_.T
-            exponent = np.exp(logits - logits.max(1, keepdims=True))
-            probs[rows] = exponent / exponent.sum(1, keepdims=True)
+            probs[rows] = self.of_features(found.rows(slice(None))[0])
+        return probs
+
+    def of_features(self, features: "Floats") -> "Floats":
+        """Probabilities (N, C) of unit-length features (N, D)."""
+        logits = self.logit_scale_ * features.astype(np.float32) @ self.head_.T + self.bias_
+        exponent = np.exp(logits - logits.max(1, keepdims=True))
+        probs: Floats = exponent / exponent.sum(1, keepdims=True)
         return probs
 
     def save(self, folder: str | Path) -> Path:
@@ -170,14 +189,15 @@ class RobustClassifier:
         self._check_fitted()
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({"head": torch.from_numpy(np.ascontiguousarray(self.head_))}, folder / "head.safetensors")
+        arrays = {"head": torch.from_numpy(np.ascontiguousarray(self.head_)), "bias": torch.from_numpy(self.bias_)}
+        save_file(arrays, folder / "head.safetensors")
         save_file({k: v.contiguous() for k, v in self.contexts_.items()}, folder / "prompts.safetensors")
         config = {
             "format": FORMAT,
             "class_names": list(self.classes_),
             "logit_scale": self.logit_scale_,
             "model_fingerprint": self._fingerprint,
-            "preprocessing": self._model().preprocessing,
+            "preprocessing": tower.preprocessing if (tower := self._model()) else {},
             "settings": self._settings.with_(model=absolute_name(self._settings.model.name)).flat(),
             "versions": self._versions(),
         }
@@ -193,7 +213,8 @@ class RobustClassifier:
         folder = Path(folder)
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            head = load_file(folder / "head.safetensors")["head"].numpy()
+            arrays = {name: tensor.numpy() for name, tensor in load_file(folder / "head.safetensors").items()}
+            head = arrays["head"]
             contexts = load_file(folder / "prompts.safetensors")
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise DataError(
@@ -205,6 +226,7 @@ class RobustClassifier:
         self = cls(**settings)
         self.classes_ = np.array(config["class_names"], dtype=object)
         self.head_, self.logit_scale_ = head, config["logit_scale"]
+        self.bias_ = arrays.get("bias", np.zeros(len(head), np.float32))
         self.contexts_, self._fingerprint = contexts, config["model_fingerprint"]
         return self
 
@@ -213,19 +235,26 @@ class RobustClassifier:
         from srrs.export.onnx import write_onnx
 
         self._check_fitted()
-        return write_onnx(self._load_model("cpu", "fp32"), self.head_, [str(name) for name in self.classes_], path)
+        tower = self._load_model("cpu", "fp32")
+        if tower is None:
+            raise SettingsError(
+                "Expected a model to export, but this classifier was fitted on embeddings (model none)."
+            )
+        return write_onnx(
+            tower, self.head_, [str(name) for name in self.classes_], path, scale=self.logit_scale_, bias=self.bias_
+        )
 
-    def _model(self) -> "VisionLanguage":
+    def _model(self) -> "ImageTower | None":
         if self._clip is None:
             self._clip = self._load_model(self._settings.model.device, self._settings.model.precision)
         return self._clip
 
-    def _load_model(self, device: str, precision: str) -> "VisionLanguage":
+    def _load_model(self, device: str, precision: str) -> "ImageTower | None":
+        """The image tower, or None where the classifier works on embeddings."""
         from srrs.models.hub import load_model
-        from srrs.models.vectors import NONE, Vectors
 
-        if self._settings.model.name == NONE:
-            return Vectors(self.head_.shape[1], logit_scale=self.logit_scale_, fingerprint=self._fingerprint)
+        if self._settings.model.name == NO_MODEL:
+            return None
         clip = load_model(self._settings.model.name, device, precision)
         if clip.fingerprint.split("-")[0] != self._fingerprint.split("-")[0]:
             raise SettingsError(
@@ -258,11 +287,6 @@ class RobustClassifier:
         from srrs.tuning import versions
 
         return versions()
-
-
-def mean_head(weights: "Floats") -> "Floats":
-    """(C, D) from the learners' class weights (learners, C, D): averaging weights averages the learners' logits."""
-    return np.ascontiguousarray(weights.mean(0), dtype=np.float32)
 
 
 def certain(

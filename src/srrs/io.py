@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from srrs.errors import DataError
 
 FilePath = str | os.PathLike[str]
@@ -21,6 +23,11 @@ _CAUSES = {
     errno.EROFS: "the file system is read-only. Choose another folder.",
     errno.ENAMETOOLONG: "the name is too long for this file system. Choose a shorter one.",
 }
+
+
+def cache_root() -> Path:
+    """Where caches live: `SRRS_CACHE`, else the user's cache folder."""
+    return Path(os.environ.get("SRRS_CACHE") or platformdirs.user_cache_dir("srrs"))
 
 
 def is_file(path: FilePath) -> bool:

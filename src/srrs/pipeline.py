@@ -1,8 +1,8 @@
-"""From the user's rows to a tuned classifier and its audit: the one place where data, models and methods meet."""
+"""From a user's rows to an audit of their labels, or to a tuned classifier and the audit."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,79 +12,110 @@ import torch
 
 from srrs.audit import flags as flagging
 from srrs.audit.decisions import Decision
-from srrs.audit.files import write_atomic
 from srrs.audit.report import jpeg
 from srrs.audit.table import Audit, Rows
-from srrs.config import FIT_VIEWS, Settings
+from srrs.config import AUDIT_VIEWS, FIT_VIEWS, Settings
 from srrs.data.appearance import appearance, unseen
 from srrs.data.embeddings import Embeddings
 from srrs.data.images import open_rgb
 from srrs.data.inputs import Inputs
 from srrs.data.pictures import file_of
 from srrs.data.samples import NO_LABEL, Progress, Samples, looks_like_codes
-from srrs.data.store import Features, cache_root, encode
 from srrs.errors import DataError, SettingsError
-from srrs.methods.spec import method as method_named
-from srrs.methods.trusted import Settled
-from srrs.models.base import Models, VisionLanguage
-from srrs.models.vectors import NONE, Vectors
+from srrs.features.cached import CachedFeatures
+from srrs.features.live import LiveImages
+from srrs.features.source import ViewSource
+from srrs.features.store import encode
+from srrs.io import cache_root, write_atomic
+from srrs.methods.stages import Method
+from srrs.methods.trusted import VerifiedLabel
+from srrs.models.base import NO_MODEL, ClassVectors, ImageTower, Models
+from srrs.records import Features, Group, Ints
 from srrs.train.events import Listener
-from srrs.train.loop import Tuned
-from srrs.train.task import Task
-from srrs.tuning import describe, make_task, tune_task, versions, without_tower
+from srrs.train.loop import Outcome
+from srrs.tuning import Task, audit_task, describe, match_scores, method_of, tune_task, untuned_head, versions
 
 Stages = Callable[[str], Progress]
-"""Starts a stage of `fit` by its name, and gives what it reports to."""
+"""Starts a stage of a run by its name, and returns the progress to report to."""
 ENCODING, MATCHING, TUNING, LOOKING, TESTING = (
-    "Encoding views", "Encoding for the matcher", "Tuning", "Looking for flaws", "Encoding test photographs",
+    "Encoding views", "Encoding for the matcher", "Tuning", "Looking for flaws", "Encoding test images",
 )  # fmt: skip
 NEAR_CHANCE = 2.0  # zero-shot agreement below this many times chance is worth a warning
 DROPPED = "left out by decision"
 
 
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What to audit or to fit, and how."""
+
+    samples: Samples
+    """Checked samples."""
+    models: Models
+    settings: Settings
+    method: Method | None = None
+    """None: the method that the settings name."""
+    features: Features | None = None
+    """Features of all rows, which take the place of encoding their images."""
+    descriptions: Path | None = None
+    """A file of class descriptions; None for the bundled ones."""
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    """A person's decisions by id. They are certain: a label that was kept or chosen is learned as such, a dropped image
+    is left out."""
+    held_out: Inputs | None = None
+    """Test samples, among which duplicates are looked for."""
+    cache: Path | None = None
+    """Folder of the feature cache; None for the user's."""
+    checkpoint: Path | None = None
+    """Folder for the state of the run."""
+    max_minutes: float | None = None
+    """Time for encoding augmented views. The result then depends on the speed of the machine."""
+
+
 @dataclass(frozen=True)
 class Fitted:
-    """A tuned classifier and its audit."""
+    """An audit, with the classifier if one was tuned."""
 
-    tuned: Tuned
+    outcome: Outcome
     task: Task
     audit: Audit
     notes: tuple[str, ...]
 
 
 def load_models(settings: Settings, embeddings: Embeddings | None = None) -> Models:
-    """The dual encoder and the matcher the settings name.
+    """Load the dual encoder and the matcher that the settings name.
 
-    With embeddings, no picture needs to be there: the matcher is then only loaded where it is named, and the model
-    `none` stands for the class vectors. Raises SettingsError where the model is not the one that made the embeddings,
-    as far as they say.
+    With embeddings, no image needs to exist: the matcher is then loaded only if the settings name one, and the model
+    `none` stands for the class vectors. Raises SettingsError where the model is known not to have made the embeddings.
     """
     from srrs.models.device import choose_device
     from srrs.models.hub import load_model
     from srrs.models.matcher import load_matcher
 
-    matcher = NONE if embeddings and settings.model.matcher == "auto" else settings.model.matcher
-    if settings.model.name != NONE:
-        clip = load_model(settings.model.name, settings.model.device, settings.model.precision)
+    chosen = settings.model
+    matcher = NO_MODEL if embeddings and chosen.matcher == "auto" else chosen.matcher
+    if chosen.name != NO_MODEL:
+        clip = load_model(chosen.name, chosen.device, chosen.precision)
         if embeddings:
             check_made_by(embeddings, clip)
-        return Models.of(clip, load_matcher(matcher, settings.model.name, settings.model.device))
+        return Models.of(clip, load_matcher(matcher, chosen.name, chosen.device))
     if embeddings is None:
         raise SettingsError("Without a model (--model none) there must be embeddings: give them with --features FILE.")
-    classes, device = embeddings.classes, choose_device(settings.model.device)
-    given, described = (classes.plain, classes.described) if classes else (None, None)
-    vectors = Vectors(
+    classes, device = embeddings.classes, choose_device(chosen.device)
+    return Models.without_towers(
         embeddings.size,
-        None if given is None else torch.from_numpy(given),
-        None if described is None else torch.from_numpy(described),
+        ClassVectors(torch.from_numpy(classes.plain), _tensor(classes.described)) if classes else None,
         logit_scale=classes.logit_scale if classes else None,
         fingerprint=embeddings.model,
         device=device,
+        matcher=load_matcher(matcher, chosen.name, chosen.device),
     )
-    return Models.of(vectors, load_matcher(matcher, settings.model.name, settings.model.device))
 
 
-def check_made_by(embeddings: Embeddings, clip: VisionLanguage) -> None:
+def _tensor(array: Any) -> torch.Tensor | None:
+    return None if array is None else torch.from_numpy(array)
+
+
+def check_made_by(embeddings: Embeddings, clip: ImageTower) -> None:
     """Raises SettingsError where embeddings are known to be another model's."""
     if embeddings.model and embeddings.model != clip.fingerprint:
         name = f" ('{embeddings.model_name}')" if embeddings.model_name else ""
@@ -99,37 +130,46 @@ def check_made_by(embeddings: Embeddings, clip: VisionLanguage) -> None:
         )
 
 
-def trainable_rows(samples: Samples) -> np.ndarray:
-    """Rows that can be learned from, in canonical order: equal data gives equal bits, whatever the order of the rows.
+def trainable_rows(samples: Samples) -> Ints:
+    """Rows to learn from, in the order of their content keys: the same data gives the same bits in any row order.
 
-    Raises DataError where too little is left.
+    Raises DataError where fewer than two classes are left.
     """
-    usable = np.isin(np.arange(len(samples)), samples.usable) & (np.asarray(samples.labels) >= 0)
-    rows = np.array([r for r in samples.canonical_order() if usable[r]], dtype=np.int64)
+    usable = np.array([not issue for issue in samples.issues]) & (np.asarray(samples.labels) >= 0)
+    order = np.argsort(samples.content_keys, kind="stable")
+    rows = order[usable[order]]
     classes = np.unique(samples.labels[rows])
     if len(classes) < 2:
         raise DataError(
-            f"Expected usable photographs of at least two classes, but found {len(rows)} of {len(classes)}; "
+            f"Expected usable images of at least two classes, but found {len(rows)} of {len(classes)}; "
             "see the issue of each row, or the folder you named."
         )
-    return rows
+    return np.asarray(rows, dtype=np.int64)
 
 
 def encode_rows(
     samples: Samples,
-    rows: Sequence[int] | np.ndarray,
-    models: Models,
-    settings: Settings,
+    rows: Sequence[int] | Ints,
+    tower: ImageTower | None,
     *,
     views: int,
+    seed: int,
     progress: Progress | None = None,
-    minutes: float | None = None,
+    max_minutes: float | None = None,
     cache: Path | None = None,
 ) -> Features:
-    """Features of the rows; with `minutes`, augmented views are added only while the time lasts."""
+    """Features of the rows. With `max_minutes`, augmented views are added only while the time lasts.
+
+    Raises SettingsError if there is no image tower to encode with.
+    """
+    if tower is None:
+        raise SettingsError(
+            "There is no model to encode images with (--model none): give their embeddings with --features, or the "
+            "model that made the embeddings with --model."
+        )
     return encode(
-        samples, rows, models.clip, views=views, seed=settings.seed, cache=cache or cache_root(),
-        progress=progress, deadline=None if minutes is None else _too_late(minutes),
+        samples, rows, tower, views=views, seed=seed, cache=cache or cache_root(), progress=progress,
+        deadline=None if max_minutes is None else _too_late(max_minutes),
     )  # fmt: skip
 
 
@@ -156,10 +196,11 @@ def write_features(
     rows = samples.usable if len(samples.class_names) else readable_rows(samples)
     if not len(rows):
         raise DataError(f"Expected photographs that can be read, but found none among {len(samples)}.")
-    features = encode_rows(samples, rows, models, settings, views=settings.views(FIT_VIEWS), progress=progress)
+    views = settings.data.views or 0
+    features = encode_rows(samples, rows, models.image, views=views, seed=settings.seed, progress=progress)
     out.mkdir(parents=True, exist_ok=True)
     arrays = {"plain": np.ascontiguousarray(features.plain), "views": np.ascontiguousarray(features.views)}
-    made_by = {"model": models.clip.fingerprint, "model_name": models.clip.name}
+    made_by = {"model": models.fingerprint, "model_name": models.name}
     save_file(arrays, out / "features.safetensors", metadata=made_by)
     given = samples.given
     table = pd.DataFrame(
@@ -180,48 +221,85 @@ def readable_rows(samples: Samples) -> np.ndarray:
     return np.array(readable, dtype=np.int64)
 
 
-def fit(
-    samples: Samples,
-    models: Models,
-    settings: Settings,
-    *,
-    descriptions: Path | None = None,
-    minutes: float | None = None,
-    cache: Path | None = None,
-    checkpoint: Path | None = None,
-    stages: Stages | None = None,
-    listeners: Sequence[Listener] = (),
-    features: Features | None = None,
-    decisions: Mapping[str, Decision] | None = None,
-    held_out: Inputs | None = None,
-) -> Fitted:
-    """Tune on checked samples, and audit their labels.
+def fit(request: Request, *, stages: Stages | None = None, listeners: Sequence[Listener] = ()) -> Fitted:
+    """Tune a classifier on samples whose labels are partly wrong, and audit the labels."""
+    return _run(request, tune_task, FIT_VIEWS, stages, listeners)
 
-    `features` (N, D) and (N, V, D) of all rows take the place of encoding their pictures. `decisions`, by id, are taken
-    for certain: labels that were kept or chosen are learned as such, dropped photographs left out. `held_out` are
-    checked test samples, among which duplicates are looked for. `stages` hears of each of `stages_of`.
-    """
-    method_named(settings.tuning.method)  # an unknown one is refused before minutes of encoding
-    given = np.asarray(samples.labels)
-    samples, decided = as_decided(samples, decisions or {})
+
+def audit(request: Request, *, stages: Stages | None = None, listeners: Sequence[Listener] = ()) -> Fitted:
+    """Audit the labels. Nothing is tuned unless the method's decision reads tuned logits."""
+    return _run(request, audit_task, AUDIT_VIEWS, stages, listeners)
+
+
+def _run(
+    request: Request, work: Callable[..., Outcome], views: int, stages: Stages | None, listeners: Sequence[Listener]
+) -> Fitted:
+    settings, models = request.settings, request.models
+    method = request.method or method_of(settings)  # an unknown one is refused before the encoding
+    samples, decided = as_decided(request.samples, request.decisions)
     rows = trainable_rows(samples)
-    clauses, notes = describe(samples.class_names, descriptions)
-    chosen = features.take(rows, settings.views(FIT_VIEWS)) if features else encode_rows(
-        samples, rows, models, settings, views=settings.views(FIT_VIEWS), progress=stages and stages(ENCODING),
-        minutes=minutes, cache=cache,
-    )  # fmt: skip
+    verified = {at: decided[row] for at, row in enumerate(rows.tolist()) if row in decided}
+    clauses, notes = describe(samples.class_names, request.descriptions)
+    features = features_of(
+        request, samples, rows, views if settings.data.views is None else settings.data.views, stages
+    )
+    source = view_source(request, samples, rows, features)
     matching = stages(MATCHING) if stages and models.matcher else None
-    task, remarks = without_tower(make_task(samples, rows, chosen, models, clauses, settings.model.match_by, matching))
+    task = make_task(samples, rows, source, models, clauses, settings, matching)
     if stages:
         listeners = [*listeners, _reporting(stages(TUNING))]
-    tuned = tune_task(task, settings, checkpoint=checkpoint, listeners=listeners, decided=decided)
-    notes = remarks if isinstance(task.model, Vectors) else notes + class_name_notes(samples, tuned)
-    test = _test_photos(held_out, models, settings, cache, stages) if held_out else None
-    outside = flagging.off_topic(tuned.round, tuned.zero_shot.cpu().numpy())
-    photos = flag_photos(samples, rows, task.plain, opened=features is None, stages=stages)
-    flags = flagging.cells(photos, outside, decided, test)
-    audit = make_audit(replace(samples, labels=given), tuned, task, models, settings, flags)
-    return Fitted(tuned, task, audit, (*samples.notes, *notes))
+    outcome = work(task, settings, method=method, checkpoint=request.checkpoint, listeners=listeners, verified=verified)
+    if models.text is not None:
+        notes += class_name_notes(samples, outcome, task)
+    test = _test_images(request, stages) if request.held_out else None
+    images = flag_images(samples, rows, features.rows(slice(None))[0], opened=request.features is None, stages=stages)
+    clean = outcome.round.partition.group == Group.CLEAN
+    outside = flagging.off_topic(source.unit_features(), clean, _class_vectors(task))
+    flags = flagging.cells(images, outside, {samples.ids[row] for row in decided}, test)
+    given = replace(samples, labels=np.asarray(request.samples.labels))
+    table = make_audit(given, rows, outcome, task, settings, flags)
+    return Fitted(outcome, task, table, (*samples.notes, *notes))
+
+
+def make_task(
+    samples: Samples,
+    rows: Ints,
+    source: ViewSource,
+    models: Models,
+    descriptions: tuple[str | None, ...],
+    settings: Settings,
+    progress: Progress | None = None,
+) -> Task:
+    """The task of some rows. `progress` hears of the images that are encoded for the matcher."""
+    match = None
+    if models.matcher is not None:
+        match = match_scores(samples, rows, models.matcher, descriptions, settings.model.match_by, progress)
+    return Task(models, samples.class_names, descriptions, source, np.asarray(samples.labels)[rows], match)
+
+
+def features_of(request: Request, samples: Samples, rows: Ints, views: int, stages: Stages | None = None) -> Features:
+    """Features of the rows: the given ones, or encoded now; live crops need the plain view alone."""
+    settings = request.settings
+    if request.features is not None:
+        return request.features.take(rows, views)
+    return encode_rows(
+        samples, rows, request.models.image, views=0 if settings.data.live else views, seed=settings.seed,
+        progress=stages and stages(ENCODING), max_minutes=request.max_minutes, cache=request.cache,
+    )  # fmt: skip
+
+
+def view_source(request: Request, samples: Samples, rows: Ints, features: Features) -> ViewSource:
+    """Where the views of the rows come from: their features, or live crops beside them."""
+    settings, models = request.settings, request.models
+    cached = CachedFeatures(features, samples.content_keys[rows], models.device)
+    if not settings.data.live:
+        return cached
+    if models.image is None or request.features is not None:
+        raise SettingsError("Live views need images and a model: leave out --features, or set live=false.")
+    return LiveImages(
+        cached, [samples.keys[row] for row in rows], lambda row: open_rgb(samples.paths[rows[row]]), models.image,
+        settings.seed,
+    )  # fmt: skip
 
 
 def stages_of(models: Models, inputs: Inputs, held_out: Inputs | None = None) -> list[str]:
@@ -236,10 +314,12 @@ def stages_of(models: Models, inputs: Inputs, held_out: Inputs | None = None) ->
     return [stage for stage, does in happens.items() if does]
 
 
-def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Samples, dict[str, Settled]]:
-    """The samples under the labels that were decided, and the decided rows that are left, by id."""
+def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Samples, dict[int, VerifiedLabel]]:
+    """The samples under the labels that were decided, and the verified labels by row."""
+    if not decisions:
+        return samples, {}
     labels, issues = np.array(samples.labels), list(samples.issues)
-    decided: dict[str, Settled] = {}
+    verified: dict[int, VerifiedLabel] = {}
     for row, id in enumerate(samples.ids):
         if (decision := decisions.get(id)) is None or issues[row] not in ("", NO_LABEL):
             continue
@@ -247,53 +327,56 @@ def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Sam
             issues[row] = DROPPED
         else:
             given, label = int(labels[row]), samples.class_names.index(decision.label)
-            decided[id] = Settled(label, given if given >= 0 else label)
+            verified[row] = VerifiedLabel(label, given if given >= 0 else label)
             labels[row] = label
             issues[row] = ""
-    return replace(samples, labels=labels, issues=tuple(issues)), decided
+    decided = replace(samples, labels=labels, issues=tuple(issues))
+    # Keys that tell equal images apart rank them by label: those of the given labels stay.
+    decided.__dict__["content_keys"] = samples.content_keys
+    return decided, verified
 
 
 def _reporting(progress: Progress) -> Listener:
     return lambda event: progress(event.step, event.steps)
 
 
-def _test_photos(
-    held_out: Inputs, models: Models, settings: Settings, cache: Path | None, stages: Stages | None
-) -> flagging.Photos | None:
-    samples, given = held_out.samples, held_out.features
+def _test_images(request: Request, stages: Stages | None) -> flagging.Photos | None:
+    assert request.held_out is not None
+    samples, given = request.held_out.samples, request.held_out.features
     rows = readable_rows(samples)
     if not len(rows):
         return None
     found = given.take(rows, 0) if given else encode_rows(
-        samples, rows, models, settings, views=0, progress=stages and stages(TESTING), cache=cache
+        samples, rows, request.models.image, views=0, seed=request.settings.seed,
+        progress=stages and stages(TESTING), cache=request.cache,
     )  # fmt: skip
-    return flag_photos(samples, rows, found.plain, opened=given is None)
+    return flag_images(samples, rows, found.rows(slice(None))[0], opened=given is None)
 
 
-def flag_photos(
-    samples: Samples, rows: np.ndarray, plain: np.ndarray, *, opened: bool, stages: Stages | None = None
+def flag_images(
+    samples: Samples, rows: Ints, plain: np.ndarray, *, opened: bool, stages: Stages | None = None
 ) -> flagging.Photos:
-    """The rows as flags need them; plain (len(rows), D) are their features. Pictures that are not `opened` show none of
-    what only pixels tell."""
+    """The rows as flags need them; plain (len(rows), D) are their features. An image that is not `opened` shows
+    nothing that only pixels tell."""
     seen = appearance(samples, rows, stages and stages(LOOKING)) if opened else unseen(len(rows))
+    given = samples.given
     return flagging.Photos(
         ids=tuple(samples.ids[row] for row in rows),
-        given=tuple(samples.given[row] for row in rows),
+        given=tuple(given[row] for row in rows),
         keys=tuple(samples.keys[row] for row in rows),
-        features=np.asarray(plain, np.float32),
+        features=plain,
         looks=seen.looks,
         defects=seen.defects,
     )
 
 
-def class_name_notes(samples: Samples, tuned: Tuned) -> list[str]:
+def class_name_notes(samples: Samples, outcome: Outcome, task: Task) -> list[str]:
     """Warnings where class names look like codes, or where the model hardly knows them."""
     notes = []
     codes = looks_like_codes(samples.class_names)
     if codes:
         notes.append(f"Class names that look like codes ({', '.join(codes[:5])}): give words with --names FILE.")
-    evidence = tuned.round.evidence
-    agreement = float((evidence.zero_shot.argmax(1) == evidence.labels).mean())
+    agreement = float((outcome.predicted["zero_shot"] == task.labels).mean())
     if agreement < NEAR_CHANCE / len(samples.class_names):
         notes.append(
             f"The untuned model agrees with {agreement:.0%} of the labels, near chance: it may not know these class "
@@ -302,28 +385,33 @@ def class_name_notes(samples: Samples, tuned: Tuned) -> list[str]:
     return notes
 
 
+def _class_vectors(task: Task) -> np.ndarray | None:
+    """(C, D) class vectors of the untuned model, where there are any."""
+    head = untuned_head(task)
+    return None if head is None else head.weights.cpu().numpy()
+
+
 def make_audit(
     samples: Samples,
-    tuned: Tuned,
+    rows: Ints,
+    outcome: Outcome,
     task: Task,
-    models: Models,
     settings: Settings,
     flags: Mapping[str, str | None] | None = None,
 ) -> Audit:
-    """The last round beside the user's rows."""
-    rows = user_rows(samples)
+    """The last round beside the user's rows; `rows` (N,) are the rows of the task's samples."""
     used: dict[str, Any] = {
         **settings.flat(),
-        "matcher": models.matcher.name if models.matcher else "none",
-        "model_fingerprint": models.clip.fingerprint,
-        "views": int(task.views.shape[1]),
-        "text_passes": tuned.text_passes,
+        "matcher": task.models.matcher.name if task.models.matcher else "none",
+        "model_fingerprint": task.models.fingerprint,
+        "views": task.source.augmented,
+        "text_passes": outcome.text_passes,
         "versions": versions(),
     }
-    place = {id: row for row, id in enumerate(samples.ids)}
-    given = rows.given[[place[id] for id in task.ids]]  # what was tuned on may be the decided labels
-    last = replace(tuned.round, evidence=replace(tuned.round.evidence, labels=given))
-    return Audit.of(rows, last, used, flags=flags)
+    return Audit.of(
+        user_rows(samples), rows, outcome.round, used, predicted=outcome.predicted, flags=flags,
+        features=task.source.unit_features(),
+    )  # fmt: skip
 
 
 def user_rows(samples: Samples) -> Rows:

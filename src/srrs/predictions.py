@@ -1,13 +1,14 @@
-"""Predictions as a table, and their accuracy where labels are at hand."""
+"""Predictions as a table, their accuracy on labels, and logistic regression to compare them with."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from srrs.data.pictures import file_of
 from srrs.errors import DataError
-from srrs.records import Bools, Floats
+from srrs.records import Bools, Floats, Ints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,5 +39,63 @@ def accuracy(samples: "Samples", probs: Floats) -> float:
     """Share of usable labelled samples whose label is the most probable class."""
     rows = samples.usable
     if not len(rows):
-        raise DataError(f"Expected labelled photographs to test on, but found none usable among {len(samples)}.")
+        raise DataError(f"Expected labelled images to test on, but found none usable among {len(samples)}.")
     return float((probs[rows].argmax(1) == np.asarray(samples.labels)[rows]).mean())
+
+
+MOST = 5_000
+"""Images that logistic regression is cross-validated on; of more, a random part."""
+FOLDS = 5
+STRENGTHS = (0.003, 0.03, 0.3)
+"""Inverse regularization strengths (`C`) to choose from, for features of unit variance."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Logistic regression on the features that a classifier was tuned on."""
+
+    accuracy: float
+    """Cross-validated share of the given labels that it predicts."""
+    model: Any
+    """Pipeline of scikit-learn, fitted on all images (at most `MOST`)."""
+
+    def test(self, features: Floats, labels: Ints) -> float:
+        """Share of the labels (T,) that it predicts from features (T, D)."""
+        return float((self.model.predict(np.asarray(features, np.float32)) == labels).mean())
+
+
+def logistic_baseline(features: Floats, labels: Ints, seed: int = 0) -> Baseline | None:
+    """Cross-validate logistic regression on features (N, D) and given labels (N,).
+
+    The strength of the regularization is the one with the best cross-validated accuracy. Returns None where there are
+    fewer than ten images or two classes.
+    """
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import KFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rows = np.arange(len(labels))
+    if len(rows) > MOST:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, MOST, replace=False))
+    seen, given = np.asarray(features[rows], np.float32), np.asarray(labels)[rows]
+    if len(rows) < 10 or len(np.unique(given)) < 2:
+        return None
+    folds = list(KFold(FOLDS, shuffle=True, random_state=seed).split(seen))
+    if min(len(np.unique(given[train])) for train, _ in folds) < 2:
+        return None
+    models = [make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=200)) for strength in STRENGTHS]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        hits = [
+            sum(
+                int((model.fit(seen[train], given[train]).predict(seen[test]) == given[test]).sum())
+                for train, test in folds
+            )
+            for model in models
+        ]
+        best = int(np.argmax(hits))
+        return Baseline(hits[best] / len(rows), models[best].fit(seen, given))

@@ -6,7 +6,7 @@ N samples, B rows of a batch, C classes, D feature size. Scores run from 0 to 1,
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,31 @@ class Batch:
     """(B, D)"""
     pixels: "Tensor | None" = None
     """(B, 3, H, W)"""
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Unit-length image features of N samples, read from larger arrays only where they are needed."""
+
+    plain: Floats
+    """(n, D) features of the plain view, in memory or mapped from disk."""
+    views: Floats
+    """(n, V, D) features of the augmented views; V may be 0."""
+    at: Ints | None = None
+    """(N,) row of the arrays for each sample; None for sample i in row i."""
+
+    def __len__(self) -> int:
+        return len(self.plain) if self.at is None else len(self.at)
+
+    def take(self, rows: Ints, views: int | None = None) -> "Features":
+        """These samples, in this order, with at most `views` augmented views. Copies no features."""
+        rows = np.asarray(rows, dtype=np.int64)
+        return Features(self.plain, self.views[:, :views], rows if self.at is None else self.at[rows])
+
+    def rows(self, rows: "Ints | slice") -> tuple[Floats, Floats]:
+        """Plain (n, D) and augmented (n, V, D) features of some samples."""
+        at = rows if self.at is None else self.at[rows]
+        return self.plain[at], self.views[at]
 
 
 @dataclass(frozen=True)
@@ -117,6 +142,16 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """One sentence that screening says about its own evidence."""
+
+    level: Literal["info", "warning"]
+    text: str
+    classes: tuple[int, ...] = ()
+    """The classes that it speaks of."""
+
+
+@dataclass(frozen=True)
 class Partition:
     """Screening's result."""
 
@@ -129,6 +164,14 @@ class Partition:
     """The score that was cut and where, if the groups follow from one score."""
     posterior: Floats | None = None
     """(N, C) probability of each true class given all the evidence, if the screening stage models it."""
+    rectified: Ints | None = None
+    """(N,) the rectified labels, if a label changes only where the odds pay for it."""
+    quality: Floats | None = None
+    """(N,) the score that ranks the given labels, if it is not `p_clean`."""
+    findings: tuple[Finding, ...] = ()
+    """What screening says about its own evidence."""
+    trusted: bool = True
+    """Whether screening trusts its suggestions enough to apply them unreviewed."""
 
     def __post_init__(self) -> None:
         n = len(self.group)
@@ -146,10 +189,14 @@ class Targets:
     """(N, C) rows sum to 1."""
     weight: Floats
     """(N,) weight of each sample in learning."""
+    labels: Ints | None = None
+    """(N,) the rectified labels, if they are not the most probable classes."""
 
     def __post_init__(self) -> None:
         n = len(self.soft)
         _check("weight", self.weight, (n,))
+        if self.labels is not None:
+            _check("labels", self.labels, (n,))
         total = self.soft.sum(1)
         if not np.isfinite(total).all():  # the sums tell it without an (N, C) temporary
             _check_finite("soft", self.soft)
@@ -158,8 +205,8 @@ class Targets:
 
     @property
     def hard(self) -> Ints:
-        """(N,) the most probable class of each rectified label."""
-        return np.asarray(self.soft.argmax(1))
+        """(N,) the rectified labels: by default the most probable class of each."""
+        return np.asarray(self.soft.argmax(1)) if self.labels is None else self.labels
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is tuned on, made of the user's rows, and the tuning that the settings ask for."""
+"""Builds the training task from a user's dataset, and runs the configured tuning on it."""
 
 import hashlib
 import importlib.metadata
@@ -6,7 +6,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +14,45 @@ import numpy as np
 import torch
 
 from srrs.config import LEARNING_RATE, Settings
-from srrs.core.discriminant import out_of_fold
-from srrs.core.keyed import content_keys, folds
-from srrs.core.labels import one_hot
+from srrs.core.blocks import empty, release
 from srrs.data.images import WORKERS, open_rgb, quiet
 from srrs.data.samples import Progress, Samples
-from srrs.data.store import Features
+from srrs.errors import SettingsError
+from srrs.features.source import ViewSource
 from srrs.methods.spec import method as method_named
-from srrs.methods.stages import Learner, Method
-from srrs.methods.trusted import Settled, trusting
+from srrs.methods.stages import Method, TunerSpec
+from srrs.methods.trusted import VerifiedLabel, trusting
 from srrs.models.base import Matcher, Models
 from srrs.models.matcher import MatchKind, MemoisedScores
-from srrs.models.vectors import Vectors, class_means
 from srrs.prompts.descriptions import bundled_descriptions, load_descriptions, match_descriptions
-from srrs.prompts.learner import ClassLearner, LinearProbe, PromptLearner, TaskResidual, zero_shot_weights
 from srrs.prompts.templates import MICRO
+from srrs.records import Floats, Ints, MatchScores
 from srrs.train.events import Listener
-from srrs.train.loop import Tuned, tune
-from srrs.train.task import Schedule, Task
+from srrs.train.evidence import Question
+from srrs.train.loop import Outcome, train
+from srrs.train.schedule import Schedule
+from srrs.tuners import ClassPrompt, Foundation, Head, TaskResidual, Tuner, build, tuner_class
+from srrs.tuners.prompt import zero_shot_weights
 
 MATCHER_BATCH = 64
-WITNESS_TEMPER = 0.3
-"""Power of the likelihood of the Gaussian classes that stand for a zero-shot prediction, chosen on the development
-classes: at less, the estimated noise rate is too low, as what the classes look like counts for too little."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """N usable samples in canonical order, with the frozen models and the names of the C classes."""
+
+    models: Models
+    class_names: tuple[str, ...]
+    descriptions: tuple[str | None, ...]
+    """(C,) what the described prompt adds to each class name; None where there is no description."""
+    source: ViewSource
+    labels: Ints
+    """(N,) given labels."""
+    match: MatchScores | None = None
+
+    def relabeled(self, labels: Ints) -> "Task":
+        """The same images with other given labels (N,)."""
+        return replace(self, labels=labels)
 
 
 def describe(class_names: Sequence[str], path: Path | None) -> tuple[tuple[str | None, ...], list[str]]:
@@ -47,169 +63,213 @@ def describe(class_names: Sequence[str], path: Path | None) -> tuple[tuple[str |
     return matched.clauses, [note] if note else []
 
 
-def matcher_states(
-    samples: Samples, rows: np.ndarray, matcher: Matcher, progress: Progress | None = None
-) -> torch.Tensor:
-    """The matcher's image side of each row's picture: (len(rows), tokens, width), float16."""
-    states = []
+def matcher_states(samples: Samples, rows: Ints, matcher: Matcher, progress: Progress | None = None) -> torch.Tensor:
+    """The matcher's encoding of each row's image: (len(rows), tokens, width), float16, on disk where it is large."""
+    states: np.ndarray | None = None
     with quiet(), ThreadPoolExecutor(WORKERS) as pool:
         for start in range(0, len(rows), MATCHER_BATCH):
-            paths = [samples.paths[r] for r in rows[start : start + MATCHER_BATCH]]
-            states.append(matcher.encode_images(list(pool.map(open_rgb, paths))))
+            paths = [samples.paths[row] for row in rows[start : start + MATCHER_BATCH]]
+            encoded = matcher.encode_images(list(pool.map(open_rgb, paths))).numpy()
+            if states is None:
+                states = empty((len(rows), *encoded.shape[1:]), encoded.dtype)
+            states[start : start + len(paths)] = encoded
+            release(states)
             if progress:
                 progress(start + len(paths), len(rows))
-    return torch.cat(states)
+    if states is None:
+        raise ValueError("expected at least one row")
+    return torch.from_numpy(states)
 
 
 def match_texts(class_names: Sequence[str], descriptions: Sequence[str | None]) -> list[str]:
-    """What a picture is matched with: each class's described prompt."""
+    """The text that an image of each class is matched with: its described prompt."""
     return [MICRO.text(name, clause) for name, clause in zip(class_names, descriptions, strict=True)]
 
 
 def match_scores(
     samples: Samples,
-    rows: np.ndarray,
+    rows: Ints,
     matcher: Matcher,
     descriptions: Sequence[str | None],
     kind: MatchKind = "itm",
     progress: Progress | None = None,
 ) -> MemoisedScores:
-    """Scores of each row's picture with each class's described prompt; every picture is encoded once."""
+    """Scores of each row's image with each class's described prompt; every image is encoded once."""
     states = matcher_states(samples, rows, matcher, progress)
     return MemoisedScores(matcher, states, match_texts(samples.class_names, descriptions), kind=kind)
 
 
-def make_task(
-    samples: Samples,
-    rows: np.ndarray,
-    features: Features,
-    models: Models,
-    descriptions: tuple[str | None, ...],
-    match_by: MatchKind = "itm",
-    progress: Progress | None = None,
-) -> Task:
-    """What is tuned on: the rows, with their features and, where there is a matcher, its scores. `progress` hears of
-    the pictures that are encoded for it."""
-    matcher = models.matcher
-    return Task(
-        model=models.clip,
-        class_names=samples.class_names,
-        descriptions=descriptions,
-        ids=tuple(samples.ids[r] for r in rows),
-        labels=np.asarray(samples.labels)[rows],
-        plain=np.asarray(features.plain, dtype=np.float32),
-        views=np.asarray(features.views, dtype=np.float32),
-        match=match_scores(samples, rows, matcher, descriptions, match_by, progress) if matcher else None,
-    )
+def untuned_head(task: Task) -> Head | None:
+    """The untuned classifier: the model's class prompts, or the class vectors; None if there is neither."""
+    models = task.models
+    if models.text is not None:
+        return Head(zero_shot_weights(models.text, task.class_names), models.logit_scale)
+    vectors = models.class_vectors.plain if models.class_vectors else None
+    return None if vectors is None else Head(vectors.to(models.device), models.logit_scale)
 
 
-def relabelled(task: Task, labels: np.ndarray) -> Task:
-    """The same pictures with other given labels."""
-    return replace(task, labels=labels)
+def untuned_probs(task: Task) -> Floats:
+    """(N, C) probabilities of the untuned classifier. Raises ValueError if there is none."""
+    probs = Question(task.source, task.labels, len(task.class_names), untuned_head(task)).untuned()
+    if probs is None:
+        raise ValueError("expected a text tower or class vectors, but there are none")
+    return probs
 
 
-def make_learners(method: Method, task: Task, settings: Settings) -> list[ClassLearner]:
-    """The learners of the method, in its order, before the first step."""
-    generators = [torch.Generator().manual_seed(settings.seed * 1009 + at) for at in range(len(method.learners))]
-    return [
-        LinearProbe(len(task.class_names), task.plain.shape[1], task.model.device)
-        if learner.kind == "linear"
-        else _residual(learner, task.model, generators[number] if number else None)
-        if isinstance(task.model, Vectors)
-        else PromptLearner(
-            task.model,
-            task.class_names,
-            context=learner.words or settings.tuning.random_context or settings.tuning.words,
-            class_specific=settings.tuning.context == "class" if learner.shared is None else not learner.shared,
-            prompts=learner.prompts or settings.tuning.prompts,
-            position=settings.tuning.class_position,
-            descriptions=task.descriptions if learner.kind == "described" else None,
-            generator=generators[number],
-        )
-        for number, learner in enumerate(method.learners)
-    ]
+def specs_for(method: Method, task: Task, untuned: Head | None) -> tuple[TunerSpec, ...]:
+    """The tuners of the method on these models.
 
-
-def _residual(learner: Learner, vectors: Vectors, generator: torch.Generator | None) -> TaskResidual:
-    """Class vectors to tune; where two learners would begin alike, the second one is jittered."""
-    if learner.kind == "described" and vectors.described_vectors is not None:
-        return TaskResidual(vectors.described_vectors)
-    return TaskResidual(_class_vectors(vectors), generator)
-
-
-def _class_vectors(vectors: Vectors) -> torch.Tensor:
-    if vectors.class_vectors is None:
-        raise ValueError("class vectors must be given, or made by `without_tower`")
-    return vectors.class_vectors
-
-
-def untuned_weights(task: Task) -> torch.Tensor:
-    """(C, D) class weights of the untuned model: its class prompt, or the class vectors."""
-    if isinstance(task.model, Vectors):
-        return _class_vectors(task.model)
-    return zero_shot_weights(task.model, task.class_names)
-
-
-def without_tower(task: Task) -> tuple[Task, list[str]]:
-    """A task on embeddings alone: class means stand for class vectors that are not there, and a note says so.
-
-    The zero-shot prediction is then that of Gaussian classes fitted to the given labels of the other folds, which takes
-    embeddings of any shape and spread. It knows other labels, though never the sample's own, so it is no independent
-    witness as a text tower is.
+    Without a text tower they are the method's `text_free` ones, less those that need class vectors where there are
+    none. Raises SettingsError where none is left.
     """
-    if not isinstance(task.model, Vectors) or task.model.class_vectors is not None:
-        return task, []
-    labels, classes = np.asarray(task.labels), len(task.class_names)
-    seen = np.asarray(task.mean_view_of(slice(None)).cpu())
-    fold = folds(content_keys(task.plain), 5, 0)
-    believed = out_of_fold(seen, one_hot(labels, classes), fold, temper=WITNESS_TEMPER).astype(np.float32)
-    means = class_means(torch.from_numpy(np.asarray(task.plain)), torch.from_numpy(labels), classes)
-    note = (
-        "There are no class vectors: class means stand for them, and what is called zero_shot is what the labels of "
-        "other photographs say. Mistakes that many photographs of a class share go unnoticed."
-    )
-    return replace(task, model=task.model.with_classes(means), zero_shot=believed), [note]
+    if task.models.text is not None:
+        return method.tuners
+    specs = [spec for spec in method.tuners if not issubclass(tuner_class(spec.kind), ClassPrompt)]
+    specs = specs if len(specs) == len(method.tuners) else list(method.text_free)
+    kept = [spec for spec in specs if untuned is not None or not issubclass(tuner_class(spec.kind), TaskResidual)]
+    if not kept and method.tuners:
+        raise SettingsError(
+            f"The method {method.name!r} tunes prompts, but there is no text tower (--model none): give a model, or a "
+            "method that works on features alone, such as srrs, linear-probe or confident."
+        )
+    return tuple(kept)
+
+
+def make_tuners(specs: Sequence[TunerSpec], task: Task, untuned: Head | None, settings: Settings) -> list[Tuner]:
+    """The tuners before the first step, in order; each draws from a generator of its own."""
+    vectors, prompts = task.models.class_vectors, prompt_options(settings)
+    tuners = []
+    for at, spec in enumerate(specs):
+        foundation = Foundation(
+            class_names=task.class_names,
+            feature_size=task.source.feature_size,
+            logit_scale=task.models.logit_scale,
+            device=task.models.device,
+            text=task.models.text,
+            class_vectors=untuned.weights if untuned else None,
+            described_vectors=vectors.described if vectors else None,
+            descriptions=task.descriptions,
+            generator=torch.Generator().manual_seed(settings.seed * 1009 + at),
+        )
+        own = prompts if issubclass(tuner_class(spec.kind), ClassPrompt) else {}
+        tuner = build(spec.kind, foundation, {**own, **spec.options})
+        if spec.learning_rate is not None:
+            tuner.learning_rate = spec.learning_rate
+        tuners.append(tuner)
+    return tuners
+
+
+def prompt_options(settings: Settings) -> dict[str, Any]:
+    """The options of prompt tuners, as the settings name them."""
+    chosen = settings.tuning
+    return {
+        "words": chosen.words,
+        "random": chosen.random_context,
+        "shared": chosen.context == "shared",
+        "prompts": chosen.prompts,
+        "position": chosen.class_position,
+    }
+
+
+def schedule_of(settings: Settings) -> Schedule:
+    """The schedule; a learning rate in the settings scales those of all tuners."""
+    chosen = settings.schedule
+    rate = 1.0 if chosen.learning_rate is None else chosen.learning_rate / LEARNING_RATE
+    return Schedule(chosen.steps, chosen.batch, chosen.views_per_step, rate)
+
+
+def method_of(settings: Settings, knowledge: Mapping[str, Any] | None = None) -> Method:
+    """The method that the settings name. `knowledge` are facts about the data, for a method that asks for them."""
+    return method_named(settings.tuning.method, {"trust": settings.trust, **(knowledge or {})})
 
 
 def tune_task(
     task: Task,
     settings: Settings,
     *,
+    method: Method | None = None,
     checkpoint: Path | None = None,
     listeners: Sequence[Listener] = (),
     knowledge: Mapping[str, Any] | None = None,
-    decided: Mapping[str, Settled] | None = None,
-) -> Tuned:
-    """Tune the method that the settings name on the task.
+    verified: Mapping[int, VerifiedLabel] | None = None,
+) -> Outcome:
+    """Tune the method on the task.
 
-    `knowledge` is told to a method that asks for it; `decided` holds the rows, by id, whose label is certain.
+    Parameters
+    ----------
+    method : by default the one that the settings name.
+    knowledge : facts about the data, such as the noise rate, for a method that asks for them.
+    verified : labels that are certain, by the sample's row in the task.
     """
-    method = trusting(method_named(settings.tuning.method, knowledge), decided or {})
-    asked = settings.schedule
-    schedule = Schedule(asked.steps, asked.batch, asked.views_per_step, asked.learning_rate or LEARNING_RATE)
-    return tune(
-        method, task, make_learners(method, task, settings), untuned_weights(task), schedule, settings.seed,
-        checkpoint=checkpoint, fingerprint=run_fingerprint(task, settings, decided), listeners=listeners,
+    untuned = untuned_head(task)
+    method = trusting(method or method_of(settings, knowledge), verified or {})
+    method = replace(method, tuners=specs_for(method, task, untuned))
+    tuners = make_tuners(method.tuners, task, untuned, settings)
+    return _train(task, method, tuners, untuned, settings, checkpoint, listeners, verified)
+
+
+def audit_task(
+    task: Task,
+    settings: Settings,
+    *,
+    method: Method | None = None,
+    checkpoint: Path | None = None,
+    listeners: Sequence[Listener] = (),
+    verified: Mapping[int, VerifiedLabel] | None = None,
+) -> Outcome:
+    """Audit the labels of the task; nothing is tuned unless the method's decision reads tuned logits.
+
+    Parameters as in `tune_task`.
+    """
+    method = method or method_of(settings)
+    if "logits" in method.reads:
+        return tune_task(task, settings, method=method, checkpoint=checkpoint, listeners=listeners, verified=verified)
+    return _train(task, trusting(method, verified or {}), [], untuned_head(task), settings, None, listeners, verified)
+
+
+def _train(
+    task: Task,
+    method: Method,
+    tuners: Sequence[Tuner],
+    untuned: Head | None,
+    settings: Settings,
+    checkpoint: Path | None,
+    listeners: Sequence[Listener],
+    verified: Mapping[int, VerifiedLabel] | None,
+) -> Outcome:
+    if untuned is None and "zero_shot" in method.requires:
+        raise SettingsError(
+            f"The method {method.name!r} reads zero-shot predictions, but without class vectors there are none: give "
+            "a model, class vectors beside the embeddings, or a method such as srrs or confident."
+        )
+    return train(
+        method, tuners, task.source, task.labels, schedule_of(settings),
+        classes=len(task.class_names), zero_shot=untuned, match=task.match, seed=settings.seed, listeners=listeners,
+        checkpoint=checkpoint, fingerprint=run_fingerprint(task, method, settings, verified) if checkpoint else "",
     )  # fmt: skip
 
 
-def run_fingerprint(task: Task, settings: Settings, decided: Mapping[str, Settled] | None = None) -> str:
-    """Changes with anything that changes the run."""
+def run_fingerprint(
+    task: Task, method: Method, settings: Settings, verified: Mapping[int, VerifiedLabel] | None = None
+) -> str:
+    """A digest that changes with anything that changes the run."""
     digest = hashlib.sha256(settings.digest_text().encode())
     digest.update(json.dumps(versions()).encode())
-    digest.update(task.model.fingerprint.encode())
-    if isinstance(task.model, Vectors):
-        digest.update(_class_vectors(task.model).cpu().numpy().tobytes())
+    digest.update(repr([method.name, *(spec.name for spec in method.tuners)]).encode())
+    digest.update(task.models.fingerprint.encode())
+    if task.models.class_vectors and task.models.class_vectors.plain is not None:
+        digest.update(task.models.class_vectors.plain.cpu().numpy().tobytes())
     for text in (*task.class_names, *(d or "" for d in task.descriptions)):
         digest.update(text.encode() + b"\0")
-    for array in (task.keys, np.asarray(task.labels, np.int64), np.array(task.views.shape)):
+    views = -1 if task.source.augmented is None else task.source.augmented
+    for array in (task.source.keys, np.asarray(task.labels, np.int64), np.array([views, len(task.labels)])):
         digest.update(np.ascontiguousarray(array).tobytes())
-    if decided:
-        digest.update(repr(sorted((id, one.label, one.given) for id, one in decided.items())).encode())
+    if verified:
+        digest.update(repr(sorted((key, one.label, one.given) for key, one in verified.items())).encode())
     return digest.hexdigest()
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides the bits."""
+    """Versions of the packages that decide the bits."""
     packages = ("srrs", "torch", "transformers", "numpy", "scikit-learn", "pillow")
     return {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in packages}}

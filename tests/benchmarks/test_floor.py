@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from srrs.prompts.learner import PromptLearner
 from torch.utils.flop_counter import FlopCounterMode
 
 from srrs.models.dual import DualEncoder
 from srrs.models.hub import load_model
-from srrs.prompts.learner import PromptLearner
 
 LINEAR = {"addmm", "mm"}
 

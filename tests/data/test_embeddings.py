@@ -128,7 +128,10 @@ def test_class_vectors_are_checked_and_fix_the_classes(tmp_path: Path) -> None:
         ({"features": unit(2, 3), "views": unit(2, 1, 4)}, r"shape \(2, V, 3\) in .*found \(2, 1, 4\)"),
         ({"features": unit(2, 3), "ids": ["a"]}, "ids for each of the 2 embeddings .*found 1"),
         ({"features": unit(2, 3), "ids": ["a", "a"]}, "'a' has several"),
-        ({"features": unit(2, 3), "labels": [0, 2], "class_names": NAMES}, "labels below 2, .*found 2"),
+        (
+            {"features": unit(2, 3), "labels": [0, 2], "class_names": NAMES},
+            "positions from 0 to 1 .* found 2",
+        ),
         ({"features": unit(2, 3), "class_vectors": unit(2, 3)}, "Expected class_names for the class_vectors"),
         (
             {"features": unit(2, 3), "class_vectors": unit(2, 4), "class_names": NAMES},

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from srrs.data.samples import checked, from_table
-from srrs.data.store import encode
 from srrs.errors import DataError
+from srrs.features.store import encode
 
 
 class Means:

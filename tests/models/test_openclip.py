@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from srrs.prompts.learner import PromptLearner
 from torch import Tensor
 
 from srrs import RobustClassifier
@@ -22,7 +23,6 @@ from srrs.errors import MissingExtraError, ModelError
 from srrs.models import openclip
 from srrs.models.hub import absolute_name, load_model
 from srrs.models.openclip import OpenClipEncoder, preprocessing_of
-from srrs.prompts.learner import PromptLearner
 
 needs_open_clip = pytest.mark.skipif(find_spec("open_clip") is None, reason="needs open_clip: make test-open-clip")
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 from PIL import Image
+from srrs.prompts.learner import TaskResidual
 
 from srrs.errors import ModelError
 from srrs.models.base import VisionLanguage
 from srrs.models.vectors import Vectors, class_means
-from srrs.prompts.learner import TaskResidual
 
 
 def test_there_is_no_tower_to_ask() -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from srrs.train.task import Task
 
 from srrs.models.base import VisionLanguage
 from srrs.models.hub import load_model
-from srrs.train.task import Task
 
 NAMES = ("cat", "dog", "sea horse")
 

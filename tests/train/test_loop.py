@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from srrs.prompts.learner import ClassLearner, zero_shot_weights
+from srrs.train.task import Schedule, Task
 
 from srrs.config import Settings
 from srrs.methods.spec import method
 from srrs.methods.stages import Lesson, Method
 from srrs.methods.zoo import METHODS
-from srrs.prompts.learner import ClassLearner, zero_shot_weights
 from srrs.train import loop
 from srrs.train.events import Event
 from srrs.train.loop import Tuned, tune
-from srrs.train.task import Schedule, Task
 from srrs.tuning import make_learners
 
 SCHEDULE = Schedule(steps=8, batch=16, views=2, learning_rate=0.05)

@@ -12,7 +12,7 @@ import pandas as pd
 from srrs.core.blocks import is_large
 from srrs.core.duplicates import twins
 from srrs.core.neighbors import nearest
-from srrs.records import Bools, Floats, Group, Round
+from srrs.records import Bools, Floats
 
 TRUSTED = "trusted"
 """A person has decided on this photograph; always the first flag."""
@@ -85,23 +85,22 @@ def duplicates(photos: Photos, test: Photos | None = None) -> list[list[str]]:
     return flags
 
 
-def off_topic(last: Round, class_weights: Floats) -> Bools:
-    """(N,) which photographs seem to show none of the classes.
+def off_topic(features: Floats, clean: Bools, class_vectors: Floats | None = None) -> Bools:
+    """(N,) which images seem to show none of the classes.
 
-    A photograph is as likely to as it is like the prompt of its best class (class_weights (C, D)) and like the photos
-    nearest to it, each counted in quartile ranges from the median. It is off-topic where it lies below `FAR`, or where
-    its label is doubted and at most `UNLIKE` of the clean photos are less likely. Conservative: 3 in 1,000 photos of
-    Caltech101's classes are taken for off-topic by the bundled model, which finds static and gradients, but only 2 in
-    100 photos of other objects. Of very many none is found: the nearest are searched among all.
+    An image is likely to show a class if it is like the vector of its best class (class_vectors (C, D)) and like the
+    images nearest to it (features (N, D)), each counted in quartile ranges from the median. It is off-topic below
+    `FAR`, or where its label is doubted (`clean` (N,) is false) and at most `UNLIKE` of the clean images are less
+    likely. Conservative: the bundled model flags 3 in 1,000 images of Caltech101's classes and finds static and
+    gradients, but only 2 in 100 images of other objects. Of very many images none is flagged, because the nearest are
+    searched among all.
     """
-    if is_large(len(last.evidence.labels)):
-        return np.zeros(len(last.evidence.labels), dtype=bool)
-    features = np.asarray(last.evidence.features, np.float32)
-    clean = last.partition.group == Group.CLEAN
-    if len(features) < FEWEST:
-        return np.zeros(len(features), dtype=bool)
-    prompt = (features @ np.asarray(class_weights, np.float32).T).max(1)
-    likeness = _from_median(prompt) + _from_median(nearest(features, NEAR)[1].mean(1))
+    if is_large(len(clean)) or len(clean) < FEWEST:
+        return np.zeros(len(clean), dtype=bool)
+    features = np.asarray(features, np.float32)
+    likeness = _from_median(nearest(features, NEAR)[1].mean(1))
+    if class_vectors is not None:
+        likeness = likeness + _from_median((features @ np.asarray(class_vectors, np.float32).T).max(1))
     doubted = np.zeros(len(features), dtype=bool)
     if clean.sum() >= FEWEST:
         doubted = ~clean & (likeness < np.quantile(likeness[clean], UNLIKE))

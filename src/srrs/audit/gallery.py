@@ -23,7 +23,8 @@ from srrs.audit.table import NUMBERS, Audit
 from srrs.records import Ints
 
 Thumbnail = Callable[[int], bytes | None]
-CODED = ("given", "suggested", "zero_shot", "macro", "micro")
+CODED = ("given", "suggested", "zero_shot")
+"""Columns of class names, beside those of the tuners."""
 NEAREST = 4
 SIDES = (192, 160, 128, 96)
 NEAR_SIDE = 72
@@ -48,6 +49,7 @@ def gallery(audit: Audit, order: Ints, summary: Summary, thumbnail: Thumbnail, p
             for pair in summary.pairs[:PAIRS]
         ],
         "columns": columns,
+        "tuned": audit.tuned,
     }
     place = {row: at for at, row in enumerate(dict.fromkeys(row for row in near.ravel().tolist() if row >= 0))}
     shown = audit.table.given.where(~audit.table["flags"].map(is_trusted), audit.table.suggested)  # as was decided
@@ -64,18 +66,17 @@ def nearest_trusted(audit: Audit, rows: Ints, k: int = NEAREST) -> Ints:
     An audit read from a file has no features and so no neighbours.
     """
     found = np.full((len(rows), k), -1, dtype=np.int64)
-    if audit.round is None:
+    if audit.at is None or audit.features is None:
         return found
-    evidence = audit.round.evidence
-    sample = {id: at for at, id in enumerate(evidence.ids)}
+    sample = {int(row): number for number, row in enumerate(audit.at)}
     ids, status = audit.table.id.tolist(), audit.table.status.tolist()
-    clean = [row for row, id in enumerate(ids) if status[row] == "clean" and id in sample]
+    clean = [row for row in sample if status[row] == "clean"]
     trusted = np.array(sorted(clean, key=ids.__getitem__), dtype=np.int64)  # by id, which then decides ties
-    unit = np.asarray(evidence.features, dtype=np.float32)
-    theirs = unit[[sample[ids[row]] for row in trusted]]
-    for at, row in enumerate(rows):
-        if ids[row] in sample:
-            similar = np.round(theirs @ unit[sample[ids[row]]], 6)
+    unit = np.asarray(audit.features, dtype=np.float32)
+    theirs = unit[[sample[row] for row in trusted.tolist()]]
+    for at, row in enumerate(rows.tolist()):
+        if row in sample:
+            similar = np.round(theirs @ unit[sample[row]], 6)
             best = trusted[np.argsort(-similar, kind="stable")]
             best = best[best != row][:k]
             found[at, : len(best)] = best
@@ -85,7 +86,7 @@ def nearest_trusted(audit: Audit, rows: Ints, k: int = NEAREST) -> Ints:
 def _columns(audit: Audit, order: Ints) -> dict[str, list[Any]]:
     table = audit.table.iloc[order]
     columns: dict[str, list[Any]] = {name: table[name].tolist() for name in ("id", "issue", "flags")}
-    columns |= {name: codes(table[name], audit.class_names).tolist() for name in CODED}
+    columns |= {name: codes(table[name], audit.class_names).tolist() for name in (*CODED, *audit.tuned)}
     columns |= {name: [_rounded(value) for value in table[name]] for name in NUMBERS}
     columns["status"] = [STATUSES.index(status) for status in table.status]
     root = _root(audit.table)

@@ -8,7 +8,7 @@ import numpy as np
 from srrs.audit.flags import is_trusted
 from srrs.audit.table import Audit
 from srrs.core.discriminant import out_of_fold
-from srrs.core.keyed import content_keys, folds
+from srrs.core.keyed import folds
 from srrs.errors import DataError
 from srrs.io import write_atomic
 from srrs.records import Floats, Ints, Round
@@ -17,18 +17,17 @@ FOLDS = 5
 COLUMNS = ("id", "path", "given", "status", "p_clean", "suggested", "suggested_confidence", "flags")
 
 
-def doubt(last: Round) -> Floats:
+def doubt(last: Round, features: Floats) -> Floats:
     """(N,) how much each given label is doubted; the highest is to be looked at first.
 
-    Quality, and what a second witness says of the given label: Gaussian classes of the features, fitted to the
-    rectified labels of the other folds. It errs on other photographs than screening does, so that the two together put
-    more wrong labels in front than either.
+    Adds two doubts: the quality of the label, and its probability under Gaussian classes of the features (N, D) that
+    are fitted to the rectified labels of the other folds. The two err on different images, so together they put more
+    wrong labels in front than either.
     """
-    features, rows = last.evidence.features, np.arange(len(last.quality))
+    rows, given = np.arange(len(last.quality)), last.evidence.labels
     soft = last.targets.soft if last.partition.posterior is None else last.partition.posterior
-    witness = out_of_fold(features, soft, folds(content_keys(features), FOLDS, seed=0))
-    given = last.evidence.labels
-    return np.asarray(-np.log(last.quality + 1e-12) - np.log(witness[rows, given] + 1e-6))
+    gaussian = out_of_fold(features, soft, folds(last.evidence.keys, FOLDS, seed=0))
+    return np.asarray(-np.log(last.quality + 1e-12) - np.log(gaussian[rows, given] + 1e-6))
 
 
 def review_order(audit: Audit, budget: int) -> Ints:
@@ -36,13 +35,12 @@ def review_order(audit: Audit, budget: int) -> Ints:
 
     Raises DataError for an audit that was read from a file, which has no features.
     """
-    if audit.round is None:
+    if audit.round is None or audit.features is None or audit.at is None:
         raise DataError("Expected a fresh audit, but this one was read from a file: the order needs features.")
-    value = dict(zip(audit.round.evidence.ids, np.round(doubt(audit.round), 6).tolist(), strict=True))
-    table = zip(audit.table.id, audit.table["flags"], strict=True)
-    open_rows = [
-        (-value[id], id, row) for row, (id, flags) in enumerate(table) if id in value and not is_trusted(flags)
-    ]
+    doubts = np.round(doubt(audit.round, audit.features), 6).tolist()
+    ids, flags = audit.table.id.tolist(), audit.table["flags"].tolist()
+    rows = zip(audit.at.tolist(), doubts, strict=True)
+    open_rows = [(-value, ids[row], row) for row, value in rows if not is_trusted(flags[row])]
     return np.array([row for _, _, row in sorted(open_rows)[:budget]], dtype=np.int64)
 
 

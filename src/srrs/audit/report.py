@@ -85,20 +85,10 @@ def worst_first(table: pd.DataFrame) -> Ints:
 
 
 def cut_score(audit: Audit) -> tuple[str, tuple[float, float] | None]:
-    """The score that the thresholds cut, and where.
-
-    A method may put its thresholds on a score of its own, or have a pair for each class. They are drawn only where they
-    do explain at least 95 % of the verdicts: on quality, else on p_clean, else nowhere (then the score is quality).
-    """
-    if len(audit.thresholds) == 1:
-        low, high = (float(value) for value in audit.thresholds[0])
-        judged = audit.table[audit.table.status.isin(["noisy", "ambiguous", "clean"])]
-        for score in ("quality", "p_clean"):
-            values = judged[score].to_numpy()
-            verdict = np.where(values < low, "noisy", np.where(values > high, "clean", "ambiguous"))
-            if len(judged) and 0 <= low <= high <= 1 and (verdict == judged.status.to_numpy()).mean() >= 0.95:
-                return score, (low, high)
-    return "quality", None
+    """The score that the histogram shows, and where screening cut it: `p_clean`, or `quality` with no cut in it."""
+    if audit.bands is None or audit.bands.score not in audit.table or len(audit.bands.lower) != 1:
+        return "quality", None
+    return audit.bands.score, (audit.bands.lower[0], audit.bands.upper[0])
 
 
 def photo_reader(audit: Audit, root: str | os.PathLike[str] | None) -> Thumbnail:

@@ -18,17 +18,18 @@ from srrs.audit.summary import Summary, finite
 from srrs.core.blocks import is_large
 from srrs.errors import DataError
 from srrs.io import write_atomic
-from srrs.records import Floats, Group, Ints, NoiseEstimate, Round
+from srrs.records import Finding, Floats, Group, Ints, NoiseEstimate, Round, Thresholds
 
-SCHEMA_VERSION = 2
-READABLE = (1, 2)
-"""Schema versions that can be read; version 1 has no flags."""
-TEXT = ("id", "path", "given", "status", "suggested", "zero_shot", "macro", "micro", "issue", "flags")
+SCHEMA_VERSION = 3
+READABLE = (1, 2, 3)
+"""Schema versions that can be read. Version 1 has no flags; 1 and 2 have bands without the name of their score."""
 NUMBERS = ("quality", "p_clean", "suggested_confidence", "match", "neighbours_agree")
-COLUMNS = (
-    *("id", "path", "given", "status", "quality", "p_clean", "suggested", "suggested_confidence"),
-    *("match", "zero_shot", "macro", "micro", "neighbours_agree", "issue", "flags"),
+BEFORE = (
+    *("id", "path", "given", "status", "quality", "p_clean"),
+    *("suggested", "suggested_confidence", "match", "zero_shot"),
 )
+"""Columns before those of the tuned predictions, which carry the names of their tuners."""
+AFTER = ("neighbours_agree", "issue", "flags")
 NEIGHBOURS = 10
 
 
@@ -57,57 +58,105 @@ class Rows:
             raise ValueError(f"given must lie in -1..{len(self.class_names) - 1}")
 
 
+@dataclass(frozen=True)
+class Bands:
+    """The bounds of the ambiguous band in a score: one pair, or one per class."""
+
+    score: str
+    """Name of the score, such as `loss` or `p_clean`."""
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+
+    @classmethod
+    def of(cls, thresholds: Thresholds | None) -> "Bands | None":
+        """The bounds of screening's thresholds."""
+        if thresholds is None:
+            return None
+        return cls(thresholds.score, tuple(thresholds.lower.tolist()), tuple(thresholds.upper.tolist()))
+
+
 @dataclass(frozen=True, eq=False)
 class Audit:
     """Which labels are wrong, and what each should be. Made by `Audit.of`, or read back by `Audit.from_json`."""
 
     table: pd.DataFrame = field(repr=False)
-    """One row per image, columns `COLUMNS`; text is None and numbers are NaN where there is nothing to say."""
+    """One row per image; text is None and numbers are NaN where there is nothing to say. Its columns are `BEFORE`, one
+    of predicted classes for each tuner by its name, and `AFTER`."""
     class_names: tuple[str, ...]
     noise: NoiseEstimate
-    thresholds: Floats
-    """(G, 2) as in `Partition`."""
+    bands: Bands | None
+    """Where the ambiguous band lies, if the statuses follow from one score."""
     settings: dict[str, Any]
     """Model, matcher, method, seed, views and versions, as JSON."""
+    findings: tuple[Finding, ...] = ()
+    """What the audit says of itself: which sources of evidence agree, which one decided, and what to do."""
+    trusted: bool = True
+    """Whether the audit trusts its own suggestions enough to apply them unreviewed."""
     round: Round | None = field(default=None, repr=False)
     """The round the table was made from; None for an audit read from a file."""
+    at: Ints | None = field(default=None, repr=False)
+    """(N,) the row of each sample of the round."""
+    features: Floats | None = field(default=None, repr=False)
+    """(N, D) unit-length features of the samples of the round."""
 
     @classmethod
     def of(
         cls,
         rows: Rows,
+        at: Ints,
         round: Round,
         settings: dict[str, Any],
         *,
-        neighbours_agree: Floats | None = None,
+        predicted: Mapping[str, Ints] | None = None,
+        features: Floats | None = None,
         flags: Mapping[str, str | None] | None = None,
     ) -> "Audit":
         """Join the last round with the user's rows.
 
-        `neighbours_agree` (N,) is the share of each sample's nearest samples that carry its label; it is computed
-        from the round's features where it is not given (not of very many: all are compared with all). `flags` are the
-        cells of that column, by id.
-        Raises ValueError where round and rows do not belong together.
+        Parameters
+        ----------
+        at : (N,) the user's row of each sample of the round.
+        settings : model, matcher, method, seed and so on, as JSON.
+        predicted : the class (N,) that the untuned model (`zero_shot`) and each tuner predict, by name.
+        features : (N, D) for the share of each sample's nearest samples that carry its label. It is left out for very
+            many samples, because all would be compared with all.
+        flags : cells of the column `flags`, by id.
+
+        Raises
+        ------
+        ValueError
+            Round and rows do not belong together.
         """
-        if neighbours_agree is None:
-            neighbours_agree = _neighbours_agree(round)
-        table = _table(rows, round, neighbours_agree, flags or {})
-        return cls(table, rows.class_names, round.noise, round.partition.thresholds, settings, round)
+        _check_places(rows, at, round)
+        table = _table(rows, at, round, predicted or {}, _neighbours_agree(round, features), flags or {})
+        partition = round.partition
+        return cls(
+            table, rows.class_names, round.noise, Bands.of(partition.thresholds), settings,
+            findings=partition.findings, trusted=partition.trusted,
+            round=round, at=at, features=features,
+        )  # fmt: skip
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> "Audit":
         """Read what `to_json` wrote. Raises DataError where the file is something else."""
         content = _read(Path(path))
         return cls(
-            table=_frame({name: [row.get(name) for row in content["rows"]] for name in COLUMNS}),
+            table=_frame({name: [row.get(name) for row in content["rows"]] for name in _columns(content["rows"])}),
             class_names=tuple(content["class_names"]),
             noise=NoiseEstimate(**{k: _number(v) for k, v in content["summary"]["noise"].items()}),
-            thresholds=np.array([[_number(v) for v in band] for band in content["thresholds"]]).reshape(-1, 2),
+            bands=_bands(content),
             settings=content["settings"],
+            findings=tuple(_finding(one, content["class_names"]) for one in content.get("findings", ())),
+            trusted=bool(content.get("trusted", True)),
         )
 
     def __len__(self) -> int:
         return len(self.table)
+
+    @property
+    def tuned(self) -> tuple[str, ...]:
+        """Names of the columns of tuned predictions."""
+        return tuple(str(name) for name in self.table if name not in (*BEFORE, *AFTER))
 
     def to_pandas(self) -> pd.DataFrame:
         """A copy of the table, in the user's row order."""
@@ -135,7 +184,17 @@ class Audit:
             "summary": self.summary().to_dict(),
             "settings": self.settings,
             "class_names": list(self.class_names),
-            "thresholds": [[finite(v) for v in band] for band in self.thresholds],
+            "trusted": self.trusted,
+            "findings": [
+                {"level": one.level, "text": one.text, "classes": [self.class_names[at] for at in one.classes]}
+                for one in self.findings
+            ],
+            "bands": self.bands
+            and {
+                "score": self.bands.score,
+                "lower": [finite(v) for v in self.bands.lower],
+                "upper": [finite(v) for v in self.bands.upper],
+            },
         }
         head = json.dumps(content, indent=1, allow_nan=False).removesuffix("\n}")
         rows = ",\n  ".join(_lines(self.table))
@@ -166,10 +225,15 @@ class Audit:
         return write_atomic(path, page.encode("utf-8", "backslashreplace"))
 
 
-def _table(rows: Rows, round: Round, neighbours_agree: Floats, flags: Mapping[str, str | None]) -> pd.DataFrame:
-    evidence, targets = round.evidence, round.targets
-    at = _places(rows, round)
-    learners = evidence.probs.shape[1]
+def _table(
+    rows: Rows,
+    at: Ints,
+    round: Round,
+    predicted: Mapping[str, Ints],
+    neighbours_agree: Floats,
+    flags: Mapping[str, str | None],
+) -> pd.DataFrame:
+    targets = round.targets
     of_class = np.array([*rows.class_names, None], dtype=object)  # index -1 is None
     best = targets.hard
 
@@ -184,6 +248,8 @@ def _table(rows: Rows, round: Round, neighbours_agree: Floats, flags: Mapping[st
     for i in np.flatnonzero(~usable):
         issues[i] = issues[i] or ("has no label" if rows.given[i] < 0 else "was not audited")
     names = np.array([group.name.lower() for group in Group], dtype=object)
+    nothing = [None] * len(rows.ids)
+    words = {name: spread(of_class[classes]) for name, classes in predicted.items()}
     return _frame(
         {
             "id": rows.ids,
@@ -195,9 +261,8 @@ def _table(rows: Rows, round: Round, neighbours_agree: Floats, flags: Mapping[st
             "suggested": spread(of_class[best]),
             "suggested_confidence": spread(targets.soft[np.arange(len(at)), best]),
             "match": spread(round.matched.score),
-            "zero_shot": spread(of_class[evidence.zero_shot.argmax(1)]),
-            "macro": spread(of_class[evidence.probs[:, 0].argmax(1)]),
-            "micro": spread(of_class[evidence.probs[:, 1].argmax(1)]) if learners > 1 else [None] * len(rows.ids),
+            "zero_shot": words.pop("zero_shot", nothing),
+            **words,
             "neighbours_agree": spread(neighbours_agree),
             "issue": issues,
             "flags": [flags.get(id) or None for id in rows.ids],
@@ -205,10 +270,29 @@ def _table(rows: Rows, round: Round, neighbours_agree: Floats, flags: Mapping[st
     )
 
 
-def _frame(columns: dict[str, Iterable[Any]]) -> pd.DataFrame:
+def _frame(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
     """A table whose text stays plain Python text, whatever it is called (`nan`, `NA`), in every version of pandas."""
-    kinds = {name: np.float64 if name in NUMBERS else object for name in COLUMNS}
+    kinds = {name: np.float64 if name in NUMBERS else object for name in columns}
     return pd.DataFrame({name: pd.Series(list(columns[name]), dtype=kind) for name, kind in kinds.items()})
+
+
+def _finding(one: Mapping[str, Any], class_names: Sequence[str]) -> Finding:
+    return Finding(one["level"], str(one["text"]), tuple(class_names.index(name) for name in one.get("classes", ())))
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns of saved rows: those of every audit, and those of the tuners between them."""
+    found = rows[0].keys() if rows else ()
+    return [*BEFORE, *(name for name in found if name not in (*BEFORE, *AFTER)), *AFTER]
+
+
+def _bands(content: Mapping[str, Any]) -> Bands | None:
+    """Bands as version 3 writes them; older versions did not name the score."""
+    bands = content.get("bands")
+    if bands is None:
+        return None
+    lower, upper = (tuple(_number(value) for value in bands[name]) for name in ("lower", "upper"))
+    return Bands(str(bands["score"]), lower, upper)
 
 
 def _lines(table: pd.DataFrame) -> Iterator[str]:
@@ -221,33 +305,25 @@ def _lines(table: pd.DataFrame) -> Iterator[str]:
             yield encode(dict(zip(names, row, strict=True)))
 
 
-def _places(rows: Rows, round: Round) -> Ints:
-    """(N,) where each sample of the round stands among the user's rows."""
-    ids = round.evidence.ids
-    place = {id: i for i, id in enumerate(rows.ids)}
-    unknown = [id for id in ids if id not in place]
-    if unknown or len(set(ids)) != len(ids):
-        raise ValueError(
-            f"every id of the round must be one row of the user's, once; not so: {unknown[:3] or 'repeated'}"
-        )
-    at = np.array([place[id] for id in ids], dtype=np.int64)
-    if not np.array_equal(rows.given[at], round.evidence.labels):
-        raise ValueError("the labels of the round must be the given labels of the rows")
-    if round.evidence.zero_shot.shape[1] != len(rows.class_names):
-        raise ValueError(f"the round knows {round.evidence.zero_shot.shape[1]} classes, not {len(rows.class_names)}")
-    return at
+def _check_places(rows: Rows, at: Ints, round: Round) -> None:
+    if len(at) != len(round.quality) or len(np.unique(at)) != len(at) or (len(at) and at.max() >= len(rows.ids)):
+        raise ValueError("each sample of the round must be one row of the user's, once")
+    if round.targets.soft.shape[1] != len(rows.class_names):
+        raise ValueError(f"the round knows {round.targets.soft.shape[1]} classes, not {len(rows.class_names)}")
 
 
-def _neighbours_agree(round: Round) -> Floats:
+def _neighbours_agree(round: Round, features: Floats | None) -> Floats:
     from srrs.core.neighbors import label_agreement
 
-    order = np.argsort(np.array(round.evidence.ids))  # by id, so that ties do not depend on the order of rows
-    labels = round.evidence.labels[order]
+    labels = round.evidence.labels
+    agreement = np.full(len(labels), np.nan)
+    if features is None or is_large(len(labels)):
+        return agreement
+    order = np.argsort(round.evidence.keys)  # by content, so that ties do not depend on the order of rows
     sizes = np.unique(labels, return_counts=True)[1]
     k = min(NEIGHBOURS, int(np.median(sizes)) - 1) if len(sizes) else 0
-    agreement = np.full(len(labels), np.nan)
-    if k > 0 and not is_large(len(labels)):
-        agreement[order] = label_agreement(np.asarray(round.evidence.features)[order], labels, k)
+    if k > 0:
+        agreement[order] = label_agreement(np.asarray(features)[order], labels[order], k)
     return agreement
 
 
@@ -263,7 +339,7 @@ def _read(path: Path) -> dict[str, Any]:
     found = content.get("schema_version") if isinstance(content, dict) else None
     if found not in READABLE:
         raise DataError(f"{wanted}, but found schema version {found}. Make it again with this version of srrs.")
-    missing = {"summary", "settings", "class_names", "thresholds", "rows"} - set(content)
+    missing = {"summary", "settings", "class_names", "rows"} - set(content)
     if missing:
         raise DataError(f"{wanted}, but it lacks {', '.join(sorted(missing))}. Make it again with srrs audit.")
     return dict(content)

@@ -22,10 +22,11 @@ from srrs.config import FIT_VIEWS, Settings
 from srrs.data.published.base import DataSet
 from srrs.data.samples import NO_LABEL, Progress, Samples, checked, from_paths
 from srrs.errors import DataError
+from srrs.features.cached import CachedFeatures
 from srrs.models.base import Models
 from srrs.models.matcher import MemoisedScores
-from srrs.records import Floats, Ints
-from srrs.train.task import Task
+from srrs.records import Features, Floats, Ints, Keys
+from srrs.tuning import Task
 
 VIEW_SEED = 1
 """The views are the same for every seed of a run, so that they are encoded once."""
@@ -63,7 +64,7 @@ class Bed:
 
     @cached_property
     def train(self) -> dict[str, Floats]:
-        """`plain` (N, D) and `views` (N, V, D), float16."""
+        """`plain` (N, D) and `views` (N, V, D), float16, and content `keys` (N,)."""
         arrays: dict[str, Floats] = load_file(self.folder / "train.safetensors")
         return arrays
 
@@ -84,16 +85,9 @@ class Bed:
             match = MemoisedScores(models.matcher, torch.from_numpy(held["states"][rows]), texts, kind=kind)
             if kind == "itm" and "scores" in held:
                 match.know(held["scores"][rows])
-        return Task(
-            model=models.clip,
-            class_names=self.class_names,
-            descriptions=clauses,
-            ids=tuple(_apart(paths)),
-            labels=labels,
-            plain=self.train["plain"][rows].astype(np.float32),
-            views=self.train["views"][rows].astype(np.float32),
-            match=match,
-        )
+        features = Features(self.train["plain"], self.train["views"], rows)
+        source = CachedFeatures(features, _apart(self.train["keys"][rows], labels), models.device)
+        return Task(models, self.class_names, clauses, source, labels, match)
 
 
 def make_bed(
@@ -115,7 +109,7 @@ def make_bed(
         "dataset": dataset.name,
         "class_names": list(dataset.class_names),
         "descriptions": list(descriptions),
-        "model": models.clip.fingerprint,
+        "model": models.fingerprint,
         "matcher": models.matcher.fingerprint if models.matcher else "none",
         "views": settings.views(FIT_VIEWS),
         "view_seed": VIEW_SEED,
@@ -147,16 +141,14 @@ def _write(
     settings: Settings,
     progress: Progress | None,
 ) -> None:
-    encoding = settings.with_(seed=VIEW_SEED)
     samples = _readable(files, "training")
     every = np.arange(len(samples))
-    features = pipeline.encode_rows(
-        samples, every, models, encoding, views=settings.views(FIT_VIEWS), progress=progress
-    )
+    views = settings.views(FIT_VIEWS)
+    features = pipeline.encode_rows(samples, every, models.image, views=views, seed=VIEW_SEED, progress=progress)
     arrays = {"plain": np.ascontiguousarray(features.plain), "views": np.ascontiguousarray(features.views)}
-    save_file(arrays, folder / "train.safetensors")
+    save_file({**arrays, "keys": samples.content_keys}, folder / "train.safetensors")
     held_out = _readable(dataset.test.files, "test")
-    plain = pipeline.encode_rows(held_out, np.arange(len(held_out)), models, encoding, views=0).plain
+    plain = pipeline.encode_rows(held_out, np.arange(len(held_out)), models.image, views=0, seed=VIEW_SEED).plain
     labels = np.asarray(dataset.test.labels, np.int64)
     save_file({"plain": np.ascontiguousarray(plain), "labels": labels}, folder / "test.safetensors")
     if models.matcher is not None:
@@ -186,11 +178,10 @@ def _readable(files: Sequence[Path], part: str) -> Samples:
     return samples
 
 
-def _apart(paths: Sequence[str]) -> list[str]:
-    """Ids of photographs; one that is there again, as the published lists have it, gets a number."""
-    seen: dict[str, int] = {}
-    ids = []
-    for path in paths:
-        seen[path] = seen.get(path, 0) + 1
-        ids.append(path if seen[path] == 1 else f"{path}#{seen[path]}")
-    return ids
+def _apart(keys: Keys, labels: Ints) -> Keys:
+    """Keys of photographs, told apart by their label where one is drawn several times, as the published lists do."""
+    apart, order = np.array(keys), np.lexsort((labels, keys))
+    repeated = np.flatnonzero(keys[order][1:] == keys[order][:-1]) + 1
+    for at in repeated:
+        apart[order[at]] = apart[order[at - 1]] + np.uint64(1)
+    return apart

@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from srrs.audit.files import write_atomic
 from srrs.errors import SettingsError
+from srrs.io import write_atomic
 
 T = TypeVar("T")
 

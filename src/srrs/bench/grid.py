@@ -219,5 +219,5 @@ def _all_features(train: Split, models: Models, settings: Settings) -> Floats:
     """Plain features of the whole split: instance-dependent noise follows the picture."""
     samples = checked(from_paths(train.files, labelled=False))
     rows: Ints = np.arange(len(samples))
-    plain = pipeline.encode_rows(samples, rows, models, settings.with_(seed=VIEW_SEED), views=0).plain
+    plain = pipeline.encode_rows(samples, rows, models.image, views=0, seed=VIEW_SEED).plain
     return np.asarray(plain, np.float32)

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from srrs import pipeline, tuning
-from srrs.audit.files import write_atomic
 from srrs.bench.bed import Bed
 from srrs.bench.records import HISTORY, PARTITION, RESULT, SAMPLES, AuditScores, Record
 from srrs.bench.schema import pack
@@ -25,13 +24,15 @@ from srrs.config import Settings
 from srrs.core import metrics
 from srrs.core.noise import NoiseSpec
 from srrs.data.protocols import Draw
+from srrs.io import write_atomic
 from srrs.methods.spec import needs
 from srrs.models.base import Models
-from srrs.records import Group
-from srrs.train.evidence import predict
-from srrs.train.loop import Tuned
+from srrs.records import Batch, Group, Partition
+from srrs.train.loop import Outcome as Tuned
+from srrs.train.state import discard
+from srrs.tuning import Task
 
-CHECKPOINT = "run.safetensors"
+CHECKPOINT = "run"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,14 +94,13 @@ def execute(run: Run, threads: int | None = None) -> Record:
     task = run.bed.task(run.paths, run.draw.given, models, run.settings)
     checkpoint = run.folder / CHECKPOINT
     tuned = tuning.tune_task(task, run.settings, checkpoint=checkpoint, knowledge=_knowledge(run))
-    record = _record(run, tuned, models, time.monotonic() - started)
+    record = _record(run, tuned, task, models, time.monotonic() - started)
     _write_history(run, tuned)
     _write_samples(run, tuned)
     partition = tuned.round.partition
-    scores = {"p_clean": partition.p_clean, "loss": tuned.round.evidence.loss, "thresholds": partition.thresholds}
-    _write_json(run.folder / PARTITION, {name: np.round(array, 5).tolist() for name, array in scores.items()})
+    _write_json(run.folder / PARTITION, _scores(partition))
     _write_json(run.folder / RESULT, record.to_json())
-    checkpoint.unlink(missing_ok=True)
+    discard(checkpoint)
     return record
 
 
@@ -116,13 +116,14 @@ def _knowledge(run: Run) -> dict[str, Any]:
     return {} if wrong is None else {"noise_rate": wrong}
 
 
-def _record(run: Run, tuned: Tuned, models: Models, seconds: float) -> Record:
+def _record(run: Run, tuned: Tuned, task: Task, models: Models, seconds: float) -> Record:
     features, labels = run.bed.test
-    probs = predict(models.clip.logit_scale, features.to(tuned.weights.device), tuned.weights).cpu().numpy()
+    assert tuned.classifier is not None  # every method of a grid classifies
+    probs = tuned.classifier(Batch(features=features.to(models.device))).softmax(1).cpu().numpy()
     predicted = probs.argmax(1)
     correct = predicted == labels
     noise = tuned.round.noise
-    zero_shot = tuned.round.evidence.zero_shot[np.arange(len(run.paths)), run.draw.given]
+    untuned = tuning.untuned_probs(task)[np.arange(len(run.paths)), run.draw.given]
     wrong = run.draw.given != run.draw.truth if run.truth_known else None
     return Record(
         digest=run.digest,
@@ -147,7 +148,7 @@ def _record(run: Run, tuned: Tuned, models: Models, seconds: float) -> Record:
         noise_given=None if wrong is None else float(wrong.mean()),
         noise_rectified=None if wrong is None else metrics.label_noise(tuned.round.targets.hard, run.draw.truth),
         noise_estimate=(noise.rate, noise.low, noise.high),
-        zero_shot_auroc=None if wrong is None else metrics.audit_auroc(zero_shot, wrong),
+        zero_shot_auroc=None if wrong is None else metrics.audit_auroc(untuned, wrong),
         seconds=seconds,
         text_passes=tuned.text_passes,
         versions={**tuning.versions(), "threads": torch.get_num_threads()},
@@ -165,11 +166,22 @@ def _audit(tuned: Tuned, wrong: np.ndarray | None) -> AuditScores:
     )
 
 
+def _scores(partition: Partition) -> dict[str, Any]:
+    """What `srrs plot` draws of a screening: the score that was cut, and where."""
+    cut, p_clean = partition.thresholds, np.round(partition.p_clean, 5).tolist()
+    if cut is None:
+        return {"p_clean": p_clean, "score": "p_clean", "thresholds": []}
+    bounds = np.column_stack([cut.lower, cut.upper])
+    return {"p_clean": p_clean, cut.score: np.round(cut.values, 5).tolist(), "score": cut.score,
+            "thresholds": np.round(bounds, 5).tolist()}  # fmt: skip
+
+
 def _write_history(run: Run, tuned: Tuned) -> None:
     lines = []
     for entry in tuned.history:
-        rectified = metrics.label_noise(np.array(entry["target"]), run.draw.truth) if run.truth_known else None
-        line = {"step": entry["step"], "noise_estimate": entry["noise"], "noise_rectified": rectified}
+        rectified = metrics.label_noise(entry.target, run.draw.truth) if run.truth_known else None
+        estimate = [entry.noise.rate, entry.noise.low, entry.noise.high]
+        line = {"step": entry.step, "noise_estimate": estimate, "noise_rectified": rectified}
         lines.append(json.dumps(line) + "\n")
     write_atomic(run.folder / HISTORY, "".join(lines).encode())
 

@@ -2,37 +2,54 @@
 
 import json
 import sys
+from typing import Annotated
 
 import typer
 
-from srrs.cli import act, grids, tune
+from srrs.cli import act, apply_model, grids, tune
 from srrs.cli.export import export
-from srrs.cli.options import read_settings
+from srrs.cli.signature import command
 from srrs.errors import SrrsError
 
-__all__ = ["app", "main", "read_settings"]
+__all__ = ["app", "main"]
 
 app = typer.Typer(
-    help="Tune CLIP on images whose labels are partly wrong, and learn which labels are wrong.",
+    help="Tune CLIP on images whose labels are partly wrong, and say which labels are wrong.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (
-    *(tune.demo, tune.audit, act.apply, act.undo, tune.fit, tune.predict, tune.embed, export),
+for function in (
+    *(tune.demo, tune.audit, act.apply, act.undo, tune.fit, apply_model.predict, apply_model.embed, export),
     *(grids.bench, grids.table, grids.plot, grids.compare),
 ):
-    app.command()(command)
+    command(app)(function)
 
 INTERRUPTED = 130
 """Exit status of a command that was interrupted; also what typer makes of an interruption."""
 
 
-def main() -> None:
-    """Run the command line: what a user can mend is one sentence on stderr and exit status 2.
+def _version(wanted: bool) -> None:
+    if wanted:
+        from srrs import __version__
 
-    Status 1 says that data were found wanting, as `srrs audit --fail-above` asks.
+        typer.echo(f"srrs {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Tune CLIP on images whose labels are partly wrong, and say which labels are wrong."""
+
+
+def main() -> None:
+    """Run the command line: an error that the user can fix is one sentence on stderr and exit status 2.
+
+    Status 1 means that the data failed a check, such as `srrs audit --fail-above`.
     """
     try:
         if status := app(standalone_mode=False):
@@ -49,7 +66,7 @@ def main() -> None:
 
 
 def _interrupted() -> None:
-    _fail("Interrupted. Run the same command again: it goes on where it stopped.", INTERRUPTED)
+    _fail("Interrupted. Run the same command again: it continues where it stopped.", INTERRUPTED)
 
 
 def _fail(message: str, status: int) -> None:

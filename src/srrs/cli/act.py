@@ -29,12 +29,12 @@ def apply(
     from srrs.audit import relabel as tables
     from srrs.audit.decisions import read_decisions
     from srrs.audit.plan import plan
-    from srrs.console import Screen
+    from srrs.console import Console
 
     where = to or table
     if where is None or (to and table):
         raise SettingsError("expected either --to FOLDER or --table FILE, one of them")
-    screen, record = Screen(as_json), folders.read_audit(audit)
+    console, record = Console(as_json), folders.read_audit(audit)
     chosen = read_decisions(decisions, record, new_classes=new_classes) if decisions else None
     todo = plan(record, chosen, confidence=confidence)
     undo_file = (audit if audit.is_dir() else audit.parent) / folders.undo_name(todo, where)
@@ -42,23 +42,23 @@ def apply(
     if to:
         work = folders.into_folder(todo, to, undo_file, in_place=in_place)
         if yes:
-            with screen.progress("Acting") as advance:
+            with console.progress("Acting") as advance:
                 folders.act(work, undo_file, advance)
     elif in_place:
         tables.relabel_in_place(todo, where, undo_file, **columns)
     else:
         tables.write_table(todo, where, source=source, **columns)
     if to and not in_place and (others := _others(record, work)):
-        screen.note(
+        console.note(
             f"Beside the photographs of the audit lie {len(others):,} that it does not know and that are not copied, "
             f"{others[0]} first. Where they are new, audit again."
         )
     undoable = yes and (to is not None or in_place)
-    screen.say(todo)
-    screen.note(f"written: {where}" if yes else "Nothing is done yet: add --yes to do it.")
+    console.say(todo)
+    console.note(f"written: {where}" if yes else "Nothing is done yet: add --yes to do it.")
     if undoable:
-        screen.note(f"to take it back: srrs undo {undo_file}")
-    screen.result(todo.to_dict() | {"done": yes, "undo": str(undo_file) if undoable else None})
+        console.note(f"to take it back: srrs undo {undo_file}")
+    console.result(todo.to_dict() | {"done": yes, "undo": str(undo_file) if undoable else None})
 
 
 def _others(record: Any, work: Any) -> list[str]:
@@ -76,11 +76,11 @@ def undo(
 ) -> None:
     """Take back what `srrs apply` did to files."""
     from srrs.audit import journal
-    from srrs.console import Screen
+    from srrs.console import Console
 
-    screen = Screen(as_json)
+    console = Console(as_json)
     before = journal.read_journal(undo_file).state == "undone"
-    with screen.progress("Undoing") as advance:
+    with console.progress("Undoing") as advance:
         done = journal.undo(undo_file, advance)
-    screen.say(f"{done.folder}: {'undone before, nothing is left to do' if before else 'undone'}")
-    screen.result({"undone": done.folder, "files": 0 if before else len(done.steps)})
+    console.say(f"{done.folder}: {'undone before, nothing is left to do' if before else 'undone'}")
+    console.result({"undone": done.folder, "files": 0 if before else len(done.steps)})

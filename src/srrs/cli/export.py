@@ -22,14 +22,14 @@ def export(
 ) -> None:
     """Write an audit for another tool, or a tuned classifier as one ONNX graph."""
     from srrs.audit.apply import read_audit
-    from srrs.console import Screen
+    from srrs.console import Console
     from srrs.estimator import RobustClassifier
     from srrs.export.datalab import write_datalab
     from srrs.export.fiftyone import write_fiftyone
     from srrs.export.label_studio import write_label_studio
     from srrs.export.parquet import write_parquet
 
-    screen, wanted = Screen(as_json), _format(shown, out)
+    console, wanted = Console(as_json), _format(shown, out)
     if wanted == "onnx":
         files = [*RobustClassifier.load(source).to_onnx(out)]
     else:
@@ -43,8 +43,8 @@ def export(
             "datalab": lambda: write_datalab(audit, out),
         }
         files = [write[wanted]()]
-    screen.say("written: " + ", ".join(str(file) for file in files))
-    screen.result({"format": wanted, "files": [str(file) for file in files]})
+    console.say("written: " + ", ".join(str(file) for file in files))
+    console.result({"format": wanted, "files": [str(file) for file in files]})
 
 
 def _format(asked: str | None, out: Path) -> str:

@@ -1,309 +1,136 @@
-"""Commands on a user's own photographs: demo, audit, fit, predict, embed."""
+"""Commands that read labels: demo, audit, fit."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from srrs.cli.options import (
-    Budget,
-    ClassVectorsOption,
-    Cleanvision,
-    Descriptions,
-    Device,
-    FailAbove,
-    FeaturesOption,
-    IdColumn,
-    Images,
-    Json,
-    LabelColumn,
-    MatcherOption,
-    Method,
-    Minutes,
-    Model,
-    Names,
-    PathColumn,
-    Seed,
-    Set,
-    Source,
-    SourceOrNone,
-    Track,
-    Trusted,
-    audit_settings,
-    folder,
-    integers,
-    read_settings,
+from srrs.cli.options import Columns, Embedded, Json, Source, Working, folder, integers
+from srrs.cli.resolved import Chosen
+from srrs.cli.signature import Takes
+from srrs.config import AUDIT_VIEWS, FIT_VIEWS
+
+if TYPE_CHECKING:
+    from srrs.cli.job import Job
+    from srrs.data.inputs import Inputs
+    from srrs.estimator import RobustClassifier
+    from srrs.pipeline import Fitted
+
+SETTINGS = ("model", "matcher", "method", "views", "trust", "seed", "device")
+"""Settings that audit and fit take as options of their own."""
+WORSE = (
+    "Logistic regression on the same features predicts more of the given labels than this classifier does. The model "
+    "may not know these classes: give plain class names with --names, try another --model, or --model none. If the "
+    "wrong labels follow a pattern, logistic regression has learned that pattern."
 )
-from srrs.config import FIT_VIEWS
-from srrs.errors import DataError
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for result.json, report.html and audit.csv.")] = Path("demo-out"),
-    noise: Annotated[str, typer.Option(help="Wrong labels, as kind:rate; sym or pair.")] = "sym:0.5",
-    seeds: Annotated[str, typer.Option(help="Comma list; figures are means over them.")] = "1,2,3",
+    noise: Annotated[str, typer.Option(help="Wrong labels, as kind:rate; the kind is sym or pair.")] = "sym:0.5",
+    seeds: Annotated[str, typer.Option(help="Comma list of seeds; the figures are means over them.")] = "1,2,3",
     as_json: Json = False,
 ) -> None:
-    """Tune the bundled model on bundled photographs with wrong labels: a minute or two on a laptop."""
-    from srrs.console import Screen
+    """Tune the bundled model on bundled images with wrong labels. Takes a minute or two on a laptop."""
+    from srrs.console import Console
     from srrs.demo import run
 
-    run(out, noise, integers(seeds), Screen(as_json))
+    run(out, noise, integers(seeds), Console(as_json))
 
 
 def audit(
-    source: SourceOrNone = None,
+    source: Source = None,
     *,
-    out: Annotated[Path, typer.Option(help="Folder for audit.csv, audit.json and report.html.")],
-    features: FeaturesOption = None,
-    class_vectors: ClassVectorsOption = None,
-    model: Model = None,
-    matcher: MatcherOption = None,
-    method: Method = None,
-    names: Names = None,
-    images: Images = None,
-    path: PathColumn = None,
-    label: LabelColumn = None,
-    row_id: IdColumn = None,
-    descriptions: Descriptions = None,
-    minutes: Minutes = 5.0,
-    seed: Seed = None,
-    device: Device = None,
-    settings: Set = None,
-    cleanvision: Cleanvision = False,
-    budget: Budget = None,
-    trusted: Trusted = None,
-    fail_above: FailAbove = None,
-    track: Track = None,
+    out: Annotated[Path, typer.Option(help="Folder for audit.csv, audit.json, report.html and settings.yaml.")],
+    columns: Columns,
+    chosen: Annotated[Chosen, Takes(*SETTINGS, views=AUDIT_VIEWS)],
+    embedded: Embedded,
+    working: Working,
+    trusted: Annotated[
+        Path | None, typer.Option(help="decisions.csv of an earlier audit; these labels are taken as certain.")
+    ] = None,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Number of images you can review: they come first, and in review.csv.")
+    ] = None,
+    fail_above: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Exit with status 1 if a larger share of the labels is estimated wrong."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say which labels of a folder or table are wrong, and what each should be."""
-    from srrs import pipeline
-    from srrs.console import Screen
+    """Say which labels of a folder or a table are wrong, and what each should be."""
+    from srrs.audit.decisions import read_trusted
+    from srrs.cli.job import Job, read_input
+    from srrs.console import Console
+    from srrs.pipeline import user_rows
 
-    screen = Screen(as_json)
-    chosen = audit_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
-    columns = {"names": names, "images": images, "path_column": path, "label_column": label, "id_column": row_id}
-    inputs = _inputs(screen, source, features, class_vectors, chosen.model.name, **columns)
-    decisions = _trusted(trusted, inputs.samples)
-    words = _second_opinion(screen, inputs.samples) if cleanvision else {}
-    checkpoint = folder(out) / "run.safetensors"
-    fitted = _fit(screen, inputs, chosen, descriptions, minutes, checkpoint, track, words, decisions=decisions)
-    files = _write_audit(out, fitted.audit, pipeline.thumbnails(inputs.samples), budget)
-    _show(screen, fitted, files, failed=_too_noisy(fitted.audit.noise, fail_above))
+    job = Job("audit", Console(as_json), chosen, working, out)
+    inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name)
+    decisions = read_trusted(trusted, user_rows(inputs.samples)) if trusted else None
+    fitted = job.run(inputs, decisions=decisions or {})
+    files = job.write(fitted.audit, inputs.samples, budget)
+    job.show(fitted, files, failed=_too_noisy(fitted.audit.noise, fail_above))
 
 
 def fit(
-    source: SourceOrNone = None,
+    source: Source = None,
     *,
-    out: Annotated[Path, typer.Option(help="Folder for the tuned model and its audit.")],
-    test: Annotated[str | None, typer.Option(help="Labelled source to report the accuracy on.")] = None,
-    features: FeaturesOption = None,
-    class_vectors: ClassVectorsOption = None,
-    model: Model = None,
-    matcher: MatcherOption = None,
-    method: Method = None,
-    names: Names = None,
-    images: Images = None,
-    path: PathColumn = None,
-    label: LabelColumn = None,
-    row_id: IdColumn = None,
-    descriptions: Descriptions = None,
-    minutes: Minutes = 5.0,
-    seed: Seed = None,
-    device: Device = None,
-    settings: Set = None,
-    cleanvision: Cleanvision = False,
-    track: Track = None,
+    out: Annotated[Path, typer.Option(help="Folder for the tuned model, its audit and settings.yaml.")],
+    test: Annotated[str | None, typer.Option(help="Labelled source to measure the accuracy on.")] = None,
+    columns: Columns,
+    chosen: Annotated[Chosen, Takes(*SETTINGS, views=FIT_VIEWS)],
+    embedded: Embedded,
+    working: Working,
     as_json: Json = False,
 ) -> None:
-    """Tune a classifier that does not learn the mistakes; audits the labels as well."""
-    from srrs import pipeline
-    from srrs.console import Screen
+    """Tune a classifier that does not learn the wrong labels; also audits the labels."""
+    from srrs.cli.job import Job, read_input
+    from srrs.console import Console
     from srrs.estimator import RobustClassifier
 
-    screen = Screen(as_json)
-    chosen = read_settings(settings, model=model, matcher=matcher, method=method, seed=seed, device=device)
-    columns = {"names": names, "images": images, "path_column": path, "label_column": label, "id_column": row_id}
-    inputs = _inputs(screen, source, features, class_vectors, chosen.model.name, **columns)
-    fixed = {"class_names": inputs.samples.class_names, "names": names, "images": images}
-    held_out = _inputs(screen, test, None, None, chosen.model.name, **fixed) if test else None
-    words = _second_opinion(screen, inputs.samples) if cleanvision else {}
-    checkpoint = folder(out) / "run.safetensors"
-    fitted = _fit(screen, inputs, chosen, descriptions, minutes, checkpoint, track, words, held_out=held_out)
-    classifier = RobustClassifier(**chosen.flat()).adopt(fitted)
-    classifier.save(out)
-    files = [out, *_write_audit(out, fitted.audit, pipeline.thumbnails(inputs.samples))]
-    figures: dict[str, Any] = {}
+    job = Job("fit", Console(as_json), chosen, working, out)
+    inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name)
+    held_out = None
+    if test is not None:
+        same = Columns(names=columns.names, images=columns.images)
+        classes = inputs.samples.class_names
+        held_out = read_input(job.console, test, same, model=chosen.settings.model.name, class_names=classes)
+    fitted = job.run(inputs, held_out=held_out)
+    classifier = RobustClassifier(**chosen.settings.flat()).adopt(fitted)
+    classifier.save(folder(out))
+    files = [out, *job.write(fitted.audit, inputs.samples)]
+    figures = _accuracies(job, classifier, fitted, held_out)
+    job.show(fitted, files, figures)
+
+
+def _accuracies(
+    job: "Job", classifier: "RobustClassifier", fitted: "Fitted", held_out: "Inputs | None"
+) -> dict[str, Any]:
+    """Accuracies of the classifier beside those of logistic regression on the same features, printed as well."""
+
+    from srrs.predictions import accuracy, logistic_baseline
+
+    features, labels = fitted.task.source.unit_features(), fitted.task.labels
+    own = float((classifier.of_features(features).argmax(1) == labels).mean())
+    baseline = logistic_baseline(features, labels)
+    figures: dict[str, Any] = {"given_labels_predicted": own}
+    if baseline is not None:
+        figures["logistic_regression"] = {"given_labels_predicted": baseline.accuracy}
+        job.console.say(
+            f"predicts {own:.1%} of the given labels; logistic regression on the same features "
+            f"{baseline.accuracy:.1%}, cross-validated"
+        )
+        if own < baseline.accuracy:
+            figures["warning"] = WORSE
+            job.console.note(WORSE)
     if held_out is not None:
-        figures["accuracy"] = _accuracy(classifier, held_out)
-    _show(screen, fitted, files, figures)
-
-
-def predict(
-    model_folder: Annotated[Path, typer.Argument(help="Folder written by `srrs fit`.")],
-    source: Annotated[
-        str | None, typer.Argument(help="Folder of photographs, a table, one photograph, or embeddings.")
-    ] = None,
-    features: FeaturesOption = None,
-    out: Annotated[Path | None, typer.Option(help="CSV to write; without it, the table is printed.")] = None,
-    images: Images = None,
-    path: PathColumn = None,
-    row_id: IdColumn = None,
-    device: Device = None,
-    as_json: Json = False,
-) -> None:
-    """Name the class of new photographs."""
-    from srrs.audit.files import write_atomic
-    from srrs.console import Screen
-    from srrs.estimator import RobustClassifier
-    from srrs.predictions import table
-
-    screen = Screen(as_json)
-    classifier = RobustClassifier.load(model_folder, device=device)
-    columns = {"images": images, "path_column": path, "id_column": row_id}
-    inputs = _inputs(screen, source, features, None, "", labelled=False, **columns)
-    with screen.progress("Encoding photographs") as advance:
-        probs = classifier.predict_inputs(inputs, advance)
-    frame = table(inputs.samples, probs, classifier.classes_)
-    if out is not None:
-        write_atomic(out, frame.to_csv(index=False, lineterminator="\n").encode("utf-8", "backslashreplace"))
-        screen.say(f"{len(frame)} predictions in {out}")
-    else:
-        screen.say(frame.to_string(index=False))
-    screen.result({"predictions": frame.astype(object).where(frame.notna(), None).to_dict("records")})
-
-
-def embed(
-    source: Source,
-    out: Annotated[Path, typer.Option(help="Folder for features.safetensors and samples.csv.")],
-    model: Model = None,
-    views: Annotated[int, typer.Option(help="Augmented views beside the plain one.")] = 0,
-    names: Names = None,
-    images: Images = None,
-    path: PathColumn = None,
-    label: LabelColumn = None,
-    row_id: IdColumn = None,
-    seed: Seed = None,
-    device: Device = None,
-    as_json: Json = False,
-) -> None:
-    """Encode photographs once and write their features."""
-    from srrs import pipeline
-    from srrs.console import Screen
-
-    screen = Screen(as_json)
-    chosen = read_settings(None, model=model, seed=seed, device=device, matcher="none", views=views)
-    columns = {"names": names, "images": images, "path_column": path, "label_column": label, "id_column": row_id}
-    samples = _read_as_it_comes(screen, source, **columns)
-    models = pipeline.load_models(chosen)
-    with screen.progress("Encoding") as advance:
-        files = pipeline.write_features(folder(out), samples, models, chosen, progress=advance)
-    screen.say(f"features of {len(samples)} photographs in {files[0]}")
-    screen.result({"photographs": len(samples), "files": [str(f) for f in files]})
-
-
-def _inputs(screen: Any, source: str | None, features: Any, class_vectors: Any, model: str, **options: Any) -> Any:
-    """Read and check a source, or embeddings."""
-    from srrs.data.inputs import read_inputs
-    from srrs.models.vectors import NONE
-
-    _check_there(source)
-    with screen.progress("Reading photographs") as advance:
-        return read_inputs(
-            source, features=features, class_vectors=class_vectors, bare=model == NONE, progress=advance, **options
-        )
-
-
-def _check_there(source: str | None) -> None:
-    if source is not None and not Path(source).exists():
-        raise DataError(f"Expected a folder or a table of photographs at '{source}', but there is nothing.")
-
-
-def _read_as_it_comes(screen: Any, source: str, **columns: Any) -> Any:
-    """Read and check a source, with labels where it has them."""
-    from srrs.data.samples import checked, read
-
-    _check_there(source)
-    try:
-        samples = read(source, **columns)
-    except DataError as error:
-        screen.note(f"No labels are taken: {error}")
-        samples = read(source, labelled=False, **columns)
-    with screen.progress("Reading photographs") as advance:
-        return checked(samples, advance)
-
-
-def _fit(
-    screen: Any,
-    inputs: Any,
-    settings: Any,
-    descriptions: Any,
-    minutes: float,
-    checkpoint: Path,
-    track: Any,
-    words: Any,
-    **more: Any,
-) -> Any:
-    """Tune and audit; `words` go into the column of flags, by id."""
-    from srrs import pipeline
-    from srrs.train.trackers import tracking
-
-    samples = inputs.samples
-    views = (
-        f"up to {minutes:g} minutes for {settings.views(FIT_VIEWS)} augmented views of each"
-        if inputs.features is None
-        else f"features from {inputs.embeddings.source}, no photograph is opened"
-    )
-    with tracking(track or [], settings.flat(), checkpoint.with_name("history.jsonl")) as trackers:
-        models = pipeline.load_models(settings, inputs.embeddings)
-        matcher = models.matcher.name if models.matcher else "none"
-        screen.note(
-            f"{len(samples):,} photographs, {len(samples.class_names)} classes; model {settings.model.name}, "
-            f"matcher {matcher}, method {settings.tuning.method}; {views}"
-        )
-        shown = pipeline.stages_of(models, inputs, more.get("held_out"))
-        with screen.stages(shown, {pipeline.ENCODING: minutes}) as stages:
-            fitted = pipeline.fit(
-                samples, models, settings, descriptions=descriptions, minutes=minutes, checkpoint=checkpoint,
-                stages=stages, listeners=trackers, features=inputs.features, **more,
-            )  # fmt: skip
-    checkpoint.unlink(missing_ok=True)
-    return replace(fitted, audit=fitted.audit.with_flags(words))
-
-
-def _second_opinion(screen: Any, samples: Any) -> Any:
-    """What cleanvision finds, by id."""
-    from srrs.data.imagelab import cleanvision_words
-
-    with screen.progress("Looking with cleanvision") as advance:
-        return cleanvision_words(samples, advance)
-
-
-def _trusted(path: Path | None, samples: Any) -> Any:
-    """The decisions that are taken for certain, by id."""
-    from srrs.audit.decisions import read_trusted
-    from srrs.pipeline import user_rows
-
-    return read_trusted(path, user_rows(samples)) if path else None
-
-
-def _write_audit(out: Path, audit: Any, thumbnail: Any, budget: int | None = None) -> list[Path]:
-    from srrs.audit.priority import review_order, write_review
-
-    out.mkdir(parents=True, exist_ok=True)
-    first = review_order(audit, budget) if budget else None
-    files = [
-        audit.to_csv(out / "audit.csv"),
-        audit.to_json(out / "audit.json"),
-        audit.report(out / "report.html", thumbnail=thumbnail, first=first),
-    ]
-    return files if first is None else [*files, write_review(audit, first, out / "review.csv")]
+        figures["accuracy"] = accuracy(held_out.samples, classifier.predict_inputs(held_out))
+        job.console.say(f"accuracy {figures['accuracy']:.3f}")
+    return figures
 
 
 def _too_noisy(noise: Any, limit: float | None) -> str:
-    """What is said where more labels are estimated wrong than the limit allows; empty where not."""
+    """A sentence where more labels are estimated wrong than the limit allows; empty where not."""
     from srrs.audit.summary import noise_range
 
     if limit is None or noise.rate <= limit:
@@ -312,31 +139,3 @@ def _too_noisy(noise: Any, limit: float | None) -> str:
         f"Estimated {noise.rate:.1%} of the labels wrong ({noise_range(noise)}), above the limit of {limit:.1%} "
         "that --fail-above sets."
     )
-
-
-def _accuracy(classifier: Any, held_out: Any) -> float:
-    from srrs.predictions import accuracy
-
-    return accuracy(held_out.samples, classifier.predict_inputs(held_out))
-
-
-def _show(screen: Any, fitted: Any, files: list[Path], figures: dict[str, Any] | None = None, failed: str = "") -> None:
-    for note in fitted.notes:
-        screen.note(note)
-    screen.say(fitted.audit.summary())
-    for name, value in (figures or {}).items():
-        screen.say(f"{name} {value:.3f}")
-    screen.say("written: " + ", ".join(str(f) for f in files))
-    screen.result(
-        {
-            "summary": fitted.audit.summary().to_dict(),
-            "settings": fitted.audit.settings,
-            **(figures or {}),
-            "notes": list(fitted.notes),
-            "files": [str(f) for f in files],
-            **({"failed": failed} if failed else {}),
-        }
-    )
-    if failed:
-        screen.note(failed)
-        raise typer.Exit(1)

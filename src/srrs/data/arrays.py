@@ -1,85 +1,153 @@
-"""Named arrays and texts of a file: npz, safetensors or parquet. Nothing in it is ever run."""
+"""Files of arrays (npz, npy, safetensors, parquet), read without ever building an object from them."""
 
 import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from srrs.data.tables import read_table
-from srrs.errors import DataError
+from srrs.data.tables import read_parquet
+from srrs.errors import DataError, SrrsError
+from srrs.io import check_regular, is_file
 
-KINDS = (".npz", ".safetensors", ".parquet")
+KINDS = (".npz", ".safetensors", ".npy", ".parquet")
+MOST = 2**36
+"""Bytes of the largest array of an npz file, which is read into memory whole."""
+MAPPED = 2**26
+"""Bytes above which an array of a safetensors or npy file stays on disk and is read where it is needed."""
+_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1"}
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
-    """What a file holds, by name: arrays, lists of texts, and of safetensors the entries of its metadata.
+    """Return the entries of a file by name: arrays, lists of texts, and the metadata of safetensors.
 
     Raises
     ------
     DataError
-        The file is missing, damaged, of another kind, or an npz that holds pickled objects.
+        The file is missing, damaged, of another kind, or holds pickled objects.
     MissingExtraError
         A parquet file, and pyarrow is not installed.
     """
     wanted = f"Expected embeddings as {', '.join(KINDS)} at {path}"
     kind = path.suffix.lower()
-    if not path.is_file() or kind not in KINDS:
-        raise DataError(f"{wanted}, but found {'another kind of file' if path.is_file() else 'no such file'}.")
+    if not is_file(path) or kind not in KINDS:
+        raise DataError(f"{wanted}, but found {'another kind of file' if is_file(path) else 'no such file'}.")
     try:
-        return {".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet}[kind](path)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, _damaged()) as error:
-        pickled = "allow_pickle" in str(error)
-        reason = "it holds pickled objects: save texts as plain text arrays" if pickled else f"cannot read it: {error}"
+        check_regular(path)
+        return {".npz": _npz, ".npy": _npy, ".safetensors": _safetensors, ".parquet": _parquet}[kind](path)
+    except SrrsError:
+        raise
+    except Exception as error:  # damaged bytes make these libraries raise nearly anything, zlib.error included
+        pickled = "pickle" in str(error) or "Python objects" in str(error)
+        reason = f"cannot read it: {error or type(error).__name__}"
+        if pickled:
+            reason = "it holds pickled objects: save texts as plain text arrays"
         raise DataError(f"{wanted}, but {reason}.") from None
 
 
 def _npz(path: Path) -> dict[str, Any]:
-    with path.open("rb") as stream, np.load(stream) as file:  # which refuses pickled objects unless told otherwise
-        return {name: file[name] for name in file.files}
+    with zipfile.ZipFile(path) as archive:
+        return {
+            member.filename.removesuffix(".npy"): _member(archive, member)
+            for member in archive.infolist()
+            if member.filename.endswith(".npy")
+        }
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """Read one array; its header must not claim more than the archive holds."""
+    with archive.open(member) as stream:
+        size = _claimed(stream)
+        if size > MOST or size > member.file_size:
+            raise ValueError(
+                f"the array {member.filename} claims {size / 2**30:,.0f} GB and has {member.file_size:,} bytes"
+            )
+    with archive.open(member) as stream:
+        return np.asarray(np.lib.format.read_array(stream))  # which refuses pickled objects unless told otherwise
+
+
+def _claimed(stream: Any) -> int:
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"the version {version} of its arrays is not known")
+    read: Any = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, kind = read(stream)
+    size = int(kind.itemsize)
+    for length in shape:
+        size *= int(length)
+    return size
+
+
+def _npy(path: Path) -> dict[str, Any]:
+    array = np.load(path, mmap_mode="r")
+    return {"embeddings": array if array.nbytes > MAPPED else np.array(array)}
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
-    import torch
     from safetensors import safe_open
 
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
+    with safe_open(path, framework="pt") as file:  # which checks that header and size agree
         texts = {name: _text(text) for name, text in (file.metadata() or {}).items()}
-    arrays = {n: (t.float() if t.dtype == torch.bfloat16 else t).numpy() for n, t in tensors.items()}
+        with path.open("rb") as stream:
+            header, start = _header(stream)
+        arrays = {name: _mapped(path, header[name], start) for name in file.keys()}  # noqa: SIM118  no mapping
+        for name in [name for name, array in arrays.items() if array is None]:
+            arrays[name] = file.get_tensor(name).float().numpy()
     return texts | arrays
 
 
+def _header(stream: BinaryIO) -> tuple[dict[str, Any], int]:
+    size = int.from_bytes(stream.read(8), "little")
+    return json.loads(stream.read(size)), 8 + size
+
+
+def _mapped(path: Path, entry: Mapping[str, Any], start: int) -> np.ndarray | None:
+    """Return an array as it lies in the file, copied where it is small; None for a type that numpy does not have."""
+    if entry["dtype"] not in _TYPES:
+        return None
+    kind, shape = np.dtype(_TYPES[entry["dtype"]]), tuple(entry["shape"])
+    first, last = entry["data_offsets"]
+    if first == last:
+        return np.zeros(shape, kind)
+    array = np.memmap(path, kind, "r", start + first, shape)
+    return array if array.nbytes > MAPPED else np.array(array)
+
+
 def _text(text: str) -> Any:
-    """A metadata entry: JSON where it is a list or a number, else the text itself."""
+    """Return a metadata entry: JSON where it is a list or a number, else the text itself."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return value if isinstance(value, list | int | float) and not isinstance(value, bool) else text
 
 
 def _parquet(path: Path) -> dict[str, Any]:
-    return {name: _column(column) for name, column in read_table(path).items()}
+    table = read_parquet(path)
+    return {name: _column(table.column(at)) for at, name in enumerate(table.column_names)}
 
 
-def _column(entries: list[Any]) -> Any:
-    """An array of the lists in a column, NaN where one is missing; other columns as they are."""
-    sizes = {len(entry) for entry in entries if isinstance(entry, list)}
-    if len(sizes) != 1:
+def _column(column: Any) -> Any:
+    """Return a column of lists as an array, NaN where a list is missing; other columns as a list."""
+    import pyarrow as pa
+
+    kind = column.type
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if listed and column.null_count == 0 and pa.types.is_floating(kind.value_type) and len(column):
+        flat = pa.chunked_array([chunk.flatten() for chunk in column.chunks], kind.value_type)
+        sizes = {size for chunk in column.chunks for size in np.unique(chunk.value_lengths()).tolist()}
+        if len(sizes) == 1 and flat.null_count == 0:
+            return flat.to_numpy().reshape(len(column), -1)
+    entries = column.to_pylist()
+    lengths = {len(entry) for entry in entries if isinstance(entry, list)}
+    if len(lengths) != 1:
         return entries
-    empty = [np.nan] * sizes.pop()
+    empty = [np.nan] * lengths.pop()
     return np.array([empty if entry is None else entry for entry in entries], dtype=np.float32)
 
 
-def _damaged() -> type[Exception]:
-    from safetensors import SafetensorError
-
-    return SafetensorError
-
-
 def first_of(arrays: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    """The first of the named entries that is there, else None."""
+    """Return the first of the named entries that is there, else None."""
     return next((arrays[name] for name in names if name in arrays), None)

@@ -1,4 +1,4 @@
-"""Embeddings that were made elsewhere, of any model: read from a file or array, checked, and joined to rows.
+"""Embeddings of any model, computed elsewhere: read from a file or array, checked, and joined to rows.
 
 n embeddings, N rows, V views, C classes, D feature size.
 """
@@ -15,49 +15,41 @@ import numpy as np
 from srrs.data.arrays import KINDS, first_of, read_arrays
 from srrs.data.pictures import file_of
 from srrs.data.rows import MISSING, Samples
-from srrs.data.store import Features
 from srrs.data.tables import columns_of, read_table, text_of
+from srrs.data.vectors import (
+    CLASS_NAMES,
+    IDS,
+    LABELS,
+    VECTORS,
+    ClassVectors,
+    class_arrays,
+    class_vectors_of,
+    names_of,
+    unit_vectors,
+)
 from srrs.errors import DataError
-from srrs.records import Floats
-
-VECTORS = ("plain", "embeddings", "embedding", "features", "feature", "vectors", "vector")
-IDS, LABELS, CLASS_NAMES = ("ids", "id"), ("labels", "label"), ("class_names", "label_names", "classes")
-UNIT = 2e-3
-"""How far a vector's length may be off 1 by the rounding of float16."""
-
-
-@dataclass(frozen=True, eq=False)
-class ClassVectors:
-    """What stands for the classes where there is no text tower: unit vectors, one a class."""
-
-    names: tuple[str, ...]
-    """(C,)"""
-    plain: Floats
-    """(C, D) of the class names."""
-    described: Floats | None = None
-    """(C, D) of described classes."""
-    logit_scale: float | None = None
-    """What similarities are multiplied by; None where it is not known."""
+from srrs.io import is_file, there
+from srrs.records import Features, Floats
 
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """Embeddings of n photographs or objects, unit length; those with an issue are zero."""
+    """Embeddings of n images or objects, of unit length; those with an issue are zero."""
 
     features: Features
     """(n, D) and (n, V, D)"""
     issues: tuple[str, ...]
-    """(n,) why one cannot be used; '' where it can."""
+    """(n,) why an embedding cannot be used; '' where it can."""
     ids: tuple[str, ...] | None = None
-    """(n,) None where they are known by their place alone."""
+    """(n,) None where they are known by their position alone."""
     paths: tuple[str, ...] | None = None
     keys: tuple[str, ...] | None = None
-    """(n,) content digests of the pictures they were made of."""
+    """(n,) content digests of the images they were made of."""
     labels: tuple[str, ...] | None = None
     """(n,) class keys, '' for none."""
     classes: ClassVectors | None = None
     model: str = ""
-    """Fingerprint of the model that made them, as far as it is known."""
+    """Fingerprint of the model that made them; empty where it is not known."""
     model_name: str = ""
     notes: tuple[str, ...] = ()
     source: str = "the array"
@@ -79,9 +71,11 @@ def is_embeddings(source: Any) -> bool:
     if not isinstance(source, str | Path):
         return getattr(source, "ndim", 0) == 2 and "float" in str(getattr(source, "dtype", "")) and _no_frame(source)
     path = Path(source)
+    if not there(path):
+        return False
     if path.is_dir():
-        return (path / "features.safetensors").is_file()
-    return path.suffix.lower() in KINDS[:2] or any(name in VECTORS for name in columns_of(path))
+        return is_file(path / "features.safetensors")
+    return path.suffix.lower() in KINDS[:3] or any(name in VECTORS for name in columns_of(path))
 
 
 def _no_frame(source: Any) -> bool:
@@ -113,21 +107,23 @@ def read_embeddings(source: Any, class_vectors: Any = None, class_names: Sequenc
     else:
         arrays, name = {"embeddings": np.asarray(source)}, "the array"
     if class_vectors is not None:
-        arrays |= _class_arrays(class_vectors)
+        arrays |= class_arrays(class_vectors)
     if class_names is not None:
         arrays["class_names"] = list(class_names)
     vectors = first_of(arrays, VECTORS)
     if vectors is None:
-        raise DataError(f"Expected embeddings under one of {', '.join(VECTORS)} in {name}, but found {_names(arrays)}.")
-    features, issues, notes = _checked(vectors, arrays.get("views"), name)
+        raise DataError(
+            f"Expected embeddings under one of {', '.join(VECTORS)} in {name}, but found {names_of(arrays)}."
+        )
+    plain, views, issues, notes = unit_vectors(vectors, arrays.get("views"), name)
     count = len(issues)
     ids = _texts(first_of(arrays, IDS), count, "ids", name)
     if ids and (twice := [id for id, times in Counter(ids).items() if times > 1]):
         raise DataError(f"Expected one embedding for each id in {name}, but '{twice[0]}' has several.")
     words = first_of(arrays, CLASS_NAMES)
-    classes = _class_vectors(arrays, words, features.plain.shape[1], name)
+    classes = class_vectors_of(arrays, words, plain.shape[1], name)
     return Embeddings(
-        features=features,
+        features=Features(plain, views),
         issues=tuple(issues),
         ids=ids,
         paths=_texts(first_of(arrays, ("paths", "path")), count, "paths", name),
@@ -152,22 +148,21 @@ def joined(samples: Samples, embeddings: Embeddings) -> tuple[Samples, Features]
         No row has an embedding, or embeddings without ids differ from the rows in number.
     """
     at = _places(samples, embeddings)
-    lacking = at < 0
-    plain, views = embeddings.features.plain[at], embeddings.features.views[at]
-    plain[lacking], views[lacking] = 0, 0
+    lacking, plain = at < 0, embeddings.features.plain
     keys, issues = [], []
     for row, place in enumerate(at):
         issue = "no embedding" if place < 0 else embeddings.issues[place]
         own = samples.issues[row] if samples.issues[row] not in ("", MISSING) else ""
         issues.append(issue or own)
-        keys.append("" if issue else embeddings.keys[place] if embeddings.keys else _digest(plain[row]))
+        keys.append("" if issue else embeddings.keys[place] if embeddings.keys else _digest(plain[place]))
     unused = len(embeddings) - len(set(at[~lacking].tolist()))
     notes = (f"{unused} embeddings of {embeddings.source} belong to no row and were left out.",) if unused else ()
     found = replace(
         samples, keys=tuple(keys), issues=tuple(issues), notes=(*samples.notes, *embeddings.notes, *notes), others=(),
         keyed_by_id=embeddings.ids is not None and embeddings.keys is None,
     )  # fmt: skip
-    return found, Features(plain, views)
+    in_order = len(at) == len(plain) and np.array_equal(at, np.arange(len(at)))
+    return found, embeddings.features if in_order else embeddings.features.take(at)
 
 
 def table_of(embeddings: Embeddings, labelled: bool) -> dict[str, list[Any]]:
@@ -221,98 +216,6 @@ def _content(path: Path) -> tuple[dict[str, Any], str]:
     return arrays, str(file)
 
 
-def _checked(vectors: Any, views: Any, name: str) -> tuple[Features, list[str], list[str]]:
-    """Features of unit length, what is wrong with each row, and what was done, in words."""
-    plain = _floats(vectors, 2, "embeddings (n, D)", name)
-    crops = plain[:, None][:, :0] if views is None else _floats(views, 3, "views (n, V, D)", name)
-    if (len(crops), crops.shape[2]) != plain.shape:
-        raise DataError(
-            f"Expected views of the shape ({len(plain)}, V, {plain.shape[1]}) in {name}, found {crops.shape}."
-        )
-    finite = np.isfinite(plain).all(1) & np.isfinite(crops).all((1, 2))
-    length = np.linalg.norm(plain.astype(np.float32), axis=1)
-    lengths = np.linalg.norm(crops.astype(np.float32), axis=2)
-    there = (length > 0) & (lengths > 0).all(1)
-    issues = [
-        "" if fine and long else "embedding is zero" if fine else "embedding is not finite"
-        for fine, long in zip(finite, there, strict=True)
-    ]
-    if not (good := finite & there).any():
-        raise DataError(
-            f"Expected embeddings that are finite and not zero in {name}, but found none among {len(plain)}."
-        )
-    notes = []
-    off = good & ((np.abs(length - 1) > UNIT) | (np.abs(lengths - 1) > UNIT).any(1))
-    plain, crops = plain.copy(), crops.copy()
-    if off.any():
-        plain, crops = plain.astype(np.float32), crops.astype(np.float32)
-        plain[off] /= length[off, None]
-        crops[off] /= lengths[off, :, None]
-        notes.append(f"{off.sum()} of {len(plain)} embeddings of {name} were not of unit length: brought to it.")
-    plain[~good], crops[~good] = 0, 0
-    return Features(plain, crops), issues, notes
-
-
-def _floats(values: Any, axes: int, what: str, name: str) -> np.ndarray:
-    """An array of floats with this many axes; float64 becomes float32."""
-    array = np.asarray(values) if not isinstance(values, list) else None
-    if array is None or array.dtype.kind not in "fiu":
-        raise DataError(f"Expected {what} of one length each in {name}, but found vectors of several lengths or texts.")
-    if array.ndim != axes or 0 in (array.shape[0], array.shape[-1]):
-        raise DataError(f"Expected {what} in {name}, but found an array of the shape {array.shape}.")
-    return array if array.dtype in (np.float16, np.float32) else array.astype(np.float32)
-
-
-def _class_arrays(class_vectors: Any) -> dict[str, Any]:
-    if not isinstance(class_vectors, str | Path):
-        return {"class_vectors": np.asarray(class_vectors)}
-    arrays = read_arrays(Path(class_vectors))
-    vectors = first_of(arrays, ("class_vectors", *VECTORS))
-    names = first_of(arrays, (*CLASS_NAMES, "class_name", "class", *LABELS, *IDS))
-    if vectors is None or names is None:
-        raise DataError(f"Expected class_vectors and class_names in {class_vectors}, but found {_names(arrays)}.")
-    kept: dict[str, Any] = {name: arrays[name] for name in ("described_vectors", "logit_scale") if name in arrays}
-    return {"class_vectors": vectors, "class_names": names, **kept}
-
-
-def _class_vectors(arrays: dict[str, Any], names: Any, size: int, source: str) -> ClassVectors | None:
-    if "class_vectors" not in arrays:
-        return None
-    if names is None:
-        raise DataError(f"Expected class_names for the class_vectors of {source}, in the same order, but found none.")
-    words = tuple(text_of(name) for name in names)
-
-    def unit(role: str) -> Floats:
-        vectors = _floats(arrays[role], 2, f"{role} (C, D)", source).astype(np.float32)
-        if vectors.shape != (len(words), size):
-            raise DataError(
-                f"Expected {role} of the shape ({len(words)}, {size}) in {source}, one for each class name and as long "
-                f"as an embedding, but found {vectors.shape}."
-            )
-        length = np.linalg.norm(vectors, axis=1, keepdims=True)
-        if not (np.isfinite(length) & (length > 0)).all():
-            bad = words[int(np.flatnonzero(~(np.isfinite(length) & (length > 0)))[0])]
-            raise DataError(f"Expected {role} that are finite and not zero in {source}, but that of '{bad}' is not.")
-        return np.asarray(vectors / length)
-
-    scale = arrays.get("logit_scale")
-    return ClassVectors(
-        names=words,
-        plain=unit("class_vectors"),
-        described=unit("described_vectors") if "described_vectors" in arrays else None,
-        logit_scale=_scale(scale, source),
-    )
-
-
-def _scale(value: Any, source: str) -> float | None:
-    if value is None:
-        return None
-    array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "fiu" or not 0 < float(array.reshape(())) < np.inf:
-        raise DataError(f"Expected logit_scale to be one number above 0 in {source}, but found {value!r}.")
-    return float(array.reshape(()))
-
-
 def _texts(values: Any, count: int, what: str, name: str) -> tuple[str, ...] | None:
     if values is None:
         return None
@@ -324,24 +227,48 @@ def _texts(values: Any, count: int, what: str, name: str) -> tuple[str, ...] | N
 
 
 def _labels(values: Any, names: Any, count: int, source: str) -> tuple[str, ...] | None:
-    """Class keys: texts as they are, whole numbers as places in the class names where there are any."""
-    texts = _texts(values, count, "labels", source)
-    if texts is None or names is None or np.asarray(values).dtype.kind not in "iu":
-        return texts
-    numbers = [int(text) for text in texts]
-    if max(numbers) >= len(names):
-        raise DataError(
-            f"Expected labels below {len(names)}, the number of class names in {source}, found {max(numbers)}."
-        )
-    return tuple(text_of(names[number]) if number >= 0 else "" for number in numbers)
+    """Return class keys: texts as they are; whole numbers as positions in the class names where there are any."""
+    if values is None:
+        return None
+    wanted = f"Expected labels as class names or whole numbers in {source}, but its labels"
+    if isinstance(values, np.ndarray):
+        values = _whole(values, wanted)
+    numbers = values.tolist() if isinstance(values, np.ndarray) and values.dtype.kind in "iu" else None
+    texts = _texts(values, count, "labels", source) or ()
+    if names is None:
+        return texts if numbers is None else tuple(str(number) if number >= 0 else "" for number in numbers)
+    words = [text_of(name) for name in names]
+    if numbers is None:
+        return _checked_words(texts, words, wanted)
+    if max(numbers) >= len(words):
+        raise DataError(f"{wanted} are positions from 0 to {len(words) - 1} in the names, but found {max(numbers)}.")
+    return tuple(words[number] if number >= 0 else "" for number in numbers)
+
+
+def _whole(array: np.ndarray, wanted: str) -> np.ndarray:
+    """Return labels as they are, floats as whole numbers (-1 for NaN)."""
+    if array.ndim != 1:
+        raise DataError(f"{wanted} are {array.ndim}-dimensional.")
+    if array.dtype.kind == "b":
+        raise DataError(f"{wanted} are truth values: save whole numbers or class names.")
+    if array.dtype.kind != "f":
+        return array
+    finite = np.isfinite(array)
+    if len(broken := array[finite & (array != np.rint(array))]):
+        raise DataError(f"{wanted} are fractions, such as {broken[0]}: save whole numbers or class names.")
+    return np.where(finite, array, -1).astype(np.int64)
+
+
+def _checked_words(texts: tuple[str, ...], names: Sequence[str], wanted: str) -> tuple[str, ...]:
+    """Refuse positions that were saved as text."""
+    numbers = [text for text in texts if text.isdecimal()]
+    if numbers and len(numbers) == sum(map(bool, texts)) and not set(numbers) & set(names):
+        raise DataError(f"{wanted} are numbers saved as text, such as '{numbers[0]}': save them as whole numbers.")
+    return texts
 
 
 def _text(value: Any) -> str:
     return "" if value is None else text_of(np.asarray(value).reshape(-1)[0])
-
-
-def _names(arrays: dict[str, Any]) -> str:
-    return ", ".join(sorted(arrays)) or "nothing"
 
 
 def _digest(vector: Floats) -> str:

@@ -11,8 +11,8 @@ from srrs.data.options import ReadKeywords, ReadOptions
 from srrs.data.readers import label_key, table_samples
 from srrs.data.rows import Samples
 from srrs.data.samples import Progress, checked, read_source
-from srrs.data.store import Features
 from srrs.errors import DataError
+from srrs.records import Features
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ from srrs.audit.table import NUMBERS, SCHEMA_VERSION, Audit
 from srrs.export.pictures import picture_files
 from srrs.io import write_atomic
 
-LABELS = {"given": None, "suggested": "suggested_confidence", "zero_shot": None, "macro": None, "micro": None}
-"""Fields that are classifications, and the column of their confidence."""
+LABELS = {"given": None, "suggested": "suggested_confidence", "zero_shot": None}
+"""Fields that are classifications beside those of the tuners, and the column of their confidence."""
 
 
 def write_fiftyone(audit: Audit, folder: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Path:
@@ -26,16 +26,16 @@ def write_fiftyone(audit: Audit, folder: str | os.PathLike[str], root: str | os.
     folder = Path(folder)
     files = picture_files(audit, root)
     rows = audit.table.astype(object).where(audit.table.notna(), None).to_dict("records")
-    samples = [_sample(row, file) for row, file in zip(rows, files, strict=True)]
+    samples = [_sample(row, file, audit.tuned) for row, file in zip(rows, files, strict=True)]
     info = {"classes": list(audit.class_names), "srrs": {"schema_version": SCHEMA_VERSION, "settings": audit.settings}}
     write_atomic(folder / "samples.json", json.dumps({"samples": samples}, indent=1, allow_nan=False).encode())
     write_atomic(folder / "metadata.json", json.dumps({"media_type": "image", "info": info}, indent=1).encode())
     return folder
 
 
-def _sample(row: dict[Any, Any], file: Path) -> dict[str, Any]:
+def _sample(row: dict[Any, Any], file: Path, tuned: tuple[str, ...]) -> dict[str, Any]:
     plain = ("status", "issue", "flags", *(name for name in NUMBERS if name != LABELS["suggested"]))
-    fields = {name: row[name] for name in plain} | {name: _label(row, name) for name in LABELS}
+    fields = {name: row[name] for name in plain} | {name: _label(row, name) for name in (*LABELS, *tuned)}
     known = {name: value for name, value in fields.items() if value is not None}
     return {"filepath": str(file), "tags": [row["status"]], "row_id": row["id"], **known}
 
@@ -43,6 +43,6 @@ def _sample(row: dict[Any, Any], file: Path) -> dict[str, Any]:
 def _label(row: dict[Any, Any], name: str) -> dict[str, Any] | None:
     if row[name] is None:
         return None
-    confidence = row.get(LABELS[name])
+    confidence = row.get(LABELS.get(name))
     sure = {} if confidence is None else {"confidence": confidence}
     return {"_cls": "Classification", "tags": [], "label": row[name], **sure}

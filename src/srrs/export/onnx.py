@@ -19,7 +19,7 @@ from torch import Tensor
 
 from srrs.errors import MissingExtraError, ModelError
 from srrs.io import write_atomic
-from srrs.models.base import VisionLanguage
+from srrs.models.base import ImageTower
 from srrs.records import Floats
 
 FORMAT = 1
@@ -30,25 +30,34 @@ LARGEST = 2**31
 class _Classifier(torch.nn.Module):
     """Pixels (B, 3, H, W) -> probabilities (B, C)."""
 
-    def __init__(self, clip: VisionLanguage, head: Floats):
+    def __init__(self, tower: ImageTower, head: Floats, scale: float, bias: Floats):
         super().__init__()
-        self.clip = clip
-        self.register_buffer("head", torch.from_numpy(head) * clip.logit_scale)
+        self.tower = tower
+        self.register_buffer("head", torch.from_numpy(head) * scale)
+        self.register_buffer("bias", torch.from_numpy(bias))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        features = self.clip.encode_images(pixels).to(torch.float16).to(torch.float32)
-        return (features @ self.get_buffer("head").T).softmax(1)
+        features = self.tower.encode_images(pixels).to(torch.float16).to(torch.float32)
+        return (features @ self.get_buffer("head").T + self.get_buffer("bias")).softmax(1)
 
 
 def write_onnx(
-    clip: VisionLanguage, head: Floats, class_names: Sequence[str], path: str | os.PathLike[str]
+    tower: ImageTower,
+    head: Floats,
+    class_names: Sequence[str],
+    path: str | os.PathLike[str],
+    *,
+    scale: float,
+    bias: Floats,
 ) -> tuple[Path, Path]:
     """Write the graph to `path`, and `<path>.json` with its input, output, classes and preprocessing.
 
     Parameters
     ----------
-    clip : the dual encoder, float32 on the CPU; its image tower goes into the graph.
+    tower : the image tower, float32 on the CPU.
     head : (C, D) class weights.
+    scale : multiplies the similarities of images and classes.
+    bias : (C,) added to the logits.
 
     Raises
     ------
@@ -60,16 +69,16 @@ def write_onnx(
         The path cannot be written.
     """
     path = Path(path)
-    shape = tuple(clip.preprocess(_blank()).shape)
-    graph = _graph(_Classifier(clip, head).eval(), torch.zeros(2, *shape), clip.name)
+    shape = tuple(tower.preprocess(_blank()).shape)
+    graph = _graph(_Classifier(tower, head, scale, bias).eval(), torch.zeros(2, *shape), tower.name)
     about = {
         "format": FORMAT,
-        "model": clip.name,
-        "model_fingerprint": clip.fingerprint,
+        "model": tower.name,
+        "model_fingerprint": tower.fingerprint,
         "input": {"name": "pixels", "shape": ["batch", *shape], "type": "float32"},
         "output": {"name": "probabilities", "shape": ["batch", len(class_names)], "type": "float32"},
         "class_names": list(class_names),
-        "preprocessing": clip.preprocessing,
+        "preprocessing": tower.preprocessing,
         "preprocessing_order": "RGB, resize (an integer is the shorter side), centre crop, rescale, (x - mean) / std",
     }
     write_atomic(path, graph)

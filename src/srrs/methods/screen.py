@@ -11,6 +11,8 @@ from srrs.screening import agreement as agreements
 from srrs.screening import by_transition, confident, detector, joapr, joint, mixtures, predictions, similarity
 from srrs.screening import transport as transports
 from srrs.screening.common import counted_noise
+from srrs.screening.decision import Trust, decide
+from srrs.screening.decision.partition import partition_of
 from srrs.screening.transport import Cost
 
 EPOCHS = 50
@@ -96,6 +98,24 @@ def transition(
             fold_count=fold_count, prior=prior, seed=seed,
         )  # fmt: skip
         return partition, memory
+
+    return screen
+
+
+def decision(trust: Trust = "auto", seed: int = 0) -> Screen:
+    """Decide by all sources of evidence, each weighed by what the data say of it. See `srrs.screening.decision`.
+
+    `trust` is `auto`, or whom to believe where the labels and the model contradict each other: `labels` or `model`.
+    """
+
+    @reads("zero_shot", "features", "match", can_lack=("zero_shot", "features", "match"))
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        zero_shot = None if evidence.zero_shot is None else np.log(np.maximum(evidence.zero_shot, 1e-38))
+        verdicts = decide(
+            evidence.labels, classes=evidence.classes, features=evidence.features, zero_shot=zero_shot,
+            match=evidence.match, keys=evidence.keys, trust=trust, seed=seed,
+        )  # fmt: skip
+        return partition_of(verdicts), memory
 
     return screen
 

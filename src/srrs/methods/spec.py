@@ -69,8 +69,9 @@ def method(text: str | Method, knowledge: Mapping[str, Any] | None = None) -> Me
         if name not in (knowledge or {}):
             raise SettingsError(f"The method {text!r} must be told the {KNOWLEDGE.get(name, name)}: {name}=…")
         own[name] = (knowledge or {})[name]
+    told = {name: value for name, value in (knowledge or {}).items() if name in inspect.signature(factory).parameters}
     try:
-        made = factory(**own)
+        made = factory(**{**told, **own})
     except (TypeError, ValueError) as error:
         raise SettingsError(f"The method {text!r} cannot be made: {error}") from None
     if not isinstance(made, Method):

@@ -4,7 +4,7 @@ What a stage remembers between rounds is an explicit value, a mapping of arrays,
 researcher's new stage is one function with one of the signatures below.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -25,16 +25,18 @@ OPTIONAL = frozenset({"logits", "zero_shot", "features", "match"})
 Stage = TypeVar("Stage", bound=Callable[..., Any])
 
 
-def reads(*names: str) -> Callable[[Stage], Stage]:
+def reads(*names: str, can_lack: Collection[str] = ("match",)) -> Callable[[Stage], Stage]:
     """Declare which optional fields of the evidence a stage reads, so that nothing else is computed for it.
 
-    A stage without a declaration reads every field. Raises ValueError for a name that is no such field.
+    A stage without a declaration reads every field. `can_lack` are the fields that the stage works without. Raises
+    ValueError for a name that is no such field.
     """
     if unknown := set(names) - OPTIONAL:
         raise ValueError(f"Expected fields of the evidence out of {sorted(OPTIONAL)}, but got {sorted(unknown)}")
 
     def declare(stage: Stage) -> Stage:
         stage.reads = frozenset(names)  # type: ignore[attr-defined]
+        stage.requires = frozenset(names) - set(can_lack)  # type: ignore[attr-defined]
         return stage
 
     return declare
@@ -43,6 +45,12 @@ def reads(*names: str) -> Callable[[Stage], Stage]:
 def read_by(stage: Callable[..., Any]) -> frozenset[str]:
     """Which optional fields of the evidence a stage reads."""
     declared: frozenset[str] = getattr(stage, "reads", OPTIONAL)
+    return declared
+
+
+def required_by(stage: Callable[..., Any]) -> frozenset[str]:
+    """Which optional fields of the evidence a stage cannot do without; none for a stage that declares nothing."""
+    declared: frozenset[str] = getattr(stage, "requires", frozenset())
     return declared
 
 
@@ -89,6 +97,7 @@ class TunerSpec:
 MACRO = TunerSpec("macro", "class-prompt")
 MICRO = TunerSpec("micro", "described-prompt")
 PROBE = TunerSpec("probe", "linear-probe")
+RESIDUAL = TunerSpec("residual", "task-residual")
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,8 @@ class Method:
     """False: the tuners keep their initial state."""
     warm_up: float = 0.0
     """Share of the steps that learn from the given labels before the first screening."""
+    text_free: tuple[TunerSpec, ...] = ()
+    """The tuners on embeddings, where there is no text tower; empty if the method cannot do without one."""
     rounds: int = 0
     """Number of screenings during training, evenly spaced; one more follows the last step."""
 
@@ -120,10 +131,16 @@ class Method:
         """Which optional fields of the evidence its stages read. Only one that reads `logits` tunes for an audit."""
         return read_by(self.screen) | read_by(self.rectify) | read_by(self.rescreen)
 
+    @property
+    def requires(self) -> frozenset[str]:
+        """Which optional fields of the evidence its stages cannot do without."""
+        return required_by(self.screen) | required_by(self.rectify) | required_by(self.rescreen)
+
 
 def one_round(method: Method, evidence: Evidence, memory: Memory) -> tuple[Round, Memory]:
     """Screen, rectify and re-screen once."""
     partition, memory = method.screen(evidence, memory)
     targets, memory = method.rectify(evidence, partition, memory)
     matched, memory = method.rescreen(evidence, partition, targets, memory)
-    return Round(evidence, partition, targets, matched, quality=partition.p_clean), memory
+    quality = partition.p_clean if partition.quality is None else partition.quality
+    return Round(evidence, partition, targets, matched, quality=quality), memory

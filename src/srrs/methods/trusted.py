@@ -1,12 +1,13 @@
 """Labels that a person has verified: a method whose stages take them for certain."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from srrs.core.labels import one_hot
-from srrs.methods.stages import Memory, Method, read_by, reads
+from srrs.methods.stages import Memory, Method, Stage, read_by, reads, required_by
 from srrs.records import Bools, Evidence, Floats, Group, Ints, Matched, Partition, Targets
 
 REST = 1e-6
@@ -35,7 +36,7 @@ def trusting(method: Method, verified: Mapping[int, VerifiedLabel]) -> Method:
     labels = np.array([verified[row].label for row in rows], dtype=np.int64)
     before = np.array([verified[row].given for row in rows], dtype=np.int64)
 
-    @reads(*read_by(method.screen))
+    @_as(method.screen)
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
         zero_shot = None if evidence.zero_shot is None else _certain(evidence.zero_shot, rows, labels, REST)
         told = replace(evidence, zero_shot=zero_shot)
@@ -49,14 +50,14 @@ def trusting(method: Method, verified: Mapping[int, VerifiedLabel]) -> Method:
         group[rows], p_clean[rows] = Group.CLEAN, 1.0
         return replace(partition, group=group, p_clean=p_clean, posterior=posterior), after
 
-    @reads(*read_by(method.rectify))
+    @_as(method.rectify)
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
         targets, memory = method.rectify(evidence, partition, memory)
         weight = np.array(targets.weight)
         weight[rows] = 1.0
         return Targets(_certain(targets.soft, rows, labels), weight), memory
 
-    @reads(*read_by(method.rescreen))
+    @_as(method.rescreen)
     def rescreen(evidence: Evidence, partition: Partition, targets: Targets, memory: Memory) -> tuple[Matched, Memory]:
         matched, memory = method.rescreen(evidence, partition, targets, memory)
         return replace(matched, is_match=matched.is_match | _at(rows, len(evidence.labels))), memory
@@ -68,6 +69,11 @@ def _at(rows: Ints, count: int) -> Bools:
     chosen = np.zeros(count, dtype=bool)
     chosen[rows] = True
     return chosen
+
+
+def _as(stage: Callable[..., Any]) -> Callable[[Stage], Stage]:
+    """Declare of a stage that it reads what another one reads."""
+    return reads(*read_by(stage), can_lack=read_by(stage) - required_by(stage))
 
 
 def _certain(probs: Floats, rows: Ints, labels: Ints, rest: float = 0.0) -> Floats:

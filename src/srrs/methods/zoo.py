@@ -16,24 +16,27 @@ from srrs.methods import learn, rectify, rescreen, screen
 from srrs.methods.baselines import coop, coop_two, dspt, gce, linear_probe, mae, upl, zero_shot
 from srrs.methods.published import joapr, jocor, nlprompt, srrs_paper, tecoprompt
 from srrs.methods.selection import clipcleaner, confident_learning, deft, double_prompts, robust_similarity
-from srrs.methods.stages import MACRO, MICRO, PROBE, Method
+from srrs.methods.stages import MACRO, MICRO, PROBE, RESIDUAL, Method
+from srrs.screening.decision import Trust
 
 
-def srrs() -> Method:
-    """Return our SRRS: a transition matrix decides, and a linear probe learns beside the prompts.
+def srrs(trust: Trust = "auto") -> Method:
+    """Return our SRRS: all sources of evidence decide, weighed by the data; a linear probe learns beside the prompts.
 
-    The probe learns the same rectified labels and votes with the prompts: the prompts reach the image features through
+    `trust` is `labels` or `model` where the two contradict each other wholesale; `auto` lets the data tell. The probe
+    learns the same rectified labels and votes with the prompts: the prompts reach the image features through
     the class names, which a model may know less well than its images. `srrs(tuners=both)` is the prompts alone.
     """
     return Method(
         name="srrs",
         tuners=(MACRO, MICRO, PROBE),
-        screen=screen.transition(),
+        screen=screen.decision(trust),
         rectify=rectify.posterior(),
         rescreen=rescreen.reported(),
         loss=learn.paced(q=0.25, consistency=0.5),
         warm_up_loss=learn.cross_entropy(),
         prepare=learn.as_given(),
+        text_free=(RESIDUAL, PROBE),
     )
 
 

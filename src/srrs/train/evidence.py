@@ -1,82 +1,103 @@
-"""Gathers the evidence a screening decides on."""
+"""Gathers the evidence that a screening reads, in blocks of rows where there are very many samples.
+
+N samples, C classes, D feature size.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from srrs.core.blocks import by_blocks, is_large, release
-from srrs.core.losses import Belief, believed, jensen_shannon, screening_loss, soft_cross_entropy
-from srrs.records import Evidence, Floats, Ints
-from srrs.train.task import Task
+from srrs.core.blocks import by_blocks
+from srrs.features.source import ViewSource
+from srrs.records import Batch, Evidence, Floats, Ints, MatchScores
+from srrs.tuners.base import Classifier, Head
+
+Logits = Callable[[slice], Tensor]
+"""Rows -> their logits (n, C), averaged over all views."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a run decides on: samples, their given labels, and what the frozen models say of them."""
+
+    source: ViewSource
+    labels: Ints
+    """(N,) given labels."""
+    classes: int
+    """C."""
+    zero_shot: Classifier | Floats | None = None
+    """The untuned classifier, or its probabilities (N, C); None if the classes are known from the labels alone."""
+    match: MatchScores | None = None
+    """The image-text matcher; None if there is none."""
+
+    def untuned(self) -> Floats | None:
+        """(N, C) probabilities of the untuned classifier."""
+        if self.zero_shot is None or isinstance(self.zero_shot, np.ndarray):
+            return self.zero_shot
+        logits = logits_of(self.zero_shot, self.source)
+        return by_blocks(len(self.labels), lambda rows: {"probs": logits(rows).softmax(1)})["probs"]
 
 
 @torch.no_grad()
-def gather(task: Task, weights: Tensor, zero_shot: Floats, voters: int | None = None) -> Evidence:
-    """Evidence of every sample from the learners' class weights (learners, C, D), averaged over all views.
+def gather(
+    question: Question,
+    tuned: Mapping[str, Classifier],
+    voters: tuple[str, ...],
+    zero_shot: Floats | None,
+    reads: frozenset[str],
+) -> Evidence:
+    """The evidence of every sample: the fields in `reads` that there are.
 
-    Probabilities average the views' logits. The loss is the paper's Eq. 5 of the first two learners, and plain
-    cross-entropy for one. Only the first `voters` learners classify; of the others, stages see the logits. Very many
-    samples are taken in blocks of rows, and arrays of gigabytes lie in temporary files.
+    `tuned` are the classifiers by the names of their tuners, as they are now.
     """
-    labels = np.asarray(task.labels)
-    large = is_large(len(labels))
-
-    def of(rows: slice) -> dict[str, Tensor]:
-        view = task.mean_view_of(rows)
-        arrays = _believed(task.model.logit_scale, view, weights, labels[rows], voters)
-        if large and not task.views.shape[1]:
-            release(task.plain)
-        else:
-            arrays["features"] = F.normalize(view, dim=1).to(torch.float16 if large else torch.float32)
-        return arrays
-
-    found = by_blocks(len(labels), of)
+    source = question.source
+    wanted = tuned if "logits" in reads else {}
     return Evidence(
-        ids=task.ids,
-        labels=labels,
-        probs=found["probs"],
-        zero_shot=zero_shot,
-        features=found.get("features", task.plain),
-        loss=found["loss"],
-        agreement=found["agreement"],
-        logits=found.get("logits"),
-        match=task.match,
+        keys=source.keys,
+        labels=question.labels,
+        classes=question.classes,
+        logits=_arrays({name: logits_of(classifier, source) for name, classifier in wanted.items()}, source),
+        voters=voters if wanted else (),
+        zero_shot=zero_shot if "zero_shot" in reads else None,
+        features=source.unit_features() if "features" in reads else None,
+        match=question.match if "match" in reads else None,
     )
 
 
-def _believed(scale: float, view: Tensor, weights: Tensor, given: Ints, voters: int | None) -> dict[str, Tensor]:
-    """What the learners say of some samples; see `gather`."""
-    logits = torch.einsum("nd,kcd->nkc", view, scale * weights)
-    every = believed(logits[:, :voters].log_softmax(2))
-    first, *others = map(Belief, every.log.unbind(1), every.probs.unbind(1))
-    labels = torch.from_numpy(given).to(logits.device)
-    if others:
-        loss = screening_loss(first, others[0], labels)
-        agreement = 1 - jensen_shannon(first, others[0]) / np.log(2)
-    else:
-        loss = soft_cross_entropy(first.log, F.one_hot(labels, weights.shape[1]).to(logits.dtype))
-        agreement = torch.ones_like(loss)
-    advice = {} if voters is None else {"logits": logits}
-    return {"probs": every.probs, "loss": loss, "agreement": agreement.clamp(0, 1), **advice}
-
-
 @torch.no_grad()
-def zero_shot_probs(task: Task, weights: Tensor) -> Floats:
-    """(N, C) predictions of untuned class weights (C, D), averaged over all views; or those the task brings."""
-    if task.zero_shot is not None:
-        return task.zero_shot
+def predicted_classes(classifiers: Mapping[str, Classifier], source: ViewSource) -> dict[str, Ints]:
+    """The class (N,) that each classifier predicts, by name."""
+    logits = {name: logits_of(classifier, source) for name, classifier in classifiers.items()}
+    return {name: array.astype(np.int64) for name, array in _arrays(logits, source, highest=True).items()}
+
+
+def logits_of(classifier: Classifier, source: ViewSource) -> Logits:
+    """The classifier's logits of the source's rows, averaged over all views.
+
+    A linear classifier reads the mean view once; any other one reads every view.
+    """
+    if isinstance(classifier, Head):
+        return lambda rows: classifier(Batch(features=source.mean_view(rows)))
+    views = 1 + (source.augmented or 0)
+
+    def mean(rows: slice) -> Tensor:
+        numbers = np.arange(len(source.keys))[rows]
+        every = np.tile(np.arange(views), (len(numbers), 1))
+        logits = classifier(source.batch(numbers, every))
+        return logits.view(len(numbers), views, -1).mean(1)
+
+    return mean
+
+
+def _arrays(logits: Mapping[str, Logits], source: ViewSource, highest: bool = False) -> dict[str, Floats]:
+    if not logits:
+        return {}
 
     def of(rows: slice) -> dict[str, Tensor]:
-        logits = task.mean_view_of(rows) @ (task.model.logit_scale * weights).T
-        if is_large(len(task.labels)):
-            release(task.plain)
-        return {"probs": logits.softmax(1)}
+        found = {name: of(rows).float() for name, of in logits.items()}
+        return {name: values.argmax(1) for name, values in found.items()} if highest else found
 
-    return by_blocks(len(task.labels), of)["probs"]
-
-
-@torch.no_grad()
-def predict(model_scale: float, features: Tensor, weights: Tensor) -> Tensor:
-    """(B, C) probabilities: the learners' logits are averaged (features (B, D), weights (learners, C, D))."""
-    return (model_scale * torch.einsum("nd,kcd->nkc", features, weights).mean(1)).softmax(1)
+    return by_blocks(len(source.keys), of)

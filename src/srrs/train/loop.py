@@ -1,10 +1,10 @@
-"""The loop every method shares: warm up, then screen, rectify, re-screen and learn, on cached features.
+"""The loop that every method shares: warm up, then screen, rectify, re-screen and learn.
 
-A step costs one text pass per learner whatever the batch, so the batch is large and the budget is counted in steps.
+A step of a prompt tuner costs one text pass whatever the batch, so the batch is large and the budget is counted in
+steps. N samples, B rows of a batch, C classes.
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,33 +13,38 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srrs.core.allocation import freed_memory_kept
-from srrs.core.keyed import uniforms
+from srrs.core.blocks import blocks
+from srrs.core.keyed import chosen, uniforms
 from srrs.core.labels import one_hot
-from srrs.methods.stages import Lesson, Memory, Method, one_round
-from srrs.prompts.learner import ClassLearner
-from srrs.records import Floats, Group, Round
+from srrs.errors import ModelError
+from srrs.features.source import ViewSource
+from srrs.methods.stages import LabeledBatch, Memory, Method, one_round
+from srrs.records import Floats, Group, Ints, MatchScores, Round
 from srrs.train.events import Event, Listener
-from srrs.train.evidence import gather, zero_shot_probs
-from srrs.train.state import State, arrays_of, load, optimiser_tensors, restore_optimiser, save, tensors_of
-from srrs.train.task import Schedule, Task
+from srrs.train.evidence import Question, gather, predicted_classes
+from srrs.train.history import History
+from srrs.train.schedule import Schedule
+from srrs.train.state import State, arrays_of, load, optimizer_tensors, restore_optimizer, save, tensors_of
+from srrs.tuners.base import Classifier, Tuner, average
 
 ORDER, VIEW, MIX = 11, 12, 13  # purposes of keyed draws
 CHECKPOINT_EVERY = 10  # steps
+MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """What tuning leaves: the learners, their class weights, and the last round, which is the audit."""
+class Outcome:
+    """What a run leaves: the tuners, the classifier they make together, and the last round, which is the audit."""
 
-    learners: tuple[ClassLearner, ...]
-    weights: Tensor
-    """(voters, C, D) class weights of the learners that classify; their logits are averaged."""
-    zero_shot: Tensor
-    """(C, D) class weights of the untuned class prompt."""
+    tuners: Mapping[str, Tuner]
+    """By name, in the method's order."""
+    classifier: Classifier | None
+    """The mean of the voters' logits: a `Head` where all are linear. None where nothing is tuned."""
     round: Round
-    history: list[dict[str, object]] = field(default_factory=list)
-    """One entry per screening: step, noise estimate, and per sample p_clean, group and hard target."""
+    predicted: Mapping[str, Ints] = field(default_factory=dict)
+    """The class (N,) that each voter predicts, by its name; `zero_shot` for the untuned classifier."""
+    history: History = field(default_factory=History)
+    """One snapshot per screening."""
     text_passes: int = 0
 
 
@@ -50,53 +55,80 @@ class _Run:
     step: int
     memory: Memory
     lesson: dict[str, np.ndarray]
+    """What the last screening decided, by the names of `LabeledBatch`; empty before the first."""
 
 
-def tune(
+def train(
     method: Method,
-    task: Task,
-    learners: Sequence[ClassLearner],
-    zero_shot: Tensor,
-    schedule: Schedule,
-    seed: int,
+    tuners: Sequence[Tuner],
+    source: ViewSource,
+    labels: Ints,
+    schedule: Schedule | None = None,
     *,
+    classes: int | None = None,
+    zero_shot: Classifier | Floats | None = None,
+    match: MatchScores | None = None,
+    seed: int = 1,
+    listeners: Sequence[Listener] = (),
     checkpoint: Path | None = None,
     fingerprint: str = "",
-    listeners: Sequence[Listener] = (),
-) -> Tuned:
-    """Tune the learners on the task, and audit its labels.
+) -> Outcome:
+    """Tune over a frozen model on labels that are partly wrong, and audit the labels.
 
-    `zero_shot` (C, D) are the untuned class weights. With a `checkpoint` path the run saves its state there and goes on
-    from it; `fingerprint` must change with anything that changes the run. Bit-for-bit the same for the same seed.
+    Parameters
+    ----------
+    method : the stages, and the names of the tuners.
+    tuners : one for each of `method.tuners`, in that order; or none, for an audit without tuning.
+    source : the images of N samples.
+    labels : (N,) given labels.
+    classes : C; by default the highest label plus one.
+    zero_shot : the untuned classifier, or its probabilities (N, C), for methods that read them.
+    match : the image-text matcher, for methods that read it.
+    seed : seed of every draw. The same seed gives the same bits on one machine.
+    listeners : called with each event of the run.
+    checkpoint : folder in which the run saves its state, and from which it goes on.
+    fingerprint : names the run in its checkpoint; must change with anything that changes the run.
+
+    Raises
+    ------
+    ValueError
+        There are tuners, but not one for each of the method's.
     """
-    with freed_memory_kept():
-        return _Loop(method, task, learners, zero_shot, schedule, seed, listeners).run(checkpoint, fingerprint)
+    if tuners and len(tuners) != len(method.tuners):
+        names = ", ".join(spec.name for spec in method.tuners)
+        raise ValueError(f"expected a tuner for each of {names}, but got {len(tuners)}")
+    labels = np.asarray(labels, dtype=np.int64)
+    question = Question(source, labels, int(labels.max()) + 1 if classes is None else classes, zero_shot, match)
+    loop = _Loop(method, tuners, question, schedule or Schedule(), seed, listeners, History(checkpoint))
+    return loop.run(checkpoint, fingerprint)
 
 
 class _Loop:
     def __init__(
         self,
         method: Method,
-        task: Task,
-        learners: Sequence[ClassLearner],
-        zero_shot: Tensor,
+        tuners: Sequence[Tuner],
+        question: Question,
         schedule: Schedule,
         seed: int,
         listeners: Sequence[Listener],
+        history: History,
     ):
-        self.method, self.task, self.schedule, self.seed = method, task, schedule, seed
-        self.learners = tuple(learners)
-        self.trainable = torch.nn.ModuleList(learners)  # names the parameters of all learners together
-        self.zero_shot, self.listeners = zero_shot, listeners
-        self.steps = schedule.steps if method.tunes else 0
+        self.method, self.question, self.schedule, self.seed = method, question, schedule, seed
+        self.listeners, self.history = listeners, history
+        self.tuners = {spec.name: tuner for spec, tuner in zip(method.tuners, tuners, strict=False)}
+        self.trainable = torch.nn.ModuleDict(self.tuners)
+        self.solved = bool(tuners) and method.tunes and not any(tuner.steps for tuner in tuners)
+        self.steps = schedule.steps if tuners and method.tunes and not self.solved else 0
         warm = round(method.warm_up * self.steps)
         rounds = max(1, method.rounds)
         self.warm_up_steps = warm
         self.screenings = {warm + i * (self.steps - warm) // rounds for i in range(rounds)} if self.steps else set()
-        self.optimiser = torch.optim.SGD(self.trainable.parameters(), lr=schedule.learning_rate, momentum=0.9)
-        self.history: list[dict[str, object]] = []
+        self.groups = [group for tuner in tuners for group in tuner.parameter_groups()]
+        self.rates = [float(group["lr"]) for group in self.groups]
+        self.optimizer = torch.optim.SGD(self.groups, momentum=MOMENTUM) if self.steps else None
 
-    def run(self, checkpoint: Path | None, fingerprint: str) -> Tuned:
+    def run(self, checkpoint: Path | None, fingerprint: str) -> Outcome:
         run = self._resume(checkpoint, fingerprint)
         for step in range(run.step, self.steps):
             if step in self.screenings:
@@ -105,22 +137,36 @@ class _Loop:
             run.step = step + 1
             if checkpoint and (run.step % CHECKPOINT_EVERY == 0 or run.step == self.steps):
                 self._save(run, checkpoint, fingerprint)
+        if self.solved:
+            self._solve(run)
         last = self._screen(run, self.steps)
         self._tell(Event("end", self.steps, self.steps))
-        passes = self.steps * sum(learner.reads_text for learner in self.learners)
-        return Tuned(self.learners, self._weights()[: self.method.voters], self.zero_shot, last, self.history, passes)
+        return self._outcome(last)
+
+    def _outcome(self, last: Round) -> Outcome:
+        voters = {name: part for name, part in self._classifiers().items() if name in self.method.voters}
+        asked: dict[str, Classifier] = dict(voters)
+        if callable(self.question.zero_shot):
+            asked["zero_shot"] = self.question.zero_shot
+        predicted = predicted_classes(asked, self.question.source)
+        if isinstance(self.question.zero_shot, np.ndarray):
+            predicted["zero_shot"] = self.question.zero_shot.argmax(1)
+        passes = self.steps * sum(tuner.text_passes for tuner in self.tuners.values())
+        classifier = average(list(voters.values())) if voters else None
+        return Outcome(self.tuners, classifier, last, predicted, self.history, passes)
+
+    def _classifiers(self) -> dict[str, Classifier]:
+        return {name: tuner.export() for name, tuner in self.tuners.items()}
 
     @cached_property
-    def _untuned(self) -> Floats:
-        """(N, C) predictions of the untuned class weights, which no step changes."""
-        return zero_shot_probs(self.task, self.zero_shot)
-
-    @torch.no_grad()
-    def _weights(self) -> Tensor:
-        return torch.stack([learner.class_weights(self.task.model) for learner in self.learners])
+    def _untuned(self) -> Floats | None:
+        """(N, C) probabilities of the untuned classifier, which no step changes."""
+        return self.question.untuned() if "zero_shot" in self.method.reads else None
 
     def _screen(self, run: _Run, step: int) -> Round:
-        evidence = gather(self.task, self._weights(), self._untuned, self.method.voters)
+        reads = self.method.reads
+        tuned = self._classifiers() if "logits" in reads else {}
+        evidence = gather(self.question, tuned, self.method.voters, self._untuned, reads)
         outcome, run.memory = one_round(self.method, evidence, run.memory)
         run.lesson = {
             "soft": np.asarray(outcome.targets.soft, dtype=np.float32),
@@ -128,94 +174,88 @@ class _Loop:
             "group": np.asarray(outcome.partition.group),
             "is_match": np.asarray(outcome.matched.is_match),
         }
-        noise = outcome.noise
-        self.history.append(
-            {
-                "step": step,
-                "noise": [noise.rate, noise.low, noise.high],
-                "p_clean": np.round(outcome.partition.p_clean, 4).tolist(),
-                "group": outcome.partition.group.tolist(),
-                "target": outcome.targets.hard.tolist(),
-            }
-        )
-        self._tell(Event("screening", step, self.steps, {"noise": noise.rate}, outcome))
+        self.history.add(step, outcome)
+        self._tell(Event("screening", step, self.steps, {"noise": outcome.noise.rate}, outcome))
         return outcome
 
     def _learn(self, run: _Run, step: int) -> None:
+        assert self.optimizer is not None
         warming = step < self.warm_up_steps
-        lesson = self._draw(run, step)
-        generator = np.random.default_rng([self.seed, MIX, step])
+        batch = self._draw(run, step)
         if not warming:
-            lesson = self.method.prepare(lesson, generator)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._learning_rate(step)
-        self.optimiser.zero_grad()
-        scale = self.task.model.logit_scale
-        weights = [learner.class_weights(self.task.model) for learner in self.learners]
-        logits = torch.stack([scale * lesson.features @ w.T for w in weights]).float()
-        objective = self.method.warm_up_loss if warming else self.method.loss
-        loss = objective(logits, lesson)
+            batch = self.method.prepare(batch, np.random.default_rng([self.seed, MIX, step]))
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.schedule.factor(step)
+        self.optimizer.zero_grad()
+        logits = torch.stack([tuner.logits(batch.inputs) for tuner in self.tuners.values()]).float()
+        loss = (self.method.warm_up_loss if warming else self.method.loss)(logits, batch)
+        if not torch.isfinite(loss):
+            raise ModelError(
+                f"The loss is not finite in step {step + 1} of {self.steps}. Use a lower learning rate "
+                "(--set learning_rate=0.1), or full precision (--set precision=fp32)."
+            )
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        self.optimizer.step()
         self._tell(Event("step", step + 1, self.steps, {"loss": float(loss.detach())}))
 
-    def _draw(self, run: _Run, step: int) -> Lesson:
-        """What a step teaches: some rows, some views of each. Keyed by content, not by position."""
-        keys, n = self.task.keys, len(self.task.labels)
-        batch = min(self.schedule.batch, n)
-        rows = np.sort(np.argsort(uniforms(keys, self.seed, ORDER, step), kind="stable")[:batch])
-        available = 1 + self.task.views.shape[1]
-        count = min(self.schedule.views, available)
-        draws = np.stack([uniforms(keys[rows], self.seed, VIEW, step, v) for v in range(available)], axis=1)
-        views = np.argsort(draws, axis=1, kind="stable")[:, :count]
-        device = self.task.model.device
-        chosen = self.task.views_of(rows, views)
-        teach = run.lesson or self._given()
+    def _draw(self, run: _Run, step: int) -> LabeledBatch:
+        """The batch of a step: some rows, some views of each. Keyed by content, not by position."""
+        source = self.question.source
+        rows = chosen(source.keys, self.schedule.batch, self.seed, ORDER, step)
+        views = self._views(source.keys[rows], step)
+        parts = self._lesson(run, rows)
 
-        def repeated(name: str) -> Tensor:
-            return torch.from_numpy(teach[name][rows]).to(device).repeat_interleave(count, 0)
+        def repeated(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array).to(source.device).repeat_interleave(views.shape[1], 0)
 
-        parts = {name: repeated(name) for name in ("soft", "weight", "group", "is_match")}
-        return Lesson(chosen.flatten(0, 1), **parts)
+        return LabeledBatch(source.batch(rows, views), **{name: repeated(array) for name, array in parts.items()})
 
-    def _given(self) -> dict[str, np.ndarray]:
-        """What warm-up learns from: the given labels."""
-        n = len(self.task.labels)
-        soft = one_hot(np.asarray(self.task.labels), len(self.task.class_names)).astype(np.float32)
+    def _views(self, keys: np.ndarray, step: int) -> Ints:
+        """View numbers (n, k): a draw of the cached views, or fresh ones where they have no end."""
+        augmented = self.question.source.augmented
+        if augmented is None:
+            fresh = 1 + step * self.schedule.views + np.arange(self.schedule.views)
+            return np.tile(fresh, (len(keys), 1))
+        draws = np.stack([uniforms(keys, self.seed, VIEW, step, v) for v in range(1 + augmented)], axis=1)
+        return np.argsort(draws, axis=1, kind="stable")[:, : min(self.schedule.views, 1 + augmented)]
+
+    def _lesson(self, run: _Run, rows: Ints) -> dict[str, np.ndarray]:
+        """What the rows (n,) teach: the last screening's targets, or the given labels before the first."""
+        if run.lesson:
+            return {name: array[rows] for name, array in run.lesson.items()}
         return {
-            "soft": soft,
-            "weight": np.ones(n, np.float32),
-            "group": np.full(n, Group.CLEAN, dtype=np.int8),
-            "is_match": np.ones(n, dtype=bool),
+            "soft": one_hot(self.question.labels[rows], self.question.classes).astype(np.float32),
+            "weight": np.ones(len(rows), np.float32),
+            "group": np.full(len(rows), Group.CLEAN, dtype=np.int8),
+            "is_match": np.ones(len(rows), dtype=bool),
         }
 
-    def _learning_rate(self, step: int) -> float:
-        if step < max(1, round(0.02 * self.steps)):
-            return self.schedule.warm_up_rate
-        return self.schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+    def _solve(self, run: _Run) -> None:
+        """Screen once, then bring each tuner to convergence on the targets."""
+        self._screen(run, 0)
+        source = self.question.source
+        features = torch.cat([source.mean_view(rows) for rows in blocks(len(source.keys))])
+        soft, weight = (torch.from_numpy(run.lesson[name]).to(source.device) for name in ("soft", "weight"))
+        for tuner in self.tuners.values():
+            tuner.fit(features, soft, weight)
 
     def _tell(self, event: Event) -> None:
         for listener in self.listeners:
             listener(event)
 
-    def _save(self, run: _Run, path: Path, fingerprint: str) -> None:
-        state = State(
-            step=run.step,
-            learners=dict(self.trainable.named_parameters()),
-            optimiser=optimiser_tensors(self.optimiser),
-            memory=tensors_of(run.memory),
-            lesson=tensors_of(run.lesson),
-            history=self.history,
-        )
-        save(state, path, fingerprint)
+    def _save(self, run: _Run, folder: Path, fingerprint: str) -> None:
+        assert self.optimizer is not None
+        parameters = dict(self.trainable.named_parameters())
+        memory, lesson = tensors_of(run.memory), tensors_of(run.lesson)
+        save(State(run.step, parameters, optimizer_tensors(self.optimizer), memory, lesson), folder, fingerprint)
 
     @torch.no_grad()
-    def _resume(self, path: Path | None, fingerprint: str) -> _Run:
-        state = load(path, fingerprint) if path else None
-        if state is None:
+    def _resume(self, folder: Path | None, fingerprint: str) -> _Run:
+        state = load(folder, fingerprint) if folder else None
+        if state is None or self.optimizer is None:
+            self.history.clear()
             return _Run(0, {}, {})
         for name, parameter in self.trainable.named_parameters():
-            parameter.copy_(state.learners[name])
-        restore_optimiser(self.optimiser, state.optimiser)
-        self.history = list(state.history)
+            parameter.copy_(state.tuners[name])
+        restore_optimizer(self.optimizer, state.optimizer)
         return _Run(state.step, arrays_of(state.memory), arrays_of(state.lesson))

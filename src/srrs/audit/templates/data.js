@@ -1,7 +1,7 @@
 // What the page knows of each photo, and the words for it. Names of files and classes are only ever set as text.
 
 const at = (id) => document.getElementById(id);
-const { root, classes, statuses, pairs, columns, nearest, storage } = JSON.parse(at("data").textContent);
+const { root, classes, statuses, pairs, columns, nearest, storage, tuned } = JSON.parse(at("data").textContent);
 const rows = columns.id.map((_, row) => row); // in the order to look at them
 
 const count = (n) => n.toLocaleString("en");
@@ -31,9 +31,9 @@ const fileName = (row) => (pathOf(row) ?? columns.id[row]).split(/[\\/]/).at(-1)
 /** What each model sees, models of one mind in one phrase: "Zero-shot and macro see husky; micro sees wolf." */
 function seen(row) {
   const speakers = new Map();
-  for (const [column, name] of [["zero_shot", "zero-shot"], ["macro", "macro"], ["micro", "micro"]]) {
+  for (const column of ["zero_shot", ...tuned]) {
     const said = columns[column][row];
-    if (said >= 0) speakers.set(said, [...(speakers.get(said) ?? []), name]);
+    if (said >= 0) speakers.set(said, [...(speakers.get(said) ?? []), column.replace("_", "-")]);
   }
   const phrases = [...speakers].map(([said, names]) => `${list(names)} ${names.length > 1 ? "see" : "sees"} ${classes[said]}`);
   return phrases.length ? `${capital(phrases.join("; "))}.` : "";
@@ -55,7 +55,7 @@ function why(row) {
 function candidates(row) {
   if (classes.length <= 9) return classes;
   const codes = [
-    ...["micro", "macro", "zero_shot"].map((column) => columns[column][row]),
+    ...[...tuned, "zero_shot"].map((column) => columns[column][row]),
     ...(nearest.of[row] ?? []).map(([code]) => code),
     ...pairs.filter(([from]) => from === columns.given[row]).map(([, to]) => to),
   ];

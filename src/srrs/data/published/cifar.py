@@ -24,6 +24,7 @@ from srrs.data.images import WORKERS
 from srrs.data.published.base import DataSet, assemble, locate, make_split, read_lines
 from srrs.data.tables import read_table
 from srrs.errors import DataError, SettingsError
+from srrs.io import cache_root
 from srrs.records import Ints
 
 HUMAN = {
@@ -93,7 +94,7 @@ def cifar10n(root: Path, human: str = "worst", cache: Path | None = None) -> Dat
     Parameters
     ----------
     human: one of `HUMAN`.
-    cache: folder that photographs are written below; `srrs.data.store.cache_root()` if not given.
+    cache: folder that photographs are written below; `srrs.io.cache_root()` if not given.
 
     Raises
     ------
@@ -177,10 +178,7 @@ def _numbers(path: Path, wanted: tuple[str, ...], advice: str) -> dict[str, Ints
 
 def _write_once(layout: Layout, parts: dict[str, Bytes], cache: Path | None) -> Path:
     """The folder with `train/00000.png`…, written unless it is there; a rename at the end makes it whole or absent."""
-    if cache is None:
-        from srrs.data.shards import cache_root  # brings torch along, which a list of names should not wait for
-
-        cache = cache_root()
+    cache = cache or cache_root()
     digest = hashlib.sha256()
     for records in parts.values():
         digest.update(records.tobytes())

@@ -1,4 +1,4 @@
-"""Learners of class weights: class prompts whose context is learned (CoOp), and weights learned without a text tower.
+"""Prompts whose context is learned (CoOp): the class prompt (macro) and the described prompt (micro).
 
 P prompts per class, C classes, M context tokens, L prompt length, W token embedding size, D feature size.
 """
@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from srrs.errors import ModelError, SettingsError
-from srrs.models.base import Prompts, VisionLanguage
+from srrs.models.base import Prompts, TextTower
 from srrs.prompts.templates import MACRO, MICRO, Template
+from srrs.records import Batch
+from srrs.tuners.base import Foundation, Head, Tuner, features_of
 
 Position = Literal["end", "middle", "front"]
 POSITIONS = ("end", "middle", "front")
@@ -20,38 +22,107 @@ INITIAL_STD = 0.02
 """Standard deviation of random context vectors, about that of a tower's token embeddings (CoOp)."""
 
 
-class PromptLearner(nn.Module):
-    """Prompts `start, context and class name, tail, end` with a learned context.
+class ClassPrompt(Tuner):
+    """Prompts of the class names with a learned context: the macro learner.
 
-    With initial words and one prompt per class, it begins as the model's own encoding of the written prompt.
+    With initial words and one prompt per class, it starts as the model's own encoding of the written prompt.
+
+    Parameters
+    ----------
+    words : initial words of the context.
+    random : number of random context vectors in place of the words; 0 for the words.
+    shared : whether all classes share one context; else each class has its own.
+    prompts : prompts per class. Initial words are jittered in all but the first, so that they do not stay equal.
+    position : where the class name stands: after the context (end), in its middle, or before it (front).
+    average : whether the prompts of a class average their `features` or their `logits`.
+
+    Raises
+    ------
+    ModelError
+        A class name does not fit the tower's context.
+    SettingsError
+        An argument makes no sense, or the model has no text tower.
+    """
+
+    described = False
+    text_passes = 1
+
+    def __init__(
+        self,
+        foundation: Foundation,
+        *,
+        words: str = MACRO.before,
+        random: int = 0,
+        shared: bool = True,
+        prompts: int = 1,
+        position: Position = "end",
+        average: Literal["features", "logits"] = "features",
+    ):
+        super().__init__()
+        if foundation.text is None:
+            raise SettingsError(
+                "Prompts need a text tower, but there is none: give a model, or a method that tunes without text, such "
+                "as linear-probe."
+            )
+        self.text, self.scale, self.average = foundation.text, foundation.logit_scale, average
+        self.layout = PromptLayout(
+            foundation.text,
+            foundation.class_names,
+            context=random or words,
+            class_specific=not shared,
+            prompts=prompts,
+            position=position,
+            descriptions=foundation.descriptions if self.described else None,
+            generator=foundation.generator,
+        )
+
+    def class_weights(self) -> Tensor:
+        """(C, D): the mean of the features of each class's prompts, at unit length if features are averaged.
+
+        Gradients flow to the context.
+        """
+        features = self.text.encode_prompts(self.layout())
+        classes = len(self.layout.class_names)
+        if self.average == "logits":
+            return features.view(-1, classes, features.shape[-1]).mean(0)
+        return mean_per_class(features, classes)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits (B, C)."""
+        return self.scale * features_of(batch) @ self.class_weights().T
+
+    @torch.no_grad()
+    def export(self) -> Head:
+        """The class weights as they are now."""
+        return Head(self.class_weights(), self.scale)
+
+
+class DescribedPrompt(ClassPrompt):
+    """Prompts that also hold a description of the class: the micro learner. Only the context is learned."""
+
+    described = True
+
+
+class PromptLayout(nn.Module):
+    """The prompts `start, context and class name, tail, end` as the text pass reads them, with a learned context.
 
     Parameters
     ----------
     class_names : the C names, as they are to be read.
     context : initial words, or a number of random vectors.
     class_specific : one context per class; else all classes share it.
-    prompts : prompts per class. Initial words are jittered in all but the first, lest they stay alike.
-    position : where the class name stands: behind the context (end), in its middle, or before it (front).
+    prompts, position : as in `ClassPrompt`.
     descriptions : a clause per class (None: this class has none); makes the prompts the described ones.
     template : what follows the class name; by default `.`, or `, which has {description}.` with descriptions.
     generator : for random vectors and jitter.
-
-    Raises
-    ------
-    ModelError
-        If a class name does not fit the tower's context.
-    SettingsError
-        If an argument makes no sense.
     """
 
-    reads_text = True
-    """Whether class weights cost a text pass."""
     _table: Tensor
     _source: Tensor
 
     def __init__(
         self,
-        model: VisionLanguage,
+        model: TextTower,
         class_names: Sequence[str],
         *,
         context: str | int = MACRO.before,
@@ -86,13 +157,9 @@ class PromptLearner(nn.Module):
             self._table, self.context.flatten(0, -2), self._source, self._length, self._shared, self._class_of
         )
 
-    def class_weights(self, model: VisionLanguage) -> Tensor:
-        """(C, D) unit vectors, one per class: the mean of its prompts' features; gradients flow to the context."""
-        return _mean_per_class(model.encode_prompts(self()), len(self.class_names))
-
     def _contents(
         self,
-        model: VisionLanguage,
+        model: TextTower,
         template: Template,
         descriptions: Sequence[str | None] | None,
         size: int,
@@ -121,7 +188,7 @@ class PromptLearner(nn.Module):
         return contents
 
     def _lay_out(
-        self, model: VisionLanguage, contents: list[tuple[list[int], list[int]]], prompts: int, size: int, own: bool
+        self, model: TextTower, contents: list[tuple[list[int], list[int]]], prompts: int, size: int, own: bool
     ) -> None:
         """Where each position of each row is read from: a table of fixed token vectors, the context behind them."""
         ids = sorted({i for name, tail in contents for i in (*name, *tail)} | {*model.start, *model.end})
@@ -143,76 +210,21 @@ class PromptLearner(nn.Module):
         self._shared = len(model.start) + (before if prompts == 1 and not own else 0)
 
 
-class LinearProbe(nn.Module):
-    """The class weights themselves, learned from nothing: what the image features give without any text.
-
-    The features meet the weight at a logit scale of its own, the root of the number of classes: gradients grow with the
-    square of the scale, and shrink with the number of classes. At the loop's rate a hundred steps then end about where
-    an L2-regularised logistic regression does (scikit-learn's C = 3, 16 samples a class). At a model's 20 to 100 they
-    would overshoot, and then learn every wrong label.
-    """
-
-    reads_text = False
-
-    def __init__(self, classes: int, features: int, device: torch.device):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(classes, features, device=device))
-
-    def class_weights(self, model: VisionLanguage) -> Tensor:
-        """(C, D), of any length, to be multiplied by the model's logit scale as those of prompts are."""
-        scale: float = len(self.weight) ** 0.5
-        return self.weight * (scale / model.logit_scale)
-
-
-class TaskResidual(nn.Module):
-    """`base + alpha * residual` (TaskRes, Yu et al. 2023), the residual from zero on.
-
-    As published: the class vectors stay as they are, and what is learned is added to them. Ours: alpha is the root of
-    the number of classes over the logit scale in place of 0.5, the pace of `LinearProbe` and for its reasons, and the
-    sum is not brought to unit length; so the logits are the untuned ones plus those of a linear probe.
-
-    Parameters
-    ----------
-    base : (C, D) unit vectors.
-    generator : for a small random residual, by which a second learner of the same base differs from the first; None:
-        zero.
-    """
-
-    reads_text = False
-    base: Tensor
-
-    def __init__(self, base: Tensor, generator: torch.Generator | None = None):
-        super().__init__()
-        self.register_buffer("base", base.detach().clone(), persistent=False)
-        start = torch.zeros(base.shape) if generator is None else torch.randn(base.shape, generator=generator)
-        self.residual = nn.Parameter((start * INITIAL_STD).to(base.device))
-
-    def class_weights(self, model: VisionLanguage) -> Tensor:
-        """(C, D), to be multiplied by the model's logit scale."""
-        scale: float = len(self.base) ** 0.5
-        return self.base + self.residual * (scale / model.logit_scale)
-
-
-ClassLearner = PromptLearner | LinearProbe | TaskResidual
-
-
 @torch.no_grad()
-def zero_shot_weights(
-    model: VisionLanguage, class_names: Sequence[str], templates: Sequence[Template] = (MACRO,)
-) -> Tensor:
-    """(C, D) unit vectors of the untuned model: the mean over templates of each class's written prompts."""
+def zero_shot_weights(model: TextTower, class_names: Sequence[str], templates: Sequence[Template] = (MACRO,)) -> Tensor:
+    """(C, D) unit vectors of the untuned model: the mean over the templates of each class's written prompt."""
     features = [
-        model.encode_prompts(PromptLearner(model, class_names, context=t.before, template=t)()) for t in templates
+        model.encode_prompts(PromptLayout(model, class_names, context=t.before, template=t)()) for t in templates
     ]
-    return _mean_per_class(torch.cat(features), len(class_names))
+    return mean_per_class(torch.cat(features), len(class_names))
 
 
-def _mean_per_class(features: Tensor, classes: int) -> Tensor:
+def mean_per_class(features: Tensor, classes: int) -> Tensor:
     """(P·C, D), class the faster index -> (C, D)."""
     return normalize(features.view(-1, classes, features.shape[-1]).mean(0), dim=-1)
 
 
-def _content(model: VisionLanguage, lead: str, name: str, tail: str, *, split: bool) -> tuple[list[int], list[int]]:
+def _content(model: TextTower, lead: str, name: str, tail: str, *, split: bool) -> tuple[list[int], list[int]]:
     """Ids of a class name and of what follows it, as the tokenizer gives them inside the whole sentence.
 
     Some tokenizers read a word at the start of a text otherwise than behind a space, so the words before it are put
@@ -223,7 +235,7 @@ def _content(model: VisionLanguage, lead: str, name: str, tail: str, *, split: b
     return _behind(model, lead, name + tail), []
 
 
-def _behind(model: VisionLanguage, lead: str, text: str) -> list[int]:
+def _behind(model: TextTower, lead: str, text: str) -> list[int]:
     before, whole = model.tokens(lead), model.tokens(f"{lead} {text}".strip())
     return whole[len(before) :] if whole[: len(before)] == before else model.tokens(text)
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from srrs.prompts.learner import LinearProbe, PromptLearner, zero_shot_weights
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
 import support
 from srrs.errors import ModelError, SettingsError
 from srrs.models.hub import load_model
-from srrs.prompts.learner import LinearProbe, PromptLearner, zero_shot_weights
 from srrs.prompts.templates import Template
 
 NAMES = ["cat", "Sea Horse", "grand piano", "xylophone (toy)", "St. John's dog"]

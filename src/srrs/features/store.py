@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,12 +15,11 @@ from srrs.core.blocks import empty
 from srrs.data.images import WORKERS, digest, open_rgb, quiet
 from srrs.data.pictures import Picture
 from srrs.data.samples import NO_LABEL, Progress, Samples
-from srrs.data.shards import FeatureStore, Halves, cache_limit, cache_root, model_folder, pack_keys, trim
-from srrs.data.views import Box, view_box
 from srrs.errors import DataError, ModelError
-from srrs.records import Floats, Ints
-
-__all__ = ["FeatureStore", "Features", "ImageEncoder", "cache_root", "encode"]
+from srrs.features.crops import view_box
+from srrs.features.shards import FeatureStore, Halves, cache_limit, model_folder, pack_keys, trim
+from srrs.models.base import ImageTower
+from srrs.records import Features, Floats
 
 PLAIN = -1
 """The plain view; augmented ones count from 0."""
@@ -29,46 +28,10 @@ Job = list[tuple[int, list[str]]]
 T = TypeVar("T")
 
 
-class ImageEncoder(Protocol):
-    """The part of a vision-language model that features need."""
-
-    fingerprint: str
-    feature_size: int
-    device: torch.device
-    preprocessing: dict[str, object]
-
-    def preprocess(self, image: Image.Image) -> Tensor:
-        """An RGB picture as (3, H, W)."""
-        ...
-
-    def preprocess_crop(self, image: Image.Image, box: Box, flip: bool) -> Tensor:
-        """A box of an RGB picture as (3, H, W)."""
-        ...
-
-    def encode_images(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, D) of unit length."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """Unit-length features of n rows, float16 where we encoded them."""
-
-    plain: Floats
-    """(n, D)"""
-    views: Floats
-    """(n, V, D)"""
-
-    def take(self, rows: Sequence[int] | Ints, views: int | None = None) -> "Features":
-        """These rows, in this order, with at most `views` augmented views."""
-        chosen = np.asarray(rows, dtype=np.int64)
-        return Features(self.plain[chosen], self.views[chosen, :views])
-
-
 def encode(
     samples: Samples,
     rows: Sequence[int] | np.ndarray,
-    model: ImageEncoder,
+    model: ImageTower,
     views: int = 0,
     seed: int = 0,
     cache: Path | None = None,
@@ -146,7 +109,7 @@ def _averaged(features: Features, counts: Sequence[int]) -> Features:
 class _Run:
     """One call of `encode`."""
 
-    model: ImageEncoder
+    model: ImageTower
     store: FeatureStore
     paths: dict[str, Picture]
     seed: int
@@ -234,12 +197,12 @@ def _ahead(items: Iterable[T], thread: ThreadPoolExecutor) -> Iterator[T]:
         yield item
 
 
-def _input_size(model: ImageEncoder) -> int:
+def _input_size(model: ImageTower) -> int:
     """Pixels along the longer side of the model's input."""
     return max(model.preprocess(Image.new("RGB", (64, 64))).shape[-2:])
 
 
-def _description(model: ImageEncoder) -> dict[str, object]:
+def _description(model: ImageTower) -> dict[str, object]:
     return {
         "fingerprint": model.fingerprint,
         "preprocessing": model.preprocessing,

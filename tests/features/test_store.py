@@ -8,9 +8,10 @@ from PIL import Image
 
 from srrs.data import shards
 from srrs.data.samples import checked, from_paths
-from srrs.data.shards import FeatureStore, cache_limit, cache_root, pack_keys
-from srrs.data.store import encode
 from srrs.errors import DataError, ModelError, SettingsError
+from srrs.features.shards import FeatureStore, cache_limit, pack_keys
+from srrs.features.store import encode
+from srrs.io import cache_root
 
 
 class Model:

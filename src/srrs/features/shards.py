@@ -22,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 import PIL
-import platformdirs
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -39,11 +38,6 @@ FORMAT = 1
 _FLUSH_ROWS = 16_384
 _FLUSH_SECONDS = 30.0
 _DESCRIPTION = "model.json"
-
-
-def cache_root() -> Path:
-    """Where caches live: `SRRS_CACHE`, else the user's cache folder."""
-    return Path(os.environ.get("SRRS_CACHE") or platformdirs.user_cache_dir("srrs"))
 
 
 def cache_limit() -> int:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srrs.data.views import RATIO, SCALE, view_boxes
+from srrs.features.crops import RATIO, SCALE, view_boxes
 
 sizes = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
 

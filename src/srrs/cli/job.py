@@ -1,0 +1,178 @@
+"""What `srrs audit` and `srrs fit` share: read the input, run, write the files, show the result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from srrs.cli.options import Columns, Embedded, Working, folder, go_offline
+from srrs.cli.resolved import Chosen
+from srrs.console import Advance, Console, Stages, with_estimate
+from srrs.errors import DataError
+
+if TYPE_CHECKING:
+    from srrs.audit.table import Audit
+    from srrs.data.inputs import Inputs
+    from srrs.data.rows import Samples
+    from srrs.pipeline import Fitted
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a command on a user's images or embeddings."""
+
+    command: str
+    console: Console
+    chosen: Chosen
+    working: Working
+    out: Path
+
+    def run(self, inputs: "Inputs", **more: Any) -> "Fitted":
+        """Tune and audit; flags of cleanvision are added where they are asked for."""
+        from srrs import pipeline
+        from srrs.train.state import discard
+        from srrs.train.trackers import tracking
+
+        settings, limit = self.chosen.settings, self.working.max_minutes
+        if self.working.offline:
+            go_offline()
+        flags = self._cleanvision(inputs.samples) if self.working.cleanvision else {}
+        checkpoint = folder(self.out) / "run"
+        with tracking(self.working.track or [], settings.flat(), self.out / "history.jsonl") as trackers:
+            models = pipeline.load_models(settings, inputs.embeddings)
+            self._announce(inputs, models.matcher.name if models.matcher else "none")
+            shown = pipeline.stages_of(models, inputs, more.get("held_out"))
+            limits = {} if limit is None else {pipeline.ENCODING: limit}
+            with self.console.stages(shown, limits) as stages:
+                request = pipeline.Request(
+                    inputs.samples, models, settings, features=inputs.features, max_minutes=limit,
+                    descriptions=self.working.descriptions, checkpoint=checkpoint, **more,
+                )  # fmt: skip
+                work = pipeline.audit if self.command == "audit" else pipeline.fit
+                fitted = work(request, stages=self._estimating(stages), listeners=trackers)
+        discard(checkpoint)
+        return self._limited(replace(fitted, audit=fitted.audit.with_flags(flags)))
+
+    def _announce(self, inputs: "Inputs", matcher: str) -> None:
+        settings, samples = self.chosen.settings, inputs.samples
+        views = f"{settings.data.views} augmented views of each image"
+        if inputs.embeddings is not None:
+            views = f"features from {inputs.embeddings.source}, no image is opened"
+        self.console.note(
+            f"{len(samples):,} images, {len(samples.class_names)} classes; model {settings.model.name}, "
+            f"matcher {matcher}, method {settings.tuning.method}; {views}"
+        )
+
+    def _estimating(self, stages: Stages) -> Stages:
+        """The stages, of which the encoding of views says how long it takes."""
+        from srrs.pipeline import ENCODING
+
+        views = self.chosen.settings.data.views or 0
+
+        def start(title: str) -> Advance:
+            advance = stages(title)
+            if title != ENCODING or self.working.max_minutes is not None:
+                return advance
+            return with_estimate(advance, views, self.console.note)
+
+        return start
+
+    def _limited(self, fitted: "Fitted") -> "Fitted":
+        """The result; where a time limit decided the number of views, it says so."""
+        limit, asked = self.working.max_minutes, self.chosen.settings.data.views
+        if limit is None:
+            return fitted
+        found = fitted.audit.settings["views"]
+        warning = (
+            f"The result depends on the speed of this machine: within --max-minutes {limit:g}, {found} of {asked} "
+            f"augmented views of each image were encoded. --views {found} gives the same result everywhere."
+        )
+        settings = {**fitted.audit.settings, "max_minutes": limit, "warning": warning}
+        return replace(fitted, audit=replace(fitted.audit, settings=settings), notes=(*fitted.notes, warning))
+
+    def _cleanvision(self, samples: "Samples") -> Mapping[str, Any]:
+        from srrs.data.imagelab import cleanvision_words
+
+        with self.console.progress("Looking with cleanvision") as advance:
+            return cleanvision_words(samples, advance)
+
+    def write(self, audit: "Audit", samples: "Samples", budget: int | None = None) -> list[Path]:
+        """Write the audit and the settings of the run; with a budget, the images to review first."""
+        from srrs import pipeline
+        from srrs.audit.priority import review_order, write_review
+
+        first = review_order(audit, budget) if budget else None
+        files = [
+            audit.to_csv(self.out / "audit.csv"),
+            audit.to_json(self.out / "audit.json"),
+            audit.report(self.out / "report.html", thumbnail=pipeline.thumbnails(samples), first=first),
+            self.chosen.write(self.out, self.command),
+        ]
+        return files if first is None else [*files, write_review(audit, first, self.out / "review.csv")]
+
+    def show(
+        self, fitted: "Fitted", files: list[Path], figures: Mapping[str, Any] | None = None, failed: str = ""
+    ) -> None:
+        """Print the summary and the written files; with `failed`, end with status 1."""
+        for note in fitted.notes:
+            self.console.note(note)
+        summary = fitted.audit.summary()
+        self.console.say(summary)
+        self.console.say("written: " + ", ".join(map(str, files)))
+        self.console.result(
+            {
+                "summary": summary.to_dict(),
+                "settings": fitted.audit.settings,
+                **(figures or {}),
+                "notes": list(fitted.notes),
+                "files": list(map(str, files)),
+                **({"failed": failed} if failed else {}),
+            }
+        )
+        if failed:
+            self.console.note(failed)
+            raise typer.Exit(1)
+
+
+def read_input(
+    console: Console,
+    source: str | None,
+    columns: Columns,
+    embedded: Embedded | None = None,
+    *,
+    model: str = "",
+    **options: Any,
+) -> "Inputs":
+    """Read and check images or embeddings."""
+    from srrs.data.inputs import read_inputs
+    from srrs.models.base import NO_MODEL
+
+    check_exists(source)
+    given = embedded or Embedded()
+    with console.progress("Reading images") as advance:
+        return read_inputs(
+            source, features=given.features, class_vectors=given.class_vectors, bare=model == NO_MODEL,
+            progress=advance, **{**columns.keywords(), **options},
+        )  # fmt: skip
+
+
+def read_any(console: Console, source: str, columns: Columns) -> "Samples":
+    """Read and check images, with labels where there are any."""
+    from srrs.data.samples import checked, read
+
+    check_exists(source)
+    try:
+        samples = read(source, **columns.keywords())
+    except DataError as error:
+        console.note(f"No labels are read: {error}")
+        samples = read(source, labelled=False, **columns.keywords())
+    with console.progress("Reading images") as advance:
+        return checked(samples, advance)
+
+
+def check_exists(source: str | None) -> None:
+    """Raise DataError for a source that does not exist."""
+    if source is not None and not Path(source).exists():
+        raise DataError(f"Expected a folder or a table of images at '{source}', but there is nothing.")

@@ -1,0 +1,147 @@
+"""Files of settings: reading what `--config` names, and writing the settings that a run used.
+
+A file holds settings by topic or by flat name, and under `options` the other options of a command by their names:
+
+    options: {source: photos/, label: species}
+    model: {name: bundled}
+    schedule: {steps: 30}
+"""
+
+import inspect
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args
+
+from srrs.config import Settings, flat_fields
+from srrs.errors import DataError, SettingsError
+
+FILE = "settings.yaml"
+NOT_WRITTEN = {"out", "as_json", "config", "pairs", "yes"}
+"""Options that say where or how a command writes, and not what it computes."""
+OTHER_COMMANDS = {"test", "budget", "fail_above", "cleanvision", "trusted", "track", "max_minutes"}
+"""Options that a file may hold for one command and another command ignores."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The settings of a run and the other options of its command."""
+
+    settings: Settings
+    options: Mapping[str, Any]
+
+    def write(self, folder: Path, command: str) -> Path:
+        """Write `settings.yaml`, with which `srrs COMMAND --config` repeats the run."""
+        import yaml
+
+        from srrs import __version__
+        from srrs.io import write_atomic
+
+        kept = {name: value for name, value in self.options.items() if name not in NOT_WRITTEN}
+        settings = self.settings.by_topic()
+        flat = {name for name in self.settings.flat()}
+        options = {
+            name.replace("_", "-"): _absolute(name, value)
+            for name, value in kept.items()
+            if name not in flat and value not in (None, False, [])
+        }
+        head = (
+            f"# Settings that srrs {__version__} used. To run it again: srrs {command} --config {FILE} --out FOLDER\n"
+        )
+        text = yaml.safe_dump({"command": command, "options": options, **settings}, sort_keys=False, allow_unicode=True)
+        return write_atomic(folder / FILE, (head + text).encode())
+
+
+def _absolute(name: str, value: Any) -> Any:
+    """A path from any working directory; other values as they are."""
+    if isinstance(value, list):
+        return [_absolute(name, part) for part in value]
+    if isinstance(value, Path) or (name in ("source", "test") and os.path.exists(value)):
+        return os.path.abspath(value)
+    if name == "images":
+        return ",".join(os.path.abspath(part) if os.path.exists(part) else part for part in value.split(","))
+    return value
+
+
+@dataclass(frozen=True)
+class Config:
+    """A file of settings."""
+
+    path: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings by flat name or by topic."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """Other options by the names that the file has."""
+
+    def options(
+        self, command: str, known: Sequence[inspect.Parameter], on_command_line: Callable[[str], bool]
+    ) -> dict[str, Any]:
+        """The command's options that the file gives and the command line does not.
+
+        Raises
+        ------
+        SettingsError
+            The command has no such option, or the value does not fit it.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        by_name = {option.name: option for option in known}
+        found = {}
+        for name, value in self.given.items():
+            own = str(name).replace("-", "_")
+            if own not in by_name or own in NOT_WRITTEN:
+                if own in OTHER_COMMANDS:
+                    continue
+                near = get_close_matches(own, by_name, 1)
+                hint = f"; did you mean {near[0].replace('_', '-')}?" if near else ""
+                raise SettingsError(f"srrs {command} has no option {name!r}, which {self.path} names{hint}")
+            try:
+                found[own] = TypeAdapter(by_name[own].annotation).validate_python(value)
+            except ValidationError as error:
+                raise SettingsError(f"{self.path}: {name}: {error.errors()[0]['msg']}, but found {value!r}") from None
+        return {name: value for name, value in found.items() if not on_command_line(name)}
+
+
+def read_config(path: Path | None) -> Config:
+    """Read a YAML or JSON file of settings; without a path, an empty one.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read or holds no mapping.
+    """
+    if path is None:
+        return Config()
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+    except OSError as error:
+        raise DataError(f"Expected a file of settings at {path}, but it cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"Expected YAML or JSON in {path}, but found: {str(error).splitlines()[0]}.") from None
+    if not isinstance(content, Mapping):
+        raise DataError(f"Expected settings by name in {path}, but found {type(content).__name__}.")
+    options = content.get("options") or {}
+    if not isinstance(options, Mapping):
+        raise DataError(f"Expected a mapping under options in {path}, but found {type(options).__name__}.")
+    settings = {str(name): value for name, value in content.items() if name not in ("command", "options")}
+    return Config(path, settings, options)
+
+
+def read_pairs(pairs: list[str] | None) -> dict[str, Any]:
+    """The `name=value` pairs of `--set`; values are JSON where they can be read as such, and text otherwise."""
+    found: dict[str, Any] = {}
+    optional = {name for name, field in flat_fields().items() if type(None) in get_args(field.annotation)}
+    for pair in pairs or []:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise SettingsError(f"expected --set name=value, but found {pair!r}")
+        try:
+            found[name] = None if text == "none" and name in optional else json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found

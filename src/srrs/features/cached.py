@@ -1,0 +1,85 @@
+"""Features that were computed before the run: by the feature store, or elsewhere (embeddings)."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srrs.core.blocks import by_blocks, is_large, release, single
+from srrs.records import Batch, Features, Floats, Ints, Keys
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, eq=False)
+class CachedFeatures:
+    """A view source over cached features, which stay on disk where they are mapped from there.
+
+    Only the rows of a call are read and converted to float32.
+    """
+
+    features: Features
+    """N unit-length plain features and V augmented ones each."""
+    keys: Keys
+    """(N,) content keys."""
+    device: torch.device = field(default=CPU)
+
+    def __post_init__(self) -> None:
+        if len(self.keys) != len(self.features):
+            raise ValueError(f"expected a key for each of {len(self.features)} samples, but got {len(self.keys)}")
+
+    @property
+    def feature_size(self) -> int:
+        """D."""
+        return int(self.features.plain.shape[1])
+
+    @property
+    def augmented(self) -> int:
+        """V."""
+        return int(self.features.views.shape[1])
+
+    def batch(self, rows: Ints, views: Ints) -> Batch:
+        """The chosen views (n, k) of some rows (n,): features (n * k, D)."""
+        plain, augmented = self.features.rows(rows)
+        stacked = single(np.concatenate([plain[:, None], augmented], axis=1)).to(self.device)
+        sample = torch.arange(len(rows), device=self.device)[:, None]
+        return Batch(features=stacked[sample, torch.from_numpy(views).to(self.device)].flatten(0, 1))
+
+    def mean_view(self, rows: slice) -> Tensor:
+        """(n, D) mean over all views."""
+        if self._small_mean is not None:
+            return self._small_mean[rows]
+        return self._mean(rows)
+
+    def unit_features(self) -> Floats:
+        """(N, D) float32, or float16 where there are very many samples."""
+        large = is_large(len(self.keys))
+        if large and self._in_place:
+            return self.features.plain
+        kind = torch.float16 if large else torch.float32
+        return by_blocks(len(self.keys), lambda rows: {"unit": F.normalize(self.mean_view(rows), dim=1).to(kind)})[
+            "unit"
+        ]
+
+    @cached_property
+    def _small_mean(self) -> Tensor | None:
+        """The mean view of all samples where they are few; else None."""
+        return None if is_large(len(self.keys)) else self._mean(slice(None))
+
+    @property
+    def _in_place(self) -> bool:
+        """Whether the plain features themselves, as they lie on disk, are the mean views at unit length."""
+        return self.augmented == 0 and self.features.at is None
+
+    def _mean(self, rows: slice) -> Tensor:
+        plain, augmented = self.features.rows(rows)
+        total = single(plain).to(self.device)
+        for view in range(self.augmented):
+            total += single(augmented[:, view]).to(self.device)
+        if is_large(len(self.keys)):
+            release(self.features.plain)
+            release(self.features.views)
+        return total.div_(1 + self.augmented)

@@ -1,0 +1,1 @@
+"""Screening: which labels to trust, from arrays of evidence."""

@@ -1,0 +1,102 @@
+"""From the caller's arrays to the scores of each source, for the images of the sample and for any block of images.
+
+N images, C classes, D feature size, K candidate classes per image.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srrs.screening.decision import discriminant
+from srrs.screening.decision.evidence import CELLS, Inputs, balancing, blocks, candidates
+from srrs.screening.decision.stories import Sample
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+ZERO_SHOT, MATCHER, PREDICTIONS = "zero-shot", "matcher", "predictions"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the scores of any rows the same way."""
+
+    inputs: Inputs
+    offset: Floats | None
+    """(C,) what balances the zero-shot log-probabilities."""
+    whitening: discriminant.Whitening | None
+
+    def read(self, rows: Ints) -> Sample:
+        """Return the sources of these rows (n,), for the candidate classes of each."""
+        inputs, labels = self.inputs, self.inputs.labels[rows]
+        unseen: dict[str, Floats] = {}
+        learned: dict[str, Floats] = {}
+        if inputs.zero_shot is not None and self.offset is not None:
+            unseen[ZERO_SHOT] = inputs.log_zero_shot(rows) + self.offset
+        if inputs.match is not None:
+            unseen[MATCHER] = inputs.match_odds(rows)
+        if inputs.pred_probs is not None:
+            learned[PREDICTIONS] = inputs.log_predicted(rows)
+        white = None
+        if inputs.features is not None and self.whitening is not None:
+            white = self.whitening(inputs.features[rows])
+        known = [*unseen.values(), *learned.values()] or [self._nearest(rows, white)]
+        index = candidates(known, labels, inputs.classes)
+        if index.shape[1] < inputs.classes:
+            unseen = {name: np.take_along_axis(scores, index, 1) for name, scores in unseen.items()}
+            learned = {name: np.take_along_axis(scores, index, 1) for name, scores in learned.items()}
+        return Sample(labels, inputs.fold[rows], inputs.classes, index, unseen, learned, white)
+
+    def read_all(self, rows: Ints) -> Sample:
+        """`read` in blocks, put together: no array of all classes outlives its block."""
+        width = max(self.inputs.classes, 1)
+        parts = [self.read(rows[part]) for part in blocks(len(rows), width)]
+        if len(parts) == 1:
+            return parts[0]
+        first = parts[0]
+        return Sample(
+            self.inputs.labels[rows],
+            self.inputs.fold[rows],
+            first.classes,
+            np.concatenate([part.index for part in parts])
+            if first.index.shape[1] < first.classes
+            else np.broadcast_to(np.arange(first.classes), (len(rows), first.classes)),
+            {name: np.concatenate([part.unseen[name] for part in parts]) for name in first.unseen},
+            {name: np.concatenate([part.learned[name] for part in parts]) for name in first.learned},
+            None if first.white is None else np.concatenate([part.white for part in parts if part.white is not None]),
+        )
+
+    def _nearest(self, rows: Ints, white: Floats | None) -> Floats:
+        """Scores (n, C) that find candidates where there are only features: nearness to the means of given labels."""
+        if self.inputs.classes <= 1 or white is None:
+            return np.zeros((len(rows), self.inputs.classes), np.float32)
+        means = self.given_means
+        return np.asarray(white @ means.T - 0.5 * (means**2).sum(1))
+
+    @property
+    def given_means(self) -> Floats:
+        """(C, R) means of the images with each given label, whitened; of the sample."""
+        inputs = self.inputs
+        assert inputs.features is not None
+        assert self.whitening is not None
+        sums, count = None, np.bincount(inputs.labels, minlength=inputs.classes)
+        for part in blocks(len(inputs.order), inputs.features.shape[1]):
+            rows = inputs.order[part]
+            white = self.whitening(inputs.features[rows])
+            sums = np.zeros((inputs.classes, white.shape[1]), np.float32) if sums is None else sums
+            np.add.at(sums, inputs.labels[rows], white)
+        assert sums is not None
+        return np.asarray(sums / (count + discriminant.CENTER_COUNT)[:, None], np.float32)
+
+
+def prepare(inputs: Inputs, rows: Ints) -> Reader:
+    """Fit what is needed to read scores: the balance of the zero-shot model and the whitening, on these rows."""
+    offset = None
+    if inputs.zero_shot is not None:
+        counts = np.bincount(inputs.labels, minlength=inputs.classes)
+        target = (counts + 2) / (len(inputs.labels) + 2 * inputs.classes)
+        few = rows[: max(1, CELLS // inputs.classes)]  # rows are in the order of random keys
+        offset = balancing(inputs.log_zero_shot(few), target)
+    whitening = None if inputs.features is None else discriminant.fit_whitening(np.asarray(inputs.features[rows]))
+    return Reader(inputs, offset, whitening)

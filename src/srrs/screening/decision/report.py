@@ -1,0 +1,90 @@
+"""What the decision says about itself: which source decided, where sources contradict each other, what to do.
+
+N images, C classes.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srrs.screening.decision.prepare import PREDICTIONS, ZERO_SHOT
+from srrs.screening.decision.stories import IMAGES, Sample, Story
+from srrs.screening.decision.verdicts import Report, Source
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+USELESS = 0.05
+"""A source whose share of the influence is below this did not decide."""
+CHANCE = 2.0
+"""A model knows the classes if its predictions agree with the others this many times as often as by chance."""
+LIMITS = (
+    "The estimate cannot see mistakes that look like the other class: a wrong label between two classes that neither "
+    "the model nor the other images of the class tell apart counts as right."
+)
+
+
+def sources_of(sample: Sample, story: Story) -> tuple[Source, ...]:
+    """Describe the sources of a fitted story."""
+    found = []
+    for name, scores in story.scores.items():
+        predicted = scores.argmax(1)
+        chosen = np.take_along_axis(story.fit.posterior, predicted[:, None], 1)[:, 0]
+        agrees = np.take_along_axis(sample.index, predicted[:, None], 1)[:, 0] == sample.labels
+        reliability = float(chosen.mean(dtype=np.float64))
+        saw = name in (IMAGES, PREDICTIONS)
+        found.append(Source(name, story.scales[name], reliability, float(agrees.mean()), saw))
+    return tuple(found)
+
+
+def influence(story: Story) -> dict[str, float]:
+    """Share of each source in the pooled evidence: the mean spread of its scaled scores over the classes."""
+    spread = {
+        name: story.scales[name] * float(scores.std(axis=1).mean(dtype=np.float64))
+        for name, scores in story.scores.items()
+    }
+    total = sum(spread.values()) or 1.0
+    return {name: value / total for name, value in spread.items()}
+
+
+def report_of(sample: Sample, story: Story, contradictions: Ints) -> Report:
+    """Write the report on a fitted story; `contradictions` are classes in which model and labels contradict."""
+    sources, share = sources_of(sample, story), influence(story)
+    agreement, knows = None, None
+    if ZERO_SHOT in story.scores:
+        if IMAGES in story.scores:
+            same = story.scores[ZERO_SHOT].argmax(1) == story.scores[IMAGES].argmax(1)
+            agreement = float(same.mean())
+        of_labels = next(source.agreement for source in sources if source.name == ZERO_SHOT)
+        by_chance = float((np.bincount(sample.labels, minlength=sample.classes) / len(sample.labels)).max())
+        knows = share[ZERO_SHOT] >= USELESS and of_labels >= CHANCE * max(by_chance, 1 / sample.classes) - 1e-9
+    trusted = knows is not False and story.fit.rate < 0.75
+    return Report(
+        sources,
+        max(share, key=lambda name: share[name]),
+        story.name,
+        agreement,
+        knows,
+        tuple(int(k) for k in contradictions),
+        trusted,
+        _advice(knows, story, contradictions),
+        LIMITS,
+    )
+
+
+def _advice(knows: bool | None, story: Story, contradictions: Ints) -> tuple[str, ...]:
+    """Sentences for the person."""
+    sentences = []
+    if knows is False:
+        sentences.append(
+            "The model does not know these classes: its predictions hardly agree with the labels or the images, so the "
+            "images alone decided. Check the class names (--names), use another model, or audit with --model none."
+        )
+    elif len(contradictions):
+        sentences.append(
+            f"In {len(contradictions)} classes the model and the labels contradict each other, and the {story.name} "
+            f"decided. Check the names of these classes (--names), or "
+            "choose with --trust labels or --trust model."
+        )
+    if story.fit.rate >= 0.5:
+        sentences.append("More than half of the labels seem wrong. Look at some of them before you apply any change.")
+    return tuple(sentences)

@@ -1,0 +1,83 @@
+"""The scale of each source of evidence, fitted to the given labels.
+
+A source is a matrix of scores; its scale is the power of exp(score) that makes it a likelihood. The scales maximize the
+likelihood of the given labels under P(y | x) = Σ_k softmax(Σ_s a_s score_s)_k T[k, y]. Where T is not known yet, it is
+uniform noise of a rate that is fitted along. A source that says nothing about the given labels gets a scale near 0.
+
+Every score must come from something that has not seen the label of its own image.
+
+N images, K candidate classes per image, S sources.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+Bools = NDArray[np.bool_]
+
+TYPICAL, WIDTH = 0.3, 3.0
+"""Prior of a scale: log-normal about TYPICAL, WIDTH in the logarithm. It decides only where the data say nothing."""
+BOUNDS = (-9.0, 2.5)
+RATE_BOUNDS = (-9.0, 5.0)
+
+
+def fit_scales(
+    sources: Sequence[Floats], is_given: Bools, classes: int, *, transition: Floats | None = None
+) -> tuple[Floats, float]:
+    """Return the scale of each source (S,) and the rate of uniform noise (0 where `transition` is given).
+
+    `sources` are scores (N, K), `is_given` (N, K) marks the given label among the candidates, and `transition` (N, K)
+    holds the probability T[k, y] of the given label for each candidate class k.
+    """
+    scores = [np.asarray(s - s.max(1, keepdims=True), np.float32) for s in sources]
+    start = [np.log(TYPICAL)] * len(scores) + ([] if transition is not None else [-1.5])
+    bounds = [BOUNDS] * len(scores) + ([] if transition is not None else [RATE_BOUNDS])
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        scales = np.exp(parameters[: len(scores)])
+        probs = _softmax(pooled(scores, scales))
+        if transition is None:
+            value, residual, slope = _uniform(probs, is_given, classes, parameters[-1])
+        else:
+            value, residual, slope = _through(probs, transition)
+        gradient = [a * float((residual * s).sum(dtype=np.float64)) for a, s in zip(scales, scores, strict=True)]
+        away = parameters[: len(scores)] - np.log(TYPICAL)
+        value -= 0.5 * float((away**2).sum()) / WIDTH**2
+        full = np.array(gradient) - away / WIDTH**2
+        return -value / len(probs), -np.append(full, slope) / len(probs)
+
+    found = minimize(loss, np.array(start), jac=True, method="L-BFGS-B", bounds=bounds).x
+    rate = 0.0 if transition is not None else float(1 / (1 + np.exp(-found[-1])))
+    return np.exp(found[: len(scores)]), rate
+
+
+def pooled(sources: Sequence[Floats], scales: Floats) -> Floats:
+    """Return the sum of the sources (N, K), each times its scale, as float32 logits."""
+    return np.asarray(sum(np.float32(a) * s for a, s in zip(scales, sources, strict=True)), np.float32)
+
+
+def _uniform(probs: Floats, is_given: Bools, classes: int, logit: float) -> tuple[float, Floats, list[float]]:
+    """Log-likelihood under uniform noise, its derivative by the pooled scores, and by the logit of the rate."""
+    rate = 1 / (1 + np.exp(-logit))
+    of_given = (probs * is_given).sum(1)
+    likelihood = (1 - rate) * of_given + rate / classes
+    credit = ((1 - rate) * of_given / likelihood)[:, None].astype(np.float32)
+    residual = credit * (is_given - probs)
+    slope = float(((1 / classes - of_given) / likelihood).sum(dtype=np.float64)) * rate * (1 - rate)
+    return float(np.log(likelihood).sum(dtype=np.float64)), residual, [slope]
+
+
+def _through(probs: Floats, transition: Floats) -> tuple[float, Floats, list[float]]:
+    """Log-likelihood through a transition matrix and its derivative by the pooled scores."""
+    joint = probs * transition
+    likelihood = np.maximum(joint.sum(1), 1e-30)
+    return float(np.log(likelihood).sum(dtype=np.float64)), joint / likelihood[:, None] - probs, []
+
+
+def _softmax(scores: Floats) -> Floats:
+    raised = np.exp(scores - scores.max(1, keepdims=True))
+    return np.asarray(raised / raised.sum(1, keepdims=True))

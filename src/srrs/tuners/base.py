@@ -1,0 +1,127 @@
+"""The seam of a tuner: what can be tuned over a frozen model, and what a tuned one leaves behind.
+
+B rows of a batch, C classes, D feature size.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from srrs.models.base import TextTower
+from srrs.records import Batch
+
+LEARNING_RATE = 0.4
+"""Learning rate of a tuner that names none: the one of the prompts."""
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """The frozen model and the classes that a tuner starts from."""
+
+    class_names: tuple[str, ...]
+    """(C,)"""
+    feature_size: int
+    """D."""
+    logit_scale: float
+    """Multiplies the cosine of an image and a class."""
+    device: torch.device
+    text: TextTower | None = None
+    """None if there is no text tower."""
+    class_vectors: Tensor | None = None
+    """(C, D) unit vectors of the untuned classes; None if only the labels tell the classes apart."""
+    described_vectors: Tensor | None = None
+    """(C, D) unit vectors of the described classes."""
+    descriptions: tuple[str | None, ...] = ()
+    """(C,) a description of each class; None where there is none."""
+    generator: torch.Generator = field(default_factory=torch.Generator)
+    """The source of every random number of this tuner."""
+
+
+class Classifier(Protocol):
+    """Anything that turns a batch into logits (B, C)."""
+
+    def __call__(self, batch: Batch) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear classifier over unit-length features: `scale * features @ weights.T + bias`."""
+
+    weights: Tensor
+    """(C, D)"""
+    scale: float
+    bias: Tensor | None = None
+    """(C,) or None for no bias."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Logits (B, C)."""
+        logits = features_of(batch) @ (self.scale * self.weights).T
+        return logits if self.bias is None else logits + self.bias
+
+
+class Average:
+    """The mean of several classifiers' logits."""
+
+    def __init__(self, parts: Sequence[Classifier]):
+        self.parts = tuple(parts)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Logits (B, C)."""
+        return torch.stack([part(batch) for part in self.parts]).mean(0)
+
+
+class Tuner(nn.Module):
+    """A classifier with a few learned parameters over a frozen model.
+
+    A subclass takes a `Foundation` and its own options, sets its parameters, and defines `logits`. It defines `export`
+    too if it is linear in the features, so that evidence, prediction and ONNX need a single matrix.
+    """
+
+    needs: Literal["features", "pixels"] = "features"
+    """The inputs that `logits` reads."""
+    learning_rate: float = LEARNING_RATE
+    """Of gradient descent with momentum 0.9. A cosine anneals it over the run."""
+    text_passes: int = 0
+    """Text passes per training step."""
+    steps: bool = True
+    """False for a tuner that `fit` brings to convergence; the training loop then takes no steps."""
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits (B, C); gradients flow to the parameters."""
+        raise NotImplementedError(f"{type(self).__name__} must define logits(batch)")
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameters with their learning rates, as `torch.optim` takes them."""
+        return [{"params": list(self.parameters()), "lr": self.learning_rate}]
+
+    def fit(self, features: Tensor, soft: Tensor, weight: Tensor) -> None:
+        """Bring the parameters to convergence on features (N, D), targets (N, C) and sample weights (N,)."""
+        raise NotImplementedError(f"{type(self).__name__} is trained in steps")
+
+    @torch.no_grad()
+    def export(self) -> Classifier:
+        """The classifier as it is now, without gradients: a `Head` if it is linear, else the tuner itself."""
+        return self.logits
+
+
+def features_of(batch: Batch) -> Tensor:
+    """The features (B, D) of a batch. Raises ValueError where it holds only pixels."""
+    if batch.features is None:
+        raise ValueError("expected a batch with features, but it holds only pixels")
+    return batch.features
+
+
+def average(classifiers: Sequence[Classifier]) -> Classifier:
+    """One classifier whose logits are the mean of all: a single `Head` where each of them is one."""
+    heads = [part for part in classifiers if isinstance(part, Head)]
+    if len(heads) < len(classifiers):
+        return classifiers[0] if len(classifiers) == 1 else Average(classifiers)
+    scale = heads[0].scale
+    weights = torch.stack([head.weights * (head.scale / scale) for head in heads]).mean(0)
+    if all(head.bias is None for head in heads):
+        return Head(weights, scale)
+    biases = [weights.new_zeros(len(weights)) if head.bias is None else head.bias for head in heads]
+    return Head(weights, scale, torch.stack(biases).mean(0))

@@ -1,0 +1,49 @@
+"""TaskRes: class vectors that stay as they are, plus a learned residual."""
+
+import torch
+from torch import Tensor, nn
+
+from srrs.errors import SettingsError
+from srrs.records import Batch
+from srrs.tuners.base import LEARNING_RATE, Foundation, Head, Tuner, features_of
+
+
+class TaskResidual(Tuner):
+    """Class vectors plus a residual that starts at zero (TaskRes, Yu et al. 2023).
+
+    The published method adds the residual at a weight of 0.5 and trains it with Adam. Here the residual is a set of
+    logits of its own, learned at the rate of a linear probe, so its logits are the untuned ones plus those of a probe.
+
+    Parameters
+    ----------
+    described : whether to start from the vectors of the described classes, where there are any.
+
+    Raises
+    ------
+    SettingsError
+        There are no class vectors to start from.
+    """
+
+    base: Tensor
+
+    def __init__(self, foundation: Foundation, *, described: bool = False):
+        super().__init__()
+        base = foundation.described_vectors if described else None
+        base = foundation.class_vectors if base is None else base
+        if base is None:
+            raise SettingsError(
+                "The tuner task-residual starts from class vectors, but there are none: give a model with a text "
+                "tower, or class vectors beside the embeddings."
+            )
+        self.register_buffer("base", base.detach().clone(), persistent=False)
+        self.scale = foundation.logit_scale
+        self.residual = nn.Parameter(torch.zeros_like(self.base))
+        self.learning_rate = LEARNING_RATE * len(base)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits (B, C)."""
+        return features_of(batch) @ (self.scale * self.base + self.residual).T
+
+    def export(self) -> Head:
+        """One matrix (C, D) at the model's logit scale."""
+        return Head(self.base + self.residual.detach() / self.scale, self.scale)
