@@ -41,7 +41,7 @@ def forward_corrected(
             noisy = out_of_fold_probs(features, labels, keys, classes, strength=10 * strength)
             matrix = dual_t(labels, noisy)
         else:
-            matrix = hoc(labels, features, classes)[0]
+            matrix = hoc(labels, features, classes, order=canonical(keys, labels))[0]
     fixed = torch.from_numpy(np.asarray(matrix, np.float64))
 
     def fit(rows: Ints) -> LinearClassifier:
@@ -76,7 +76,7 @@ def volminnet(
             return corrected_loss(labels[rows], fitted)(logits) + volume * len(rows) * log_volume
 
         classifier = fit_linear(
-            features[rows], classes, loss, strength=strength, extra=[w], dtype=torch.float32, iterations=200, adam=0.05
+            features[rows], classes, loss, strength=strength, extra=[w], dtype=torch.float32, iterations=100, adam=0.1
         )
         matrices.append(matrix().detach().numpy())
         return classifier

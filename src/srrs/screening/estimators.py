@@ -3,7 +3,7 @@
 import numpy as np
 
 from srrs.core.labels import one_hot
-from srrs.core.neighbors import nearest
+from srrs.core.neighbors import nearest_in_order
 from srrs.records import Floats, Ints
 from srrs.screening.common import of_given
 from srrs.screening.transition import symmetric
@@ -27,16 +27,25 @@ def dual_t(labels: Ints, pred_probs: Floats) -> Floats:
 
 
 def hoc(
-    labels: Ints, features: Floats, classes: int, *, shrink: float = 12.0, start: float = 0.3, iterations: int = 100
+    labels: Ints,
+    features: Floats,
+    classes: int,
+    *,
+    order: Ints | None = None,
+    shrink: float = 12.0,
+    start: float = 0.3,
+    iterations: int = 100,
 ) -> tuple[Floats, Floats]:
     """Estimate T and the class prior (C,) from the labels of each sample and its two nearest neighbors.
 
     HOC (Zhu et al. 2021): if the three images share a true class, the frequencies of their label triples determine T.
     HOC matches the frequencies by gradient descent; this is the maximum-likelihood estimate from the same triples, by
     EM from a symmetric matrix of rate `start`, which needs no C³ table. `shrink` labels per class are added that follow
-    the symmetric matrix: with few images, T would be 0 for most pairs of classes. Compares all pairs of samples.
+    the symmetric matrix: with few images, T would be 0 for most pairs of classes. Ties among neighbors are broken in the given `order` (N,) of
+    the samples. Compares all pairs of samples.
     """
-    neighbors, _ = nearest(features, 2)
+    neighbors, _ = nearest_in_order(features, min(2, len(labels) - 1), order)
+    neighbors = neighbors[:, [0, -1]]
     triples = np.column_stack([labels, labels[neighbors]])
     matrix, prior = symmetric(classes, start), np.full(classes, 1 / classes)
     given = [one_hot(triples[:, v], classes) for v in range(3)]
