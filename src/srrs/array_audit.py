@@ -7,11 +7,11 @@ import numpy as np
 
 from srrs.audit.table import Audit, Rows
 from srrs.core.blocks import blocks, empty
-from srrs.core.keyed import row_keys
 from srrs.errors import DataError
 from srrs.methods.rectify import posterior
 from srrs.records import Evidence, Floats, Ints, Matched, Round
 from srrs.screening.decision import Trust, decide
+from srrs.screening.decision.keys import row_keys
 from srrs.screening.decision.partition import partition_of
 
 LOGIT_SCALE = 100.0
@@ -115,13 +115,14 @@ def _check(arrays: Mapping[str, Floats | None], n: int, classes: int) -> None:
     if arrays["class_vectors"] is not None and arrays["features"] is None:
         raise DataError("Expected features beside the class vectors: a zero-shot prediction needs both.")
     rows = {"features": n, "class_vectors": classes, "pred_probs": n}
+    what = {"features": "label", "class_vectors": "class", "pred_probs": "label"}
     for name, array in arrays.items():
         if array is None:
             continue
         if np.ndim(array) != 2 or len(array) != rows[name]:
             raise DataError(
-                f"Expected {name} with {rows[name]} rows, one for each {'class' if name == 'class_vectors' else 'label'}, "
-                f"but found an array of the shape {np.shape(array)}."
+                f"Expected {name} with {rows[name]} rows, one for each {what[name]}, but found an array of the shape "
+                f"{np.shape(array)}."
             )
         for block in blocks(len(array)):
             if len(bad := np.flatnonzero(~np.isfinite(np.asarray(array[block])).all(1))):

@@ -1,3 +1,5 @@
+import json
+import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -258,11 +260,91 @@ def test_a_row_without_a_file_needs_a_table(tmp_path):
         into_folder(plan(audit, {}), tmp_path / "new", tmp_path / "undo.json")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 9}'])
-def test_undo_refuses_what_is_no_undo_file(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "found no JSON"),
+        ("[" * 100_000, "found no JSON"),
+        ("[]", "found something else"),
+        ('{"schema_version": 9}', "another version of it"),
+        ('{"schema_version": 1}', "kind: field required"),
+        (
+            '{"schema_version": 1, "kind": "copy", "digest": "a", "folder": "/x", "steps": [["/a"]]}',
+            "steps, 0, 1: field",
+        ),
+        ('{"schema_version": 1, "kind": "erase", "digest": "a", "folder": "/x", "steps": []}', "kind: input should be"),
+        ('{"schema_version": 1, "kind": "table", "digest": "a", "folder": "/x", "steps": []}', "it names no table"),
+    ],
+)
+def test_undo_refuses_what_is_no_undo_file(tmp_path, text, message):
     (tmp_path / "u.json").write_text(text)
-    with pytest.raises(DataError, match="Expected an undo file of srrs apply at"):
+    with pytest.raises(DataError, match=rf"Expected an undo file of srrs apply at .*{message}"):
         undo(tmp_path / "u.json")
+    with pytest.raises(DataError, match="cannot be read"):
+        undo(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("kind", ["copy", "move", "table"])
+@pytest.mark.parametrize("end", ["{mine}", "{folder}/../mine.txt", "{folder}-other/a.txt", "mine.txt"])
+def test_an_undo_file_that_leaves_its_folder_does_nothing(tmp_path, kind, end):
+    folder, mine = tmp_path / "folder", tmp_path / "mine.txt"
+    folder.mkdir()
+    mine.write_text("mine")
+    (tmp_path / "same.txt").write_text("mine")
+    steps = [[str(tmp_path / "same.txt"), end.format(folder=folder, mine=mine)]]
+    content = {"schema_version": 1, "kind": kind, "digest": "a", "folder": str(folder), "steps": steps, "state": "done"}
+    (tmp_path / "u.json").write_text(json.dumps(content))
+    before = contents(tmp_path)
+    with pytest.raises(DataError, match=r"which is outside .*folder\. Nothing was done\."):
+        undo(tmp_path / "u.json")
+    assert contents(tmp_path) == before
+
+
+def test_mutated_undo_files_are_refused_or_undone(photos, audit, tmp_path):
+    log, rng = tmp_path / "undo.json", random.Random(0)
+    act(into_folder(plan(audit, DECISIONS), photos, log, in_place=True), log)
+    text, before = log.read_text(), contents(photos)
+    for _ in range(200):
+        at = rng.randrange(len(text))
+        token = rng.choice(["null", "[]", "{}", '"x"', "-1", "../..", ""])
+        log.write_text(text[:at] + token + text[at + rng.randint(0, 12) :])
+        try:
+            undo(log)
+        except DataError:
+            continue
+    assert set(files(photos).values()) | set(files(tmp_path / "photos-dropped").values()) >= set(
+        filter(None, before.values())
+    )
+
+
+def test_what_a_killed_copy_left_is_cleared_away(photos, audit, tmp_path):
+    log, new = tmp_path / "undo.json", tmp_path / "new"
+    work = into_folder(plan(audit, DECISIONS), new, log)
+    part = journal._part(new / "cat" / "a.jpg")
+    for then in ("continue", "undo"):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(b"half")
+        if then == "continue":
+            act(work, log)
+            assert len(files(new)) == 4
+        else:
+            undo(log)
+            assert not new.exists()
+
+
+def test_a_disk_that_is_full_is_one_sentence_and_the_work_can_go_on(photos, audit, tmp_path, monkeypatch):
+    log = tmp_path / "undo.json"
+    work = into_folder(plan(audit, DECISIONS), tmp_path / "new", log)
+
+    def full(start, end):
+        raise OSError(journal.errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.shutil, "copy2", full)
+        with pytest.raises(DataError, match=r"the disk is full\. .* again to continue, or srrs undo"):
+            act(work, log)
+    act(into_folder(plan(audit, DECISIONS), tmp_path / "new", log), log)
+    assert len(files(tmp_path / "new")) == 4
 
 
 @given(label=st.text(max_size=300))

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from audits import hand_audit
+from audits import audit_of, hand_audit
 from srrs.audit.gallery import SIDES, gallery, nearest_trusted, shrunk
 from srrs.audit.report import jpeg, ranked
-from srrs.audit.table import Audit
 
 
 def data_of(audit, photos=9, thumbnail=lambda row: None, **options):
@@ -18,8 +17,7 @@ def data_of(audit, photos=9, thumbnail=lambda row: None, **options):
 
 def test_neighbours_are_the_most_similar_clean_photos_in_rows_of_the_table(rows, last_round):
     features = np.array([[1, 0, 0], [0.9, 0.1, 0], [0.6, 0.8, 0], [0, 0, 1]], dtype=np.float32)  # of d, b, a, c
-    last = replace(last_round, evidence=replace(last_round.evidence, features=features))
-    audit = Audit.of(rows, last, {}, neighbours_agree=np.zeros(4))
+    audit = audit_of(rows, last_round, features=features)
     audit = replace(audit, table=audit.table.assign(status=["clean", "unusable", "noisy", "clean", "clean"]))
     found = nearest_trusted(audit, np.array([2, 0, 1, 3]), k=3)
     assert found.tolist() == [[4, 0, 3], [4, 3, -1], [-1, -1, -1], [0, 4, -1]]
@@ -27,8 +25,7 @@ def test_neighbours_are_the_most_similar_clean_photos_in_rows_of_the_table(rows,
 
 def test_ties_among_neighbours_do_not_depend_on_the_order_of_rows(rows, last_round):
     features = np.ones((4, 2), dtype=np.float32)
-    last = replace(last_round, evidence=replace(last_round.evidence, features=features))
-    audit = Audit.of(rows, last, {}, neighbours_agree=np.zeros(4))
+    audit = audit_of(rows, last_round, features=features)
     audit = replace(audit, table=audit.table.assign(status="clean"))
     assert [audit.table.id[row] for row in nearest_trusted(audit, np.array([2]))[0] if row >= 0] == ["a", "c", "d"]
 
@@ -61,7 +58,7 @@ def test_photos_are_as_large_as_there_is_room(audit, monkeypatch, room, side):
     noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
     busy = jpeg(Image.fromarray(noise).resize((192, 192)))
     monkeypatch.setattr("srrs.audit.gallery.ROOM", room)
-    audit = replace(audit, round=None)  # without features, and so without neighbours
+    audit = replace(audit, features=None)  # without features, and so without neighbours
     sizes = {s: len(base64.b64encode(shrunk(busy, s))) for s in SIDES}
     if room == 4_000:
         monkeypatch.setattr("srrs.audit.gallery.ROOM", (5 * sizes[128] + 3_000) / 500)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from audits import audit_of
 from srrs.audit import report
-from srrs.audit.table import NUMBERS, Audit, Rows
+from srrs.audit.table import NUMBERS, Audit, Bands, Rows
 from srrs.records import Group
 
 HOSTILE = (
@@ -116,7 +117,7 @@ def test_rows_named_first_come_first_and_the_page_says_so(audit):
 
 
 def test_hostile_names_stay_data(rows, last_round, tmp_path):
-    audit = Audit.of(hostile(rows), last_round, {"model": HOSTILE[0]}, neighbours_agree=np.zeros(4))
+    audit = audit_of(hostile(rows), last_round, {"model": HOSTILE[0]})
     page = page_of(audit, tmp_path, title=HOSTILE[1])
     assert [tag for tag, _ in page.tags].count("script") == 2
     assert "img" not in [tag for tag, _ in page.tags]
@@ -128,14 +129,14 @@ def test_a_page_without_noisy_labels(rows, last_round, tmp_path):
     labels = last_round.evidence.labels
     partition = replace(last_round.partition, group=np.full(4, Group.CLEAN))
     targets = replace(last_round.targets, soft=np.eye(3)[labels])
-    audit = Audit.of(rows, replace(last_round, partition=partition, targets=targets), {}, neighbours_agree=np.ones(4))
+    audit = audit_of(rows, replace(last_round, partition=partition, targets=targets), {})
     text = page_of(audit, tmp_path).text
     assert "No other class is suggested for any of 4 labels" in text
     assert '<td colspan="3">None.</td>' in text
 
 
 def test_a_page_without_a_usable_row(rows, last_round, tmp_path):
-    audit = Audit.of(rows, last_round, {}, neighbours_agree=np.ones(4))
+    audit = audit_of(rows, last_round, {})
     table = audit.table.assign(status="unusable", quality=np.nan, suggested=None)
     assert "no usable image" in page_of(replace(audit, table=table), tmp_path).text
 
@@ -148,18 +149,11 @@ def test_a_saved_audit_makes_the_same_page_but_for_the_neighbours(audit, tmp_pat
     assert fresh == again
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [(0.3, 0.7, ("quality", (0.3, 0.7))), (0.95, 0.99, ("quality", None)), (-1.0, 2.0, ("quality", None))],
-)
-def test_thresholds_are_drawn_only_where_they_explain_the_verdicts(audit, low, high, expected):
-    assert report.cut_score(replace(audit, thresholds=np.array([[low, high]]))) == expected
-
-
-def test_thresholds_on_p_clean_are_drawn_on_p_clean(audit):
-    audit = replace(audit, table=audit.table.assign(quality=audit.table.quality / 10))
+def test_thresholds_are_drawn_on_the_score_that_they_cut(audit):
     assert report.cut_score(audit) == ("p_clean", (0.3, 0.7))
-    assert report.cut_score(replace(audit, thresholds=np.tile([0.3, 0.7], (3, 1)))) == ("quality", None)
+    assert report.cut_score(replace(audit, bands=Bands("loss", (0.3,), (0.7,)))) == ("quality", None)
+    assert report.cut_score(replace(audit, bands=Bands("p_clean", (0.3, 0.4), (0.7, 0.8)))) == ("quality", None)
+    assert report.cut_score(replace(audit, bands=None)) == ("quality", None)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "P", "CMYK", "I;16", "1"])
@@ -194,7 +188,9 @@ def test_five_hundred_photos_stay_under_four_megabytes_whatever_they_show(last_r
     ids = tuple(f"some_class/{i:032x}.jpg" for i in range(n))
     paths = tuple(f"/home/someone/photos/{i}" for i in ids)
     rows = Rows(ids, paths, np.zeros(n, dtype=int), ("wolf", "husky", "nan"), (None,) * n)
-    audit = Audit.of(rows, _empty(last_round), {})
+    at = np.array([], dtype=np.int64)
+    predicted = {"macro": at, "micro": at}
+    audit = Audit.of(rows, at, _empty(last_round), {}, predicted=predicted)
     numbers = {name: rng.random(n) for name in NUMBERS}
     words = {"status": "noisy", "suggested": "husky", "macro": "husky", "micro": "wolf", "zero_shot": "nan"}
     audit = replace(audit, table=audit.table.assign(**numbers, **words))
@@ -204,10 +200,9 @@ def test_five_hundred_photos_stay_under_four_megabytes_whatever_they_show(last_r
 
 def _empty(last):
     """A round of no samples."""
+    last = replace(last, partition=replace(last.partition, thresholds=None))
     cut = {
-        name: replace(
-            record, **{k: v[:0] for k, v in vars(record).items() if k != "thresholds" and hasattr(v, "__getitem__")}
-        )
+        name: replace(record, **{k: v[:0] for k, v in vars(record).items() if isinstance(v, np.ndarray)})
         for name, record in vars(last).items()
         if name in ("evidence", "partition", "targets", "matched")
     }

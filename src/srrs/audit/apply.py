@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from srrs.audit.journal import Journal, Progress, run, unfinished
+from srrs.audit.journal import Journal, Progress, dropped_folder, run, unfinished
 from srrs.audit.plan import Plan
 from srrs.audit.table import Audit
 from srrs.errors import DataError
@@ -139,7 +139,7 @@ def _moves(photos: list[_Photo], folder: Path) -> list[tuple[Path, Path]]:
             "Expected each photograph to change once, but one file has several rows of the audit. Write a table "
             "instead, with --table, or leave --in-place out."
         )
-    aside = folder.with_name(f"{folder.name}-dropped")
+    aside = dropped_folder(folder)
     relabelled, dropped = ([photo for photo in photos if photo.action == action] for action in ("relabel", "drop"))
     names = _apart([photo.target for photo in relabelled], _below(folder))
     lost = _apart([photo.file.relative_to(folder).as_posix() for photo in dropped], _below(aside))

@@ -11,16 +11,19 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image, features
 
 from srrs.audit.flags import is_trusted
+from srrs.audit.rows import NUMBERS
 from srrs.audit.summary import STATUSES, Summary, codes, finite
-from srrs.audit.table import NUMBERS, Audit
 from srrs.records import Ints
+
+if TYPE_CHECKING:
+    from srrs.audit.table import Audit
 
 Thumbnail = Callable[[int], bytes | None]
 CODED = ("given", "suggested", "zero_shot")
@@ -33,7 +36,7 @@ ROOM = 7_400
 PAIRS = 400
 
 
-def gallery(audit: Audit, order: Ints, summary: Summary, thumbnail: Thumbnail, photos: int) -> dict[str, Any]:
+def gallery(audit: "Audit", order: Ints, summary: Summary, thumbnail: Thumbnail, photos: int) -> dict[str, Any]:
     """The rows `order` of the table as JSON: a list per column, and the pictures of the first `photos` of them."""
     pictured = order[:photos]
     near = nearest_trusted(audit, pictured)
@@ -60,7 +63,7 @@ def gallery(audit: Audit, order: Ints, summary: Summary, thumbnail: Thumbnail, p
     return data | {"nearest": {"of": of, "photos": small}}
 
 
-def nearest_trusted(audit: Audit, rows: Ints, k: int = NEAREST) -> Ints:
+def nearest_trusted(audit: "Audit", rows: Ints, k: int = NEAREST) -> Ints:
     """(len(rows), k) rows of the clean photos whose features are most like each row's, best first; -1 for none.
 
     An audit read from a file has no features and so no neighbours.
@@ -83,7 +86,7 @@ def nearest_trusted(audit: Audit, rows: Ints, k: int = NEAREST) -> Ints:
     return found
 
 
-def _columns(audit: Audit, order: Ints) -> dict[str, list[Any]]:
+def _columns(audit: "Audit", order: Ints) -> dict[str, list[Any]]:
     table = audit.table.iloc[order]
     columns: dict[str, list[Any]] = {name: table[name].tolist() for name in ("id", "issue", "flags")}
     columns |= {name: codes(table[name], audit.class_names).tolist() for name in (*CODED, *audit.tuned)}

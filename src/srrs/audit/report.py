@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,8 +23,11 @@ from PIL import Image, ImageOps
 from srrs.audit.gallery import Thumbnail, gallery
 from srrs.audit.plots import noise_matrix, quality_histogram
 from srrs.audit.summary import STATUSES, percent
-from srrs.audit.table import Audit
+from srrs.io import write_atomic
 from srrs.records import Ints
+
+if TYPE_CHECKING:
+    from srrs.audit.table import Audit
 
 SIDE = 192
 JPEG_QUALITY = 85
@@ -32,8 +35,25 @@ SCRIPTS = ("data.js", "decisions.js", "gallery.js", "panel.js", "chooser.js", "k
 """In the order in which they need each other."""
 
 
+def write_report(
+    audit: "Audit",
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    thumbnail: Thumbnail | None = None,
+    root: str | os.PathLike[str] | None = None,
+    photos: int,
+    rows: int,
+    first: Sequence[int] | Ints | None = None,
+) -> Path:
+    """Write the page; arguments are those of `Audit.report`."""
+    thumbnail = thumbnail or photo_reader(audit, root)
+    page = render(audit, title=title, thumbnail=thumbnail, photos=photos, rows=rows, first=first)
+    return write_atomic(path, page.encode("utf-8", "backslashreplace"))
+
+
 def render(
-    audit: Audit,
+    audit: "Audit",
     *,
     title: str,
     thumbnail: Thumbnail,
@@ -84,14 +104,14 @@ def worst_first(table: pd.DataFrame) -> Ints:
     return np.argsort(table.quality.to_numpy(), kind="stable")
 
 
-def cut_score(audit: Audit) -> tuple[str, tuple[float, float] | None]:
+def cut_score(audit: "Audit") -> tuple[str, tuple[float, float] | None]:
     """The score that the histogram shows, and where screening cut it: `p_clean`, or `quality` with no cut in it."""
     if audit.bands is None or audit.bands.score not in audit.table or len(audit.bands.lower) != 1:
         return "quality", None
     return audit.bands.score, (audit.bands.lower[0], audit.bands.upper[0])
 
 
-def photo_reader(audit: Audit, root: str | os.PathLike[str] | None) -> Thumbnail:
+def photo_reader(audit: "Audit", root: str | os.PathLike[str] | None) -> Thumbnail:
     """Thumbnails read from the paths of the table, relative ones below `root`."""
     paths = audit.table.path.tolist()
     return lambda row: photo(Path(root or ".") / paths[row]) if paths[row] else None

@@ -13,15 +13,6 @@ def _mix(x: Keys) -> Keys:
     return x ^ (x >> np.uint64(31))
 
 
-def row_keys(array: NDArray[np.floating]) -> Keys:
-    """A 64-bit key for each row (N, D) of an array that has neither files nor ids, from its float32 bits."""
-    bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
-    words = np.pad(bits, ((0, 0), (0, bits.shape[1] % 2))).view(np.uint64)
-    weights = _mix(np.arange(1, words.shape[1] + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
-    # High bits reach no lower bit of a product: the shift brings them down, or flipping two signs would change nothing.
-    return _mix((words ^ (words >> np.uint64(29))) @ weights)
-
-
 def uniforms(keys: Keys, *numbers: int) -> NDArray[np.float64]:
     """One uniform draw in [0, 1) per key (N,); other `numbers` (seed, purpose, step) give other draws."""
     mixed = keys

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -19,6 +19,7 @@ from srrs.models.base import VisionLanguage
 from srrs.models.device import choose_device, choose_precision
 from srrs.models.dual import DualEncoder
 from srrs.models.fingerprint import digest
+from srrs.models.frozen import kernel_for, pack
 from srrs.models.openclip import absolute_open_clip, is_open_clip, load_open_clip
 from srrs.models.preprocess import Preprocessing
 from srrs.models.reach import is_reachable
@@ -32,7 +33,9 @@ BUNDLED = "bundled"
 CONVERTER = "SFconvertbot"
 
 
-def load_model(name_or_path: str, device: str = "auto", precision: str = "auto") -> VisionLanguage:
+def load_model(
+    name_or_path: str, device: str = "auto", precision: str = "auto", kernels: Literal["auto", "torch"] = "auto"
+) -> VisionLanguage:
     """A frozen dual encoder, ready to encode.
 
     Parameters
@@ -40,6 +43,8 @@ def load_model(name_or_path: str, device: str = "auto", precision: str = "auto")
     name_or_path : a hub name, a folder in the transformers format, `open_clip:ARCHITECTURE/PRETRAINED`, or `bundled`.
     device : auto (CUDA, then MPS, then CPU) or a device's name.
     precision : auto (bf16 on a CUDA device that computes it, else fp32), fp32, bf16 or fp16.
+    kernels : auto (oneDNN on packed weights where the processor gains from it, see `srrs.models.frozen`), or torch
+        (torch's own linear layers everywhere).
 
     Raises
     ------
@@ -52,13 +57,16 @@ def load_model(name_or_path: str, device: str = "auto", precision: str = "auto")
     """
     where = choose_device(device)
     dtype = choose_precision(precision, where)
+    kernel = kernel_for(where, dtype) if kernels == "auto" else "torch"
     if is_open_clip(name_or_path):
-        return load_open_clip(name_or_path, where, dtype)
+        return load_open_clip(name_or_path, where, dtype, kernel)
     folder = find_folder(name_or_path, "clip")
     model = load_weights(folder, DUAL_ENCODERS, name_or_path)
     tokenizer, preprocessing = load_tokenizer(folder, name_or_path), load_preprocessing(folder, name_or_path)
-    fingerprint = digest(model, (folder / "config.json").read_bytes(), preprocessing, dtype)
+    fingerprint = digest(model, (folder / "config.json").read_bytes(), preprocessing, dtype, kernel)
     model = model.to(device=where, dtype=dtype)
+    if kernel == "onednn-packed":
+        pack(model)
     return DualEncoder(model, tokenizer, preprocessing, name=name_or_path, fingerprint=fingerprint)
 
 

@@ -55,7 +55,9 @@ def lemon_scores(
     return np.asarray(d_mm + beta * s_n + gamma * s_m)
 
 
-def lemon(labels: Ints, features: Floats, class_vectors: Floats, *, k: int = 30, order: Ints | None = None) -> Partition:
+def lemon(
+    labels: Ints, features: Floats, class_vectors: Floats, *, k: int = 30, order: Ints | None = None
+) -> Partition:
     """Call a label noisy if its score lies above the valley of the scores' density (LEMoN without clean labels).
 
     As in the released code, the threshold is the median of the local minima of a Gaussian kernel density, and the mean

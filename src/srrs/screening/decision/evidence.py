@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from srrs.core.keyed import Keys, folds, row_keys, uniforms
+from srrs.core.keyed import Keys, folds, uniforms
 from srrs.records import MatchScores
+from srrs.screening.decision.keys import row_keys
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]

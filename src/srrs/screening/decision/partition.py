@@ -28,7 +28,7 @@ def findings_of(report: Report) -> tuple[Finding, ...]:
     """Return the report as sentences: advice, contradictions, which source decided, what the estimate cannot see."""
     found = [Finding("warning", sentence) for sentence in report.advice]
     if report.contradictions:
-        sentence = "The model and the labels contradict each other in these classes."
+        sentence = "The model and the labels contradict each other in these classes:"
         found.append(Finding("info" if report.trusted else "warning", sentence, report.contradictions))
     found.append(Finding("info", f"The evidence of the {report.decided_by} decided."))
     for source in report.sources:
