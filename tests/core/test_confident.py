@@ -16,7 +16,7 @@ from srrs.core.confident import (
     linear_probe,
     out_of_fold_probs,
 )
-from srrs.core.keyed import folds, row_keys
+from srrs.core.keyed import folds
 
 
 def predictions(n: int, classes: int, seed: int, sure: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
@@ -101,9 +101,13 @@ def test_swapped_labels_are_found_where_predictions_know_better() -> None:
     np.testing.assert_array_equal(issues, given_labels != shown)
 
 
+def content_keys(n: int) -> np.ndarray:
+    return np.random.default_rng(9).integers(0, 2**63, n).astype(np.uint64)
+
+
 def test_no_prediction_has_seen_its_own_label_and_each_is_scikit_learns() -> None:
     features, labels = clusters()
-    keys = row_keys(features)
+    keys = content_keys(len(labels))
     probs, fold = out_of_fold_probs(features, labels, keys, 3, fold_count=4), folds(keys, 4, 0)
     for number in range(4):
         seen, held = fold != number, fold == number
@@ -121,9 +125,10 @@ def test_no_prediction_has_seen_its_own_label_and_each_is_scikit_learns() -> Non
 def test_the_order_of_the_samples_changes_nothing_but_the_order() -> None:
     features, labels = clusters()
     shuffle = np.random.default_rng(1).permutation(len(labels))
-    probs = out_of_fold_probs(features, labels, row_keys(features), 3)
+    keys = content_keys(len(labels))
+    probs = out_of_fold_probs(features, labels, keys, 3)
     np.testing.assert_allclose(
-        out_of_fold_probs(features[shuffle], labels[shuffle], row_keys(features[shuffle]), 3),
+        out_of_fold_probs(features[shuffle], labels[shuffle], keys[shuffle], 3),
         probs[shuffle],
         atol=1e-12,
     )

@@ -5,6 +5,7 @@ the true class given the prediction and the label.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,8 @@ from srrs.core.confident import canonical, out_of_fold_probs
 from srrs.core.labels import one_hot
 from srrs.core.linear import LinearClassifier, corrected_loss, fit_linear, out_of_fold_logits, soft_loss
 from srrs.records import Floats, Ints, Keys, Partition
-from srrs.screening.by_transition import partition_of
+from srrs.screening.by_transition import estimated_noise, partition_of
+from srrs.screening.common import of_given, two_groups
 from srrs.screening.estimators import corrected_posterior, dual_t, expected_rate, hoc
 from srrs.screening.transition import Transition, symmetric
 
@@ -91,8 +93,9 @@ def mbem(
 ) -> Partition:
     """Alternate between classifier and confusion matrix (MBEM, Khetan et al. 2018), with one label per sample.
 
-    Ours: predictions are out of fold, as on its own training samples a linear classifier agrees with every label; the
-    matrix is smoothed by one label per class that is spread evenly.
+    A label is clean if it is the predicted class, and the noise rate is that of the confusion matrix. Ours: predictions
+    are out of fold, as on its own training samples a linear classifier agrees with every label; the matrix is smoothed
+    by one label per class that is spread evenly.
     """
     order = canonical(keys, labels)
     weights = one_hot(labels, classes)
@@ -109,7 +112,9 @@ def mbem(
         counts = predicted.T @ one_hot(labels, classes) + 1 / classes
         matrix = counts / counts.sum(1, keepdims=True)
         weights = corrected_posterior(np.tile(predicted.mean(0), (len(labels), 1)), labels, matrix)
-    return _decided(probs, labels, matrix)
+    rate = float(1 - predicted.mean(0) @ matrix.diagonal())
+    found = two_groups(probs.argmax(1) == labels, of_given(probs, labels))
+    return replace(found, noise=estimated_noise(rate, len(labels)), posterior=probs)
 
 
 def _fit(
