@@ -31,7 +31,7 @@ KNOWS = {
     "config": {"errors"},
     "screening": {"core", "records"},
     "methods": {"core", "errors", "records", "screening"},
-    "audit": {"core", "errors", "records"},
+    "audit": {"core", "data", "errors", "records"},
     "export": {"audit", "errors", "models", "records"},
     "models": {"core", "errors"},
     "data": {"core", "errors", "records"},
