@@ -8,7 +8,6 @@ import base64
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from PIL import Image, features
 from srrs.audit.flags import is_trusted
 from srrs.audit.rows import NUMBERS
 from srrs.audit.summary import STATUSES, Summary, codes, finite
+from srrs.data.images import WORKERS, quiet
 from srrs.records import Ints
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _pictures(
 ) -> tuple[list[str | None], list[str | None]]:
     """The photos and their neighbours as base64, the photos as large as fits into `room` bytes."""
     rows = list(dict.fromkeys([*pictured, *near]))
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with quiet(), ThreadPoolExecutor(WORKERS) as pool:
         read = dict(zip(rows, pool.map(thumbnail, rows), strict=True))
 
         def encoded(rows: list[int], side: int) -> list[str | None]:
