@@ -148,7 +148,8 @@ def images() -> list[tuple[str, bytes, Reader]]:
     exif[0x0112] = 6
     variants: list[tuple[str, Image.Image, dict[str, Any]]] = [
         ("JPEG", noise, {"exif": exif}), ("JPEG", noise.convert("CMYK"), {}), ("JPEG", noise, {"progressive": True}),
-        ("PNG", noise, {"exif": exif}), ("PNG", noise.convert("P"), {"transparency": 0}), ("PNG", noise.convert("LA"), {}),
+        ("PNG", noise, {"exif": exif}), ("PNG", noise.convert("P"), {"transparency": 0}),
+        ("PNG", noise.convert("LA"), {}),
         ("WEBP", noise, {"exif": exif}), ("WEBP", noise, {"lossless": True}), ("BMP", noise, {}),
         ("GIF", noise, {"save_all": True, "append_images": [noise.rotate(90)]}), ("PPM", noise, {}),
         ("TIFF", noise, {"compression": "tiff_lzw"}), ("TIFF", noise.convert("I;16"), {}), ("ICO", noise, {}),

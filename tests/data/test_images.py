@@ -126,7 +126,7 @@ def test_postscript_is_never_run():
 def test_an_image_that_makes_pillow_warn_opens_the_same_under_any_warnings_filter():
     data = bytearray(saved(noise(), "TIFF"))
     opened = []
-    for at in range(len(data) - 300, len(data) - 2):  # damage the directory, which lies at the end
+    for at in range(8, 180):  # damage the directory, which lies at the beginning
         changed = bytes(data[:at] + b"\xff" + data[at + 1 :])
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("always")
