@@ -100,12 +100,12 @@ def linear_probe(
     probs = np.zeros((len(held), classes))
     if len(present) < 2:
         return probs + (np.eye(classes)[present[0]] if len(present) else 1 / classes)
-    centred = features.astype(np.float64) - features.mean(0)
-    spread = np.sqrt((centred**2).sum(1).mean()) + 1e-12
+    centered = features.astype(np.float64) - features.mean(0)
+    spread = np.sqrt((centered**2).sum(1).mean()) + 1e-12
     fit = LogisticRegression(C=strength, class_weight="balanced" if balanced else None, max_iter=1000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # max_iter is a budget
-        fit.fit(centred / spread, labels)
+        fit.fit(centered / spread, labels)
     probs[:, present] = fit.predict_proba((held - features.mean(0)) / spread)
     return probs
 

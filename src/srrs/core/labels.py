@@ -24,7 +24,7 @@ def one_hot(labels: Ints, classes: int) -> Floats:
 
 
 def sharpen(probs: Floats, exponent: float) -> Floats:
-    """`p^exponent`, renormalised: above 1 sharpens, below 1 flattens. (N, C) -> (N, C), in the precision of `probs`.
+    """`p^exponent`, renormalized: above 1 sharpens, below 1 flattens. (N, C) -> (N, C), in the precision of `probs`.
 
     Raises ValueError where a row has no positive entry.
     """
@@ -56,7 +56,7 @@ def three_way(group: Ints, labels: Ints, p_clean: Floats, pseudo: Floats, expone
 
 
 def mixup_pairs(matched: Bools, alpha: float, generator: np.random.Generator) -> tuple[Ints, Floats]:
-    """Who is mixed with whom, and how much of a sample stays its own: partner (N,), share (N,).
+    """Return the partner (N,) that each sample is mixed with, and the share (N,) that stays its own.
 
     Each unmatched sample gets a matched one (any one, where none is matched) and the share `max(l, 1 - l)` with
     `l ~ Beta(alpha, alpha)`; a matched sample is its own partner with share 1. `alpha` 0 mixes nothing; a tiny one

@@ -93,16 +93,17 @@ def paired_bootstrap(
 
 
 def resample(values: Ints, generator: np.random.Generator, draws: int = 2000) -> Floats:
-    """Means (draws,) of values (R, N) in -1..1 with runs and photographs drawn anew with replacement, R and N of them.
+    """Return the means (draws,) of values (R, N) in -1..1, with R runs and N images resampled with replacement.
 
-    Photographs that all runs treat alike are drawn together, by number: with few runs there are few such kinds.
+    Images with the same pattern of values across runs are resampled as one multinomial group, which makes the bootstrap
+    fast.
     """
-    runs, photographs = values.shape
-    kind = np.zeros(photographs, np.int64)
+    runs, images = values.shape
+    kind = np.zeros(images, np.int64)
     for row in values:
         kind = np.unique(3 * kind + row, return_inverse=True)[1]
     _, first, counts = np.unique(kind, return_index=True, return_counts=True)
-    drawn = generator.multinomial(photographs, counts / photographs, draws) @ values[:, first].T.astype(np.float64)
+    drawn = generator.multinomial(images, counts / images, draws) @ values[:, first].T.astype(np.float64)
     times = generator.multinomial(runs, np.full(runs, 1 / runs), draws)
-    means: Floats = (times * drawn).sum(1) / (runs * photographs)
+    means: Floats = (times * drawn).sum(1) / (runs * images)
     return means
