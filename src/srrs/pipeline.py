@@ -296,10 +296,7 @@ def view_source(request: Request, samples: Samples, rows: Ints, features: Featur
         return cached
     if models.image is None or request.features is not None:
         raise SettingsError("Live views need images and a model: leave out --features, or set live=false.")
-    return LiveImages(
-        cached, [samples.keys[row] for row in rows], lambda row: open_rgb(samples.paths[rows[row]]), models.image,
-        settings.seed,
-    )  # fmt: skip
+    return LiveImages(cached, [samples.pictures(row) for row in rows], models.image, settings.seed)
 
 
 def stages_of(models: Models, inputs: Inputs, held_out: Inputs | None = None) -> list[str]:

@@ -118,6 +118,9 @@ def _check(method: Method, tuners: Sequence[Tuner], question: Question) -> None:
         raise ValueError(f"expected a tuner for each of {listed}, but got {len(tuners)}")
     if len(set(names)) < len(names):
         raise ValueError(f"expected a name of its own for each tuner, but they are called {listed}")
+    for name, tuner in zip(names, tuners, strict=False):
+        if tuner.needs == "pixels" and not getattr(question.source, "pixels", False):
+            raise ValueError(f"the tuner {name!r} reads pixels: give a source of live images with pixels=True")
     if not tuners and "logits" in method.requires:
         raise ValueError(f"the method {method.name!r} reads the logits of its tuners ({listed}): give them")
     for name, given in (("zero_shot", question.zero_shot), ("match", question.match)):
