@@ -1,10 +1,14 @@
-"""Tune CLIP and its kin on images whose labels are partly wrong, and learn which labels are wrong."""
+"""Tune CLIP and its kin on images whose labels are partly wrong, and say which labels are wrong.
+
+`audit_labels` audits arrays, `RobustClassifier` tunes on images or embeddings, `train` is the training loop. The
+submodules `methods`, `screening` and `tuners` hold the parts that a method is made of.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from srrs import methods, screening, tuners
+    from srrs import methods, screening, train, tuners
     from srrs.array_audit import audit_labels
     from srrs.audit.table import Audit
     from srrs.config import Settings
@@ -12,7 +16,6 @@ if TYPE_CHECKING:
     from srrs.estimator import RobustClassifier
     from srrs.methods.stages import Method
     from srrs.models.hub import load_model
-    from srrs.train.loop import train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -28,18 +31,18 @@ _HOMES = {
     "SrrsError": "srrs.errors",
     "audit_labels": "srrs.array_audit",
     "load_model": "srrs.models.hub",
-    "train": "srrs.train.loop",
 }
-_PACKAGES = ("methods", "screening", "tuners")
 
 
-def __getattr__(name: str) -> Any:  # PEP 562: torch is imported when first needed
-    if name in _PACKAGES:
-        return import_module(f"srrs.{name}")
+def __getattr__(name: str) -> Any:
+    """Import a name of the interface when it is first used (PEP 562), since torch takes seconds."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name in __all__:
+        return import_module(f"srrs.{name}")
     raise AttributeError(f"module 'srrs' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
+    """The interface, for `dir(srrs)` and completion."""
     return sorted([*__all__, "__version__"])
