@@ -123,13 +123,13 @@ def _check(method: Method, tuners: Sequence[Tuner], question: Question) -> None:
             raise ValueError(f"the tuner {name!r} reads pixels: give a source of live images with pixels=True")
     if not tuners and "logits" in method.requires:
         raise ValueError(f"the method {method.name!r} reads the logits of its tuners ({listed}): give them")
-    for field, given, argument in (
+    for wanted, given, argument in (
         ("zero_shot", question.zero_shot, "zero_shot"),
         ("class_vectors", question.class_vectors(), "zero_shot as a Head"),
         ("match", question.match, "match"),
     ):
-        if given is None and field in method.requires:
-            raise ValueError(f"the method {method.name!r} reads {field}: give {argument}")
+        if given is None and wanted in method.requires:
+            raise ValueError(f"the method {method.name!r} reads {wanted}: give {argument}")
 
 
 class _Loop:
