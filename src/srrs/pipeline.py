@@ -257,8 +257,8 @@ def _run(
     outside = flagging.off_topic(source.unit_features(), clean, _class_vectors(task))
     flags = flagging.cells(images, outside, {samples.ids[row] for row in decided}, test)
     given = replace(samples, labels=np.asarray(request.samples.labels))
-    table = make_audit(given, rows, outcome, task, settings, flags)
-    return Fitted(outcome, task, table, (*samples.notes, *notes))
+    said = (*samples.notes, *notes)
+    return Fitted(outcome, task, make_audit(given, rows, outcome, task, settings, flags).with_notes(said), said)
 
 
 def make_task(
@@ -427,7 +427,7 @@ def thumbnails(samples: Samples) -> Callable[[int], bytes | None]:
 
     def thumbnail(row: int) -> bytes | None:
         try:
-            return jpeg(open_rgb(samples.paths[row], at_least=96))
+            return jpeg(open_rgb(samples.paths[row], at_least=128))
         except DataError:
             return None
 
