@@ -1,7 +1,6 @@
 """Cached features against plain numpy; what lies on disk is read where it is needed and nowhere else."""
 
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -115,15 +114,17 @@ def test_a_run_over_very_many_samples_reads_a_batch_or_a_block_at_a_time(large: 
 
 
 @pytest.fixture
-def mapped(tmp_path: Path) -> Iterator[np.ndarray]:
+def mapped(tmp_path: Path) -> np.ndarray:
     """20,000 x 256 features in a file that may only be read: 10 MB, and 20 MB in float32."""
     path = tmp_path / "features.bin"
     np.memmap(path, np.float16, "w+", shape=(20_000, 256))[:] = 1 / 16
-    yield np.memmap(path, np.float16, "r", shape=(20_000, 256))
+    return np.memmap(path, np.float16, "r", shape=(20_000, 256))
 
 
 def test_a_batch_of_a_file_takes_memory_for_its_own_rows_only(mapped: np.ndarray) -> None:
-    source = CachedFeatures(Features(mapped, np.empty((20_000, 0, 256), np.float16)), np.arange(20_000, dtype=np.uint64))
+    source = CachedFeatures(
+        Features(mapped, np.empty((20_000, 0, 256), np.float16)), np.arange(20_000, dtype=np.uint64)
+    )
     rows = np.arange(0, 20_000, 100)
     tracemalloc.start()
     try:

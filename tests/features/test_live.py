@@ -1,7 +1,6 @@
 """Live views: the same features as the cached ones where the crops are the same, and fresh crops in every step."""
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
