@@ -12,7 +12,7 @@ from srrs.data.samples import Progress, Samples
 from srrs.methods.stages import Method
 from srrs.models.base import Models
 from srrs.records import Features
-from srrs.train.loop import Outcome
+from srrs.training.loop import Outcome
 from srrs.tuning import Task
 
 Stages = Callable[[str], Progress]

@@ -16,7 +16,7 @@ from srrs.data.samples import Samples, looks_like_codes
 from srrs.errors import DataError
 from srrs.pipeline.request import LOOKING, Stages
 from srrs.records import Ints
-from srrs.train.loop import Outcome
+from srrs.training.loop import Outcome
 from srrs.tuning import Task, untuned_head, versions
 
 NEAR_CHANCE = 2.0  # zero-shot agreement below this many times chance is worth a warning

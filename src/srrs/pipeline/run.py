@@ -14,8 +14,8 @@ from srrs.pipeline.encoding import encode_rows, features_of, make_task, readable
 from srrs.pipeline.request import MATCHING, TESTING, TUNING, Fitted, Request, Stages
 from srrs.pipeline.result import class_name_notes, class_vectors, flag_images, make_audit
 from srrs.records import Group
-from srrs.train.events import Listener
-from srrs.train.loop import Outcome
+from srrs.training.events import Listener
+from srrs.training.loop import Outcome
 from srrs.tuning import audit_task, describe, method_of, tune_task
 
 DROPPED = "left out by decision"
