@@ -1,4 +1,4 @@
-"""Linear discriminant analysis under labels that are probabilities. N samples, C classes, D feature size."""
+"""Linear discriminant analysis with soft labels. N samples, C classes, D feature size."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ Ints = NDArray[np.integer]
 
 
 def out_of_fold(features: Floats, soft: Floats, fold: Ints, *, shrink: float = 0.5, temper: float = 0.1) -> Floats:
-    """Predictions (N, C) of Gaussian classes of one covariance, fitted to the labels of all other folds.
+    """Return predictions (N, C) of Gaussian classes with one covariance, fitted to the labels of all other folds.
 
     `soft` (N, C) are the probable labels, `fold` (N,) the fold of each sample. `shrink` (0..1) draws the covariance
     towards a sphere; `temper` is the power of the likelihood, as the dimensions of a feature are far from independent.

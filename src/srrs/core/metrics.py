@@ -1,4 +1,4 @@
-"""How well it went, measured against the true labels. Nothing outside this file and the data protocols sees those.
+"""Metrics against the true labels. Nothing outside this file and the data protocols reads true labels.
 
 N samples, C classes, R runs. `wrong` (N,) says where the given label is not the true one.
 """
@@ -34,19 +34,19 @@ def expected_calibration_error(probs: Floats, truth: Ints, bins: int = 15) -> fl
 
 
 def audit_auroc(quality: Floats, wrong: Bools) -> float | None:
-    """How well `1 - quality` ranks wrong labels above right ones; None where all are right or all are wrong."""
+    """Return the area under the ROC curve of `1 - quality` for wrong labels; None if all are right or all are wrong."""
     wrong = np.asarray(wrong, bool)
     return float(roc_auc_score(wrong, 1 - np.asarray(quality))) if 0 < wrong.sum() < len(wrong) else None
 
 
 def average_precision(quality: Floats, wrong: Bools) -> float | None:
-    """Average precision of `1 - quality` for wrong labels; None where all are right or all are wrong."""
+    """Average precision of `1 - quality` for wrong labels; None if all are right or all are wrong."""
     wrong = np.asarray(wrong, bool)
     return float(average_precision_score(wrong, 1 - np.asarray(quality))) if 0 < wrong.sum() < len(wrong) else None
 
 
 class PrecisionRecall(NamedTuple):
-    """Share of flagged labels that are wrong, and share of wrong labels that are flagged; None where none are."""
+    """Share of flagged labels that are wrong, and share of wrong labels that are flagged; None if there are none."""
 
     precision: float | None
     recall: float | None
