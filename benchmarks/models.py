@@ -1,6 +1,6 @@
 """The models that are measured: random weights of the published sizes (speed asks no more), and the bundled pair."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from transformers import BlipConfig, BlipForImageTextRetrieval, CLIPConfig, CLIPModel
@@ -9,21 +9,25 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from srrs.models.device import choose_device, choose_precision
 from srrs.models.dual import DualEncoder
+from srrs.models.frozen import kernel_for, pack
 from srrs.models.hub import BUNDLED, find_folder, load_model, load_preprocessing, load_tokenizer, load_weights
 from srrs.models.matcher import MATCHERS, BlipMatcher
 from srrs.models.preprocess import Preprocessing
 
+Kernels = Literal["auto", "torch"]
 PATCHES = {"vitb32": 32, "vitb16": 16}
 
 
-def dual_encoder(name: str, precision: str = "fp32", device: str = "cpu") -> DualEncoder:
+def dual_encoder(name: str, precision: str = "fp32", device: str = "cpu", kernels: Kernels = "auto") -> DualEncoder:
     """`bundled`, or CLIP of the size `vitb32` or `vitb16` with random weights, the same in every process.
+
+    `kernels` are those of `load_model`; the published way runs on `torch`.
 
     The random ones read text with the bundled tokenizer. Prompts come out as long as with CLIP's own: 8.2 and 20.3
     tokens on average (class and described prompts of the hundred classes) instead of 8.5 and 20.2.
     """
     if name == BUNDLED:
-        bundled = load_model(BUNDLED, device, precision)
+        bundled = load_model(BUNDLED, device, precision, kernels)
         assert isinstance(bundled, DualEncoder)
         return bundled
     tokenizer = load_tokenizer(find_folder(BUNDLED, "clip"), BUNDLED)
@@ -34,7 +38,10 @@ def dual_encoder(name: str, precision: str = "fp32", device: str = "cpu") -> Dua
     }
     model = _random(CLIPModel, CLIPConfig(text_config=special, vision_config={"patch_size": PATCHES[name]}))
     where = choose_device(device)
-    model = model.to(device=where, dtype=choose_precision(precision, where))
+    dtype = choose_precision(precision, where)
+    model = model.to(device=where, dtype=dtype)
+    if kernels == "auto" and kernel_for(where, dtype) != "torch":
+        pack(model)
     preprocessing = Preprocessing.of(CLIPImageProcessorPil())
     return DualEncoder(model, tokenizer, preprocessing, name=name, fingerprint=f"{name}-{precision}")
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table as Shown
 
-from srrs.io import write_atomic
 from srrs.errors import DataError
+from srrs.io import write_atomic
 
 if TYPE_CHECKING:
     from common import Table

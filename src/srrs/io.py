@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import platform
 import re
 import stat
 import threading
@@ -107,10 +108,11 @@ def atomic(path: FilePath) -> Iterator[Path]:
     Raises DataError for an OSError in the block, and for a SafetensorError, in which `save_file` wraps one.
     """
     path = Path(path)
-    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
-    part = path.with_name(f".{name}-{os.getpid()}-{threading.get_ident()}.part")
+    begin = f".{_short(path.name)}-{_short(platform.node())}-"
+    part = path.with_name(f"{begin}{os.getpid()}-{threading.get_ident()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path.parent, begin)
         try:
             part.touch()
             mode = stat.S_IMODE(part.stat().st_mode)
@@ -120,17 +122,46 @@ def atomic(path: FilePath) -> Iterator[Path]:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise DataError(f"Cannot write {path}: {cause(error)}") from error
+        raise DataError(_message(path, error)) from error
     except Exception as error:
         if type(error).__name__ != "SafetensorError":
             raise
-        raise DataError(f"Cannot write {path}: {cause(_os_error(error))}") from error
+        raise DataError(_message(path, _os_error(error))) from error
 
 
 def cause(error: OSError) -> str:
-    """Return why a file cannot be written, and what to do about it."""
-    known = _CAUSES.get(error.errno or 0)
-    return known or f"{error.strerror or error}. Choose a path that can be written."
+    """Return why a file cannot be written, as a sentence, with what to do about it where that is known."""
+    return _CAUSES.get(error.errno or 0) or f"{error.strerror or error}."
+
+
+def _message(path: Path, error: OSError) -> str:
+    advice = "" if error.errno in _CAUSES else " Choose a path that can be written."
+    return f"Cannot write {path}: {cause(error)}{advice}"
+
+
+def _remove_leftovers(folder: Path, begin: str) -> None:
+    """Remove the unfinished files that killed processes of this machine left for the same path."""
+    for name in os.listdir(folder):
+        if name.startswith(begin) and name.endswith(".part"):
+            pid = name.removeprefix(begin).split("-")[0]
+            if pid.isdigit() and not _runs(int(pid)):
+                folder.joinpath(name).unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    if os.name != "posix":  # elsewhere the signal 0 is not harmless
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
 
 
 def _os_error(error: Exception) -> OSError:

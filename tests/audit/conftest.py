@@ -1,10 +1,13 @@
 """A small audit with every status, made by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from srrs.audit.table import Audit, Rows
-from srrs.records import Evidence, Group, Matched, NoiseEstimate, Partition, Round, Targets
+from audits import audit_of
+from srrs.audit.table import Rows
+from srrs.records import Evidence, Group, Matched, NoiseEstimate, Partition, Round, Targets, Thresholds
 
 NAMES = ("wolf", "husky", "nan")
 SETTINGS = {"model": "bundled", "matcher": None, "method": "srrs", "seed": 1, "views": 4, "versions": {"srrs": "0.1.0"}}
@@ -15,13 +18,11 @@ def one_hot(classes, rest=0.1):
     return np.eye(3)[classes] * (1 - 1.5 * rest) + rest / 2
 
 
-def make_round(ids, labels, suggested, group, quality, *, learners=2, thresholds=((0.3, 0.7),)):
-    n = len(ids)
-    probs = np.stack([one_hot(suggested), one_hot(labels)][:learners], 1)
-    features = np.eye(n, 4, dtype=np.float32) + 0.1
-    evidence = Evidence(ids, np.array(labels), probs, one_hot(suggested), features, 1 - quality, np.ones(n))
-    noise = NoiseEstimate(0.25, 0.22, 0.29)
-    partition = Partition(np.array(group), quality, np.array(thresholds), noise)
+def make_round(labels, suggested, group, quality):
+    n = len(labels)
+    evidence = Evidence(np.arange(n, dtype=np.uint64), np.array(labels), 3)
+    thresholds = Thresholds("p_clean", np.array([0.3]), np.array([0.7]), quality)
+    partition = Partition(np.array(group), quality, NoiseEstimate(0.25, 0.22, 0.29), thresholds)
     match = np.where(np.arange(n) % 2 == 0, 0.5, np.nan)
     return Round(evidence, partition, Targets(one_hot(suggested), np.ones(n)), Matched(match > 0, match), quality)
 
@@ -40,9 +41,8 @@ def rows():
 
 @pytest.fixture
 def last_round():
-    """The four usable rows, in another order than the user's."""
+    """The four usable rows, in another order than the user's: d, b, a, c."""
     return make_round(
-        ("d", "b", "a", "c"),
         [1, 0, 0, 2],
         [1, 1, 0, 2],
         [Group.OUTSIDE, Group.NOISY, Group.CLEAN, Group.AMBIGUOUS],
@@ -52,4 +52,5 @@ def last_round():
 
 @pytest.fixture
 def audit(rows, last_round):
-    return Audit.of(rows, last_round, SETTINGS, neighbours_agree=np.array([0.0, 0.2, 1.0, 0.5]))
+    audit = audit_of(rows, last_round, SETTINGS)
+    return replace(audit, table=audit.table.assign(neighbours_agree=[1.0, np.nan, 0.2, 0.5, 0.0]))

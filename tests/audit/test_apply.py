@@ -1,3 +1,5 @@
+import json
+import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from audits import hand_audit
 from srrs.audit import journal
-from srrs.audit.apply import act, into_folder, read_audit, safe_name, undo_name
+from srrs.audit.apply import act, dataset_folder, find_root, into_folder, read_audit, safe_name, undo_name
 from srrs.audit.decisions import Decision
 from srrs.audit.journal import read_journal, undo
 from srrs.audit.plan import plan
@@ -223,11 +225,11 @@ def test_unusable_photos_are_left_out_unless_decided(photos, audit, tmp_path):
 @pytest.mark.parametrize(
     ("where", "in_place", "message"),
     [
-        ("photos", False, "Expected a folder apart from the photographs, but they lie in .* --in-place"),
-        ("photos/cleaned", False, "Expected a folder apart from the photographs"),
+        ("photos", False, "Expected a folder apart from the images, but they lie in .* --in-place"),
+        ("photos/cleaned", False, "Expected a folder apart from the images"),
         ("full", False, "empty or a new folder at .*full, but something is there"),
-        ("nowhere", True, "holds the photographs at .*nowhere, but there is none"),
-        ("full", True, "Expected the photographs to change in .*full, but .*a.jpg is not there"),
+        ("nowhere", True, "holds the images at .*nowhere, but there is none"),
+        ("full", True, "Expected the images to change in .*full, but .*a.jpg is not there"),
     ],
 )
 def test_folders_that_do_not_serve_are_refused(photos, audit, tmp_path, where, in_place, message):
@@ -258,11 +260,119 @@ def test_a_row_without_a_file_needs_a_table(tmp_path):
         into_folder(plan(audit, {}), tmp_path / "new", tmp_path / "undo.json")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 9}'])
-def test_undo_refuses_what_is_no_undo_file(tmp_path, text):
+def relative(audit, folder):
+    """The same audit with paths relative to a folder, saved in `folder/out/deep`."""
+    paths = [Path(path).relative_to(folder).as_posix() for path in audit.table.path]
+    audit = replace(audit, table=audit.table.assign(path=paths))
+    audit.to_json(folder / "out" / "deep" / "audit.json")
+    return audit
+
+
+def test_the_files_of_an_audit_are_found_from_any_directory(audit, tmp_path, monkeypatch):
+    audit, elsewhere = relative(audit, tmp_path), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for place in (tmp_path, elsewhere, tmp_path / "photos"):
+        monkeypatch.chdir(place)
+        assert find_root(audit, tmp_path / "out" / "deep") == tmp_path
+        assert find_root(audit, Path("..") / "out" / "deep") == tmp_path
+    monkeypatch.chdir(elsewhere)
+    assert find_root(audit, elsewhere / "none") == tmp_path  # above it, too
+    assert find_root(replace(audit, table=audit.table.assign(path="none.jpg")), tmp_path) == elsewhere
+
+
+def test_the_folder_to_change_in_place_is_that_of_the_classes(audit, photos, tmp_path):
+    assert dataset_folder(plan(audit, DECISIONS)) == photos
+    assert dataset_folder(plan(relative(audit, tmp_path), {}), tmp_path) == photos
+    flat = replace(audit, table=audit.table.assign(id=list("abcde")))
+    with pytest.raises(DataError, match=r"but found 3 such folders. Name the folder to change with --to"):
+        dataset_folder(plan(flat, {}))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "found no JSON"),
+        ("[" * 100_000, "found no JSON"),
+        ("[]", "found something else"),
+        ('{"schema_version": 9}', "another version of it"),
+        ('{"schema_version": 1}', "kind: field required"),
+        (
+            '{"schema_version": 1, "kind": "copy", "digest": "a", "folder": "/x", "steps": [["/a"]]}',
+            "steps, 0, 1: field",
+        ),
+        ('{"schema_version": 1, "kind": "erase", "digest": "a", "folder": "/x", "steps": []}', "kind: input should be"),
+        ('{"schema_version": 1, "kind": "table", "digest": "a", "folder": "/x", "steps": []}', "it names no table"),
+    ],
+)
+def test_undo_refuses_what_is_no_undo_file(tmp_path, text, message):
     (tmp_path / "u.json").write_text(text)
-    with pytest.raises(DataError, match="Expected an undo file of srrs apply at"):
+    with pytest.raises(DataError, match=rf"Expected an undo file of srrs apply at .*{message}"):
         undo(tmp_path / "u.json")
+    with pytest.raises(DataError, match="cannot be read"):
+        undo(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("kind", ["copy", "move", "table"])
+@pytest.mark.parametrize("end", ["{mine}", "{folder}/../mine.txt", "{folder}-other/a.txt", "mine.txt"])
+def test_an_undo_file_that_leaves_its_folder_does_nothing(tmp_path, kind, end):
+    folder, mine = tmp_path / "folder", tmp_path / "mine.txt"
+    folder.mkdir()
+    mine.write_text("mine")
+    (tmp_path / "same.txt").write_text("mine")
+    steps = [[str(tmp_path / "same.txt"), end.format(folder=folder, mine=mine)]]
+    content = {"schema_version": 1, "kind": kind, "digest": "a", "folder": str(folder), "steps": steps, "state": "done"}
+    (tmp_path / "u.json").write_text(json.dumps(content))
+    before = contents(tmp_path)
+    with pytest.raises(DataError, match=r"which is outside .*folder\. Nothing was done\."):
+        undo(tmp_path / "u.json")
+    assert contents(tmp_path) == before
+
+
+def test_mutated_undo_files_are_refused_or_undone(photos, audit, tmp_path):
+    log, rng = tmp_path / "undo.json", random.Random(0)
+    act(into_folder(plan(audit, DECISIONS), photos, log, in_place=True), log)
+    text, before = log.read_text(), contents(photos)
+    for _ in range(200):
+        at = rng.randrange(len(text))
+        token = rng.choice(["null", "[]", "{}", '"x"', "-1", "../..", ""])
+        log.write_text(text[:at] + token + text[at + rng.randint(0, 12) :])
+        try:
+            undo(log)
+        except DataError:
+            continue
+    assert set(files(photos).values()) | set(files(tmp_path / "photos-dropped").values()) >= set(
+        filter(None, before.values())
+    )
+
+
+def test_what_a_killed_copy_left_is_cleared_away(photos, audit, tmp_path):
+    log, new = tmp_path / "undo.json", tmp_path / "new"
+    work = into_folder(plan(audit, DECISIONS), new, log)
+    part = journal._part(new / "cat" / "a.jpg")
+    for then in ("continue", "undo"):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(b"half")
+        if then == "continue":
+            act(work, log)
+            assert len(files(new)) == 4
+        else:
+            undo(log)
+            assert not new.exists()
+
+
+def test_a_disk_that_is_full_is_one_sentence_and_the_work_can_go_on(photos, audit, tmp_path, monkeypatch):
+    log = tmp_path / "undo.json"
+    work = into_folder(plan(audit, DECISIONS), tmp_path / "new", log)
+
+    def full(start, end):
+        raise OSError(journal.errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.shutil, "copy2", full)
+        with pytest.raises(DataError, match=r"the disk is full\. .* again to continue, or srrs undo"):
+            act(work, log)
+    act(into_folder(plan(audit, DECISIONS), tmp_path / "new", log), log)
+    assert len(files(tmp_path / "new")) == 4
 
 
 @given(label=st.text(max_size=300))

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from audits import audit_of
 from srrs.audit.priority import doubt, review_order, write_review
 from srrs.audit.table import Audit
 from srrs.core.metrics import audit_auroc
@@ -11,7 +12,7 @@ from srrs.errors import DataError
 from srrs.records import Evidence, Group, Matched, NoiseEstimate, Partition, Round, Targets
 
 
-def noisy_round(seed: int = 0) -> tuple[Round, np.ndarray]:
+def noisy_round(seed: int = 0) -> tuple[Round, np.ndarray, np.ndarray]:
     """Two hundred samples of four classes, a fifth labelled wrongly, and a screening that is right most of the time."""
     rng = np.random.default_rng(seed)
     classes = np.arange(200) % 4
@@ -20,23 +21,21 @@ def noisy_round(seed: int = 0) -> tuple[Round, np.ndarray]:
     posterior = rng.dirichlet(np.ones(4), 200) + 0.2 * np.eye(4)[classes]
     posterior /= posterior.sum(1, keepdims=True)
     quality, ones = posterior[np.arange(200), labels], np.ones(200)
-    evidence = Evidence(
-        tuple(f"{i:03d}" for i in range(200)), labels, posterior[:, None], posterior, features, ones, ones
-    )
-    group = np.full(200, Group.AMBIGUOUS, dtype=np.int8)
-    partition = Partition(group, quality, np.zeros((1, 2)), NoiseEstimate(0.2, 0.1, 0.3), posterior)
-    return Round(evidence, partition, Targets(posterior, ones), Matched(ones > 0, ones), quality), labels != classes
+    evidence = Evidence(np.arange(200, dtype=np.uint64), labels, 4)
+    partition = Partition(np.full(200, Group.AMBIGUOUS), quality, NoiseEstimate(0.2, 0.1, 0.3), posterior=posterior)
+    last = Round(evidence, partition, Targets(posterior, ones), Matched(ones > 0, ones), quality)
+    return last, features, labels != classes
 
 
 def test_a_second_witness_ranks_better_than_quality_alone() -> None:
-    last, wrong = noisy_round()
-    assert audit_auroc(-doubt(last), wrong) > audit_auroc(last.quality, wrong)
+    last, features, wrong = noisy_round()
+    assert audit_auroc(-doubt(last, features), wrong) > audit_auroc(last.quality, wrong)
 
 
 def test_the_order_of_rows_does_not_change_the_order_to_look(rows, last_round) -> None:
-    audit = Audit.of(rows, last_round, {}, neighbours_agree=np.zeros(4))
+    audit = audit_of(rows, last_round, {})
     turned = replace(rows, **{k: getattr(rows, k)[::-1] for k in ("ids", "paths", "given", "issues")})
-    other = Audit.of(turned, last_round, {}, neighbours_agree=np.zeros(4))
+    other = audit_of(turned, last_round, {})
     named = [[a.table.id[row] for row in review_order(a, 9)] for a in (audit, other)]
     assert named[0] == named[1]
     assert sorted(named[0]) == ["a", "b", "c", "d"]  # the unusable one is not among them
@@ -44,7 +43,7 @@ def test_the_order_of_rows_does_not_change_the_order_to_look(rows, last_round) -
 
 
 def test_what_is_decided_need_not_be_looked_at(rows, last_round) -> None:
-    audit = Audit.of(rows, last_round, {}, neighbours_agree=np.zeros(4), flags={"b": "trusted; dark"})
+    audit = audit_of(rows, last_round, {}, flags={"b": "trusted; dark"})
     assert "b" not in [audit.table.id[row] for row in review_order(audit, 9)]
 
 

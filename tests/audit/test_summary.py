@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from audits import audit_of
 from srrs.audit.summary import printable
-from srrs.audit.table import Audit, Rows
+from srrs.audit.table import Rows
 from srrs.records import NoiseEstimate
 
 
@@ -27,7 +28,7 @@ def test_the_summary_in_words(audit):
 
 def test_the_screen_shows_every_line_and_reads_no_markup_in_names(rows, last_round):
     rows = replace(rows, class_names=("[red]wolf[/]", "hu\x1b[31msky", "nan"))
-    audit = Audit.of(rows, last_round, {}, neighbours_agree=np.zeros(4))
+    audit = audit_of(rows, last_round, {})
     console = Console(width=120)
     with console.capture() as captured:
         console.print(audit.summary())

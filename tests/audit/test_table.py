@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audits import audit_of
 from srrs.audit.table import Audit, Rows
 from srrs.errors import DataError
-from srrs.records import Group, Round
+from srrs.records import Evidence, Finding, Group, Matched, NoiseEstimate, Partition, Round, Targets, Thresholds
 
 COLUMNS = [
     *("id", "path", "given", "status", "quality", "p_clean", "suggested", "suggested_confidence"),
@@ -23,9 +24,8 @@ def permuted(last: Round, order: np.ndarray) -> Round:
     """The same round with its rows in another order."""
 
     def cut(record):
-        arrays = {k: v for k, v in vars(record).items() if isinstance(v, np.ndarray) and k != "thresholds"}
-        ids = {"ids": tuple(record.ids[i] for i in order)} if hasattr(record, "ids") else {}
-        return replace(record, **{k: v[order] for k, v in arrays.items()}, **ids)
+        arrays = {k: v[order] for k, v in vars(record).items() if isinstance(v, np.ndarray)}
+        return replace(record, **arrays)
 
     parts = {k: cut(getattr(last, k)) for k in ("evidence", "partition", "targets", "matched")}
     return replace(last, **parts, quality=last.quality[order])
@@ -56,38 +56,43 @@ def test_an_unusable_row_has_no_numbers_and_says_why(audit):
 
 def test_a_row_left_out_without_an_issue_still_says_why(rows, last_round):
     rows = replace(rows, issues=(None,) * 5, given=np.array([0, -1, 0, 2, 1]))
-    row = Audit.of(rows, last_round, SETTINGS, neighbours_agree=np.zeros(4)).to_pandas().iloc[1]
+    row = audit_of(rows, last_round, SETTINGS).to_pandas().iloc[1]
     assert row.issue == "has no label"
     assert row.given is None
 
 
-def test_one_learner_leaves_micro_empty(rows, last_round):
-    evidence = replace(last_round.evidence, probs=last_round.evidence.probs[:, :1])
-    audit = Audit.of(rows, replace(last_round, evidence=evidence), SETTINGS, neighbours_agree=np.zeros(4))
-    assert audit.to_pandas().micro.isna().all()
+def test_columns_of_predictions_carry_the_names_of_the_tuners(rows, last_round, tmp_path):
+    audit = Audit.of(rows, np.array([4, 2, 0, 3]), last_round, {}, predicted={"mine": np.array([0, 1, 2, 0])})
+    assert audit.tuned == ("mine",)
+    assert audit.table.mine.tolist() == ["nan", None, "husky", "wolf", "wolf"]
+    assert audit.table.zero_shot.isna().all()
+    assert Audit.from_json(audit.to_json(tmp_path / "audit.json")).tuned == ("mine",)
 
 
 @given(order=st.permutations(range(4)))
 def test_the_order_of_the_round_changes_nothing(order):
     rows = Rows(tuple("dbac"), (None,) * 4, np.array([1, 0, 0, 2]), ("wolf", "husky", "nan"), (None,) * 4)
-    last = _round()
-    tables = [Audit.of(rows, r, SETTINGS).to_pandas() for r in (last, permuted(last, np.array(order)))]
-    pd.testing.assert_frame_equal(*tables)
+    last, features = _round(), np.random.default_rng(0).normal(size=(4, 3))
+    moved = permuted(last, np.array(order))
+    ids = [rows.ids[row] for row in order]
+    tables = [
+        audit_of(rows, last, SETTINGS, ids=rows.ids, features=features),
+        audit_of(rows, moved, SETTINGS, ids=ids, features=features[list(order)]),
+    ]
+    pd.testing.assert_frame_equal(*(audit.to_pandas() for audit in tables))
 
 
 def test_neighbours_agreement_comes_from_the_features(rows, last_round):
-    pytest.importorskip("srrs.core.neighbors")
     features = np.array([[1, 0], [0, 1], [0, 1], [1, 0]], dtype=np.float32)
-    labels = np.array([1, 0, 0, 1])
-    evidence = replace(last_round.evidence, features=features, labels=labels)
+    evidence = replace(last_round.evidence, labels=np.array([1, 0, 0, 1]))
     rows = replace(rows, given=np.array([0, 1, 0, 1, 1]))
-    table = Audit.of(rows, replace(last_round, evidence=evidence), SETTINGS).to_pandas()
+    table = audit_of(rows, replace(last_round, evidence=evidence), features=features).to_pandas()
     assert table.neighbours_agree.dropna().tolist() == [1, 1, 1, 1]
 
 
 def test_of_very_many_no_neighbours_are_searched(rows, last_round, monkeypatch):
     monkeypatch.setattr("srrs.core.blocks.WHOLE", 3)
-    assert Audit.of(rows, last_round, SETTINGS).to_pandas().neighbours_agree.isna().all()
+    assert audit_of(rows, last_round).to_pandas().neighbours_agree.isna().all()
 
 
 def test_csv_holds_names_and_empty_cells(audit, tmp_path):
@@ -102,7 +107,7 @@ def test_csv_holds_names_and_empty_cells(audit, tmp_path):
 
 def test_csv_keeps_every_bit_of_a_float32(rows, last_round, tmp_path):
     quality = np.array([0.1, 1 / 3, 0.9999999, 1e-7], dtype=np.float32)
-    audit = Audit.of(rows, replace(last_round, quality=quality), SETTINGS, neighbours_agree=np.zeros(4))
+    audit = audit_of(rows, replace(last_round, quality=quality), SETTINGS)
     table = pd.read_csv(audit.to_csv(tmp_path / "audit.csv"))
     assert set(table.quality.dropna().astype(np.float32)) == set(quality)
 
@@ -113,13 +118,13 @@ def test_json_round_trips_to_the_same_audit(audit, tmp_path):
     pd.testing.assert_frame_equal(back.to_pandas(), audit.to_pandas())
     assert back.summary().to_dict() == audit.summary().to_dict()
     assert (back.settings, back.class_names, back.noise) == (audit.settings, audit.class_names, audit.noise)
-    assert np.array_equal(back.thresholds, audit.thresholds)
+    assert (back.bands, back.findings, back.trusted) == (audit.bands, audit.findings, audit.trusted)
     assert path.read_bytes() == back.to_json(tmp_path / "again.json").read_bytes()
 
 
 def test_flags_stand_in_the_last_column_and_are_counted(rows, last_round, tmp_path):
     flags = {"a": "near-duplicate of d", "b": "trusted; blurry", "bad": None, "d": ""}
-    audit = Audit.of(rows, last_round, SETTINGS, neighbours_agree=np.zeros(4), flags=flags)
+    audit = audit_of(rows, last_round, SETTINGS, flags=flags)
     assert audit.to_pandas()["flags"].tolist() == ["near-duplicate of d", None, "trusted; blurry", None, None]
     assert audit.summary().to_dict()["flags"] == {"trusted": 1, "near-duplicate": 1, "blurry": 1}
     assert "flagged: 1 trusted, 1 near-duplicate, 1 blurry" in audit.summary().lines()
@@ -128,7 +133,7 @@ def test_flags_stand_in_the_last_column_and_are_counted(rows, last_round, tmp_pa
 
 
 def test_words_of_others_join_the_flags_and_change_nothing_else(rows, last_round, tmp_path):
-    audit = Audit.of(rows, last_round, SETTINGS, neighbours_agree=np.zeros(4), flags={"b": "trusted; blurry"})
+    audit = audit_of(rows, last_round, SETTINGS, flags={"b": "trusted; blurry"})
     more = audit.with_flags({"a": ("odd size",), "b": ("blurry", "light"), "nobody": ("dark",)})
     expected = {"a": "odd size", "b": "trusted; blurry; light"}
     assert more.to_pandas()["flags"].tolist() == [expected.get(id) for id in audit.table.id]
@@ -138,21 +143,60 @@ def test_words_of_others_join_the_flags_and_change_nothing_else(rows, last_round
     pd.testing.assert_frame_equal(audit.with_flags({}).table, audit.table)
 
 
-def test_an_audit_of_the_first_version_can_still_be_read(audit, tmp_path):
+@pytest.mark.parametrize("version", [1, 2])
+def test_audits_of_earlier_versions_can_still_be_read(audit, tmp_path, version):
+    """Version 1 has no flags; versions 1 and 2 have a list of bounds that does not name their score."""
     path = audit.to_json(tmp_path / "audit.json")
     content = json.loads(path.read_text())
-    for row in content["rows"]:
+    for name in ("bands", "findings", "trusted"):
+        del content[name]
+    for row in content["rows"] if version == 1 else ():
         del row["flags"]
-    path.write_text(json.dumps(content | {"schema_version": 1}))
-    pd.testing.assert_frame_equal(Audit.from_json(path).to_pandas(), audit.to_pandas())
+    path.write_text(json.dumps(content | {"schema_version": version, "thresholds": [[0.3, None]]}))
+    back = Audit.from_json(path)
+    pd.testing.assert_frame_equal(back.to_pandas(), audit.to_pandas())
+    assert (back.bands, back.findings, back.trusted, back.tuned) == (None, (), True, ("macro", "micro"))
+    assert back.summary().to_dict() == audit.summary().to_dict()
+    assert Audit.from_json(back.to_json(tmp_path / "again.json")).bands is None
 
 
 def test_json_has_a_version_a_summary_and_plain_rows(audit, tmp_path):
     content = json.loads(audit.to_json(tmp_path / "audit.json").read_text())
-    assert list(content) == ["schema_version", "summary", "settings", "class_names", "thresholds", "rows"]
+    assert list(content) == [
+        *("schema_version", "summary", "settings", "class_names", "trusted", "findings", "bands", "rows")
+    ]
     assert list(content["rows"][0]) == COLUMNS
     assert content["rows"][1]["quality"] is None
     assert content["summary"]["noise_matrix"] == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+
+
+def test_bands_name_the_score_that_was_cut(rows, last_round, tmp_path):
+    cut = Thresholds("loss", np.array([0.1, 0.2, np.nan]), np.array([0.3, 0.4, np.nan]), np.zeros(4))
+    last = replace(last_round, partition=replace(last_round.partition, thresholds=cut))
+    path = audit_of(rows, last, SETTINGS).to_json(tmp_path / "audit.json")
+    told = json.loads(path.read_text())["bands"]
+    assert told == {"score": "loss", "lower": [0.1, 0.2, None], "upper": [0.3, 0.4, None]}
+    back = Audit.from_json(path).bands
+    assert (back.score, back.lower[:2], back.upper[:2]) == ("loss", (0.1, 0.2), (0.3, 0.4))
+    assert np.isnan([back.lower[2], back.upper[2]]).all()
+
+
+def test_statuses_that_follow_from_no_single_score_have_no_bands(rows, last_round, tmp_path):
+    last = replace(last_round, partition=replace(last_round.partition, thresholds=None))
+    path = audit_of(rows, last, SETTINGS).to_json(tmp_path / "audit.json")
+    assert json.loads(path.read_text())["bands"] is None
+    assert Audit.from_json(path).bands is None
+
+
+def test_the_audit_keeps_what_screening_finds_of_its_evidence(rows, last_round, tmp_path):
+    contradiction = "Labels and model contradict each other in the classes"
+    found = (Finding("warning", contradiction, (2, 0)), Finding("info", "The labels decided."))
+    partition = replace(last_round.partition, findings=found, trusted=False)
+    audit = audit_of(rows, replace(last_round, partition=partition), SETTINGS)
+    for one in (audit, Audit.from_json(audit.to_json(tmp_path / "audit.json"))):
+        assert [finding.text for finding in one.findings] == [f"{contradiction} nan, wolf.", "The labels decided."]
+        assert [finding.level for finding in one.findings] == ["warning", "info"]
+        assert not one.trusted
 
 
 def test_a_file_that_is_no_audit_is_refused(tmp_path):
@@ -166,7 +210,7 @@ def test_a_file_that_is_no_audit_is_refused(tmp_path):
     with pytest.raises(DataError, match="found schema version 99"):
         Audit.from_json(path)
     path.write_text('{"schema_version": 1, "rows": []}')
-    with pytest.raises(DataError, match="lacks class_names, settings, summary, thresholds"):
+    with pytest.raises(DataError, match="lacks class_names, settings, summary"):
         Audit.from_json(path)
 
 
@@ -177,10 +221,9 @@ def test_a_path_that_cannot_be_written_is_an_error_of_the_user(audit, tmp_path):
 
 
 def test_rows_and_round_must_belong_together(rows, last_round):
-    with pytest.raises(ValueError, match="labels of the round"):
-        Audit.of(replace(rows, given=np.zeros(5, dtype=int)), last_round, SETTINGS)
-    with pytest.raises(ValueError, match="every id of the round"):
-        Audit.of(replace(rows, ids=("z", "bad", "b", "c", "d")), last_round, SETTINGS)
+    for at in ([0, 1, 2], [0, 0, 1, 2], [0, 1, 2, 5]):
+        with pytest.raises(ValueError, match="each sample of the round must be one row"):
+            Audit.of(rows, np.array(at), last_round, SETTINGS)
     with pytest.raises(ValueError, match="ids must be unique"):
         replace(rows, ids=("a", "a", "b", "c", "d"))
     with pytest.raises(ValueError, match="one length"):
@@ -196,14 +239,9 @@ def test_the_table_handed_out_is_a_copy(audit):
 
 
 def _round() -> Round:
-    from srrs.records import Evidence, Matched, NoiseEstimate, Partition, Targets
-
     rng = np.random.default_rng(0)
-    soft = rng.dirichlet(np.ones(3), 4)
-    quality = rng.random(4)
+    soft, quality = rng.dirichlet(np.ones(3), 4), rng.random(4)
     group = np.array([Group.CLEAN, Group.NOISY, Group.CLEAN, Group.AMBIGUOUS])
-    features = rng.normal(size=(4, 3))
-    labels = np.array([1, 0, 0, 2])
-    evidence = Evidence(tuple("dbac"), labels, soft[:, None], soft, features, quality, quality)
-    partition = Partition(group, quality, np.array([[0.3, 0.7]]), NoiseEstimate(0.2, 0.1, 0.3))
+    evidence = Evidence(np.arange(4, dtype=np.uint64), np.array([1, 0, 0, 2]), 3)
+    partition = Partition(group, quality, NoiseEstimate(0.2, 0.1, 0.3))
     return Round(evidence, partition, Targets(soft, np.ones(4)), Matched(quality > 0.5, quality), quality)

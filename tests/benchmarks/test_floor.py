@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from srrs.prompts.learner import PromptLearner
 from torch.utils.flop_counter import FlopCounterMode
 
 from srrs.models.dual import DualEncoder
 from srrs.models.hub import load_model
+from srrs.tuners.prompt import PromptLayout
 
 LINEAR = {"addmm", "mm"}
 
@@ -31,7 +31,7 @@ def floor() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def model(clip_folder: Path) -> DualEncoder:
-    loaded = load_model(str(clip_folder), "cpu")
+    loaded = load_model(str(clip_folder), "cpu", kernels="torch")  # whose products torch counts
     assert isinstance(loaded, DualEncoder)
     return loaded
 
@@ -71,11 +71,11 @@ def test_one_prompt_alone_costs_what_the_towers_own_pass_does_less_what_nobody_r
 
 @pytest.mark.parametrize("class_specific", [False, True], ids=["shared", "per class"])
 def test_our_pass_of_equal_prompts_does_no_fewer_and_hardly_more(floor, model, class_specific: bool) -> None:
-    learner = PromptLearner(model, ["cat"] * 6, class_specific=class_specific)
-    layout = floor.Layout.of(learner(), len(model.start), learner.context)
+    layout_of = PromptLayout(model, ["cat"] * 6, class_specific=class_specific)
+    layout = floor.Layout.of(layout_of(), len(model.start), layout_of.context)
     operations = floor.text_pass(floor.Tower.of(model), layout)
     weights = []
-    forward, _ = counted(lambda: weights.append(learner.class_weights(model)))
+    forward, _ = counted(lambda: weights.append(model.encode_prompts(layout_of())))
     backward, _ = counted(lambda: weights[0].sum().backward())
     assert operations.forward_linear <= forward <= 1.05 * operations.forward_linear
     assert operations.backward_linear <= backward  # two layers: the first, whose own tokens want no gradient, is half

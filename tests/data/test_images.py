@@ -1,5 +1,6 @@
 import hashlib
 import io
+import sys
 import warnings
 
 import numpy as np
@@ -106,8 +107,35 @@ def test_files_that_cannot_be_used_say_why(tmp_path):
     assert problem(tmp_path).startswith("unreadable: ")
 
 
+def test_heic_opens_where_its_package_is_installed_and_names_it_where_not(monkeypatch):
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    data = saved(noise(64, 64), "HEIF", quality=90)
+    assert open_rgb(data).size == (64, 64)
+    monkeypatch.delitem(Image.OPEN, "HEIF")
+    images._add_heic.cache_clear()
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    assert problem(data) == "unreadable: HEIC needs pillow-heif (pip install 'srrs[heic]')"
+    images._add_heic.cache_clear()
+
+
 def test_postscript_is_never_run():
     assert problem(saved(noise(), "EPS")) == "unreadable: not an image"
+
+
+def test_an_image_that_makes_pillow_warn_opens_the_same_under_any_warnings_filter():
+    data = bytearray(saved(noise(), "TIFF"))
+    opened = []
+    for at in range(8, 180):  # damage the directory, which lies at the beginning
+        changed = bytes(data[:at] + b"\xff" + data[at + 1 :])
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            loose = problem(changed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert problem(changed) == loose
+        opened.append(bool(seen) and not loose)
+    assert any(opened)
 
 
 def test_an_error_names_the_file(tmp_path):

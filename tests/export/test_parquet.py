@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from audits import hand_audit
-from srrs.audit.table import COLUMNS, NUMBERS, SCHEMA_VERSION
+from audits import COLUMNS, hand_audit
+from srrs.audit.table import NUMBERS, SCHEMA_VERSION
 from srrs.errors import DataError, MissingExtraError
 from srrs.export.parquet import write_parquet
 

@@ -14,7 +14,6 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from srrs.prompts.learner import PromptLearner
 from torch import Tensor
 
 from srrs import RobustClassifier
@@ -23,6 +22,7 @@ from srrs.errors import MissingExtraError, ModelError
 from srrs.models import openclip
 from srrs.models.hub import absolute_name, load_model
 from srrs.models.openclip import OpenClipEncoder, preprocessing_of
+from srrs.tuners.prompt import PromptLayout
 
 needs_open_clip = pytest.mark.skipif(find_spec("open_clip") is None, reason="needs open_clip: make test-open-clip")
 
@@ -106,7 +106,7 @@ def relative(a: Tensor, b: Tensor) -> float:
 def check_text_pass(model: OpenClipEncoder, seed: int = 0) -> None:
     """Logits and the gradient of a learned context: ours beside open_clip's own in float64."""
     draw = torch.Generator().manual_seed(seed)
-    learner = PromptLearner(model, NAMES, context=WORDS)
+    learner = PromptLayout(model, NAMES, context=WORDS)
     with torch.no_grad():
         learner.context += torch.randn(learner.context.shape, generator=draw) * 0.02
     context = learner.context.detach()[0].double().requires_grad_()
@@ -243,7 +243,7 @@ def test_half_precision_gives_float32_unit_features_near_the_exact_ones(folders,
     pixels = torch.randn(2, 3, *exact.preprocess(picture(9, 9)).shape[-2:])
     for name in ("encode_images", "prompts"):
         one, other = (
-            m.encode_images(pixels) if name == "encode_images" else m.encode_prompts(PromptLearner(m, NAMES)()).detach()
+            m.encode_images(pixels) if name == "encode_images" else m.encode_prompts(PromptLayout(m, NAMES)()).detach()
             for m in (exact, half)
         )
         assert other.dtype == torch.float32

@@ -130,17 +130,46 @@ def test_what_stands_behind_the_end_token_changes_nothing(models) -> None:
     torch.testing.assert_close(causal_text_pass(tower, moved), causal_text_pass(tower, prompts))
 
 
-def test_chunks_by_default_hold_a_bounded_number_of_positions_and_every_row_once(monkeypatch) -> None:
+def test_parts_hold_every_row_once_and_about_as_many_tokens(models, monkeypatch) -> None:
+    tower = CausalTower.of(models["deep"].text_model, models["deep"].text_projection)
     own = torch.tensor([5, 5, 5, 5, 7, 9, 12, 30, 50])
-    monkeypatch.setattr(textpass, "KEPT_TOKENS", 128)
-    assert textpass._chunk_sizes(own, None) == [9]
+    cpu, gpu = torch.device("cpu"), torch.device("meta")
+    assert [len(part) for part in textpass._parts(own, tower, cpu, None)] == [9]  # too little work to split
+    assert [len(part) for part in textpass._parts(own, tower, cpu, 4)] == [4, 4, 1]
 
-    monkeypatch.setattr(textpass, "KEPT_TOKENS", 127)
-    monkeypatch.setattr(textpass, "CHUNK_TOKENS", 40)
-    sizes = textpass._chunk_sizes(own, None)
-    assert sum(sizes) == len(own)
-    assert all(len(rows) == 1 or int(rows.sum()) <= 40 for rows in torch.split(own, sizes))
-    assert textpass._chunk_sizes(own, 4) == [4, 4, 1]
+    monkeypatch.setattr(textpass, "LEAST_PART_TOKENS", 16)
+    monkeypatch.setattr(textpass, "LEAST_PART_WORK", 1)
+    for tokens, most in ((256, 4), (16, 8)):
+        monkeypatch.setattr(textpass, "PART_TOKENS", tokens)
+        parts = textpass._parts(own, tower, cpu, None)
+        assert torch.cat(parts).equal(own)
+        assert 2 < len(parts) <= most
+    assert len(textpass._parts(own, tower, gpu, None)) == 1
+    assert len(textpass._parts(own.repeat(33).sort()[0], tower, gpu, None)) == 3
+
+
+@pytest.mark.parametrize("context", ["shared", "class"])
+def test_the_number_of_threads_changes_no_bit(models, monkeypatch, context: str) -> None:
+    tower = CausalTower.of(models["quick_gelu"].text_model, models["quick_gelu"].text_projection)
+    monkeypatch.setattr(textpass, "LEAST_PART_WORK", 1)
+    start = torch.randn(1 if context == "shared" else len(LENGTHS), 4, 32)
+    results = []
+    threads = torch.get_num_threads()
+    for least, count in ((10**6, 1), (8, 1), (8, 2), (8, 3)):
+        monkeypatch.setattr(textpass, "LEAST_PART_TOKENS", least)
+        torch.set_num_threads(count)
+        learned = start.clone().requires_grad_()
+        features = causal_text_pass(tower, make_prompts(learned, LENGTHS, same_context=context == "shared"))
+        features.square().cumsum(1).sum().backward()
+        assert torch.get_num_threads() == count
+        torch.set_num_threads(threads)
+        results.append((features.detach(), learned.grad))
+    together, *split = results
+    for features, gradient in split:
+        torch.testing.assert_close(features, together[0])
+        torch.testing.assert_close(gradient, together[1], rtol=1e-4, atol=1e-6)
+        assert torch.equal(features, split[0][0])  # whatever the number of threads
+        assert torch.equal(gradient, split[0][1])
 
 
 def test_memory_kept_for_the_backward_pass_does_not_grow_with_the_classes(models) -> None:
@@ -158,10 +187,10 @@ def test_memory_kept_for_the_backward_pass_does_not_grow_with_the_classes(models
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-            causal_text_pass(tower, prompts, chunk=16)
+            causal_text_pass(tower, prompts, rows=16)
         return sum(storages.values())
 
-    row = 8 * 12 + 4 * (3 * 24 + 32)  # bytes of where one more prompt reads, and of its result on the way out
+    row = 8 * 12 + 4 * (12 * 32 + 3 * 24 + 32)  # bytes: where one more prompt reads, its vectors, its result
     assert kept(96) - kept(48) <= 48 * row
 
 

@@ -3,6 +3,7 @@
 Flags stand in one cell, parted by `; `. None of them changes a verdict.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -10,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from srrs.core.blocks import is_large
-from srrs.core.duplicates import twins
+from srrs.core.duplicates import near_duplicates
 from srrs.core.neighbors import nearest
 from srrs.records import Bools, Floats
 
 TRUSTED = "trusted"
 """A person has decided on this photograph; always the first flag."""
 KINDS = (TRUSTED, "duplicate", "near-duplicate", "off-topic", "tiny", "blank", "dark", "blurry")
+_TWIN = re.compile("(near-)?duplicate of ")
 FAR = -3.0
 """How far below the median a photograph is off-topic whatever its label."""
 UNLIKE = 0.02
@@ -73,7 +75,7 @@ def duplicates(photos: Photos, test: Photos | None = None) -> list[list[str]]:
         own = place if pool is photos else np.full(len(photos.ids), -1)
         found = np.full(len(own), -1)
         if not is_large(len(photos.ids)):
-            found = twins(photos.features, photos.looks, pool.features[order], pool.looks[order], own)
+            found = near_duplicates(photos.features, photos.looks, pool.features[order], pool.looks[order], own)
         same = _first_of_each(pool, order)
         for row, at in enumerate(found):
             exact = [other for other in same.get(photos.keys[row], ()) if pool is not photos or other != row]
@@ -110,6 +112,17 @@ def off_topic(features: Floats, clean: Bools, class_vectors: Floats | None = Non
 def _from_median(values: Floats) -> Floats:
     low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
     return np.asarray((values - middle) / (high - low + 1e-9))
+
+
+def twins_of(cells: Sequence[str | None], ids: Collection[str]) -> list[list[str]]:
+    """Return the ids that the cells of the column name as duplicates or near-duplicates, those among `ids`."""
+    named = {_plain(id): id for id in ids}
+    found = []
+    for cell in cells:
+        words = [flag.split(" of ", 1)[1] for flag in (cell or "").split("; ") if _TWIN.match(flag)]
+        spelled = [word if word in named else word.rsplit(" (labelled ", 1)[0] for word in words]
+        found.append([named[word] for word in spelled if word in named])
+    return found
 
 
 def is_trusted(cell: str | None) -> bool:

@@ -1,7 +1,7 @@
-"""What is done to files, recorded before it is done: going on after an interruption, and undoing.
+"""Changes to files, recorded before they are made, so that they can be continued after an interruption and undone.
 
-A journal is one JSON file. It is written with every step before the first one, so that whatever was cut short can be
-finished or taken back; every step and its undoing can be repeated without harm, and no file is ever overwritten.
+A journal is one JSON file. It is written with every step before the first one, so that interrupted work can be finished
+or taken back. Every step and its undoing can be repeated without harm, and no file is ever overwritten.
 """
 
 import errno
@@ -15,8 +15,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from srrs.errors import DataError
-from srrs.io import write_atomic
+from srrs.io import cause, read_bytes, write_atomic
 
 SCHEMA_VERSION = 1
 Progress = Callable[[int, int], None]
@@ -24,36 +26,73 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Journal:
-    """Steps to be taken, and how far they are."""
+    """Steps to take, and their state."""
 
     kind: Literal["copy", "move", "table"]
     digest: str
     """Of the plan."""
     folder: str
-    """Absolute path of what is acted on."""
+    """Absolute path of the folder or table that is changed."""
     steps: tuple[tuple[str, str], ...]
-    """Absolute paths from and to; of a table, its copy and itself."""
+    """Absolute paths from and to; of a table, the path of its copy and its own."""
     made: tuple[str, ...] = ()
-    """Folders that are not there before."""
+    """Folders that the steps create."""
     before: str = ""
     after: str = ""
-    """Of a table, sha256 of its bytes."""
+    """Of a table, sha256 of its bytes before and after."""
     state: Literal["planned", "started", "done", "undoing", "undone"] = "planned"
 
 
 def read_journal(path: str | os.PathLike[str]) -> Journal:
-    """A journal as `run` writes it; raises DataError where the file is something else."""
+    """Read a journal as `run` writes it.
+
+    Raises
+    ------
+    DataError
+        The file is something else, or a step of it leaves the folder that the journal is about.
+    """
     wanted = f"Expected an undo file of srrs apply at {path}"
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = json.loads(read_bytes(path))
     except OSError as error:
         raise DataError(f"{wanted}, but it cannot be read: {error.strerror}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{wanted}, but found no JSON: {error}.") from None
     if not isinstance(content, dict) or content.pop("schema_version", None) != SCHEMA_VERSION:
         raise DataError(f"{wanted}, but found something else, or another version of it.")
-    content |= {"steps": tuple((start, end) for start, end in content["steps"]), "made": tuple(content["made"])}
-    return Journal(**content)
+    try:
+        journal = TypeAdapter(Journal).validate_python(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ", ".join(map(str, first["loc"]))
+        raise DataError(f"{wanted}, but {where}: {first['msg'][0].lower()}{first['msg'][1:]}.") from None
+    if outside := _outside(journal):
+        raise DataError(f"{wanted}, but it names {outside}, which is outside {journal.folder}. Nothing was done.")
+    return journal
+
+
+def _outside(journal: Journal) -> str:
+    """Return the first path that the journal would write to and should not; '' where there is none."""
+    folder = Path(journal.folder)
+    if journal.kind == "table":
+        wanted = ((str(folder.with_name(f"{folder.name}.before")), journal.folder),)
+        return "" if journal.steps == wanted else " and ".join(journal.steps[0]) if journal.steps else "no table"
+    homes = [folder] if journal.kind == "copy" else [folder, dropped_folder(folder)]
+    touched = [end for _, end in journal.steps]
+    if journal.kind == "move":
+        touched += [start for start, _ in journal.steps]
+    for name in (*touched, *journal.made):
+        path = Path(name)
+        plain = os.path.isabs(name) and os.path.normpath(name) == name
+        above = name in journal.made and any(home.is_relative_to(path) for home in homes)
+        if not plain or not (above or any(path.is_relative_to(home) for home in homes)):
+            return name
+    return ""
+
+
+def dropped_folder(folder: Path) -> Path:
+    """Return the folder beside a dataset's that dropped images are moved to."""
+    return folder.with_name(f"{folder.name}-dropped")
 
 
 def unfinished(path: Path, digest: str, folder: Path) -> Journal | None:
@@ -144,8 +183,8 @@ def _guarded(step: Callable[[Path, Path], None], start: Path, end: Path, path: P
         step(start, end)
     except OSError as error:
         raise DataError(
-            f"Cannot write {end}: {error.strerror}. What is done so far is in {path}: run the same command again to go "
-            f"on, or srrs undo {path} to take it back."
+            f"Cannot write {end}: {cause(error)} What is done so far is in {path}: run the same command again to "
+            f"continue, or srrs undo {path} to take it back."
         ) from error
 
 
@@ -154,12 +193,17 @@ def _copy(start: Path, end: Path) -> None:
         if not filecmp.cmp(start, end, shallow=False):
             raise FileExistsError(errno.EEXIST, "another file is there")
         return
-    part = end.with_name(f".{os.getpid()}.part")
+    part = _part(end)
     try:
         shutil.copy2(start, part)
         part.replace(end)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _part(end: Path) -> Path:
+    """Return where a copy grows: always the same place, so that interrupted work is continued or cleared away."""
+    return end.with_name(f".{hashlib.sha256(os.fsencode(end.name)).hexdigest()[:16]}.part")
 
 
 def _move(start: Path, end: Path) -> None:
@@ -181,10 +225,14 @@ def _move(start: Path, end: Path) -> None:
 
 def _steps_back(journal: Journal, progress: Progress | None) -> list[str]:
     """Undo the steps, last first; files that are not as they were left."""
-    left = []
+    left, back = [], _uncopy if journal.kind == "copy" else _unmove
     for at, (start, end) in enumerate(reversed(journal.steps)):
-        if not (_uncopy if journal.kind == "copy" else _unmove)(Path(start), Path(end)):
-            left.append(end)
+        try:
+            _part(Path(end)).unlink(missing_ok=True)
+            if not back(Path(start), Path(end)):
+                left.append(end)
+        except OSError as error:
+            raise DataError(f"Cannot undo {end}: {cause(error)} Then run srrs undo again to continue.") from error
         if progress:
             progress(at + 1, len(journal.steps))
     return left

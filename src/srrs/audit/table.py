@@ -6,81 +6,20 @@ N usable samples, C classes. What is shown is what is saved: summary, CSV, JSON 
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from srrs.audit.flags import joined
+from srrs.audit.rows import AFTER, BEFORE, NUMBERS, Bands, Rows, frame_of, spelled_out, table_of
+from srrs.audit.saved import SCHEMA_VERSION, SavedBands, SavedRow, read_saved
 from srrs.audit.summary import Summary, finite
-from srrs.core.blocks import is_large
-from srrs.errors import DataError
 from srrs.io import write_atomic
-from srrs.records import Floats, Group, Ints, NoiseEstimate, Round, Thresholds
+from srrs.records import Finding, Floats, Ints, NoiseEstimate, Round
 
-SCHEMA_VERSION = 3
-READABLE = (1, 2, 3)
-"""Schema versions that can be read. Version 1 has no flags; 1 and 2 have bands without the name of their score."""
-NUMBERS = ("quality", "p_clean", "suggested_confidence", "match", "neighbours_agree")
-BEFORE = (
-    *("id", "path", "given", "status", "quality", "p_clean"),
-    *("suggested", "suggested_confidence", "match", "zero_shot"),
-)
-"""Columns before those of the tuned predictions, which carry the names of their tuners."""
-AFTER = ("neighbours_agree", "issue", "flags")
-NEIGHBOURS = 10
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The user's rows as they were read: all of them, usable or not, in the user's order."""
-
-    ids: tuple[str, ...]
-    paths: tuple[str | None, ...]
-    """None where a row is no file."""
-    given: Ints
-    """Index of the given class, -1 for none."""
-    class_names: tuple[str, ...]
-    issues: tuple[str | None, ...]
-    """What is wrong with the row, in words; None or empty where nothing is."""
-
-    def __post_init__(self) -> None:
-        sizes = {"ids": len(self.ids), "paths": len(self.paths), "given": len(self.given), "issues": len(self.issues)}
-        if len(set(sizes.values())) != 1:
-            raise ValueError(f"ids, paths, given and issues must be of one length, but have {sizes}")
-        if len(set(self.ids)) != len(self.ids):
-            raise ValueError("ids must be unique")
-        if len(set(self.class_names)) != len(self.class_names):
-            raise ValueError("class_names must be unique")
-        if len(self.given) and (self.given.min() < -1 or self.given.max() >= len(self.class_names)):
-            raise ValueError(f"given must lie in -1..{len(self.class_names) - 1}")
-
-
-@dataclass(frozen=True)
-class Bands:
-    """The bounds of the ambiguous band in a score: one pair, or one per class."""
-
-    score: str
-    """Name of the score, such as `loss` or `p_clean`."""
-    lower: tuple[float, ...]
-    upper: tuple[float, ...]
-
-    @classmethod
-    def of(cls, thresholds: Thresholds | None) -> "Bands | None":
-        """The bounds of screening's thresholds."""
-        if thresholds is None:
-            return None
-        return cls(thresholds.score, tuple(thresholds.lower.tolist()), tuple(thresholds.upper.tolist()))
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One sentence of the audit's report on itself."""
-
-    level: Literal["info", "warning"]
-    text: str
+__all__ = ["AFTER", "BEFORE", "NUMBERS", "SCHEMA_VERSION", "Audit", "Bands", "Finding", "Rows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,27 +74,27 @@ class Audit:
         ValueError
             Round and rows do not belong together.
         """
-        _check_places(rows, at, round)
-        table = _table(rows, at, round, predicted or {}, _neighbours_agree(round, features), flags or {})
+        table = table_of(rows, at, round, predicted or {}, features, flags or {})
         partition = round.partition
         return cls(
             table, rows.class_names, round.noise, Bands.of(partition.thresholds), settings,
-            findings=tuple(Finding(level, text) for level, text in partition.findings), trusted=partition.trusted,
+            findings=tuple(spelled_out(one, rows.class_names) for one in partition.findings), trusted=partition.trusted,
             round=round, at=at, features=features,
         )  # fmt: skip
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> "Audit":
-        """Read what `to_json` wrote. Raises DataError where the file is something else."""
-        content = _read(Path(path))
+        """Read what `to_json` wrote. Raises DataError where the file is something else or was damaged."""
+        content = read_saved(path)
+        rows, noise = content["rows"], content["summary"]["noise"]
         return cls(
-            table=_frame({name: [row.get(name) for row in content["rows"]] for name in _columns(content["rows"])}),
+            table=frame_of({name: [row.get(name) for row in rows] for name in _columns(rows)}),
             class_names=tuple(content["class_names"]),
-            noise=NoiseEstimate(**{k: _number(v) for k, v in content["summary"]["noise"].items()}),
-            bands=_bands(content),
+            noise=NoiseEstimate(*(_number(value) for value in (noise["rate"], noise["low"], noise["high"]))),
+            bands=_bands(content.get("bands")),
             settings=content["settings"],
-            findings=tuple(Finding(**finding) for finding in content.get("findings", ())),
-            trusted=bool(content.get("trusted", True)),
+            findings=tuple(Finding(finding["level"], finding["text"]) for finding in content.get("findings", ())),
+            trusted=content.get("trusted", True),
         )
 
     def __len__(self) -> int:
@@ -176,6 +115,12 @@ class Audit:
         cells = [joined(cell, words.get(id, ())) for id, cell in of]
         return replace(self, table=self.table.assign(flags=pd.Series(cells, self.table.index, dtype=object)))
 
+    def with_notes(self, notes: Iterable[str]) -> "Audit":
+        """The same with these sentences among its findings: what was left out or guessed when the data was read."""
+        known = {finding.text for finding in self.findings}
+        more = tuple(Finding("info", note) for note in dict.fromkeys(notes) if note not in known)
+        return replace(self, findings=(*self.findings, *more))
+
     def summary(self) -> Summary:
         """The audit in a few figures."""
         return Summary.of(self.table, self.class_names, self.noise)
@@ -193,7 +138,7 @@ class Audit:
             "settings": self.settings,
             "class_names": list(self.class_names),
             "trusted": self.trusted,
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [{"level": one.level, "text": one.text} for one in self.findings],
             "bands": self.bands
             and {
                 "score": self.bands.score,
@@ -218,82 +163,31 @@ class Audit:
     ) -> Path:
         """Write the audit as one page that opens offline.
 
-        `thumbnail` gives the JPEG of a row of the table, or None where there is no picture; without it, pictures are
-        read from the table's paths, relative ones below `root`. The page lists the `rows` images of lowest quality,
-        the `photos` lowest of them with their picture, at most 192 px, and says so. `first` names rows of the table
-        that come before all others, as `srrs.audit.priority.review_order` finds them.
+        `thumbnail` gives the JPEG of a row of the table, or None where there is no image; without it, images are read
+        from the table's paths, relative ones below `root`. The page lists the `rows` images of lowest quality. It holds
+        previews of the first `photos`, as far as they fit into eight megabytes, and shows the others from their files,
+        by relative links. `first` names rows of the table that come before all others, as
+        `srrs.audit.priority.review_order` finds them.
         """
-        from srrs.audit.report import photo_reader, render
+        from srrs.audit.report import write_report
 
-        thumbnail = thumbnail or photo_reader(self, root)
-        page = render(self, title=title, thumbnail=thumbnail, photos=photos, rows=rows, first=first)
-        return write_atomic(path, page.encode("utf-8", "backslashreplace"))
-
-
-def _table(
-    rows: Rows,
-    at: Ints,
-    round: Round,
-    predicted: Mapping[str, Ints],
-    neighbours_agree: Floats,
-    flags: Mapping[str, str | None],
-) -> pd.DataFrame:
-    targets = round.targets
-    of_class = np.array([*rows.class_names, None], dtype=object)  # index -1 is None
-    best = targets.hard
-
-    def spread(values: Any) -> list[Any]:
-        column = np.full(len(rows.ids), None, dtype=object)
-        column[at] = np.asarray(values)
-        return column.tolist()
-
-    issues = [issue or None for issue in rows.issues]
-    usable = np.zeros(len(rows.ids), dtype=bool)
-    usable[at] = True
-    for i in np.flatnonzero(~usable):
-        issues[i] = issues[i] or ("has no label" if rows.given[i] < 0 else "was not audited")
-    names = np.array([group.name.lower() for group in Group], dtype=object)
-    nothing = [None] * len(rows.ids)
-    words = {name: spread(of_class[classes]) for name, classes in predicted.items()}
-    return _frame(
-        {
-            "id": rows.ids,
-            "path": rows.paths,
-            "given": of_class[rows.given],
-            "status": [status or "unusable" for status in spread(names[round.partition.group])],
-            "quality": spread(round.quality),
-            "p_clean": spread(round.partition.p_clean),
-            "suggested": spread(of_class[best]),
-            "suggested_confidence": spread(targets.soft[np.arange(len(at)), best]),
-            "match": spread(round.matched.score),
-            "zero_shot": words.pop("zero_shot", nothing),
-            **words,
-            "neighbours_agree": spread(neighbours_agree),
-            "issue": issues,
-            "flags": [flags.get(id) or None for id in rows.ids],
-        }
-    )
+        return write_report(
+            self, path, title=title, thumbnail=thumbnail, root=root, photos=photos, rows=rows, first=first
+        )
 
 
-def _frame(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
-    """A table whose text stays plain Python text, whatever it is called (`nan`, `NA`), in every version of pandas."""
-    kinds = {name: np.float64 if name in NUMBERS else object for name in columns}
-    return pd.DataFrame({name: pd.Series(list(columns[name]), dtype=kind) for name, kind in kinds.items()})
-
-
-def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _columns(rows: Sequence[SavedRow]) -> list[str]:
     """The columns of saved rows: those of every audit, and those of the tuners between them."""
-    found = rows[0].keys() if rows else ()
+    found = dict.fromkeys(name for row in rows for name in row)
     return [*BEFORE, *(name for name in found if name not in (*BEFORE, *AFTER)), *AFTER]
 
 
-def _bands(content: Mapping[str, Any]) -> Bands | None:
+def _bands(bands: SavedBands | None) -> Bands | None:
     """Bands as version 3 writes them; older versions did not name the score."""
-    bands = content.get("bands")
     if bands is None:
         return None
-    lower, upper = (tuple(_number(value) for value in bands[name]) for name in ("lower", "upper"))
-    return Bands(str(bands["score"]), lower, upper)
+    lower, upper = (tuple(map(_number, values)) for values in (bands["lower"], bands["upper"]))
+    return Bands(bands["score"], lower, upper)
 
 
 def _lines(table: pd.DataFrame) -> Iterator[str]:
@@ -304,46 +198,6 @@ def _lines(table: pd.DataFrame) -> Iterator[str]:
         columns = [part[name].where(part[name].notna(), None).tolist() for name in names]
         for row in zip(*columns, strict=True):
             yield encode(dict(zip(names, row, strict=True)))
-
-
-def _check_places(rows: Rows, at: Ints, round: Round) -> None:
-    if len(at) != len(round.quality) or len(np.unique(at)) != len(at) or (len(at) and at.max() >= len(rows.ids)):
-        raise ValueError("each sample of the round must be one row of the user's, once")
-    if round.targets.soft.shape[1] != len(rows.class_names):
-        raise ValueError(f"the round knows {round.targets.soft.shape[1]} classes, not {len(rows.class_names)}")
-
-
-def _neighbours_agree(round: Round, features: Floats | None) -> Floats:
-    from srrs.core.neighbors import label_agreement
-
-    labels = round.evidence.labels
-    agreement = np.full(len(labels), np.nan)
-    if features is None or is_large(len(labels)):
-        return agreement
-    order = np.argsort(round.evidence.keys)  # by content, so that ties do not depend on the order of rows
-    sizes = np.unique(labels, return_counts=True)[1]
-    k = min(NEIGHBOURS, int(np.median(sizes)) - 1) if len(sizes) else 0
-    if k > 0:
-        agreement[order] = label_agreement(np.asarray(features)[order], labels[order], k)
-    return agreement
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A checked audit.json."""
-    wanted = f"expected an audit as srrs writes it (audit.json, schema version {SCHEMA_VERSION}) at {path}"
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{wanted}, but it cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{wanted}, but found no JSON: {error}") from error
-    found = content.get("schema_version") if isinstance(content, dict) else None
-    if found not in READABLE:
-        raise DataError(f"{wanted}, but found schema version {found}. Make it again with this version of srrs.")
-    missing = {"summary", "settings", "class_names", "rows"} - set(content)
-    if missing:
-        raise DataError(f"{wanted}, but it lacks {', '.join(sorted(missing))}. Make it again with srrs audit.")
-    return dict(content)
 
 
 def _number(value: float | None) -> float:

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours by cosine, in chunks that bound the memory. N samples, D feature size."""
+"""Exact nearest neighbors by cosine, in chunks that bound the memory. N samples, D feature size."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ Ints = NDArray[np.integer]
 
 
 def nearest(features: Floats, k: int, chunk: int = 512) -> tuple[Ints, Floats]:
-    """The k most similar other samples of features (N, D): indices (N, k) and cosine similarities (N, k).
+    """Return the k most similar other samples of features (N, D): indices (N, k) and cosine similarities (N, k).
 
     Best first. Similarities are rounded to six decimals, and among equal ones the earlier sample comes first, so that
     neither the chunk size nor the threads decide ties; sort samples by id where the order of rows must not either.
@@ -32,8 +32,18 @@ def nearest(features: Floats, k: int, chunk: int = 512) -> tuple[Ints, Floats]:
     return indices, similarity
 
 
+def nearest_in_order(features: Floats, k: int, order: Ints | None) -> tuple[Ints, Floats]:
+    """Return what `nearest` returns, with ties broken in the given `order` (N,) of the samples; None: by row."""
+    if order is None:
+        return nearest(features, k)
+    found, cosines = nearest(features[order], k)
+    indices, similarity = np.empty_like(found), np.empty_like(cosines)
+    indices[order], similarity[order] = order[found], cosines
+    return indices, similarity
+
+
 def label_agreement(features: Floats, labels: Ints, k: int, chunk: int = 512) -> Floats:
-    """Share (N,) of the k nearest samples that carry the same label, 0 to 1; all others count where there are fewer.
+    """Return the share (N,) of the k nearest samples with the same label; all others count where there are fewer.
 
     NaN for a single sample, which has no neighbour.
     """

@@ -20,6 +20,7 @@ from torch import Tensor
 from srrs.errors import MissingExtraError, ModelError
 from srrs.io import write_atomic
 from srrs.models.base import ImageTower
+from srrs.models.frozen import unpacked
 from srrs.records import Floats
 
 FORMAT = 1
@@ -70,7 +71,8 @@ def write_onnx(
     """
     path = Path(path)
     shape = tuple(tower.preprocess(_blank()).shape)
-    graph = _graph(_Classifier(tower, head, scale, bias).eval(), torch.zeros(2, *shape), tower.name)
+    with unpacked(tower):
+        graph = _graph(_Classifier(tower, head, scale, bias).eval(), torch.zeros(2, *shape), tower.name)
     about = {
         "format": FORMAT,
         "model": tower.name,

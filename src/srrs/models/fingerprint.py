@@ -1,4 +1,4 @@
-"""What a model is known by in caches and saved classifiers: a hash of everything that decides its features."""
+"""The fingerprint of a model, for caches and saved classifiers: a hash of everything that decides its features."""
 
 import hashlib
 import json
@@ -6,22 +6,37 @@ from typing import Any
 
 import torch
 
+from srrs.models.frozen import Kernel
 from srrs.models.preprocess import Preprocessing
 
 
-def digest(model: Any, config: bytes, preprocessing: Preprocessing, dtype: torch.dtype = torch.float32) -> str:
+def digest(
+    model: Any,
+    config: bytes,
+    preprocessing: Preprocessing,
+    dtype: torch.dtype = torch.float32,
+    kernel: Kernel = "torch",
+) -> str:
     """Hash of the configuration, of the preprocessing, and of every weight by name, shape and bytes.
+
+    A precision other than float32 and a kernel other than torch's own follow the hash, each behind a dash.
 
     Parameters
     ----------
     model : a torch module on the CPU, in float32.
-    config : what the weights do not tell, such as the activation, as bytes.
-    dtype : the precision it will run in; one other than float32 is named behind a dash.
+    config : settings that the weights do not show, such as the activation, as bytes.
+    dtype : the precision that the model will run in.
+    kernel : the kernel that will multiply by its weights; see `srrs.models.frozen`.
     """
     sha = hashlib.sha256(config)
     sha.update(json.dumps(preprocessing.to_json(), sort_keys=True).encode())
     for key, weight in sorted(model.state_dict().items()):
         sha.update(f"{key} {tuple(weight.shape)}".encode())
         sha.update(weight.reshape(-1).view(torch.uint8).numpy().data)
-    suffix = "" if dtype == torch.float32 else f"-{str(dtype).removeprefix('torch.')}"
-    return sha.hexdigest()[:32] + suffix
+    precision = "" if dtype == torch.float32 else f"-{str(dtype).removeprefix('torch.')}"
+    return sha.hexdigest()[:32] + precision + ("" if kernel == "torch" else f"-{kernel.partition('-')[0]}")
+
+
+def same_weights(one: str, other: str) -> bool:
+    """Whether two fingerprints are of the same weights and preprocessing, in whatever precision and on any kernel."""
+    return one.partition("-")[0] == other.partition("-")[0]

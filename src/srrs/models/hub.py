@@ -1,15 +1,16 @@
 """Models by hub name, by local path, or `bundled`. Weights are safetensors; no code from a model is ever run."""
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
-from huggingface_hub import get_repo_discussions, snapshot_download
+from huggingface_hub import constants, get_repo_discussions, snapshot_download
 from safetensors import SafetensorError
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging as transformers_logging
@@ -19,6 +20,7 @@ from srrs.models.base import VisionLanguage
 from srrs.models.device import choose_device, choose_precision
 from srrs.models.dual import DualEncoder
 from srrs.models.fingerprint import digest
+from srrs.models.frozen import kernel_for, pack
 from srrs.models.openclip import absolute_open_clip, is_open_clip, load_open_clip
 from srrs.models.preprocess import Preprocessing
 from srrs.models.reach import is_reachable
@@ -30,9 +32,12 @@ DUAL_ENCODERS = {
 }
 BUNDLED = "bundled"
 CONVERTER = "SFconvertbot"
+_LOG = logging.getLogger(__name__)
 
 
-def load_model(name_or_path: str, device: str = "auto", precision: str = "auto") -> VisionLanguage:
+def load_model(
+    name_or_path: str, device: str = "auto", precision: str = "auto", kernels: Literal["auto", "torch"] = "auto"
+) -> VisionLanguage:
     """A frozen dual encoder, ready to encode.
 
     Parameters
@@ -40,6 +45,8 @@ def load_model(name_or_path: str, device: str = "auto", precision: str = "auto")
     name_or_path : a hub name, a folder in the transformers format, `open_clip:ARCHITECTURE/PRETRAINED`, or `bundled`.
     device : auto (CUDA, then MPS, then CPU) or a device's name.
     precision : auto (bf16 on a CUDA device that computes it, else fp32), fp32, bf16 or fp16.
+    kernels : auto (oneDNN on packed weights where the processor gains from it, see `srrs.models.frozen`), or torch
+        (torch's own linear layers everywhere).
 
     Raises
     ------
@@ -52,13 +59,16 @@ def load_model(name_or_path: str, device: str = "auto", precision: str = "auto")
     """
     where = choose_device(device)
     dtype = choose_precision(precision, where)
+    kernel = kernel_for(where, dtype) if kernels == "auto" else "torch"
     if is_open_clip(name_or_path):
-        return load_open_clip(name_or_path, where, dtype)
+        return load_open_clip(name_or_path, where, dtype, kernel)
     folder = find_folder(name_or_path, "clip")
     model = load_weights(folder, DUAL_ENCODERS, name_or_path)
     tokenizer, preprocessing = load_tokenizer(folder, name_or_path), load_preprocessing(folder, name_or_path)
-    fingerprint = digest(model, (folder / "config.json").read_bytes(), preprocessing, dtype)
+    fingerprint = digest(model, (folder / "config.json").read_bytes(), preprocessing, dtype, kernel)
     model = model.to(device=where, dtype=dtype)
+    if kernel == "onednn-packed":
+        pack(model)
     return DualEncoder(model, tokenizer, preprocessing, name=name_or_path, fingerprint=fingerprint)
 
 
@@ -86,10 +96,19 @@ def find_folder(name_or_path: str, asset: str) -> Path:
         return folder
     if Path(name_or_path).is_dir():
         return Path(name_or_path)
+    if _is_path(name_or_path):
+        raise ModelError(f"Expected the folder of a model at {name_or_path}, but there is none.")
     cached = find_cached(name_or_path)
     if cached is not None:
         return cached
+    if constants.HF_HUB_OFFLINE:
+        raise ModelError(
+            f"The model {name_or_path!r} is neither on disk (as safetensors) nor reachable offline: without --offline "
+            f"(or HF_HUB_OFFLINE) it would be fetched from {constants.ENDPOINT}/{name_or_path}. Fetch it once, or "
+            "give the path of a folder that holds it, or --model bundled to try the small bundled pair."
+        )
     if is_reachable(name_or_path):
+        _LOG.warning("Fetching the model %s from %s/%s", name_or_path, constants.ENDPOINT, name_or_path)
         fetched = _from_hub(name_or_path, local=False)
         if fetched is not None:
             return fetched
@@ -101,6 +120,11 @@ def find_folder(name_or_path: str, asset: str) -> Path:
         f"The model {name_or_path!r} is neither on disk (as safetensors) nor reachable: "
         "give the path of a folder that holds it, or --model bundled to try the small bundled pair."
     )
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name can only be a path, so that no hub is asked for it."""
+    return name.startswith(("/", ".", "~")) or "\\" in name or name.count("/") > 1 or Path(name).is_absolute()
 
 
 def find_cached(name: str) -> Path | None:

@@ -1,23 +1,32 @@
-"""The image pass of CLIP's vision transformer, without the work that changes nothing.
+"""The image pass of CLIP's vision transformer: the tower's own features, with less work.
 
-The feature is read at one position, the class token's, and nothing learns. So in the last layer keys and values are
-computed for all positions, but query, output projection and MLP for that one alone; the activation is one kernel, as in
-the text pass; and on a CPU few pictures are run at a time, so that what a layer makes of them stays in the cache.
+1. **Last layer at one position.** The feature is read at the class token. In the last layer, keys and values are
+   computed for all positions, but the query, the output projection and the MLP for the class token alone.
+2. **Fused activation.** The MLP's activation runs inside the kernel of its first product (`srrs.models.frozen`).
+3. **Patches as a product.** Patches do not overlap, so the patch embedding is a linear layer on flattened patches and
+   runs on a packed weight as the other layers do.
+4. **Small parts.** On a CPU, a few images are run at a time, so that the activations of a layer stay in the cache.
+   The parts run side by side in threads (`srrs.models.lanes`).
 
-B pictures, T positions, W token width, D feature size.
+B images, T positions, W token width, D feature size.
 """
 
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, scaled_dot_product_attention
 
-from srrs.models.textpass import finish_layer, split_heads
+from srrs.models.frozen import FrozenLinear
+from srrs.models.lanes import even_parts, in_lanes
+from srrs.models.layers import attention_precision, finish_layer, split_heads
 
 CPU_TOKENS = 1024
-"""Positions per pass on a CPU: a layer of base size makes 12 MB of them."""
+"""Most positions per part on a CPU: a layer of base size makes 12 MB of them."""
+LEAST_PARTS = 4
+"""A batch is split into at least so many parts, so that several threads have work."""
 
 
 class VisionTransformer(NamedTuple):
@@ -35,22 +44,26 @@ class VisionTransformer(NamedTuple):
         """From a `CLIPVisionModel` (or a wrapper that holds one as `.vision_model`) and the visual projection."""
         inner = getattr(vision_model, "vision_model", vision_model)
         layers = list(inner.encoder.layers)
-        return cls(inner.embeddings, inner.pre_layrnorm, layers, inner.post_layernorm, projection)
+        embed = _packed_embedding(inner.embeddings) if isinstance(layers[0].mlp.fc1, FrozenLinear) else inner.embeddings
+        return cls(embed, inner.pre_layrnorm, layers, inner.post_layernorm, projection)
 
 
 def image_pass(tower: VisionTransformer, pixels: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) -> (B, D) unit vectors, float32: those of the tower's own forward."""
-    hidden = tower.first_norm(tower.embed(pixels))
-    if hidden.device.type == "cpu" and not torch.compiler.is_exporting():  # a graph takes any number of pictures
-        few = max(1, CPU_TOKENS // hidden.shape[1])
-        features = torch.cat([_encode(tower, part) for part in torch.split(hidden, few)])
+    """Encode images (B, 3, H, W) as (B, D) unit vectors, float32, without a gradient to the weights."""
+    exporting = torch.compiler.is_exporting()  # an exported graph takes any number of images
+    if not exporting and pixels.device.type == "cpu" and len(pixels) > 1:
+        tokens = tower.embed(pixels[:1]).shape[1]
+        parts = max(ceil(len(pixels) * tokens / CPU_TOKENS), LEAST_PARTS)
+        pieces = torch.split(pixels, even_parts(len(pixels), parts))
+        features = torch.cat(in_lanes(lambda piece: _encode(tower, piece), pieces))
     else:
-        features = _encode(tower, hidden)
+        features = _encode(tower, pixels)
     return normalize(features.float(), dim=-1)
 
 
-def _encode(tower: VisionTransformer, hidden: Tensor) -> Tensor:
-    """(B, T, W) -> (B, D)."""
+def _encode(tower: VisionTransformer, pixels: Tensor) -> Tensor:
+    """(B, 3, H, W) -> (B, D)."""
+    hidden = tower.first_norm(tower.embed(pixels))
     for layer in tower.layers:
         normed = layer.layer_norm1(hidden)
         attention = layer.self_attn
@@ -62,9 +75,28 @@ def _encode(tower: VisionTransformer, hidden: Tensor) -> Tensor:
 
 
 def _attend(layer: Any, *projected: Tensor) -> Tensor:
-    """Queries, keys and values (B, T, W) -> (B, T, W); on a CPU in float32, as in the text pass."""
+    """Queries, keys and values (B, T, W) -> (B, T, W)."""
     given = projected[0]
-    precision = torch.float32 if given.device.type == "cpu" else given.dtype
-    queries, keys, values = (split_heads(layer, x.to(precision)) for x in projected)
+    queries, keys, values = (split_heads(layer, x.to(attention_precision(given))) for x in projected)
     attended = scaled_dot_product_attention(queries, keys, values, scale=layer.self_attn.scale)
     return attended.transpose(1, 2).flatten(2).to(given.dtype)
+
+
+def _packed_embedding(module: Any) -> Callable[[Tensor], Tensor]:
+    """The embedding of patches, class token and positions, by a product with a packed weight."""
+    weight = module.patch_embedding.weight
+    flat = nn.Linear(weight[0].numel(), len(weight), bias=False, device="meta")
+    flat.weight = nn.Parameter(weight.detach().flatten(1), requires_grad=False)
+    packed, side = FrozenLinear(flat), module.patch_size
+    positions: Tensor = module.position_embedding.weight
+
+    def embed(pixels: Tensor) -> Tensor:
+        if torch.compiler.is_exporting() or pixels.shape[-2:] != (module.image_size, module.image_size):
+            return cast(Tensor, module(pixels))  # which refuses other sizes
+        grid = module.image_size // side
+        patches = pixels.to(weight.dtype).view(len(pixels), -1, grid, side, grid, side).permute(0, 2, 4, 1, 3, 5)
+        patches = packed(patches.reshape(len(pixels), grid * grid, -1))
+        tokens = torch.cat([module.class_embedding.expand(len(pixels), 1, -1), patches], dim=1)
+        return tokens + positions
+
+    return embed

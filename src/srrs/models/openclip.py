@@ -13,7 +13,7 @@ import json
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -30,6 +30,7 @@ from torch.nn.functional import normalize
 from srrs.errors import MissingExtraError, ModelError
 from srrs.models.base import Prompts
 from srrs.models.fingerprint import digest
+from srrs.models.frozen import FrozenLinear, Kernel, pack
 from srrs.models.preprocess import Box, Preprocessing
 from srrs.models.reach import is_reachable
 from srrs.models.textpass import CausalTower, causal_text_pass
@@ -131,7 +132,7 @@ def absolute_open_clip(name: str) -> str:
     return name
 
 
-def load_open_clip(name: str, device: torch.device, dtype: torch.dtype) -> OpenClipEncoder:
+def load_open_clip(name: str, device: torch.device, dtype: torch.dtype, kernel: Kernel = "torch") -> OpenClipEncoder:
     """A frozen model of open_clip, ready to encode.
 
     Raises
@@ -147,10 +148,12 @@ def load_open_clip(name: str, device: torch.device, dtype: torch.dtype) -> OpenC
     _check_text_tower(source.config, name)
     model = _load(open_clip, source, name).eval().requires_grad_(False)
     preprocessing = preprocessing_of(open_clip.get_model_preprocess_cfg(model), name)
-    fingerprint = digest(model, json.dumps(source.config, sort_keys=True).encode(), preprocessing, dtype)
+    fingerprint = digest(model, json.dumps(source.config, sort_keys=True).encode(), preprocessing, dtype, kernel)
     scale = math.exp(model.logit_scale.item())
     tokenizer = open_clip.SimpleTokenizer()
     model = model.to(device=device, dtype=dtype)
+    if kernel == "onednn-packed":
+        pack(model)
     return OpenClipEncoder(model, tokenizer, preprocessing, name=name, fingerprint=fingerprint, scale=scale)
 
 
@@ -183,9 +186,9 @@ def preprocessing_of(settings: dict[str, Any], name: str) -> Preprocessing:
 
 
 class _Attention(NamedTuple):
-    q_proj: nn.Linear
-    k_proj: nn.Linear
-    v_proj: nn.Linear
+    q_proj: nn.Module
+    k_proj: nn.Module
+    v_proj: nn.Module
     out_proj: nn.Module
     num_heads: int
     head_dim: int
@@ -204,30 +207,36 @@ def causal_tower(text: Any) -> CausalTower:
 
     `text` is a `TextTransformer`, or the `CLIP` that holds the parts of one.
     """
+    packed = any(isinstance(module, FrozenLinear) for module in text.modules())
+
+    def linear(weight: Tensor, bias: Tensor | None) -> nn.Module:
+        layer = _linear(weight, bias)
+        return FrozenLinear(layer) if packed else layer
+
     projection = text.text_projection
     if isinstance(projection, nn.Parameter):  # (W, D), multiplied from the right
-        projection = _linear(projection.T, None)
+        projection = linear(projection.T.contiguous(), None)
     positions = text.positional_embedding.detach()
     return CausalTower(
         nn.Embedding(positions.shape[0], positions.shape[1], _weight=positions, _freeze=True),
-        [_layer(block) for block in text.transformer.resblocks],
+        [_layer(block, linear) for block in text.transformer.resblocks],
         text.ln_final,
         projection if projection is not None else nn.Identity(),
     )
 
 
-def _layer(block: Any) -> _Layer:
+def _layer(block: Any, linear: Callable[[Tensor, Tensor | None], nn.Module]) -> _Layer:
     """Queries, keys and values are thirds of one matrix there; the layer scales are the identity in most models."""
     attention: nn.MultiheadAttention = block.attn
     weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
-    query, key, value = (_linear(weight, bias) for weight, bias in zip(weights, biases, strict=True))
+    query, key, value = (linear(weight, bias) for weight, bias in zip(weights, biases, strict=True))
     return _Layer(
         block.ln_1,
         _Attention(
             query,
             key,
             value,
-            nn.Sequential(attention.out_proj, block.ls_1),
+            nn.Sequential(linear(attention.out_proj.weight, attention.out_proj.bias), block.ls_1),
             attention.num_heads,
             attention.head_dim,
             attention.head_dim**-0.5,

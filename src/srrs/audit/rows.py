@@ -1,0 +1,150 @@
+"""The rows of an audit: what the user gave, and the table that is made of them and of the last round.
+
+N usable samples, C classes.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from srrs.core.blocks import is_large
+from srrs.records import Finding, Floats, Group, Ints, Round, Thresholds
+
+NUMBERS = ("quality", "p_clean", "suggested_confidence", "match", "neighbours_agree")
+BEFORE = (
+    *("id", "path", "given", "status", "quality", "p_clean"),
+    *("suggested", "suggested_confidence", "match", "zero_shot"),
+)
+"""Columns before those of the tuned predictions, which carry the names of their tuners."""
+AFTER = ("neighbours_agree", "issue", "flags")
+NEIGHBOURS = 10
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The user's rows as they were read: all of them, usable or not, in the user's order."""
+
+    ids: tuple[str, ...]
+    paths: tuple[str | None, ...]
+    """None where a row is no file."""
+    given: Ints
+    """Index of the given class, -1 for none."""
+    class_names: tuple[str, ...]
+    issues: tuple[str | None, ...]
+    """What is wrong with the row, in words; None or empty where nothing is."""
+
+    def __post_init__(self) -> None:
+        sizes = {"ids": len(self.ids), "paths": len(self.paths), "given": len(self.given), "issues": len(self.issues)}
+        if len(set(sizes.values())) != 1:
+            raise ValueError(f"ids, paths, given and issues must be of one length, but have {sizes}")
+        if len(set(self.ids)) != len(self.ids):
+            raise ValueError("ids must be unique")
+        if len(set(self.class_names)) != len(self.class_names):
+            raise ValueError("class_names must be unique")
+        if len(self.given) and (self.given.min() < -1 or self.given.max() >= len(self.class_names)):
+            raise ValueError(f"given must lie in -1..{len(self.class_names) - 1}")
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The bounds of the ambiguous band in a score: one pair, or one per class."""
+
+    score: str
+    """Name of the score, such as `loss` or `p_clean`."""
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+
+    @classmethod
+    def of(cls, thresholds: Thresholds | None) -> "Bands | None":
+        """The bounds of screening's thresholds."""
+        if thresholds is None:
+            return None
+        return cls(thresholds.score, tuple(thresholds.lower.tolist()), tuple(thresholds.upper.tolist()))
+
+
+def table_of(
+    rows: Rows,
+    at: Ints,
+    round: Round,
+    predicted: Mapping[str, Ints],
+    features: Floats | None,
+    flags: Mapping[str, str | None],
+) -> pd.DataFrame:
+    """Return one row per image of the user's; errors as in `Audit.of`."""
+    _check_places(rows, at, round)
+    neighbours_agree = _neighbours_agree(round, features)
+    targets = round.targets
+    of_class = np.array([*rows.class_names, None], dtype=object)  # index -1 is None
+    best = targets.hard
+
+    def spread(values: Any) -> list[Any]:
+        column = np.full(len(rows.ids), None, dtype=object)
+        column[at] = np.asarray(values)
+        return column.tolist()
+
+    issues = [issue or None for issue in rows.issues]
+    usable = np.zeros(len(rows.ids), dtype=bool)
+    usable[at] = True
+    for i in np.flatnonzero(~usable):
+        issues[i] = issues[i] or ("has no label" if rows.given[i] < 0 else "was not audited")
+    names = np.array([group.name.lower() for group in Group], dtype=object)
+    nothing = [None] * len(rows.ids)
+    words = {name: spread(of_class[classes]) for name, classes in predicted.items()}
+    return frame_of(
+        {
+            "id": rows.ids,
+            "path": rows.paths,
+            "given": of_class[rows.given],
+            "status": [status or "unusable" for status in spread(names[round.partition.group])],
+            "quality": spread(round.quality),
+            "p_clean": spread(round.partition.p_clean),
+            "suggested": spread(of_class[best]),
+            "suggested_confidence": spread(targets.soft[np.arange(len(at)), best]),
+            "match": spread(round.matched.score),
+            "zero_shot": words.pop("zero_shot", nothing),
+            **words,
+            "neighbours_agree": spread(neighbours_agree),
+            "issue": issues,
+            "flags": [flags.get(id) or None for id in rows.ids],
+        }
+    )
+
+
+def frame_of(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
+    """A table whose text stays plain Python text, whatever it is called (`nan`, `NA`), in every version of pandas."""
+    kinds = {name: np.float64 if name in NUMBERS else object for name in columns}
+    return pd.DataFrame({name: pd.Series(list(columns[name]), dtype=kind) for name, kind in kinds.items()})
+
+
+def _check_places(rows: Rows, at: Ints, round: Round) -> None:
+    if len(at) != len(round.quality) or len(np.unique(at)) != len(at) or (len(at) and at.max() >= len(rows.ids)):
+        raise ValueError("each sample of the round must be one row of the user's, once")
+    if round.targets.soft.shape[1] != len(rows.class_names):
+        raise ValueError(f"the round knows {round.targets.soft.shape[1]} classes, not {len(rows.class_names)}")
+
+
+def _neighbours_agree(round: Round, features: Floats | None) -> Floats:
+    from srrs.core.neighbors import label_agreement
+
+    labels = round.evidence.labels
+    agreement = np.full(len(labels), np.nan)
+    if features is None or is_large(len(labels)):
+        return agreement
+    order = np.argsort(round.evidence.keys)  # by content, so that ties do not depend on the order of rows
+    sizes = np.unique(labels, return_counts=True)[1]
+    k = min(NEIGHBOURS, int(np.median(sizes)) - 1) if len(sizes) else 0
+    if k > 0:
+        agreement[order] = label_agreement(np.asarray(features)[order], labels[order], k)
+    return agreement
+
+
+def spelled_out(finding: Finding, class_names: Sequence[str], most: int = 10) -> Finding:
+    """A finding whose sentence names the classes that it speaks of, the first `most` of them."""
+    if not finding.classes:
+        return finding
+    named = ", ".join(class_names[at] for at in finding.classes[:most])
+    rest = len(finding.classes) - most
+    return Finding(finding.level, f"{finding.text} {named}{f' and {rest} more' if rest > 0 else ''}.")

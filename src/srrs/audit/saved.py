@@ -1,0 +1,183 @@
+"""The format of audit.json: what a file must hold to be read, whoever has edited or damaged it since."""
+
+import json
+import os
+from collections import Counter
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,  # typing has no such TypedDict before Python 3.12
+    cast,
+)
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic_core import ErrorDetails
+from typing_extensions import TypedDict
+
+from srrs.errors import DataError
+from srrs.io import read_bytes
+
+SCHEMA_VERSION = 3
+"""Version 1 has no flags; versions 1 and 2 have `thresholds`, which do not name their score."""
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Status = Literal["noisy", "ambiguous", "clean", "outside", "unusable"]
+
+
+@with_config(ConfigDict(extra="allow", use_attribute_docstrings=True))
+class SavedRow(TypedDict):
+    """One image. Further keys are names of tuners, with the class that each predicts."""
+
+    id: str
+    """Unique among the rows."""
+    path: NotRequired[str | None]
+    """Null where the row is no file."""
+    given: NotRequired[str | None]
+    """The given label; null where there was none."""
+    status: Status
+    quality: NotRequired[Number | None]
+    """From 0, most likely wrong, to 1; null where the image could not be used."""
+    p_clean: NotRequired[Number | None]
+    """Probability that the given label is right."""
+    suggested: NotRequired[str | None]
+    """The class that the audit suggests."""
+    suggested_confidence: NotRequired[Number | None]
+    match: NotRequired[Number | None]
+    """How well the image matches the suggested class, of audits with a matcher."""
+    zero_shot: NotRequired[str | None]
+    """The class that the untuned model predicts."""
+    neighbours_agree: NotRequired[Number | None]
+    """Share of the nearest images that carry the given label."""
+    issue: NotRequired[str | None]
+    """Why the image could not be used."""
+    flags: NotRequired[str | None]
+    """What else is the matter with the image, separated by '; '."""
+
+
+class SavedNoise(TypedDict):
+    """Estimated share of wrong labels, with a range; null where it is not known."""
+
+    rate: Number | None
+    low: Number | None
+    high: Number | None
+
+
+@with_config(ConfigDict(extra="allow", use_attribute_docstrings=True))
+class SavedSummary(TypedDict):
+    """The audit in a few figures, computed from the rows."""
+
+    noise: SavedNoise
+
+
+class SavedBands(TypedDict):
+    """Bounds of the ambiguous band in a score: one pair, or one per class."""
+
+    score: str
+    lower: list[Number | None]
+    upper: list[Number | None]
+
+
+class SavedFinding(TypedDict):
+    """A sentence of the audit's report on itself."""
+
+    level: Literal["info", "warning"]
+    text: str
+
+
+@with_config(ConfigDict(extra="allow", title="srrs audit", use_attribute_docstrings=True))
+class SavedAudit(TypedDict):
+    """An audit of image labels, as `srrs audit` writes it to audit.json."""
+
+    schema_version: Literal[1, 2, 3]
+    summary: SavedSummary
+    settings: dict[str, Any]
+    """Model, matcher, method, seed and versions of the run."""
+    class_names: list[str]
+    """All classes, each once."""
+    trusted: NotRequired[bool]
+    """Whether the audit trusts its suggestions enough to apply them unreviewed; true where absent."""
+    findings: NotRequired[list[SavedFinding]]
+    bands: NotRequired[SavedBands | None]
+    thresholds: NotRequired[list[Annotated[list[Number | None], Field(min_length=2, max_length=2)]]]
+    """Versions 1 and 2 only."""
+    rows: list[SavedRow]
+    """One for each image, in the user's order."""
+
+
+_ADAPTER: TypeAdapter[SavedAudit] = TypeAdapter(SavedAudit)
+
+
+def read_saved(path: str | os.PathLike[str]) -> SavedAudit:
+    """Read audit.json and check it against the format.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, is no JSON or does not have the format; the message names the first place.
+    """
+    wanted = f"Expected an audit as srrs writes it (audit.json, schema version {SCHEMA_VERSION}) at {path}"
+    try:
+        content = json.loads(read_bytes(path), parse_constant=_no_constant)
+    except OSError as error:
+        raise DataError(f"{wanted}, but it cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{wanted}, but found no JSON: {error}.") from None
+    try:
+        # Not by pydantic's own parser, which refuses the names of files whose bytes are no text.
+        audit = _ADAPTER.validate_python(content, strict=True)
+    except ValidationError as error:
+        raise DataError(
+            f"{wanted}, but {_complaint(error.errors(include_url=False))}. Make it again with srrs audit."
+        ) from None
+    if problem := _contradiction(audit):
+        raise DataError(f"{wanted}, but {problem}. Make it again with srrs audit.")
+    return audit
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of audit.json."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_ADAPTER.json_schema()}
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number that JSON has")
+
+
+def _complaint(errors: list[ErrorDetails]) -> str:
+    """Return the first complaint of pydantic as a clause."""
+    missing = [str(error["loc"][0]) for error in errors if error["type"] == "missing" and len(error["loc"]) == 1]
+    if missing and not any(error["loc"] == ("schema_version",) and error["type"] != "missing" for error in errors):
+        return f"it lacks {', '.join(sorted(missing))}"
+    error = next((error for error in errors if error["loc"] == ("schema_version",)), errors[0])
+    place = list(error["loc"])
+    if place[:1] == ["rows"] and len(place) > 1:
+        place = [f"row {int(place[1]) + 1}", *place[2:]]
+    where = ", ".join(map(str, place)) or "the file"
+    if error["type"] == "missing":
+        return f"it lacks {where}"
+    found = error["input"]
+    if place == ["schema_version"]:
+        return f"found schema version {found!r:.40}"
+    shown = f"{found!r:.60}" if isinstance(found, str | int | float | None) else f"a {type(found).__name__}"
+    return f"{where} is {shown}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _contradiction(audit: SavedAudit) -> str:
+    """Return what the format itself cannot forbid, in words; '' where all is well."""
+    names = set(audit["class_names"])
+    if len(names) != len(audit["class_names"]):
+        return "a class name stands twice in class_names"
+    ids = Counter(row["id"] for row in audit["rows"])
+    if twice := next((id for id, times in ids.items() if times > 1), None):
+        return f"the id {twice!r} stands in several rows"
+    known = {*SavedRow.__annotations__}
+    for number, row in enumerate(audit["rows"], 1):
+        cells = cast(dict[str, Any], row)
+        for column in ("given", "suggested", "zero_shot", *(cells.keys() - known)):
+            cell = cells.get(column)
+            if cell is not None and not (isinstance(cell, str) and cell in names):
+                return f"row {number}, {column} is {cell!r:.60}, which is none of class_names"
+    bands = audit.get("bands")
+    if bands and len(bands["lower"]) != len(bands["upper"]):
+        return "bands have lower and upper bounds of different number"
+    return ""

@@ -1,0 +1,152 @@
+"""Independent parts of a CPU computation, run side by side in threads.
+
+torch shares each operation among its threads, which then wait for each other at the end of every operation. A pass
+through a tower has hundreds of operations, and one thread that the system has suspended for another program delays
+all of them. Here each thread computes whole parts instead, such as a few images through all layers, so the threads
+wait for each other only once. The parts depend on the work and not on the number of threads, so the bits do not
+depend on the number of threads either.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from threading import Lock, local
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+_pools: dict[int, ThreadPoolExecutor] = {}
+_lock = Lock()
+_here = local()
+"""Holds `is_lane` in the threads that run a part; lanes are not nested."""
+os.register_at_fork(after_in_child=_pools.clear)  # threads do not survive a fork
+
+
+def in_lanes(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    """`[function(part) for part in parts]`, the parts side by side in as many threads as torch uses.
+
+    Each part runs in the caller's gradient mode. Inside a part, torch uses one thread, or more where there are fewer
+    parts than threads. A single part is small work by its nature, so torch uses one thread for it.
+    """
+    threads = torch.get_num_threads()
+    lanes = min(threads, len(parts))
+    if lanes < 2 or getattr(_here, "is_lane", False):
+        with one_thread():
+            return [function(part) for part in parts]
+    inference, gradient = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+    def run(part: Part) -> Result:
+        _here.is_lane = True
+        torch.set_num_threads(threads // lanes)
+        with ExitStack() as modes:
+            modes.enter_context(torch.inference_mode(inference))
+            if not inference:
+                modes.enter_context(torch.set_grad_enabled(gradient))
+            return function(part)
+
+    try:
+        return list(_pool(lanes).map(run, parts))
+    finally:
+        torch.set_num_threads(threads)  # the number that threads started from now on begin with
+
+
+Encode = Callable[[int, Tensor, Sequence[Tensor]], Tensor]
+"""(number of the part, the part, what all parts read) -> result of the part."""
+
+
+def differentiable_lanes(
+    function: Encode, parts: Sequence[Tensor], shared: Sequence[Tensor] = (), *, recompute: bool = False
+) -> list[Tensor]:
+    """`[function(number, part, shared) for number, part in enumerate(parts)]` in lanes, forward and backward.
+
+    Each part has its own graph. The backward pass runs the parts' graphs in lanes as well, and adds the gradients of
+    `shared` in the order of the parts. With `recompute`, several parts keep no graph: the backward pass computes each
+    part again. On other devices than the CPU, the parts run one after the other.
+    """
+    learns = torch.is_grad_enabled() and any(x.requires_grad for x in (*parts, *shared))
+    if learns:
+        found = _Lanes.apply(function, recompute and len(parts) > 1, len(parts), *parts, *shared)  # type: ignore[no-untyped-call]
+        return list(cast(tuple[Tensor, ...], found))
+    return _run(lambda at: function(at, parts[at], shared), len(parts), parts[0])
+
+
+Graph = tuple[list[Tensor], Tensor]
+"""The leaves and the result of a part."""
+
+
+class _Lanes(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, function: Encode, recompute: bool, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        wanted = ctx.needs_input_grad[3:]
+        ctx.wanted = [(wanted[at], *wanted[count:]) for at in range(count)]
+        ctx.function, ctx.count = function, count
+        if recompute:
+            ctx.graphs = None
+            ctx.save_for_backward(*tensors)
+            results = _run(lambda at: function(at, tensors[at], tensors[count:]), count, tensors[0])
+            return tuple(results)
+        ctx.graphs = _run(lambda at: _graph(ctx, at, tensors), count, tensors[0])
+        return tuple(result.detach() for _, result in ctx.graphs)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        tensors = ctx.saved_tensors if ctx.graphs is None else ()
+
+        def run(at: int) -> list[Tensor | None]:
+            leaves, result = _graph(ctx, at, tensors) if ctx.graphs is None else ctx.graphs[at]
+            asked = [leaf for leaf, wanted in zip(leaves, ctx.wanted[at], strict=True) if wanted]
+            found = iter(torch.autograd.grad(result, asked, gradients[at]))
+            return [next(found) if wanted else None for wanted in ctx.wanted[at]]
+
+        each = _run(run, ctx.count, gradients[0])
+        shared = [_sum([found[at] for found in each]) for at in range(1, len(each[0]))]
+        return None, None, None, *(found[0] for found in each), *shared
+
+
+def _graph(ctx: Any, at: int, tensors: Sequence[Tensor]) -> Graph:
+    """Run one part with gradients, on leaves of its own."""
+    own = (tensors[at], *tensors[ctx.count :])
+    leaves = [x.detach().requires_grad_(wanted) for x, wanted in zip(own, ctx.wanted[at], strict=True)]
+    with torch.enable_grad():
+        return leaves, ctx.function(at, leaves[0], leaves[1:])
+
+
+def _run(function: Callable[[int], Result], count: int, like: Tensor) -> list[Result]:
+    if like.device.type != "cpu":
+        return [function(at) for at in range(count)]
+    return in_lanes(function, range(count))
+
+
+def _sum(gradients: Sequence[Tensor | None]) -> Tensor | None:
+    known = [gradient for gradient in gradients if gradient is not None]
+    return torch.stack(known).sum(0) if known else None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, torch's operations use the calling thread alone: for matrices so small that sharing them costs more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def even_parts(items: int, parts: int) -> list[int]:
+    """Sizes of so many parts of the items, alike but for one; never an empty one."""
+    parts = max(1, min(items, parts))
+    return [items // parts + (place < items % parts) for place in range(parts)]
+
+
+def _pool(lanes: int) -> ThreadPoolExecutor:
+    with _lock:
+        if lanes not in _pools:
+            _pools[lanes] = ThreadPoolExecutor(lanes, "srrs-lane")
+        return _pools[lanes]

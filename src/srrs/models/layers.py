@@ -1,0 +1,44 @@
+"""What the text pass and the image pass share: the layers of a pre-norm transformer on frozen weights.
+
+P positions, B rows, T positions per row, W width, H heads, d head width.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn.functional import layer_norm
+from transformers.activations import GELUActivation, QuickGELUActivation
+
+from srrs.models.frozen import product
+
+STEEPNESS = 1.702
+"""Of CLIP's approximation of GELU, x sigmoid(1.702 x)."""
+
+
+def split_heads(layer: Any, x: Tensor) -> Tensor:
+    """(B, T, W) -> (B, H, T, d)."""
+    return x.view(*x.shape[:2], layer.self_attn.num_heads, layer.self_attn.head_dim).transpose(1, 2)
+
+
+def attention_precision(x: Tensor) -> torch.dtype:
+    """The precision of attention: float32 on a CPU, where attention in bfloat16 is several times slower."""
+    return torch.float32 if x.device.type == "cpu" else x.dtype
+
+
+def finish_layer(layer: Any, hidden: Tensor, attended: Tensor) -> Tensor:
+    """The part of a layer after attention: output projection, residual, MLP, residual; (P, W) each.
+
+    CLIP's activation x sigmoid(1.702 x) equals silu(1.702 x) / 1.702, and silu is one kernel. The factors are applied
+    to the layer norm before and in the sum behind, where they cost nothing.
+    """
+    hidden = hidden + layer.self_attn.out_proj(attended)
+    norm, mlp = layer.layer_norm2, layer.mlp
+    activation = getattr(mlp, "activation_fn", None)
+    if isinstance(activation, QuickGELUActivation):
+        scaled = layer_norm(hidden, norm.normalized_shape, STEEPNESS * norm.weight, STEEPNESS * norm.bias, norm.eps)
+        inner = product(mlp.fc1, scaled, STEEPNESS * mlp.fc1.bias, "silu")
+        return torch.add(hidden, product(mlp.fc2, inner, STEEPNESS * mlp.fc2.bias), alpha=1 / STEEPNESS)
+    if isinstance(activation, GELUActivation):
+        return hidden + product(mlp.fc2, product(mlp.fc1, norm(hidden), activation="gelu"))
+    return cast(Tensor, hidden + mlp(norm(hidden)))

@@ -1,0 +1,114 @@
+"""Gathers the evidence that a screening reads, in blocks of rows where there are very many samples.
+
+N samples, C classes, D feature size.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srrs.core.blocks import by_blocks
+from srrs.features.source import ViewSource
+from srrs.records import Batch, Evidence, Floats, Ints, MatchScores
+from srrs.tuners.base import Classifier, Head
+
+Logits = Callable[[slice], Tensor]
+"""Rows -> their logits (n, C), averaged over all views."""
+AT_ONCE = 256
+"""Rows that a classifier which is not linear reads at once: it needs every view of them, perhaps as pixels."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a run decides on: samples, their given labels, and what the frozen models say of them."""
+
+    source: ViewSource
+    labels: Ints
+    """(N,) given labels."""
+    classes: int
+    """C."""
+    zero_shot: Classifier | Floats | None = None
+    """The untuned classifier, or its probabilities (N, C); None if the classes are known from the labels alone."""
+    match: MatchScores | None = None
+    """The image-text matcher; None if there is none."""
+
+    def untuned(self) -> Floats | None:
+        """(N, C) probabilities of the untuned classifier."""
+        if self.zero_shot is None or isinstance(self.zero_shot, np.ndarray):
+            return self.zero_shot
+        logits = logits_of(self.zero_shot, self.source)
+        return by_blocks(len(self.labels), lambda rows: {"probs": logits(rows).softmax(1)})["probs"]
+
+    def class_vectors(self) -> Floats | None:
+        """(C, D) unit vectors of the untuned classes, if the untuned classifier is linear."""
+        if not isinstance(self.zero_shot, Head):
+            return None
+        return np.asarray(torch.nn.functional.normalize(self.zero_shot.weights, dim=1).cpu())
+
+
+@torch.no_grad()
+def gather(
+    question: Question,
+    tuned: Mapping[str, Classifier],
+    voters: tuple[str, ...],
+    zero_shot: Floats | None,
+    reads: frozenset[str],
+) -> Evidence:
+    """The evidence of every sample: the fields in `reads` that there are.
+
+    `tuned` are the classifiers by the names of their tuners, as they are now.
+    """
+    source = question.source
+    wanted = tuned if "logits" in reads else {}
+    return Evidence(
+        keys=source.keys,
+        labels=question.labels,
+        classes=question.classes,
+        logits=_arrays({name: logits_of(classifier, source) for name, classifier in wanted.items()}, source),
+        voters=voters if wanted else (),
+        zero_shot=zero_shot if "zero_shot" in reads else None,
+        features=source.unit_features() if "features" in reads else None,
+        class_vectors=question.class_vectors() if "class_vectors" in reads else None,
+        match=question.match if "match" in reads else None,
+    )
+
+
+@torch.no_grad()
+def predicted_classes(classifiers: Mapping[str, Classifier], source: ViewSource) -> dict[str, Ints]:
+    """The class (N,) that each classifier predicts, by name."""
+    logits = {name: logits_of(classifier, source) for name, classifier in classifiers.items()}
+    return {name: array.astype(np.int64) for name, array in _arrays(logits, source, highest=True).items()}
+
+
+def logits_of(classifier: Classifier, source: ViewSource) -> Logits:
+    """The classifier's logits of the source's rows, averaged over all views.
+
+    A linear classifier reads the mean view once; any other one reads every view.
+    """
+    if isinstance(classifier, Head):
+        return lambda rows: classifier(Batch(features=source.mean_view(rows)))
+    views = 1 + (source.augmented or 0)
+
+    def mean(rows: Ints) -> Tensor:
+        every = np.tile(np.arange(views), (len(rows), 1))
+        return classifier(source.batch(rows, every)).view(len(rows), views, -1).mean(1)
+
+    def by_parts(rows: slice) -> Tensor:
+        numbers = np.arange(*rows.indices(len(source.keys)))
+        return torch.cat([mean(numbers[start : start + AT_ONCE]) for start in range(0, len(numbers), AT_ONCE)])
+
+    return by_parts
+
+
+def _arrays(logits: Mapping[str, Logits], source: ViewSource, highest: bool = False) -> dict[str, Floats]:
+    if not logits:
+        return {}
+
+    def of(rows: slice) -> dict[str, Tensor]:
+        found = {name: of(rows).float() for name, of in logits.items()}
+        return {name: values.argmax(1) for name, values in found.items()} if highest else found
+
+    return by_blocks(len(source.keys), of)

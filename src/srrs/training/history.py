@@ -1,0 +1,85 @@
+"""What each screening of a run decided, kept in files: a run of many screenings and samples does not hold them all."""
+
+import json
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from srrs.errors import DataError
+from srrs.records import Floats, Ints, NoiseEstimate, Round
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One screening: N samples."""
+
+    step: int
+    noise: NoiseEstimate
+    p_clean: Floats
+    """(N,) float32."""
+    group: Ints
+    """(N,) int8, values of `Group`."""
+    target: Ints
+    """(N,) int32, the most probable class of each rectified label."""
+
+
+class History:
+    """The screenings of a run in order, one file each.
+
+    Parameters
+    ----------
+    folder : where the files lie; None for a temporary folder that goes with the history.
+    """
+
+    def __init__(self, folder: Path | None = None):
+        self.folder = folder
+
+    def add(self, step: int, outcome: Round) -> None:
+        """Keep a screening, in the place of an earlier one of the same step. Raises DataError on a full disk."""
+        noise = outcome.noise
+        arrays = {
+            "p_clean": np.asarray(outcome.partition.p_clean, np.float32),
+            "group": np.asarray(outcome.partition.group, np.int8),
+            "target": np.asarray(outcome.targets.hard, np.int32),
+        }
+        metadata = {"noise": json.dumps([noise.rate, noise.low, noise.high])}
+        try:
+            path = self._made() / f"screening-{step:06d}.safetensors"
+            save_file(arrays, path.with_suffix(".part"), metadata=metadata)
+            os.replace(path.with_suffix(".part"), path)
+        except (OSError, SafetensorError) as error:
+            raise DataError(f"Expected to write a screening to {self.folder}, but could not: {error}.") from None
+
+    def clear(self) -> None:
+        """Forget all screenings."""
+        for path in self._files():
+            path.unlink()
+
+    def __len__(self) -> int:
+        return len(self._files())
+
+    def __iter__(self) -> Iterator[Snapshot]:
+        for path in self._files():
+            with safe_open(path, "np") as file:
+                noise = NoiseEstimate(*json.loads(file.metadata()["noise"]))
+                arrays = {name: file.get_tensor(name) for name in ("p_clean", "group", "target")}
+            yield Snapshot(int(path.stem.removeprefix("screening-")), noise, **arrays)
+
+    def _made(self) -> Path:
+        """The folder, which is made for the first screening."""
+        if self.folder is None:
+            self.folder = Path(tempfile.mkdtemp(prefix="srrs-history-"))
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder
+
+    def _files(self) -> list[Path]:
+        return [] if self.folder is None else sorted(self.folder.glob("screening-*.safetensors"))

@@ -1,0 +1,316 @@
+"""The loop that every method shares: warm up, then screen, rectify, re-screen and learn.
+
+A step of a prompt tuner costs one text pass whatever the batch, so the batch is large and the budget is counted in
+steps. N samples, B rows of a batch, C classes.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srrs.core.blocks import blocks
+from srrs.core.keyed import chosen, uniforms
+from srrs.core.labels import one_hot
+from srrs.errors import ModelError
+from srrs.features.source import ViewSource
+from srrs.methods.stages import LabeledBatch, Memory, Method, one_round
+from srrs.records import Floats, Group, Ints, MatchScores, Round
+from srrs.training.events import Event, Listener
+from srrs.training.evidence import Question, gather, predicted_classes
+from srrs.training.history import History
+from srrs.training.schedule import Schedule
+from srrs.training.state import State, arrays_of, load, optimizer_tensors, restore_optimizer, save, tensors_of
+from srrs.tuners.base import Classifier, Tuner, average
+
+ORDER, VIEW, MIX, TORCH = 11, 12, 13, 14  # purposes of random draws
+CHECKPOINT_EVERY = 10  # steps
+MOMENTUM = 0.9
+REMEDY = "Use a lower learning rate (--set learning_rate=0.1), or full precision (--set precision=fp32)."
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves: the tuners, the classifier they make together, and the last round, which is the audit."""
+
+    tuners: Mapping[str, Tuner]
+    """By name, in the method's order."""
+    classifier: Classifier | None
+    """The mean of the voters' logits: a `Head` where all are linear. None where nothing is tuned."""
+    round: Round
+    predicted: Mapping[str, Ints] = field(default_factory=dict)
+    """The class (N,) that each voter predicts, by its name; `zero_shot` for the untuned classifier."""
+    history: History = field(default_factory=History)
+    """One snapshot per screening."""
+    text_passes: int = 0
+
+
+@dataclass
+class _Run:
+    """What changes from step to step."""
+
+    step: int
+    memory: Memory
+    lesson: dict[str, np.ndarray]
+    """What the last screening decided, by the names of `LabeledBatch`; empty before the first."""
+
+
+def train(
+    method: Method,
+    tuners: Sequence[Tuner],
+    source: ViewSource,
+    labels: Ints,
+    schedule: Schedule | None = None,
+    *,
+    classes: int | None = None,
+    zero_shot: Classifier | Floats | None = None,
+    match: MatchScores | None = None,
+    seed: int = 1,
+    listeners: Sequence[Listener] = (),
+    checkpoint: Path | None = None,
+    fingerprint: str = "",
+) -> Outcome:
+    """Tune over a frozen model on labels that are partly wrong, and audit the labels.
+
+    Parameters
+    ----------
+    method : the stages, and the names of the tuners.
+    tuners : one for each of `method.tuners`, in that order; or none, for an audit without tuning.
+    source : the images of N samples.
+    labels : (N,) given labels.
+    classes : C; by default the highest label plus one.
+    zero_shot : the untuned classifier, or its probabilities (N, C), for methods that read them.
+    match : the image-text matcher, for methods that read it.
+    seed : seed of every draw. The same seed gives the same bits on one machine.
+    listeners : called with each event of the run.
+    checkpoint : folder in which the run saves its state, and from which it goes on.
+    fingerprint : names the run in its checkpoint; must change with anything that changes the run.
+
+    Raises
+    ------
+    ValueError
+        The arguments do not fit one another, or something that the method needs is missing.
+    ModelError
+        The loss is not finite.
+    """
+    labels = np.asarray(labels, dtype=np.int64)
+    if not len(labels) or len(labels) != len(source.keys):
+        raise ValueError(f"expected a label for each of {len(source.keys)} samples, but got {len(labels)}")
+    classes = int(labels.max()) + 1 if classes is None else classes
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"expected labels in 0..{classes - 1}, but they run from {labels.min()} to {labels.max()}")
+    question = Question(source, labels, classes, zero_shot, match)
+    _check(method, tuners, question)
+    loop = _Loop(method, tuners, question, schedule or Schedule(), seed, listeners, History(checkpoint))
+    return loop.run(checkpoint, fingerprint)
+
+
+def _check(method: Method, tuners: Sequence[Tuner], question: Question) -> None:
+    """Raises ValueError where the tuners are not the method's, or something that the method needs is missing."""
+    names = [spec.name for spec in method.tuners]
+    listed = ", ".join(names) or "none"
+    if tuners and len(tuners) != len(names):
+        raise ValueError(f"expected a tuner for each of {listed}, but got {len(tuners)}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected a name of its own for each tuner, but they are called {listed}")
+    for name, tuner in zip(names, tuners, strict=False):
+        if tuner.needs == "pixels" and not getattr(question.source, "pixels", False):
+            raise ValueError(f"the tuner {name!r} reads pixels: give a source of live images with pixels=True")
+    if not tuners and "logits" in method.requires:
+        raise ValueError(f"the method {method.name!r} reads the logits of its tuners ({listed}): give them")
+    for wanted, given, argument in (
+        ("zero_shot", question.zero_shot, "zero_shot"),
+        ("class_vectors", question.class_vectors(), "zero_shot as a Head"),
+        ("match", question.match, "match"),
+    ):
+        if given is None and wanted in method.requires:
+            raise ValueError(f"the method {method.name!r} reads {wanted}: give {argument}")
+
+
+class _Loop:
+    def __init__(
+        self,
+        method: Method,
+        tuners: Sequence[Tuner],
+        question: Question,
+        schedule: Schedule,
+        seed: int,
+        listeners: Sequence[Listener],
+        history: History,
+    ):
+        self.method, self.question, self.schedule, self.seed = method, question, schedule, seed
+        self.listeners, self.history = listeners, history
+        self.tuners = {spec.name: tuner for spec, tuner in zip(method.tuners, tuners, strict=False)}
+        self.trainable = torch.nn.ModuleDict(self.tuners)
+        tunes = {name: tuner for name, tuner in self.tuners.items() if method.tunes}
+        self.stepped = {name: tuner for name, tuner in tunes.items() if tuner.steps}
+        self.solved = [tuner for tuner in tunes.values() if not tuner.steps]
+        self.steps = schedule.steps if self.stepped else 0
+        warm = round(method.warm_up * self.steps)
+        rounds = max(1, method.rounds)
+        self.warm_up_steps = warm
+        self.screenings = {warm + i * (self.steps - warm) // rounds for i in range(rounds)} if self.steps else set()
+        self.groups = [group for tuner in self.stepped.values() for group in tuner.parameter_groups()]
+        self.rates = [float(group["lr"]) for group in self.groups]
+        self.optimizer = torch.optim.SGD(self.groups, momentum=MOMENTUM) if self.steps else None
+
+    def run(self, checkpoint: Path | None, fingerprint: str) -> Outcome:
+        run = self._resume(checkpoint, fingerprint)
+        for step in range(run.step, self.steps):
+            if step in self.screenings:
+                self._screen(run, step)
+            self._learn(run, step)
+            run.step = step + 1
+            if checkpoint and (run.step % CHECKPOINT_EVERY == 0 or run.step == self.steps):
+                self._save(run, checkpoint, fingerprint)
+        if self.solved:
+            self._solve(run)
+        last = self._screen(run, self.steps)
+        self._tell(Event("end", self.steps, self.steps))
+        return self._outcome(last)
+
+    def _outcome(self, last: Round) -> Outcome:
+        voters = {name: part for name, part in self._classifiers().items() if name in self.method.voters}
+        asked: dict[str, Classifier] = dict(voters)
+        if callable(self.question.zero_shot):
+            asked["zero_shot"] = self.question.zero_shot
+        predicted = predicted_classes(asked, self.question.source)
+        if isinstance(self.question.zero_shot, np.ndarray):
+            predicted["zero_shot"] = self.question.zero_shot.argmax(1)
+        passes = self.steps * sum(tuner.text_passes for tuner in self.stepped.values())
+        classifier = average(list(voters.values())) if voters else None
+        return Outcome(self.tuners, classifier, last, predicted, self.history, passes)
+
+    def _classifiers(self) -> dict[str, Classifier]:
+        return {name: tuner.export() for name, tuner in self.tuners.items()}
+
+    @cached_property
+    def _untuned(self) -> Floats | None:
+        """(N, C) probabilities of the untuned classifier, which no step changes."""
+        return self.question.untuned() if "zero_shot" in self.method.reads else None
+
+    def _screen(self, run: _Run, step: int) -> Round:
+        self._check_parameters(step)
+        reads = self.method.reads
+        tuned = self._classifiers() if "logits" in reads else {}
+        evidence = gather(self.question, tuned, self.method.voters, self._untuned, reads)
+        outcome, run.memory = one_round(self.method, evidence, run.memory)
+        run.lesson = {
+            "soft": np.asarray(outcome.targets.soft, dtype=np.float32),
+            "weight": np.asarray(outcome.targets.weight, dtype=np.float32),
+            "group": np.asarray(outcome.partition.group),
+            "is_match": np.asarray(outcome.matched.is_match),
+        }
+        self.history.add(step, outcome)
+        self._tell(Event("screening", step, self.steps, {"noise": outcome.noise.rate}, outcome))
+        return outcome
+
+    def _learn(self, run: _Run, step: int) -> None:
+        assert self.optimizer is not None
+        warming = step < self.warm_up_steps
+        batch = self._draw(run, step)
+        if not warming:
+            batch = self.method.prepare(batch, np.random.default_rng([self.seed, MIX, step]))
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.schedule.factor(step)
+        self.optimizer.zero_grad()
+        with self._own_randomness(step):
+            logits = torch.stack([tuner.logits(batch.inputs) for tuner in self.stepped.values()]).float()
+            loss = (self.method.warm_up_loss if warming else self.method.loss)(logits, batch)
+            if not torch.isfinite(loss):
+                raise self._not_finite(logits, step)
+            loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self._tell(Event("step", step + 1, self.steps, {"loss": float(loss.detach())}))
+
+    @contextmanager
+    def _own_randomness(self, step: int) -> Iterator[None]:
+        """Random numbers of torch, such as a tuner's dropout, that follow from the seed and the step alone."""
+        device = self.question.source.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(int(np.random.SeedSequence([self.seed, TORCH, step]).generate_state(1)[0]))
+            yield
+
+    def _check_parameters(self, step: int) -> None:
+        """Raises ModelError where a step left parameters that are not finite."""
+        for name, tuner in self.stepped.items():
+            if not all(torch.isfinite(parameter).all() for parameter in tuner.parameters()):
+                raise ModelError(f"The tuner {name!r} is not finite after step {step} of {self.steps}. {REMEDY}")
+
+    def _not_finite(self, logits: Tensor, step: int) -> ModelError:
+        """The error of a step whose loss is not finite, and which tuner caused it."""
+        wrong = [name for name, each in zip(self.stepped, logits, strict=True) if not torch.isfinite(each).all()]
+        because = f", because the logits of the tuner {wrong[0]!r} are not" if wrong else ""
+        return ModelError(f"The loss is not finite in step {step + 1} of {self.steps}{because}. {REMEDY}")
+
+    def _draw(self, run: _Run, step: int) -> LabeledBatch:
+        """The batch of a step: some rows, some views of each. Keyed by content, not by position."""
+        source = self.question.source
+        rows = chosen(source.keys, self.schedule.batch, self.seed, ORDER, step)
+        rows = rows[np.argsort(source.keys[rows], kind="stable")]  # mixing pairs rows by their place in the batch
+        views = self._views(source.keys[rows], step)
+        parts = self._lesson(run, rows)
+
+        def repeated(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array).to(source.device).repeat_interleave(views.shape[1], 0)
+
+        return LabeledBatch(source.batch(rows, views), **{name: repeated(array) for name, array in parts.items()})
+
+    def _views(self, keys: np.ndarray, step: int) -> Ints:
+        """View numbers (n, k): a draw of the cached views, or fresh ones where they have no end."""
+        augmented = self.question.source.augmented
+        if augmented is None:
+            fresh = 1 + step * self.schedule.views + np.arange(self.schedule.views)
+            return np.tile(fresh, (len(keys), 1))
+        draws = np.stack([uniforms(keys, self.seed, VIEW, step, v) for v in range(1 + augmented)], axis=1)
+        return np.argsort(draws, axis=1, kind="stable")[:, : min(self.schedule.views, 1 + augmented)]
+
+    def _lesson(self, run: _Run, rows: Ints) -> dict[str, np.ndarray]:
+        """What the rows (n,) teach: the last screening's targets, or the given labels before the first."""
+        if run.lesson:
+            return {name: array[rows] for name, array in run.lesson.items()}
+        return {
+            "soft": one_hot(self.question.labels[rows], self.question.classes).astype(np.float32),
+            "weight": np.ones(len(rows), np.float32),
+            "group": np.full(len(rows), Group.CLEAN, dtype=np.int8),
+            "is_match": np.ones(len(rows), dtype=bool),
+        }
+
+    def _solve(self, run: _Run) -> None:
+        """Bring the tuners that take no steps to convergence on the targets of the last screening."""
+        if not run.lesson:
+            self._screen(run, self.steps)
+        source = self.question.source
+        features = torch.cat([source.mean_view(rows) for rows in blocks(len(source.keys))])
+        order = np.argsort(source.keys, kind="stable")  # folds are drawn by place
+        if (np.diff(order) < 0).any():
+            features = features[torch.from_numpy(order).to(source.device)]
+        soft, weight = (torch.from_numpy(run.lesson[name][order]).to(source.device) for name in ("soft", "weight"))
+        for tuner in self.solved:
+            tuner.fit(features, soft, weight)
+
+    def _tell(self, event: Event) -> None:
+        for listener in self.listeners:
+            listener(event)
+
+    def _save(self, run: _Run, folder: Path, fingerprint: str) -> None:
+        assert self.optimizer is not None
+        tuners = dict(self.trainable.state_dict())
+        memory, lesson = tensors_of(run.memory), tensors_of(run.lesson)
+        save(State(run.step, tuners, optimizer_tensors(self.optimizer), memory, lesson), folder, fingerprint)
+
+    @torch.no_grad()
+    def _resume(self, folder: Path | None, fingerprint: str) -> _Run:
+        state = load(folder, fingerprint) if folder else None
+        if state is None or self.optimizer is None:
+            self.history.clear()
+            return _Run(0, {}, {})
+        for name, value in self.trainable.state_dict().items():
+            value.copy_(state.tuners[name])
+        restore_optimizer(self.optimizer, state.optimizer)
+        return _Run(state.step, arrays_of(state.memory), arrays_of(state.lesson))

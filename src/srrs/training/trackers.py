@@ -1,0 +1,216 @@
+"""Listeners that write a run down: a JSONL history always; TensorBoard, Weights & Biases or MLflow where asked for.
+
+A tracker of another package is a context that gives a listener. It is opened before the run, so that a
+missing package is told at once, and closed when the run ends, is interrupted or fails.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from srrs.errors import DataError, MissingExtraError, SettingsError, SrrsError
+from srrs.records import Group
+from srrs.training.events import Event, Listener
+
+NAME = "srrs"
+"""Project of Weights & Biases and experiment of MLflow where none is named."""
+
+
+def figures(event: Event) -> dict[str, float]:
+    """The numbers of an event: the loss of a step; the estimated noise and the share of each group of a screening."""
+    if event.round is None:
+        return dict(event.values)
+    noise, group = event.round.noise, np.asarray(event.round.partition.group)
+    shares = {member.name.lower(): float((group == member).mean()) for member in Group}
+    return event.values | {"noise_low": noise.low, "noise_high": noise.high} | shares
+
+
+@contextmanager
+def tracking(
+    targets: Sequence[str], settings: Mapping[str, Any], history: Path | None = None
+) -> Iterator[list[Listener]]:
+    """The listeners of a run, closed at its end.
+
+    Parameters
+    ----------
+    targets : of the form `tensorboard:FOLDER`, `wandb:PROJECT` or `mlflow:URI`; what follows the colon may be left out.
+    settings : written beside the run where the tracker has a place for them.
+    history : a JSONL file with a line per event; None for no history.
+
+    Raises
+    ------
+    SettingsError
+        A target names no tracker.
+    MissingExtraError
+        The tracker's package is not installed.
+    DataError
+        The history cannot be written.
+    """
+    trackers = {target: _tracker(target, settings) for target in targets}
+    with ExitStack() as stack:
+        listeners = [jsonl(history)] if history else []
+        for target, tracker in trackers.items():
+            with _told(target):
+                listeners.append(_guarded(stack.enter_context(tracker), target))
+        yield listeners
+
+
+def _guarded(listener: Listener, target: str) -> Listener:
+    def listen(event: Event) -> None:
+        with _told(target):
+            listener(event)
+
+    return listen
+
+
+@contextmanager
+def _told(target: str) -> Iterator[None]:
+    """What goes wrong in a tracker, as a sentence for the user."""
+    try:
+        yield
+    except SrrsError:
+        raise
+    except Exception as error:  # the packages share no root of their errors
+        words = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SettingsError(
+            f"The tracker {target!r} does not work: {words} Mend it, or run the same command without --track: it goes "
+            "on where it stopped."
+        ) from error
+
+
+def _tracker(target: str, settings: Mapping[str, Any]) -> AbstractContextManager[Listener]:
+    trackers: dict[str, Callable[[str, Mapping[str, Any]], AbstractContextManager[Listener]]] = {
+        "tensorboard": tensorboard, "wandb": wandb, "mlflow": mlflow,
+    }  # fmt: skip
+    name, _, where = target.partition(":")
+    if name not in trackers:
+        raise SettingsError(f"expected a tracker, {', '.join(trackers)} or tensorboard:FOLDER, but found {target!r}")
+    return trackers[name](where, settings)
+
+
+def jsonl(path: Path) -> Listener:
+    """A line of JSON per event: `kind`, `step`, `steps` and its figures, written as it happens.
+
+    A run that goes on where it stopped keeps the lines before that step; any other run starts anew.
+    """
+    started = False
+
+    def listen(event: Event) -> None:
+        nonlocal started
+        line = {"kind": event.kind, "step": event.step, "steps": event.steps, **_finite(figures(event))}
+        try:
+            if not started:
+                _start(path, _before(event, path))
+                started = True
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise DataError(f"Expected to write the history of the run to {path}, but: {error.strerror}.") from None
+
+    return listen
+
+
+def _start(path: Path, content: bytes) -> None:
+    """Begin the file with what stays of it, so that it is never half of that."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def _before(event: Event, path: Path) -> bytes:
+    """The whole lines of an earlier history that come before this event."""
+    if event.step <= 1 or not path.is_file():
+        return b""
+    kept = []
+    for line in path.read_bytes().splitlines():
+        try:
+            if _place(**json.loads(line)) < _place(event.kind, event.step):
+                kept.append(line + b"\n")
+        except (ValueError, TypeError):  # cut short, or none of ours
+            continue
+    return b"".join(kept)
+
+
+def _place(kind: str, step: int, **_: Any) -> tuple[int, int]:
+    """Where an event stands in a run: a screening comes behind the step of its number."""
+    return step, ("step", "screening", "end").index(kind)
+
+
+@contextmanager
+def tensorboard(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
+    """Scalars in a folder that TensorBoard reads, by default `tensorboard`."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise MissingExtraError("tensorboard", "tensorboard", "The tracker tensorboard") from None
+    writer: Any = SummaryWriter(where or "tensorboard")
+    writer.add_text("settings", f"```json\n{json.dumps(dict(settings), indent=1)}\n```")
+
+    def listen(event: Event) -> None:
+        for name, value in figures(event).items():
+            writer.add_scalar(name, value, event.step)
+        writer.flush()
+
+    try:
+        yield listen
+    finally:
+        writer.close()
+
+
+@contextmanager
+def wandb(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
+    """A run of Weights & Biases in the project `where`; it sends what is tracked to the server it is set up for."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its makers are told nothing, whatever the server
+    try:
+        import wandb as client
+    except ImportError:
+        raise MissingExtraError("wandb", "wandb", "The tracker wandb") from None
+    run: Any = client.init(project=where or NAME, config=dict(settings))
+
+    def listen(event: Event) -> None:
+        if values := figures(event):
+            run.log(values, step=event.step)
+
+    failed = 1
+    try:
+        yield listen
+        failed = 0
+    finally:
+        run.finish(exit_code=failed)
+
+
+@contextmanager
+def mlflow(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
+    """A run of MLflow's experiment `srrs` at the tracking URI `where`, or where MLFLOW_TRACKING_URI says."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would tell its makers of its use from the import on
+    try:
+        from mlflow.tracking import MlflowClient
+    except ImportError:
+        raise MissingExtraError("mlflow-skinny", "mlflow", "The tracker mlflow") from None
+    client: Any = MlflowClient(tracking_uri=where or None)
+    found = client.get_experiment_by_name(NAME)
+    run = client.create_run(found.experiment_id if found else client.create_experiment(NAME)).info.run_id
+    for name, value in settings.items():
+        client.log_param(run, name, value)
+
+    def listen(event: Event) -> None:
+        for name, value in figures(event).items():
+            client.log_metric(run, name, value, step=event.step)
+
+    status = "FAILED"
+    try:
+        yield listen
+        status = "FINISHED"
+    finally:
+        client.set_terminated(run, status)
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}

@@ -1,0 +1,116 @@
+"""Files that are read and written: whole or not at all, never waiting, and one sentence where it cannot be."""
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srrs import io
+from srrs.errors import DataError
+from srrs.io import atomic, is_file, read_bytes, save_tensors, write_atomic
+
+unix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
+
+
+def test_a_file_is_written_with_its_folder_and_nothing_stays_beside_it(tmp_path):
+    path = write_atomic(tmp_path / "new" / "a.txt", [b"one ", b"two"])
+    assert path.read_bytes() == b"one two"
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
+
+
+@unix
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
+def test_files_get_the_access_rights_of_their_siblings(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        (tmp_path / "sibling").touch()
+        write_atomic(tmp_path / "a.txt", b"x")
+        save_tensors(tmp_path / "a.safetensors", {"x": np.zeros(2, np.float32)}, {"made": "here"})
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {0o666 & ~mask}
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "the disk is full. Free some space, then run the same command again."),
+        (errno.EROFS, "the file system is read-only. Choose another folder."),
+        (errno.EFBIG, "larger than this system allows. Raise the limit"),
+        (errno.EDQUOT, "the disk quota is used up."),
+        (errno.EACCES, "Permission denied. Choose a path that can be written."),
+    ],
+)
+def test_what_hinders_writing_is_one_sentence_and_the_old_file_stays(tmp_path, monkeypatch, number, message):
+    path = write_atomic(tmp_path / "a.txt", b"old")
+
+    def fails(fd):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(io.os, "fsync", fails)
+    with pytest.raises(DataError) as caught:
+        write_atomic(path, b"new")
+    assert str(caught.value).startswith(f"Cannot write {path}: ")
+    assert message in str(caught.value)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@unix
+@pytest.mark.parametrize("what", ["write_atomic(path, bytes(10**6))", "save_tensors(path, {'x': np.zeros(10**6)})"])
+def test_a_limit_of_the_system_ends_in_the_same_sentence(tmp_path, what):
+    code = (
+        "import numpy as np, resource, signal, sys\n"
+        "from srrs.errors import DataError\n"
+        "from srrs.io import save_tensors, write_atomic\n"
+        "import safetensors.numpy\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
+        f"path = {str(tmp_path / 'a.bin')!r}\n"
+        f"try: {what}\n"
+        "except DataError as error: sys.exit(str(error))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "larger than this system allows" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+@unix
+def test_what_a_killed_process_left_is_removed_and_that_of_a_living_one_is_not(tmp_path):
+    with atomic(tmp_path / "a.txt") as part:
+        begin = part.name.rsplit(f"{os.getpid()}-", 1)[0]
+        part.touch()
+        (tmp_path / f"{begin}999999999-1.part").touch()
+        (tmp_path / f"{begin}{os.getppid()}-1.part").touch()
+        write_atomic(tmp_path / "other.txt", b"")
+        assert len(list(tmp_path.glob("*.part")) + list(tmp_path.glob(".*.part"))) >= 3
+    write_atomic(tmp_path / "a.txt", b"x")
+    left = [name for name in os.listdir(tmp_path) if name.endswith(".part")]
+    assert left == [f"{begin}{os.getppid()}-1.part"]
+
+
+@unix
+def test_only_regular_files_are_read_and_none_is_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(OSError, match=r"not a regular file|Is a directory"):
+            read_bytes(path)
+        assert not is_file(path)
+    for path in ("x" * 5000, "nul\0"):
+        assert not is_file(path)
+        with pytest.raises(OSError):  # noqa: PT011  the text is the system's
+            read_bytes(path)
+
+
+def test_a_file_above_the_limit_is_not_read(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(10))
+    assert len(read_bytes(tmp_path / "a", 10)) == 10
+    with pytest.raises(OSError, match="larger than 0 MB"):
+        read_bytes(tmp_path / "a", 9)
