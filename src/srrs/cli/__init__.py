@@ -10,6 +10,7 @@ from srrs.cli import act, apply_model, grids, tune
 from srrs.cli.export import export
 from srrs.cli.signature import command
 from srrs.errors import SrrsError
+from srrs.io import printable
 
 __all__ = ["app", "main"]
 
@@ -72,5 +73,5 @@ def _interrupted() -> None:
 def _fail(message: str, status: int) -> None:
     if "--json" in sys.argv:
         sys.stdout.write(json.dumps({"error": message}) + "\n")
-    sys.stderr.write(f"srrs: {message}\n")
+    sys.stderr.write(f"srrs: {printable(message, chr(10))}\n")
     sys.exit(status)
