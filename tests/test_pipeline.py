@@ -184,6 +184,18 @@ def test_an_unknown_method_is_refused_before_anything_is_encoded(request_of, mon
         pipeline.fit(request_of(method="magic"))
 
 
+@pytest.mark.parametrize("name", ["id", "zero_shot", "flags"])
+def test_a_tuner_with_the_name_of_a_column_is_refused_before_anything_is_encoded(request_of, monkeypatch, name) -> None:
+    monkeypatch.setattr(pipeline, "encode_rows", lambda *_, **__: pytest.fail("encoded"))
+    with pytest.raises(SettingsError, match=f"A tuner cannot be called '{name}', which is a column of the audit"):
+        pipeline.fit(request_of(method=f"coop(tuners=linear_probe(name='{name}'))"))
+
+
+def test_tuners_of_one_name_are_refused(request_of) -> None:
+    with pytest.raises(SettingsError, match=r"several tuners are called 'probe': .* as in probe\(name='other'\)"):
+        pipeline.fit(request_of(method="coop(tuners=[probe, probe])"))
+
+
 @pytest.mark.parametrize("work", [pipeline.fit, pipeline.audit])
 @pytest.mark.parametrize("matcher", [False, True])
 def test_every_stage_is_announced_in_its_order_and_brought_to_its_end(

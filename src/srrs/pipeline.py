@@ -13,6 +13,7 @@ import torch
 from srrs.audit import flags as flagging
 from srrs.audit.decisions import Decision
 from srrs.audit.report import jpeg
+from srrs.audit.rows import AFTER, BEFORE
 from srrs.audit.table import Audit, Rows
 from srrs.config import AUDIT_VIEWS, FIT_VIEWS, Settings
 from srrs.data.appearance import appearance, unseen
@@ -236,6 +237,10 @@ def _run(
 ) -> Fitted:
     settings, models = request.settings, request.models
     method = request.method or method_of(settings)  # an unknown one is refused before the encoding
+    if taken := {*BEFORE, *AFTER} & {spec.name for spec in method.tuners}:
+        raise SettingsError(
+            f"A tuner cannot be called {min(taken)!r}, which is a column of the audit: choose another name."
+        )
     samples, decided = as_decided(request.samples, request.decisions)
     rows = trainable_rows(samples)
     verified = {at: decided[row] for at, row in enumerate(rows.tolist()) if row in decided}

@@ -132,7 +132,7 @@ def specs_for(method: Method, task: Task, untuned: Head | None) -> tuple[TunerSp
     if not kept and method.tuners:
         raise SettingsError(
             f"The method {method.name!r} tunes prompts, but there is no text tower (--model none): give a model, or a "
-            "method that works on features alone, such as srrs, linear-probe or confident."
+            "method that tunes on features alone, such as srrs or linear-probe."
         )
     return tuple(kept)
 
@@ -242,7 +242,7 @@ def _train(
     if untuned is None and "zero_shot" in method.requires:
         raise SettingsError(
             f"The method {method.name!r} reads zero-shot predictions, but without class vectors there are none: give "
-            "a model, class vectors beside the embeddings, or a method such as srrs or confident."
+            "a model, class vectors beside the embeddings, or the method srrs."
         )
     return train(
         method, tuners, task.source, task.labels, schedule_of(settings),
