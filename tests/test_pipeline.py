@@ -20,12 +20,15 @@ from srrs.audit.priority import review_order
 from srrs.config import AUDIT_VIEWS, FIT_VIEWS, Settings
 from srrs.core import metrics
 from srrs.core.noise import NoiseSpec
+from srrs.data.images import open_rgb
 from srrs.data.inputs import Inputs, read_inputs
 from srrs.data.samples import Progress, Samples, checked, read
 from srrs.errors import DataError, SettingsError
 from srrs.features.live import LiveImages
 from srrs.methods.trusted import VerifiedLabel
 from srrs.models.base import Models
+from srrs.pipeline import encoding
+from srrs.pipeline.run import DROPPED
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +105,8 @@ def test_an_audit_tunes_only_what_its_decision_reads(request_of, monkeypatch, me
 
 def test_an_audit_encodes_fewer_views_than_a_fit_unless_told_how_many(request_of, monkeypatch) -> None:
     asked = []
-    encode = pipeline.encode_rows
-    monkeypatch.setattr(pipeline, "encode_rows", lambda *a, **k: asked.append(k["views"]) or encode(*a, **k))
+    encode = encoding.encode_rows
+    monkeypatch.setattr(encoding, "encode_rows", lambda *a, **k: asked.append(k["views"]) or encode(*a, **k))
     for work in (pipeline.audit, pipeline.fit):
         for views in (None, 1):
             found = work(request_of(views=views, method="zero-shot"))
@@ -137,7 +140,7 @@ def test_a_time_limit_cuts_augmented_views_and_never_the_plain_one(samples, mode
 
 
 def test_without_a_time_limit_nothing_asks_for_the_time(request_of, monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(pipeline, "_too_late", lambda minutes: pytest.fail("asked for the time"))
+    monkeypatch.setattr(encoding, "_too_late", lambda minutes: pytest.fail("asked for the time"))
     assert pipeline.audit(request_of(method="zero-shot", cache=tmp_path)).audit.settings["views"] == 1
 
 
@@ -154,7 +157,7 @@ def test_a_view_that_would_end_too_late_is_not_begun(samples, models, tmp_path: 
             clock[0] += 120
             return models.image.encode_images(pixels)
 
-    monkeypatch.setattr(pipeline.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(encoding.time, "monotonic", lambda: clock[0])
     rows, views = pipeline.trainable_rows(samples), {}
     for minutes in (3, 4, 7):
         clock[0] = 0
@@ -179,14 +182,14 @@ def test_the_audit_names_what_was_used(fitted: pipeline.Fitted, models: Models) 
 
 
 def test_an_unknown_method_is_refused_before_anything_is_encoded(request_of, monkeypatch) -> None:
-    monkeypatch.setattr(pipeline, "encode", lambda *_, **__: pytest.fail("encoded"))
+    monkeypatch.setattr(encoding, "encode", lambda *_, **__: pytest.fail("encoded"))
     with pytest.raises(SettingsError, match="there is no method 'magic'; choose one of zero-shot"):
         pipeline.fit(request_of(method="magic"))
 
 
 @pytest.mark.parametrize("name", ["id", "zero_shot", "flags"])
 def test_a_tuner_with_the_name_of_a_column_is_refused_before_anything_is_encoded(request_of, monkeypatch, name) -> None:
-    monkeypatch.setattr(pipeline, "encode_rows", lambda *_, **__: pytest.fail("encoded"))
+    monkeypatch.setattr(encoding, "encode_rows", lambda *_, **__: pytest.fail("encoded"))
     with pytest.raises(SettingsError, match=f"A tuner cannot be called '{name}', which is a column of the audit"):
         pipeline.fit(request_of(method=f"coop(tuners=linear_probe(name='{name}'))"))
 
@@ -256,7 +259,7 @@ def test_features_are_written_row_by_row_with_their_table(samples, models, setti
     assert {row["label"] for row in rows} == {"cat", "dog", "sea horse"}
     assert arrays["plain"].shape == (17, 24)
     assert arrays["views"].shape == (17, 2, 24)
-    last = models.image.encode_images(models.image.preprocess(pipeline.open_rgb(samples.paths[-1]))[None])
+    last = models.image.encode_images(models.image.preprocess(open_rgb(samples.paths[-1]))[None])
     np.testing.assert_allclose(arrays["plain"][-1], last[0], atol=2e-3)
 
 
@@ -319,7 +322,7 @@ def test_a_decision_stands_for_its_row_under_the_label_it_had(samples: Samples) 
     told, verified = pipeline.as_decided(samples, decisions)
     assert verified == {2: VerifiedLabel(1, 0), 7: VerifiedLabel(1, 1)}
     assert [told.labels[row] for row in (2, 7, 9)] == [1, 1, 1]
-    assert {row: issue for row, issue in enumerate(told.issues) if issue} == {9: pipeline.DROPPED}
+    assert {row: issue for row, issue in enumerate(told.issues) if issue} == {9: DROPPED}
     np.testing.assert_array_equal(told.content_keys, samples.content_keys)
     assert samples.labels[2] == 0
 
@@ -334,7 +337,7 @@ def test_decisions_reach_their_own_rows_whatever_the_order(request_of, samples: 
         decided = table.loc[samples.ids[1]]
         assert (decided.given, decided.suggested, decided.status, decided.p_clean) == ("cat", "dog", "clean", 1.0)
         assert decided["flags"].startswith("trusted; duplicate of cat/0.jpg")
-        assert (table.loc[samples.ids[9]].status, table.loc[samples.ids[9]].issue) == ("unusable", pipeline.DROPPED)
+        assert (table.loc[samples.ids[9]].status, table.loc[samples.ids[9]].issue) == ("unusable", DROPPED)
         assert table["flags"].fillna("").str.contains("trusted").sum() == 1
 
 

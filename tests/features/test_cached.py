@@ -11,8 +11,8 @@ from srrs.core import blocks
 from srrs.features.cached import CachedFeatures
 from srrs.methods.spec import method
 from srrs.records import Features
-from srrs.train.loop import train
-from srrs.train.schedule import Schedule
+from srrs.training.loop import train
+from srrs.training.schedule import Schedule
 from srrs.tuners import Foundation, LinearProbe
 
 N, V, D = 40, 2, 8

@@ -16,8 +16,8 @@ from srrs.methods.stages import TunerSpec
 from srrs.models.base import VisionLanguage
 from srrs.models.hub import load_model
 from srrs.records import Batch
-from srrs.train.loop import train
-from srrs.train.schedule import Schedule
+from srrs.training.loop import train
+from srrs.training.schedule import Schedule
 from srrs.tuners import Foundation, LinearProbe, Tuner
 
 SEED = 4

@@ -9,8 +9,8 @@ from torch import Tensor
 from srrs.features.cached import CachedFeatures
 from srrs.methods.spec import method
 from srrs.records import Batch, Features
-from srrs.train.loop import MOMENTUM, train
-from srrs.train.schedule import Schedule
+from srrs.training.loop import MOMENTUM, train
+from srrs.training.schedule import Schedule
 from srrs.tuners import Foundation, LinearProbe, LogisticProbe, logistic_probe
 from srrs.tuners.logistic_probe import FOLDS, PENALTIES, solve
 

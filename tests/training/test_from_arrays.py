@@ -14,10 +14,10 @@ from srrs.features.cached import CachedFeatures
 from srrs.methods.spec import method
 from srrs.methods.stages import LabeledBatch, Method, TunerSpec
 from srrs.records import Batch, Features, Group
-from srrs.train import loop
-from srrs.train.events import Event
-from srrs.train.loop import ORDER, Outcome, train
-from srrs.train.schedule import Schedule
+from srrs.training import loop
+from srrs.training.events import Event
+from srrs.training.loop import ORDER, Outcome, train
+from srrs.training.schedule import Schedule
 from srrs.tuners import Foundation, Head, LinearProbe, Tuner, build
 
 N, C, D = 60, 4, 16
