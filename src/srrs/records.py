@@ -97,6 +97,8 @@ class Evidence:
     """(N, C) probabilities of the untuned model, which never saw the given labels."""
     features: Floats | None = None
     """(N, D) unit-length image features."""
+    class_vectors: Floats | None = None
+    """(C, D) unit-length vectors of the untuned classes."""
     match: MatchScores | None = field(default=None, repr=False)
     """The image-text matcher, if there is one."""
 
@@ -111,6 +113,8 @@ class Evidence:
             _check("zero_shot", self.zero_shot, (n, self.classes))
         if self.features is not None:
             _check("features", self.features, (n, None))
+        if self.class_vectors is not None:
+            _check("class_vectors", self.class_vectors, (self.classes, None))
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,7 @@ def _train(
     listeners: Sequence[Listener],
     verified: Mapping[int, VerifiedLabel] | None,
 ) -> Outcome:
-    if untuned is None and "zero_shot" in method.requires:
+    if untuned is None and method.requires & {"zero_shot", "class_vectors"}:
         raise SettingsError(
             f"The method {method.name!r} reads zero-shot predictions, but without class vectors there are none: give "
             "a model, class vectors beside the embeddings, or a method such as srrs or confident."

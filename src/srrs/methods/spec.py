@@ -16,11 +16,24 @@ from typing import Any
 
 from srrs.core import losses
 from srrs.errors import SettingsError
-from srrs.methods import detector, joapr, joint, learn, rectify, rescreen, screen, subset, transport
+from srrs.methods import (
+    detector,
+    joapr,
+    joint,
+    learn,
+    rectify,
+    rescreen,
+    screen,
+    screen_features,
+    subset,
+    transport,
+)
 from srrs.methods.stages import MACRO, MICRO, PROBE, Loss, Method, Prepare, Rectify, Rescreen, Screen, TunerSpec
 from srrs.methods.zoo import METHODS
 
-STAGES: tuple[ModuleType, ...] = (screen, rectify, rescreen, learn, joapr, transport, joint, detector, subset)
+STAGES: tuple[ModuleType, ...] = (
+    screen, screen_features, rectify, rescreen, learn, joapr, transport, joint, detector, subset,
+)  # fmt: skip
 """Modules whose public functions that return a stage can be named in the text."""
 PARTS: dict[str, Any] = {
     "screen": Screen,

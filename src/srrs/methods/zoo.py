@@ -15,7 +15,18 @@ from collections.abc import Callable
 from srrs.methods import learn, rectify, rescreen, screen
 from srrs.methods.baselines import coop, coop_two, dspt, gce, linear_probe, mae, upl, zero_shot
 from srrs.methods.published import joapr, jocor, nlprompt, srrs_paper, tecoprompt
-from srrs.methods.selection import clipcleaner, confident_learning, deft, double_prompts, robust_similarity
+from srrs.methods.selection import (
+    clipcleaner,
+    confident_learning,
+    deft,
+    double_prompts,
+    forward,
+    lemon,
+    mbem,
+    robust_similarity,
+    simifeat,
+    volminnet,
+)
 from srrs.methods.stages import MACRO, MICRO, PROBE, RESIDUAL, Method
 from srrs.screening.decision import Trust
 
@@ -52,6 +63,11 @@ METHODS: dict[str, Callable[..., Method]] = {
     "double-prompts": double_prompts,
     "robust-similarity": robust_similarity,
     "confident": confident_learning,
+    "lemon": lemon,
+    "simifeat": simifeat,
+    "forward": forward,
+    "volminnet": volminnet,
+    "mbem": mbem,
     "mae": mae,
     "dspt": dspt,
     "joapr": joapr,

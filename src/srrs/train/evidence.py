@@ -42,6 +42,12 @@ class Question:
         logits = logits_of(self.zero_shot, self.source)
         return by_blocks(len(self.labels), lambda rows: {"probs": logits(rows).softmax(1)})["probs"]
 
+    def class_vectors(self) -> Floats | None:
+        """(C, D) unit vectors of the untuned classes, if the untuned classifier is linear."""
+        if not isinstance(self.zero_shot, Head):
+            return None
+        return np.asarray(torch.nn.functional.normalize(self.zero_shot.weights, dim=1).cpu())
+
 
 @torch.no_grad()
 def gather(
@@ -65,6 +71,7 @@ def gather(
         voters=voters if wanted else (),
         zero_shot=zero_shot if "zero_shot" in reads else None,
         features=source.unit_features() if "features" in reads else None,
+        class_vectors=question.class_vectors() if "class_vectors" in reads else None,
         match=question.match if "match" in reads else None,
     )
 
