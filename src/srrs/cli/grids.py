@@ -1,4 +1,4 @@
-"""Commands on grids of runs: bench, table, plot, compare."""
+"""Commands that read runs: table, plot, compare."""
 
 import json
 import sys
@@ -8,68 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from srrs.cli.options import Json, folder, integers
-from srrs.cli.resolved import Chosen
-from srrs.cli.signature import Takes
-from srrs.config import FIT_VIEWS
-from srrs.errors import DataError, SettingsError, SrrsError
-
-
-def bench(
-    *,
-    dataset: Annotated[str, typer.Option(help="A published data set: caltech101, dtd, cifar10n, ...")],
-    root: Annotated[Path, typer.Option(help="Folder that holds the data set's folder.")],
-    out: Annotated[Path, typer.Option(help="Folder for the runs; a grid that is there goes on.")] = Path("runs"),
-    methods: Annotated[str, typer.Option(help="Comma list; parts replaced as in `srrs(console=bands)`.")] = "coop,srrs",
-    noise: Annotated[str, typer.Option(help="Comma list of kind:rate, as in sym:0.5,pair:0.25.")] = "sym:0.5",
-    shots: Annotated[str, typer.Option(help="Comma list of photographs per class, or all.")] = "16",
-    seeds: Annotated[str, typer.Option(help="Comma list.")] = "1,2,3",
-    protocol: Annotated[str, typer.Option(help="fp-injection or label-flip.")] = "fp-injection",
-    as_published: Annotated[bool, typer.Option("--as-published", help="Draw the published generator's lists.")] = False,
-    classes: Annotated[str | None, typer.Option(help="First k classes, base, new, or a comma list of names.")] = None,
-    known: Annotated[list[Path] | None, typer.Option(help="Records that need not be computed again.")] = None,
-    jobs: Annotated[int, typer.Option(help="Runs at a time on this machine.")] = 1,
-    threads: Annotated[int | None, typer.Option(help="Threads of each run.")] = None,
-    ray: Annotated[str | None, typer.Option(help="Run on Ray: a cluster's address, or local.")] = None,
-    chosen: Annotated[Chosen, Takes("model", "matcher", "views", "device", views=FIT_VIEWS)],
-    as_json: Json = False,
-) -> None:
-    """Run a grid of methods, noise and seeds on a published data set; what is finished is not run again."""
-    from srrs import pipeline
-    from srrs.bench import grid as grids
-    from srrs.console import Console
-    from srrs.core.noise import NoiseSpec
-    from srrs.data.published import read_dataset
-    from srrs.methods.spec import split_list
-
-    console = Console(as_json)
-    sys.path.insert(0, str(Path.cwd()))  # where an outside method lies
-    try:
-        specs = tuple(NoiseSpec.parse(part) for part in noise.split(",") if part.strip())
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
-    wanted = grids.Grid(
-        methods=tuple(split_list(methods)),
-        noise=specs,
-        shots=tuple(None if part.strip() == "all" else integers(part)[0] for part in shots.split(",")),
-        seeds=tuple(integers(seeds)),
-        settings=chosen.settings,
-        protocol=protocol,
-        as_published=as_published,
-        classes=_classes(classes),
-    )
-    with console.progress("Encoding") as advance:
-        runs = grids.plan(
-            wanted, read_dataset(dataset, root), pipeline.load_models(chosen.settings), out, progress=advance
-        )
-    with console.progress("Runs") as advance:
-        outcome = grids.carry_out(runs, known or [], processes=jobs, threads=threads, ray=ray, progress=advance)
-    console.note(f"{len(outcome.records)} runs in {out}, {outcome.computed} of them new; see srrs table {out}")
-    console.result({"records": [record.to_json() for record in outcome.records]})
-    if outcome.failed:
-        run, first = outcome.failed[0]
-        raise SrrsError(f"{len(outcome.failed)} of {len(runs)} runs failed; {run.title}: {first}")
-
+from srrs.cli.options import Json, folder
+from srrs.errors import DataError
 
 Paths = Annotated[list[Path], typer.Argument(help="Folders of runs, or JSONL files of records.")]
 Format = Annotated[str, typer.Option("--format", help="text, markdown, latex or csv.")]
@@ -167,9 +107,3 @@ def _write(console: Any, text: str) -> None:
     """As it is: a rendered table must not be wrapped."""
     if not console.as_json:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
-
-
-def _classes(text: str | None) -> Any:
-    if text is None or text in ("base", "new"):
-        return text
-    return int(text) if text.isdigit() else tuple(part.strip() for part in text.split(","))
