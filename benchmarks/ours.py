@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 from srrs.prompts.learner import zero_shot_weights
-from srrs.train.task import Schedule, Task
+from srrs.training.task import Schedule, Task
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -21,8 +21,8 @@ from srrs.methods import zoo
 from srrs.methods.stages import Lesson, Method
 from srrs.models.dual import DualEncoder
 from srrs.records import MatchScores
-from srrs.train.events import Event
-from srrs.train.loop import tune
+from srrs.training.events import Event
+from srrs.training.loop import tune
 from srrs.tuning import make_learners
 from words import class_names, descriptions
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from srrs.training.task import Schedule, Task
 
 import ours
 import published
@@ -28,8 +29,7 @@ from srrs.models.dual import DualEncoder
 from srrs.models.matcher import MemoisedScores
 from srrs.prompts.templates import MACRO
 from srrs.records import Floats, Ints
-from srrs.train.loop import tune
-from srrs.train.task import Schedule, Task
+from srrs.training.loop import tune
 from srrs.tuning import make_learners, match_texts
 from words import class_names, descriptions
 

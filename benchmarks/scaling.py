@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
+from srrs.prompts.learner import PromptLearner
 
 import floor
 import ours
@@ -20,7 +21,6 @@ from models import dual_encoder
 from srrs.config import Settings
 from srrs.core.allocation import freed_memory_kept
 from srrs.models.dual import DualEncoder
-from srrs.prompts.learner import PromptLearner
 from words import class_names, descriptions
 
 ROWS = 4096  # positions of the product whose rate is the machine's

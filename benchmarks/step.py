@@ -11,6 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+from srrs.training.task import Task
 from torch import Tensor
 
 import ours
@@ -30,7 +31,6 @@ from srrs.config import Settings
 from srrs.methods.stages import Lesson
 from srrs.models.dual import DualEncoder
 from srrs.prompts.templates import MACRO, MICRO
-from srrs.train.task import Task
 from words import class_names, descriptions
 
 CLASSES, BATCH, VIEWS = 100, published.BATCH, published.VIEWS

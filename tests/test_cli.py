@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 
 from srrs import RobustClassifier
 from srrs.cli import main
-from srrs.train.state import save
+from srrs.training.state import save
 
 FAST = ("--method", "coop", "--matcher", "none", "--device", "cpu", "--set", "steps=4", "--set", "views=1")
 
@@ -242,7 +242,7 @@ def test_an_interruption_is_said_and_the_same_command_goes_on_where_it_stopped(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("srrs.train.loop.save", save_and_stop)
+        patch.setattr("srrs.training.loop.save", save_and_stop)
         for out, words in (("other", ()), ("stopped", ("--json",))):
             stopped = audit(out, *words)
             assert stopped.status == 130
@@ -301,7 +301,7 @@ def test_the_demo_refuses_noise_that_it_cannot_draw(srrs: Run, tmp_path: Path, n
         (("bench", "--dataset", "caltech", "--root", "."), "Expected one of the data sets caltech101"),
         (("table", "nowhere"), "a folder of runs or a JSONL file of records at nowhere, but there is nothing"),
         (("apply", "nowhere", "--to", "x"), "Expected an audit as srrs writes it"),
-        (("apply", "nowhere"), "expected either --to FOLDER or --table FILE"),
+        (("apply", "nowhere"), "expected one of --to FOLDER, --table FILE and --in-place"),
         (("undo", "nowhere.json"), "Expected an undo file of srrs apply at nowhere.json"),
     ],
 )

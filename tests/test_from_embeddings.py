@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
-from srrs.train.task import Task
+from srrs.models.vectors import Vectors
+from srrs.training.task import Task
 from typer.testing import CliRunner
 
 from srrs import RobustClassifier
@@ -19,7 +20,6 @@ from srrs.core.noise import NoiseSpec, flip
 from srrs.data.samples import checked, from_paths
 from srrs.errors import DataError, ModelError, SettingsError
 from srrs.features.store import encode
-from srrs.models.vectors import Vectors
 from srrs.pipeline import load_models
 from srrs.tuning import without_tower
 

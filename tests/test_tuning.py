@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from srrs.train.task import Task
+from srrs.training.task import Task
 
 from srrs import pipeline, tuning
 from srrs.config import Settings

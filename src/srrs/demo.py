@@ -25,7 +25,7 @@ from srrs.features.cached import CachedFeatures
 from srrs.io import write_atomic
 from srrs.models.base import Models
 from srrs.records import Batch, Group
-from srrs.train.loop import Outcome as Tuned
+from srrs.training.loop import Outcome as Tuned
 
 METHODS = ("zero-shot", "coop", "coop-two", "gce", "srrs-paper", "srrs")
 PROTOCOL = "label-flip"

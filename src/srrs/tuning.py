@@ -27,10 +27,10 @@ from srrs.models.matcher import MatchKind, MemoisedScores
 from srrs.prompts.descriptions import bundled_descriptions, load_descriptions, match_descriptions
 from srrs.prompts.templates import MICRO
 from srrs.records import Floats, Ints, MatchScores
-from srrs.train.events import Listener
-from srrs.train.evidence import Question
-from srrs.train.loop import Outcome, train
-from srrs.train.schedule import Schedule
+from srrs.training.events import Listener
+from srrs.training.evidence import Question
+from srrs.training.loop import Outcome, train
+from srrs.training.schedule import Schedule
 from srrs.tuners import ClassPrompt, Foundation, Head, TaskResidual, Tuner, build, tuner_class
 from srrs.tuners.prompt import zero_shot_weights
 

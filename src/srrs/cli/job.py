@@ -32,8 +32,8 @@ class Job:
     def run(self, inputs: "Inputs", **more: Any) -> "Fitted":
         """Tune and audit; flags of cleanvision are added where they are asked for."""
         from srrs import pipeline
-        from srrs.train.state import discard
-        from srrs.train.trackers import tracking
+        from srrs.training.state import discard
+        from srrs.training.trackers import tracking
 
         settings, limit = self.chosen.settings, self.working.max_minutes
         if self.working.offline:
@@ -120,11 +120,15 @@ class Job:
             self.console.note(note)
         summary = fitted.audit.summary()
         self.console.say(summary)
+        for finding in fitted.audit.findings:
+            (self.console.note if finding.level == "warning" else self.console.say)(finding.text)
         self.console.say("written: " + ", ".join(map(str, files)))
         self.console.result(
             {
                 "summary": summary.to_dict(),
                 "settings": fitted.audit.settings,
+                "trusted": fitted.audit.trusted,
+                "findings": [{"level": one.level, "text": one.text} for one in fitted.audit.findings],
                 **(figures or {}),
                 "notes": list(fitted.notes),
                 "files": list(map(str, files)),

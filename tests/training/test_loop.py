@@ -13,10 +13,10 @@ from srrs.methods.spec import method
 from srrs.methods.stages import LabeledBatch, Method, TunerSpec
 from srrs.methods.zoo import METHODS
 from srrs.records import Batch
-from srrs.train import loop
-from srrs.train.events import Event
-from srrs.train.loop import Outcome, train
-from srrs.train.schedule import Schedule
+from srrs.training import loop
+from srrs.training.events import Event
+from srrs.training.loop import Outcome, train
+from srrs.training.schedule import Schedule
 from srrs.tuners import Foundation, Head, LinearProbe, Tuner
 from srrs.tuning import Task, make_tuners, untuned_head
 
