@@ -67,7 +67,7 @@ class Grid:
 
 
 @dataclass
-class Outcome:
+class GridResult:
     """What became of a grid."""
 
     records: list[Record] = field(default_factory=list)
@@ -124,14 +124,14 @@ def carry_out(
     processes: int = 1,
     ray: str | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Outcome:
+) -> GridResult:
     """Do the runs whose result is neither in their folder nor among the `known` records.
 
     Raises KeyboardInterrupt through: what is finished stays, the others go on from their checkpoints next time.
     """
     finished = {r.digest: r for r in read_records([*known, *(r.folder for r in runs if r.folder.exists())]).records}
     left = [run for run in runs if run.digest not in finished]
-    outcome, done = Outcome(computed=len(left)), len(runs) - len(left)
+    outcome, done = GridResult(computed=len(left)), len(runs) - len(left)
     if progress:
         progress(done, len(runs))
     for run, result in _outcomes(left, processes, ray):
@@ -146,7 +146,7 @@ def carry_out(
     return outcome
 
 
-def _outcomes(left: Sequence[Run], processes: int, ray: str | None) -> Iterator[jobs.Outcome]:
+def _outcomes(left: Sequence[Run], processes: int, ray: str | None) -> Iterator[jobs.Finished]:
     if ray:
         return jobs.on_ray(left, ray)
     if processes > 1:

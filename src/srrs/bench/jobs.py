@@ -13,19 +13,19 @@ from srrs.bench.records import Record
 from srrs.bench.run import Run, execute
 from srrs.errors import MissingExtraError, SrrsError
 
-Outcome = tuple[Run, Record | SrrsError]
+Finished = tuple[Run, Record | SrrsError]
 """A run with its result, or with an error that the user can fix."""
 QUIET = "ignore:resource_tracker:UserWarning"
 """Filter for a remark of Python's resource tracker on semaphores, which it cleans up itself after a kill."""
 
 
-def here(runs: Sequence[Run]) -> Iterator[Outcome]:
+def here(runs: Sequence[Run]) -> Iterator[Finished]:
     """Compute one run after the other in this process."""
     for run in runs:
         yield run, attempt(run)
 
 
-def processes(runs: Sequence[Run], count: int) -> Iterator[Outcome]:
+def processes(runs: Sequence[Run], count: int) -> Iterator[Finished]:
     """Compute `count` runs at a time, each in its own process. The processes end with this generator."""
     pool = workers(count)
     try:
@@ -73,7 +73,7 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def on_ray(runs: Sequence[Run], address: str) -> Iterator[Outcome]:
+def on_ray(runs: Sequence[Run], address: str) -> Iterator[Finished]:
     """Compute runs as tasks of a Ray cluster whose nodes see the same folders; `local` starts one on this machine.
 
     Raises MissingExtraError where Ray is not installed.

@@ -18,15 +18,15 @@ Methods = Annotated[str | None, typer.Option(help="Comma list of the methods to 
 
 def table(
     runs: Paths,
-    metric: Annotated[str, typer.Option(help="Comma list, or all.")] = "accuracy",
-    by: Annotated[str, typer.Option(help="What a row is: comma list of method, model.")] = "method",
+    metric: Annotated[str, typer.Option(help="Comma list of figures, or all.")] = "accuracy,macro_f1",
+    by: Annotated[str, typer.Option(help="What makes a row: comma list of method, model.")] = "method",
     methods: Methods = None,
     shown: Format = "text",
-    intervals: Annotated[bool, typer.Option("--intervals", help="With bootstrap intervals.")] = False,
+    intervals: Annotated[bool, typer.Option(help="Show 95 % confidence intervals.")] = True,
     records: Annotated[Path | None, typer.Option(help="Also write the records themselves, as JSONL.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Tables of runs: mean, spread and n over seeds, one table for each data set, protocol and number of shots."""
+    """Show tables of runs: mean, spread and interval over seeds, by dataset, protocol and number of shots."""
     from srrs.bench.records import to_jsonl
     from srrs.bench.render import render
     from srrs.bench.table import METRICS
@@ -50,10 +50,10 @@ def plot(
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("figures"),
     suffix: Annotated[str, typer.Option(help="svg or png.")] = "svg",
     methods: Methods = None,
-    method: Annotated[str, typer.Option(help="Whose histogram to draw.")] = "srrs",
+    method: Annotated[str, typer.Option(help="Method whose histogram is drawn.")] = "srrs",
     as_json: Json = False,
 ) -> None:
-    """Figures of runs: accuracy against noise, rectified noise over training, histogram with thresholds."""
+    """Draw figures of runs: accuracy against noise, rectified noise over training, histogram with thresholds."""
     from srrs.bench.canvas import save
     from srrs.bench.figures import accuracy_figure, histogram_figure, noise_figure
     from srrs.methods.spec import split_list
@@ -79,7 +79,7 @@ def plot(
 
 
 def compare(runs: Paths, shown: Format = "text", as_json: Json = False) -> None:
-    """Our table beside the published ones, where data set, protocol, backbone and rate match."""
+    """Show our table beside the published ones, where dataset, protocol, backbone and noise rate match."""
     from srrs.bench.compare import compare as beside
     from srrs.bench.compare import render_comparison
 
@@ -98,6 +98,8 @@ def _found(runs: list[Path], as_json: bool) -> tuple[Any, Any]:
     console, found = Console(as_json), read_records(runs)
     for note in found.notes:
         console.note(note)
+    if len(codes := {record.code for record in found.records}) > 1:
+        console.note(f"The runs were computed by {len(codes)} versions of the code; compare within one version.")
     if not found.records:
         raise DataError(f"Expected finished runs in {', '.join(map(str, runs))}, but found none.")
     return console, found
