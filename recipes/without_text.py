@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from srrs.models.vectors import Vectors
 from srrs.train.task import Task
 from torch.nn.functional import normalize
 
@@ -20,7 +21,6 @@ from srrs import demo, tuning
 from srrs.config import Settings
 from srrs.core.noise import NoiseSpec
 from srrs.data.samples import checked, read
-from srrs.models.vectors import Vectors
 
 
 def both(task: Task) -> Iterator[tuple[str, Task]]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -98,13 +99,13 @@ def test_a_fitted_model_predicts_as_its_classifier_does(srrs: Run, photos, clip_
     classifier = RobustClassifier.load(model)
     found = json.loads(outcome.out)
     assert found["accuracy"] == pytest.approx(classifier.score(photos))
-    assert found["given_labels_predicted"] == found["accuracy"]  # on the same images
     assert found["logistic_regression"]["given_labels_predicted"] > 0.9  # red, green and blue
-    assert ("warning" in found) == (found["accuracy"] < found["logistic_regression"]["given_labels_predicted"])
+    assert found["given_labels_predicted"] < 0.9  # of a random model
+    assert found["warning"].startswith("Logistic regression on the same features predicts more of the given labels")
     assert {"config.json", "head.safetensors", "prompts.safetensors", "audit.csv", "report.html"} <= {
         path.name for path in model.iterdir()
     }
-    assert not (model / "run.safetensors").exists()  # the state of a run that is over
+    assert not (model / "run").exists()  # the state of a run that is over
 
     srrs("predict", model, photos, "--out", tmp_path / "found.csv")
     rows = read_csv(tmp_path / "found.csv")
@@ -166,7 +167,7 @@ def test_a_single_photograph_is_nothing_to_audit_and_one_that_has_two_classes_is
     message = f"or a table of them, but {photo} is a single image. Give the folder that holds its class."
     assert_refused(srrs("audit", photo, "--out", tmp_path / "out", "--model", clip_folder), message)
     (tmp_path / "twice.csv").write_text(f"path,label\n{photo},cat\n{photo},dog\n")
-    words = ("--model", clip_folder, "--matcher", "none", "--device", "cpu", "--set", "steps=2", "--set", "views=0")
+    words = ("--model", clip_folder, "--matcher", "none", "--device", "cpu", "--views", 0, "--images", photos)
     outcome = srrs("audit", tmp_path / "twice.csv", "--out", tmp_path / "out", *words)
     assert outcome.status == 0, outcome.err
     assert [row["given"] for row in read_csv(tmp_path / "out" / "audit.csv")] == ["cat", "dog"]
@@ -248,7 +249,7 @@ def test_an_interruption_is_said_and_the_same_command_goes_on_where_it_stopped(
             message = "Interrupted. Run the same command again: it continues where it stopped."
             assert stopped.err.splitlines()[-1] == f"srrs: {message}"
         assert json.loads(stopped.out) == {"error": message}
-    assert (tmp_path / "stopped" / "run.safetensors").exists()
+    assert (tmp_path / "stopped" / "run").exists()
     for out in ("stopped", "whole"):
         assert audit(out).status == 0
     for name in ("audit.csv", "history.jsonl"):
@@ -278,13 +279,14 @@ def test_help_answers_without_torch() -> None:
         assert command in outcome.stdout
 
 
-def test_a_model_that_is_not_reachable_says_what_to_give(photos, tmp_path: Path) -> None:
-    """In a process of its own: the hub's client reads the environment once."""
-    words = ["audit", photos, "--out", tmp_path / "out", "--model", "somebody/no-such-model"]
-    outcome = subprocess.run([sys.executable, "-m", "srrs", *map(str, words)], capture_output=True, text=True)
-    assert_refused(Outcome(outcome.returncode, outcome.stdout, outcome.stderr), "neither on disk")
-    assert "give the path of a folder that holds it, or --model bundled" in outcome.stderr
-    assert "Warning" not in outcome.stderr
+def test_a_model_that_is_not_on_disk_is_not_fetched_offline(srrs: Run, photos, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    outcome = srrs("audit", photos, "--out", tmp_path / "out", "--model", "somebody/no-such-model", "--offline")
+    assert_refused(outcome, "neither on disk (as safetensors) nor reachable offline: without --offline")
+    assert "it would be fetched from https://huggingface.co/somebody/no-such-model" in outcome.err
+    assert "give the path of a folder that holds it, or --model bundled" in outcome.err
+    assert "Warning" not in outcome.err
 
 
 @pytest.mark.parametrize("noise", ["human", "instance:0.5", "open:0.2"])
@@ -298,7 +300,7 @@ def test_the_demo_refuses_noise_that_it_cannot_draw(srrs: Run, tmp_path: Path, n
     [
         (("bench", "--dataset", "caltech", "--root", "."), "Expected one of the data sets caltech101"),
         (("table", "nowhere"), "a folder of runs or a JSONL file of records at nowhere, but there is nothing"),
-        (("apply", "nowhere", "--to", "x"), "expected an audit as srrs writes it"),
+        (("apply", "nowhere", "--to", "x"), "Expected an audit as srrs writes it"),
         (("apply", "nowhere"), "expected either --to FOLDER or --table FILE"),
         (("undo", "nowhere.json"), "Expected an undo file of srrs apply at nowhere.json"),
     ],

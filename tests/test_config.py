@@ -32,7 +32,7 @@ def test_changing_some_leaves_the_original() -> None:
 
 
 def test_every_setting_says_what_it_is_and_has_a_name_of_its_own() -> None:
-    assert len(flat_fields()) == len(Settings().flat()) == 18
+    assert len(flat_fields()) == len(Settings().flat()) == 19
     assert all(field.description for field in flat_fields().values())
 
 
@@ -64,6 +64,7 @@ def test_a_name_that_is_no_setting_is_answered_with_the_nearest(name: str, answe
         ({"learning_rate": float("nan")}, "^learning_rate must be .*, but is nan"),
         ({"learning_rate": float("inf")}, "^learning_rate must be a finite number, but is inf"),
         ({"context": "both"}, "^context must be class or shared, but is 'both'"),
+        ({"live": 1}, "^live must be true or false, but is 1"),
         ({"trust": "me"}, "^trust must be auto, labels or model, but is 'me'"),
         ({"steps": "many"}, "^steps must be a whole number, but is 'many'"),
         ({"steps": 1.5}, r"^steps must be a whole number, but is 1\.5"),
@@ -93,7 +94,7 @@ def test_a_topic_made_by_hand_is_validated_and_cannot_be_changed() -> None:
 def test_the_digest_text_changes_with_every_setting() -> None:
     other = {"model": "a", "matcher": "none", "method": "coop", "device": "cpu", "precision": "fp32", "trust": "model"}
     other |= {"context": "shared", "words": "x", "random_context": 16, "class_position": "front", "match_by": "itc"}
-    other |= {"learning_rate": 0.1, "views": 1}
+    other |= {"learning_rate": 0.1, "views": 1, "live": True}
     for name, value in Settings().flat().items():
         changed = Settings().with_(**{name: other[name] if name in other else value * 2})
         assert changed.digest_text() != Settings().digest_text(), name

@@ -1,9 +1,15 @@
-"""Tune CLIP and its kin on images whose labels are partly wrong, and learn which labels are wrong."""
+"""Tune CLIP and its kin on images whose labels are partly wrong, and say which labels are wrong.
+
+`audit_labels` audits arrays, `RobustClassifier` tunes on images or embeddings, `train` is the training loop. The
+submodules `methods`, `screening` and `tuners` hold the parts that a method is made of.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from srrs import methods, screening, train, tuners
+    from srrs.array_audit import audit_labels
     from srrs.audit.table import Audit
     from srrs.config import Settings
     from srrs.errors import SrrsError
@@ -12,7 +18,10 @@ if TYPE_CHECKING:
     from srrs.models.hub import load_model
 
 __version__ = "0.1.0"
-__all__ = ["Audit", "Method", "RobustClassifier", "Settings", "SrrsError", "load_model"]
+__all__ = [
+    "Audit", "Method", "RobustClassifier", "Settings", "SrrsError", "audit_labels", "load_model", "methods",
+    "screening", "train", "tuners",
+]  # fmt: skip
 
 _HOMES = {
     "Audit": "srrs.audit.table",
@@ -20,11 +29,20 @@ _HOMES = {
     "RobustClassifier": "srrs.estimator",
     "Settings": "srrs.config",
     "SrrsError": "srrs.errors",
+    "audit_labels": "srrs.array_audit",
     "load_model": "srrs.models.hub",
 }
 
 
-def __getattr__(name: str) -> Any:  # PEP 562: torch is imported when first needed
+def __getattr__(name: str) -> Any:
+    """Import a name of the interface when it is first used (PEP 562), since torch takes seconds."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name in __all__:
+        return import_module(f"srrs.{name}")
     raise AttributeError(f"module 'srrs' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The interface, for `dir(srrs)` and completion."""
+    return sorted([*__all__, "__version__"])

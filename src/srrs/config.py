@@ -20,6 +20,7 @@ LEARNING_RATE = 0.4
 _EXPECTED = {
     "greater_than_equal": "at least {ge}",
     "greater_than": "above {gt:g}",
+    "bool_type": "true or false",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",

@@ -27,14 +27,13 @@ from srrs.features.live import LiveImages
 from srrs.features.source import ViewSource
 from srrs.features.store import encode
 from srrs.io import cache_root, write_atomic
-from srrs.methods.spec import method as method_named
 from srrs.methods.stages import Method
 from srrs.methods.trusted import VerifiedLabel
 from srrs.models.base import NO_MODEL, ClassVectors, ImageTower, Models
 from srrs.records import Features, Group, Ints
 from srrs.train.events import Listener
 from srrs.train.loop import Outcome
-from srrs.tuning import Task, audit_task, describe, match_scores, tune_task, untuned_head, versions
+from srrs.tuning import Task, audit_task, describe, match_scores, method_of, tune_task, untuned_head, versions
 
 Stages = Callable[[str], Progress]
 """Starts a stage of a run by its name, and returns the progress to report to."""
@@ -236,7 +235,7 @@ def _run(
     request: Request, work: Callable[..., Outcome], views: int, stages: Stages | None, listeners: Sequence[Listener]
 ) -> Fitted:
     settings, models = request.settings, request.models
-    method = request.method or method_named(settings.tuning.method)  # an unknown one is refused before the encoding
+    method = request.method or method_of(settings)  # an unknown one is refused before the encoding
     samples, decided = as_decided(request.samples, request.decisions)
     rows = trainable_rows(samples)
     verified = {at: decided[row] for at, row in enumerate(rows.tolist()) if row in decided}

@@ -97,6 +97,8 @@ class Evidence:
     """(N, C) probabilities of the untuned model, which never saw the given labels."""
     features: Floats | None = None
     """(N, D) unit-length image features."""
+    class_vectors: Floats | None = None
+    """(C, D) unit-length vectors of the untuned classes."""
     match: MatchScores | None = field(default=None, repr=False)
     """The image-text matcher, if there is one."""
 
@@ -111,6 +113,8 @@ class Evidence:
             _check("zero_shot", self.zero_shot, (n, self.classes))
         if self.features is not None:
             _check("features", self.features, (n, None))
+        if self.class_vectors is not None:
+            _check("class_vectors", self.class_vectors, (self.classes, None))
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,16 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """One sentence that screening says about its own evidence."""
+
+    level: Literal["info", "warning"]
+    text: str
+    classes: tuple[int, ...] = ()
+    """The classes that it speaks of."""
+
+
+@dataclass(frozen=True)
 class Partition:
     """Screening's result."""
 
@@ -154,10 +168,12 @@ class Partition:
     """The score that was cut and where, if the groups follow from one score."""
     posterior: Floats | None = None
     """(N, C) probability of each true class given all the evidence, if the screening stage models it."""
+    rectified: Ints | None = None
+    """(N,) the rectified labels, if a label changes only where the odds pay for it."""
     quality: Floats | None = None
     """(N,) the score that ranks the given labels, if it is not `p_clean`."""
-    findings: tuple[tuple[Literal["info", "warning"], str], ...] = ()
-    """What screening says of its own evidence: a level and a sentence each."""
+    findings: tuple[Finding, ...] = ()
+    """What screening says about its own evidence."""
     trusted: bool = True
     """Whether screening trusts its suggestions enough to apply them unreviewed."""
 
@@ -177,10 +193,14 @@ class Targets:
     """(N, C) rows sum to 1."""
     weight: Floats
     """(N,) weight of each sample in learning."""
+    labels: Ints | None = None
+    """(N,) the rectified labels, if they are not the most probable classes."""
 
     def __post_init__(self) -> None:
         n = len(self.soft)
         _check("weight", self.weight, (n,))
+        if self.labels is not None:
+            _check("labels", self.labels, (n,))
         total = self.soft.sum(1)
         if not np.isfinite(total).all():  # the sums tell it without an (N, C) temporary
             _check_finite("soft", self.soft)
@@ -189,8 +209,8 @@ class Targets:
 
     @property
     def hard(self) -> Ints:
-        """(N,) the most probable class of each rectified label."""
-        return np.asarray(self.soft.argmax(1))
+        """(N,) the rectified labels: by default the most probable class of each."""
+        return np.asarray(self.soft.argmax(1)) if self.labels is None else self.labels
 
 
 @dataclass(frozen=True)

@@ -178,6 +178,11 @@ def schedule_of(settings: Settings) -> Schedule:
     return Schedule(chosen.steps, chosen.batch, chosen.views_per_step, rate)
 
 
+def method_of(settings: Settings, knowledge: Mapping[str, Any] | None = None) -> Method:
+    """The method that the settings name. `knowledge` are facts about the data, for a method that asks for them."""
+    return method_named(settings.tuning.method, {"trust": settings.trust, **(knowledge or {})})
+
+
 def tune_task(
     task: Task,
     settings: Settings,
@@ -197,7 +202,7 @@ def tune_task(
     verified : labels that are certain, by the sample's row in the task.
     """
     untuned = untuned_head(task)
-    method = trusting(method or method_named(settings.tuning.method, knowledge), verified or {})
+    method = trusting(method or method_of(settings, knowledge), verified or {})
     method = replace(method, tuners=specs_for(method, task, untuned))
     tuners = make_tuners(method.tuners, task, untuned, settings)
     return _train(task, method, tuners, untuned, settings, checkpoint, listeners, verified)
@@ -216,7 +221,7 @@ def audit_task(
 
     Parameters as in `tune_task`.
     """
-    method = method or method_named(settings.tuning.method)
+    method = method or method_of(settings)
     if "logits" in method.reads:
         return tune_task(task, settings, method=method, checkpoint=checkpoint, listeners=listeners, verified=verified)
     return _train(task, trusting(method, verified or {}), [], untuned_head(task), settings, None, listeners, verified)
@@ -232,7 +237,7 @@ def _train(
     listeners: Sequence[Listener],
     verified: Mapping[int, VerifiedLabel] | None,
 ) -> Outcome:
-    if untuned is None and "zero_shot" in method.requires:
+    if untuned is None and method.requires & {"zero_shot", "class_vectors"}:
         raise SettingsError(
             f"The method {method.name!r} reads zero-shot predictions, but without class vectors there are none: give "
             "a model, class vectors beside the embeddings, or a method such as srrs or confident."

@@ -139,7 +139,7 @@ def test_parquet_without_its_package_says_what_to_install(audit, tmp_path, monke
             "tag",
             "a column tag in .* found path, label",
         ),
-        ("path,path\nimg/a.jpg,x\n", None, "no two the same"),
+        ("path,path\nimg/a.jpg,x\n", None, "Expected different column names"),
         ('path,label\nimg/a.jpg,"x\n', None, "malformed"),
     ],
 )

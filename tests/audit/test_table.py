@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from audits import audit_of
 from srrs.audit.table import Audit, Rows
 from srrs.errors import DataError
-from srrs.records import Evidence, Group, Matched, NoiseEstimate, Partition, Round, Targets
+from srrs.records import Evidence, Finding, Group, Matched, NoiseEstimate, Partition, Round, Targets, Thresholds
 
 COLUMNS = [
     *("id", "path", "given", "status", "quality", "p_clean", "suggested", "suggested_confidence"),
@@ -143,16 +143,21 @@ def test_words_of_others_join_the_flags_and_change_nothing_else(rows, last_round
     pd.testing.assert_frame_equal(audit.with_flags({}).table, audit.table)
 
 
-def test_an_audit_of_the_first_version_can_still_be_read(audit, tmp_path):
+@pytest.mark.parametrize("version", [1, 2])
+def test_audits_of_earlier_versions_can_still_be_read(audit, tmp_path, version):
+    """Version 1 has no flags; versions 1 and 2 have a list of bounds that does not name their score."""
     path = audit.to_json(tmp_path / "audit.json")
     content = json.loads(path.read_text())
-    for row in content["rows"]:
-        del row["flags"]
-    content["schema_version"], content["thresholds"] = 1, [[0.3, None]]
     for name in ("bands", "findings", "trusted"):
         del content[name]
-    path.write_text(json.dumps(content))
-    pd.testing.assert_frame_equal(Audit.from_json(path).to_pandas(), audit.to_pandas())
+    for row in content["rows"] if version == 1 else ():
+        del row["flags"]
+    path.write_text(json.dumps(content | {"schema_version": version, "thresholds": [[0.3, None]]}))
+    back = Audit.from_json(path)
+    pd.testing.assert_frame_equal(back.to_pandas(), audit.to_pandas())
+    assert (back.bands, back.findings, back.trusted, back.tuned) == (None, (), True, ("macro", "micro"))
+    assert back.summary().to_dict() == audit.summary().to_dict()
+    assert Audit.from_json(back.to_json(tmp_path / "again.json")).bands is None
 
 
 def test_json_has_a_version_a_summary_and_plain_rows(audit, tmp_path):
@@ -163,6 +168,35 @@ def test_json_has_a_version_a_summary_and_plain_rows(audit, tmp_path):
     assert list(content["rows"][0]) == COLUMNS
     assert content["rows"][1]["quality"] is None
     assert content["summary"]["noise_matrix"] == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+
+
+def test_bands_name_the_score_that_was_cut(rows, last_round, tmp_path):
+    cut = Thresholds("loss", np.array([0.1, 0.2, np.nan]), np.array([0.3, 0.4, np.nan]), np.zeros(4))
+    last = replace(last_round, partition=replace(last_round.partition, thresholds=cut))
+    path = audit_of(rows, last, SETTINGS).to_json(tmp_path / "audit.json")
+    told = json.loads(path.read_text())["bands"]
+    assert told == {"score": "loss", "lower": [0.1, 0.2, None], "upper": [0.3, 0.4, None]}
+    back = Audit.from_json(path).bands
+    assert (back.score, back.lower[:2], back.upper[:2]) == ("loss", (0.1, 0.2), (0.3, 0.4))
+    assert np.isnan([back.lower[2], back.upper[2]]).all()
+
+
+def test_statuses_that_follow_from_no_single_score_have_no_bands(rows, last_round, tmp_path):
+    last = replace(last_round, partition=replace(last_round.partition, thresholds=None))
+    path = audit_of(rows, last, SETTINGS).to_json(tmp_path / "audit.json")
+    assert json.loads(path.read_text())["bands"] is None
+    assert Audit.from_json(path).bands is None
+
+
+def test_the_audit_keeps_what_screening_finds_of_its_evidence(rows, last_round, tmp_path):
+    contradiction = "Labels and model contradict each other in the classes"
+    found = (Finding("warning", contradiction, (2, 0)), Finding("info", "The labels decided."))
+    partition = replace(last_round.partition, findings=found, trusted=False)
+    audit = audit_of(rows, replace(last_round, partition=partition), SETTINGS)
+    for one in (audit, Audit.from_json(audit.to_json(tmp_path / "audit.json"))):
+        assert [finding.text for finding in one.findings] == [f"{contradiction} nan, wolf.", "The labels decided."]
+        assert [finding.level for finding in one.findings] == ["warning", "info"]
+        assert not one.trusted
 
 
 def test_a_file_that_is_no_audit_is_refused(tmp_path):

@@ -207,3 +207,14 @@ def test_without_a_usable_partition_there_is_no_histogram(tmp_path, partition):
     write_run(tmp_path / "a", record(), partition=partition)
     with pytest.raises(DataError, match=r"run folders of srrs with partition\.json, but found none"):
         histogram_figure(read_records([tmp_path]))
+
+
+def test_a_run_without_one_threshold_is_drawn_by_its_groups(tmp_path):
+    partition = {"score": "p_clean", "thresholds": [], "p_clean": [0.1, 0.9]}
+    folder = write_run(tmp_path / "a", record(), partition=partition)
+    with pytest.raises(DataError, match=r"run folders of srrs with partition\.json, but found none"):
+        histogram_figure(read_records([tmp_path]))  # nothing says how they were parted
+    (folder / "samples.csv").write_text("path,label,status\na.jpg,0,clean\nb.jpg,0,noisy\n")
+    (axes,) = histogram_figure(read_records([tmp_path])).axes
+    assert {group: bar.sum() for group, bar in bars(axes).items() if bar.any()} == {"clean": 1, "noisy": 1}
+    assert len(axes.lines) == 0

@@ -18,6 +18,7 @@ import pytest
 
 from srrs import pipeline, tuning
 from srrs.bench import jobs
+from srrs.bench.figures import histogram_figure
 from srrs.bench.grid import Grid, carry_out, plan
 from srrs.bench.records import read_records
 from srrs.bench.run import Run
@@ -93,6 +94,19 @@ def test_a_grid_leaves_a_folder_a_run_and_finished_runs_are_not_run_again(root, 
     assert wider.computed == 4
 
 
+def test_a_run_leaves_the_score_that_was_cut_and_where(root, models, tmp_path) -> None:
+    wanted = {"srrs": "p_clean", "srrs-paper": "loss", "coop": "p_clean"}
+    runs = planned(root, models, tmp_path, methods=tuple(wanted), seeds=(1,), noise=(HALF,))
+    for run in runs:
+        record = jobs.attempt(run)
+        content = json.loads((run.folder / "partition.json").read_text())
+        name = run.settings.tuning.method
+        assert content["score"] == wanted[name]
+        assert len(content[content["score"]]) == len(content["p_clean"]) == record.samples
+        assert [len(pair) for pair in content["thresholds"]] == ([] if name == "coop" else [2])
+        assert histogram_figure(read_records([tmp_path]), method=name).axes
+
+
 def test_samples_are_those_drawn_in_their_order(root, models, tmp_path) -> None:
     run = next(r for r in planned(root, models, tmp_path) if r.noise == HALF and r.settings.seed == 2)
     jobs.attempt(run)
@@ -163,7 +177,7 @@ def test_a_grid_killed_in_the_middle_and_started_again_tells_the_same(root, tmp_
     subprocess.run(bench(root, tmp_path / "whole"), check=True, capture_output=True)
     killed = subprocess.Popen(bench(root, tmp_path / "killed"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     until = time.monotonic() + 120
-    while not list((tmp_path / "killed").rglob("run.safetensors")) and killed.poll() is None:
+    while not list((tmp_path / "killed").rglob("state.safetensors")) and killed.poll() is None:
         assert time.monotonic() < until
         time.sleep(0.01)
     os.kill(killed.pid, signal.SIGKILL)
@@ -179,8 +193,8 @@ from srrs.methods import learn, rectify, rescreen, screen
 from srrs.methods.stages import MACRO, Method
 
 def mine():
-    loss = learn.generalised(q=0.9)
-    return Method("mine", (MACRO,), screen.channel(), rectify.posterior(), rescreen.accept_all(), loss, loss,
+    loss = learn.generalized(q=0.9)
+    return Method("mine", (MACRO,), screen.transition(), rectify.posterior(), rescreen.accept_all(), loss, loss,
                   learn.as_given())
 """
 

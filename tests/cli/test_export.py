@@ -100,4 +100,4 @@ def test_what_cannot_be_exported_is_one_sentence(export, words: tuple[str, ...],
 def test_a_folder_without_an_audit_is_named(export, tmp_path: Path) -> None:
     outcome = export("--out", "x.csv", source="nowhere")
     assert outcome.status == 2
-    assert "expected an audit as srrs writes it" in outcome.err
+    assert "Expected an audit as srrs writes it" in outcome.err

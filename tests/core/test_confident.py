@@ -16,7 +16,7 @@ from srrs.core.confident import (
     linear_probe,
     out_of_fold_probs,
 )
-from srrs.core.keyed import content_keys, folds
+from srrs.core.keyed import folds
 
 
 def predictions(n: int, classes: int, seed: int, sure: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
@@ -27,6 +27,11 @@ def predictions(n: int, classes: int, seed: int, sure: float = 0.5) -> tuple[np.
     probs = generator.random((n, classes)) ** 3
     probs /= probs.sum(1, keepdims=True)
     return (1 - sure) * probs + sure * np.eye(classes)[shown], labels
+
+
+def keys_of(features: np.ndarray) -> np.ndarray:
+    """A key for each row."""
+    return np.random.default_rng(7).integers(0, 2**64, len(features), dtype=np.uint64)
 
 
 def clusters(each: int = 30, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +108,7 @@ def test_swapped_labels_are_found_where_predictions_know_better() -> None:
 
 def test_no_prediction_has_seen_its_own_label_and_each_is_scikit_learns() -> None:
     features, labels = clusters()
-    keys = content_keys(features)
+    keys = keys_of(features)
     probs, fold = out_of_fold_probs(features, labels, keys, 3, fold_count=4), folds(keys, 4, 0)
     for number in range(4):
         seen, held = fold != number, fold == number
@@ -121,9 +126,10 @@ def test_no_prediction_has_seen_its_own_label_and_each_is_scikit_learns() -> Non
 def test_the_order_of_the_samples_changes_nothing_but_the_order() -> None:
     features, labels = clusters()
     shuffle = np.random.default_rng(1).permutation(len(labels))
-    probs = out_of_fold_probs(features, labels, content_keys(features), 3)
+    keys = keys_of(features)
+    probs = out_of_fold_probs(features, labels, keys, 3)
     np.testing.assert_allclose(
-        out_of_fold_probs(features[shuffle], labels[shuffle], content_keys(features[shuffle]), 3),
+        out_of_fold_probs(features[shuffle], labels[shuffle], keys[shuffle], 3),
         probs[shuffle],
         atol=1e-12,
     )

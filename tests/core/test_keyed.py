@@ -5,24 +5,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import chisquare, kstest, pearsonr
 
-from srrs.core.keyed import bit_keys, content_keys, folds, uniforms
+from srrs.core.keyed import chosen, folds, uniforms
 
 KEYS = arrays(np.uint64, st.integers(1, 30))
-FEATURES = np.random.default_rng(0).standard_normal((20_000, 8)).astype(np.float32)
-
-
-def test_equal_pictures_have_equal_keys_and_others_have_others() -> None:
-    keys = content_keys(np.concatenate([FEATURES, FEATURES[:5]]))
-    np.testing.assert_array_equal(keys[-5:], keys[:5])
-    assert len(set(keys.tolist())) == len(FEATURES)
-
-
-def test_keys_depend_on_the_stored_precision_alone() -> None:
-    halves = FEATURES[:50].astype(np.float16)
-    np.testing.assert_array_equal(content_keys(FEATURES[:50]), content_keys(halves))
-    keys = content_keys(halves)
-    np.testing.assert_array_equal(keys, content_keys(halves.astype(np.float64)))
-    np.testing.assert_array_equal(keys, content_keys(np.asfortranarray(halves)))
+RANDOM = np.random.default_rng(0).integers(0, 2**64, 20_000, dtype=np.uint64)
 
 
 @settings(max_examples=40, deadline=None)
@@ -49,12 +35,12 @@ def test_draws_look_uniform(numbers: tuple[int, ...], counting: bool) -> None:
     """Even for keys that merely count, once a number has mixed them."""
     if counting and not numbers:
         return
-    keys = np.arange(20_000, dtype=np.uint64) if counting else content_keys(FEATURES)
+    keys = np.arange(20_000, dtype=np.uint64) if counting else RANDOM
     assert kstest(uniforms(keys, *numbers), "uniform").pvalue > 1e-3
 
 
 def test_other_numbers_give_unrelated_draws() -> None:
-    keys = content_keys(FEATURES)
+    keys = RANDOM
     first = uniforms(keys, 1, 2)
     for numbers in ((1, 3), (2, 2), (2, 1), (1, 2, 0), (1,)):
         assert abs(pearsonr(first, uniforms(keys, *numbers)).statistic) < 0.03
@@ -82,8 +68,8 @@ def test_draws_stay_the_same_in_every_version() -> None:
     assert drawn.tolist() == [0.30762442628543196, 0.19908150280180892, 0.2921390546364181]
 
 
-def test_folds_are_of_about_one_size_and_pictures_that_are_equal_share_one() -> None:
-    keys = content_keys(FEATURES)
+def test_folds_are_of_about_one_size_and_samples_of_equal_keys_share_one() -> None:
+    keys = RANDOM
     found = folds(keys, 4, seed=3)
     assert set(found.tolist()) == {0, 1, 2, 3}
     assert chisquare(np.bincount(found)).pvalue > 1e-3
@@ -91,21 +77,36 @@ def test_folds_are_of_about_one_size_and_pictures_that_are_equal_share_one() -> 
     assert (folds(keys, 4, seed=4) != found).mean() > 0.6
 
 
-@pytest.mark.parametrize("size", [7, 8, 512])
-def test_keys_by_bits_are_as_distinct_and_as_even_as_digests(size: int) -> None:
-    features = np.random.default_rng(1).standard_normal((5_000, size)).astype(np.float16)
-    one_bit = features[:50].copy().view(np.uint16)
-    one_bit[np.arange(50), np.arange(50) % size] ^= 1
-    keys = bit_keys(np.concatenate([features, one_bit.view(np.float16), features[:5]]))
-    np.testing.assert_array_equal(keys[-5:], keys[:5])
-    assert len(set(keys.tolist())) == 5_050
-    assert kstest(uniforms(keys[:5_000], 0), "uniform").pvalue > 1e-3
-    np.testing.assert_array_equal(bit_keys(features.astype(np.float64)), keys[:5_000])
+DISTINCT = st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=40, unique=True)
 
 
-def test_keys_by_bits_tell_the_signs_of_features_apart() -> None:
-    features = np.random.default_rng(2).standard_normal(64).astype(np.float16)
-    signs = np.array(np.meshgrid(*[[-1, 1]] * 8)).reshape(8, -1).T
-    turned = np.tile(features, (len(signs), 1))
-    turned[:, 3::8] *= signs  # the highest bit of every second word
-    assert len(set(bit_keys(turned.astype(np.float16)).tolist())) == len(signs)
+@settings(max_examples=60, deadline=None)
+@given(DISTINCT, st.integers(0, 45), st.integers(0, 2**32), st.randoms(use_true_random=False))
+def test_a_draw_takes_each_sample_once_whatever_the_order_of_the_rows(
+    numbers: list[int], count: int, seed: int, random
+) -> None:
+    keys = np.array(numbers, np.uint64)
+    rows = chosen(keys, count, seed, 3)
+    assert len(rows) == min(count, len(keys))
+    assert (np.diff(rows) > 0).all()
+    order = np.array(random.sample(range(len(keys)), len(keys)))
+    moved = chosen(keys[order], count, seed, 3)
+    assert set(keys[order][moved].tolist()) == set(keys[rows].tolist())
+
+
+def test_a_draw_takes_the_samples_of_the_lowest_uniforms() -> None:
+    rows = chosen(RANDOM, 100, 5, 11)
+    np.testing.assert_array_equal(rows, np.sort(np.argsort(uniforms(RANDOM, 5, 11))[:100]))
+
+
+def test_every_sample_is_drawn_equally_often_and_other_numbers_draw_others() -> None:
+    keys = RANDOM[:50]
+    counts = np.bincount(np.concatenate([chosen(keys, 10, 1, step) for step in range(500)]), minlength=50)
+    assert chisquare(counts).pvalue > 1e-3
+    assert chosen(keys, 10, 1, 2).tolist() != chosen(keys, 10, 2, 1).tolist()
+
+
+def test_a_draw_of_more_than_there_are_is_all_of_them() -> None:
+    for count in (50, 51, 10**9):
+        np.testing.assert_array_equal(chosen(RANDOM[:50], count, 1), np.arange(50))
+    assert chosen(RANDOM[:0], 3, 1).tolist() == chosen(RANDOM[:3], 0, 1).tolist() == []

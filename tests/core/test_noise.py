@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare, truncnorm
 
-from srrs.core.noise import NoiseSpec, by_matrix, derange, flip, instance_dependent
+from srrs.core.noise import NoiseSpec, by_matrix, derange, flip, instance_dependent, long_tail, to_confused, to_similar
 
 Spec = NoiseSpec.parse
 
@@ -43,6 +43,9 @@ def test_any_other_spec_is_answered_with_what_is_expected(text: str) -> None:
         ("matrix:some/where.csv", "matrix", None, "some/where.csv"),
         ("human:C:/labels.csv", "human", None, "C:/labels.csv"),
         ("human", "human", None, ""),
+        ("near:0.2", "near", 0.2, ""),
+        ("half:0.25", "half", 0.25, ""),
+        ("inst:0.05", "inst", 0.05, ""),
     ],
 )
 def test_a_spec_names_its_file_where_it_has_one(text: str, kind: str, rate: float | None, source: str) -> None:
@@ -175,3 +178,94 @@ def test_instance_dependent_noise_sends_like_pictures_to_like_labels() -> None:
     for half in (noisy[:500], noisy[500:]):
         counts = np.bincount(half[half != 0], minlength=6)
         assert counts.max() / counts.sum() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "source", "tail"),
+    [
+        ("sym:0.2+tail:10", "sym", "", 10),
+        ("open:0.2:a+b+tail:2.5", "open", "a+b", 2.5),
+        ("human+tail:4", "human", "", 4),
+    ],
+)
+def test_a_long_tail_stands_behind_the_noise(text: str, kind: str, source: str, tail: float) -> None:
+    spec = Spec(text)
+    assert (spec.kind, spec.source, spec.tail) == (kind, source, tail)
+    assert str(spec) == text
+
+
+@pytest.mark.parametrize("text", ["sym:0.2+tail:0.5", "sym:0.2+tail:", "sym:0.2+tail:1.2.3", "tail:10", "near:0.2:x"])
+def test_a_tail_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"with \+tail:RATIO \(from 1\) behind it"):
+        Spec(text)
+
+
+def shuffled(n: int, seed: int) -> tuple[np.ndarray, list[str]]:
+    perm = np.random.default_rng(seed).permutation(n)
+    return perm, [keys(n)[i] for i in perm]
+
+
+@settings(max_examples=30)
+@given(st.integers(8, 60), st.integers(2, 6), st.floats(0, 0.4), st.booleans(), st.integers(0, 99))
+def test_labels_flip_to_the_most_similar_class(n: int, classes: int, rate: float, half: bool, seed: int) -> None:
+    labels = labels_of(n, classes, seed)
+    similarity = np.random.default_rng(seed).random((classes, classes))
+    try:
+        noisy = to_similar(labels, keys(n), similarity, rate, seed, half=half)
+    except ValueError:
+        assume(not half)
+        raise
+    wrong = noisy != labels
+    assert wrong.sum() == round(rate * n)
+    for given_class, true in zip(noisy[wrong], labels[wrong], strict=True):
+        assert given_class == max(set(range(classes)) - {true}, key=lambda k: similarity[true, k])
+    if half:
+        assert len(set(labels[wrong].tolist())) <= classes // 2
+    perm, names = shuffled(n, seed)
+    np.testing.assert_array_equal(to_similar(labels[perm], names, similarity, rate, seed, half=half), noisy[perm])
+
+
+def test_half_of_the_classes_must_hold_the_wrong_labels() -> None:
+    with pytest.raises(ValueError, match="Expected at least 8 images of the classes that go wrong, but they have 5"):
+        to_similar(np.arange(10) % 2, keys(10), np.eye(2), 0.8, 0, half=True)
+    with pytest.raises(ValueError, match="at least 2 classes and a rate from 0 to 1"):
+        to_similar(np.zeros(3, int), keys(3), np.eye(1), 0.1, 0)
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 60), st.integers(2, 6), st.floats(0, 1), st.integers(0, 99))
+def test_confused_images_flip_to_the_class_they_look_like(n: int, classes: int, rate: float, seed: int) -> None:
+    labels = labels_of(n, classes, seed)
+    probs = np.random.default_rng(seed).dirichlet(np.ones(classes), n)
+    noisy = to_confused(labels, keys(n), probs, rate, seed)
+    wrong = noisy != labels
+    assert wrong.sum() == round(rate * n)
+    others = probs.copy()
+    others[np.arange(n), labels] = 0
+    np.testing.assert_array_equal(noisy[wrong], others.argmax(1)[wrong])
+    perm, names = shuffled(n, seed)
+    np.testing.assert_array_equal(to_confused(labels[perm], names, probs[perm], rate, seed), noisy[perm])
+
+
+def test_an_image_goes_wrong_the_likelier_the_more_it_looks_like_another_class() -> None:
+    labels = np.zeros(4000, int)
+    probs = np.array([[0.9, 0.1], [0.6, 0.4]])[np.arange(4000) % 2]
+    wrong = to_confused(labels, keys(4000), probs, 0.1, 3) == 1
+    assert wrong[1::2].sum() == pytest.approx(4 * wrong[::2].sum(), rel=0.35)
+    more = to_confused(labels, keys(4000), probs, 0.2, 3) == 1
+    assert more[wrong].all()
+    with pytest.raises(ValueError, match=r"probabilities of shape \(4000, C\)"):
+        to_confused(labels, keys(4000), probs[:5], 0.1, 3)
+
+
+def test_a_long_tail_falls_exponentially_and_keeps_what_a_longer_one_keeps() -> None:
+    labels = np.repeat(np.arange(5), 100)
+    kept = long_tail(labels, keys(500), 5, 16, seed=1)
+    assert sorted(np.bincount(labels[kept]).tolist()) == [6, 12, 25, 50, 100]
+    assert long_tail(labels, keys(500), 5, 4, seed=1)[kept].all()
+    assert long_tail(labels, keys(500), 5, 1, seed=1).all()
+    assert np.bincount(labels[long_tail(labels, keys(500), 5, 1e6, seed=1)]).min() == 2
+    perm, names = shuffled(500, 2)
+    np.testing.assert_array_equal(long_tail(labels[perm], names, 5, 16, seed=1), kept[perm])
+    with pytest.raises(ValueError, match=r"a ratio of at least 1, but got 0\.5"):
+        long_tail(labels, keys(500), 5, 0.5, seed=1)

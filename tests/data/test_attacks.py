@@ -131,6 +131,23 @@ def test_only_line_ends_of_csv_end_a_row(photos, odd):
         assert len(samples.class_names) == 2
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_paths_of_a_table_cannot_leave_the_folder_of_images_unless_the_user_says_so(photos, tmp_path, kind):
+    outside = tmp_path / "private.png"
+    Image.new("RGB", (8, 8)).save(outside)
+    for name in (str(outside), "../private.png", "cat/../../private.png"):
+        frame = pd.DataFrame({"path": ["cat/1.png", "cat/../cat/2.png", name], "label": list("aab")})
+        path = photos / f"t.{kind}"
+        frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
+        with pytest.raises(
+            DataError, match=r"Expected paths below .*photos in .*row 3 names .*private\.png.*--images /"
+        ):
+            read(path)
+        allowed = read(path, images=f"{photos},/")
+        assert checked(allowed).issues == ("", "", "")
+        assert read(frame, images=photos).issues == ("", "", "")  # the caller's own
+
+
 # Arrays
 
 

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import sys
 import warnings
 
 import numpy as np
@@ -104,6 +105,18 @@ def test_files_that_cannot_be_used_say_why(tmp_path):
     assert problem(b"these are words") == "unreadable: not an image"
     assert problem(tmp_path / "none.jpg") == "missing file"
     assert problem(tmp_path).startswith("unreadable: ")
+
+
+def test_heic_opens_where_its_package_is_installed_and_names_it_where_not(monkeypatch):
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    data = saved(noise(64, 64), "HEIF", quality=90)
+    assert open_rgb(data).size == (64, 64)
+    monkeypatch.delitem(Image.OPEN, "HEIF")
+    images._add_heic.cache_clear()
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    assert problem(data) == "unreadable: HEIC needs pillow-heif (pip install 'srrs[heic]')"
+    images._add_heic.cache_clear()
 
 
 def test_postscript_is_never_run():

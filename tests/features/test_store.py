@@ -6,9 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from srrs.data import shards
 from srrs.data.samples import checked, from_paths
 from srrs.errors import DataError, ModelError, SettingsError
+from srrs.features import shards
 from srrs.features.shards import FeatureStore, cache_limit, pack_keys
 from srrs.features.store import encode
 from srrs.io import cache_root

@@ -7,7 +7,7 @@ import pytest
 from sklearn.mixture import GaussianMixture
 
 from srrs.core.confident import linear_probe
-from srrs.methods.screen import agreement
+from srrs.methods.screen_features import agreement
 from srrs.records import Evidence, Group
 
 

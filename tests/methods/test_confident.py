@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from srrs.core.confident import confident_joint, label_issues, out_of_fold_probs
-from srrs.methods.screen import confident_learning
+from srrs.methods.screen_features import confident_learning
 from srrs.records import Group
 from srrs.screening import confident
 

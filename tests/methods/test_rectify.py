@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from srrs.methods.rectify import blend, keep, posterior
-from srrs.records import Group, NoiseEstimate
+from srrs.records import Group
 
 PROBS = np.array([[[0.6, 0.2, 0.2], [0.4, 0.4, 0.2]]] * 4)  # mean 0.5, 0.3, 0.2
 LABELS = np.array([1, 1, 1, 2])
@@ -57,10 +57,20 @@ def test_a_screening_stage_without_a_posterior_is_named_as_the_cause(evidence, p
         posterior()(evidence(probs=PROBS, labels=LABELS), partition(GROUPS), {})
 
 
-def test_where_no_label_need_be_wrong_all_are_kept(evidence, partition) -> None:
-    clean = replace(partition(GROUPS, posterior=np.eye(3)[[2, 2, 2, 0]]), noise=NoiseEstimate(0.03, 0.0, 0.08))
-    found, _ = posterior()(evidence(probs=PROBS, labels=LABELS), clean, {})
+def test_the_rectified_labels_are_those_of_screening_where_it_names_them(evidence, partition) -> None:
+    likely = np.eye(3)[[2, 2, 2, 0]]
+    kept = replace(partition(GROUPS, posterior=likely), rectified=np.array(LABELS))
+    found, _ = posterior()(evidence(probs=PROBS, labels=LABELS), kept, {})
     np.testing.assert_array_equal(found.hard, LABELS)
+    np.testing.assert_array_equal(found.soft, likely)
+
+
+def test_images_of_no_class_are_not_learned_from(evidence, partition) -> None:
+    groups = [Group.CLEAN, Group.OUTSIDE, Group.NOISY, Group.OUTSIDE]
+    found, _ = posterior()(
+        evidence(probs=PROBS, labels=LABELS), partition(groups, posterior=np.eye(3)[[0, 1, 2, 0]]), {}
+    )
+    np.testing.assert_array_equal(found.weight, [1, 0, 1, 0])
 
 
 def test_a_blend_in_blocks_is_that_at_once(evidence, partition, monkeypatch) -> None:

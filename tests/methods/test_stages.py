@@ -35,7 +35,7 @@ def test_a_stage_reads_what_it_declares_or_else_everything() -> None:
         pass
 
     assert read_by(declared) == {"features", "match"}
-    assert read_by(lambda: None) == {"logits", "zero_shot", "features", "match"}
+    assert read_by(lambda: None) == {"logits", "zero_shot", "features", "class_vectors", "match"}
     with pytest.raises(ValueError, match=r"but got \['loss'\]"):
         reads("logits", "loss")
 

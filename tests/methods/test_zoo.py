@@ -33,6 +33,7 @@ def rounds(name: str, evidence, order: np.ndarray, count: int) -> Round:
     chosen, memory = method(name), {}
     table = np.random.default_rng(9).random((len(order), 3))
     fixed = evidence(n=len(order))  # keys and features stay as they are
+    vectors = np.linalg.qr(np.random.default_rng(8).standard_normal((8, 8)))[0][:3]
     for seed in range(count):
         drawn = evidence(n=len(order), seed=seed)
         logits = np.random.default_rng(seed).standard_normal((len(chosen.tuners), len(order), 3))
@@ -40,6 +41,7 @@ def rounds(name: str, evidence, order: np.ndarray, count: int) -> Round:
         optional = {
             "zero_shot": drawn.zero_shot[order],
             "features": fixed.features[order],
+            "class_vectors": vectors,
             "match": lambda rows, classes: table[order][rows, classes],
         }
         shuffled = replace(

@@ -134,8 +134,22 @@ def test_other_kinds_of_model_are_refused_by_name(copy: Path) -> None:
 
 def test_a_model_neither_on_disk_nor_reachable_says_what_to_do(monkeypatch) -> None:
     monkeypatch.setattr(hub, "is_reachable", lambda name: False)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
     with pytest.raises(ModelError, match=r"neither on disk .* nor reachable: give the path .*--model bundled"):
         load_model("somebody/some-model")
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub, "is_reachable", lambda name: pytest.fail("the hub was asked"))
+    with pytest.raises(ModelError, match=r"offline: .* it would be fetched from https?://.*/somebody/some-model"):
+        load_model("somebody/some-model")
+
+
+@pytest.mark.parametrize("name", ["/nowhere/model", "./model", "../model", "~/model", "some/where/else", "C:\\model"])
+def test_a_path_that_is_not_there_asks_no_hub(monkeypatch, name: str) -> None:
+    for asked in ("is_reachable", "find_cached", "snapshot_download"):
+        monkeypatch.setattr(hub, asked, lambda *_, **__: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(ModelError, match=r"Expected the folder of a model at .*, but there is none"):
+        load_model(name)
 
 
 def test_a_bundled_model_that_is_not_there_says_so(monkeypatch, tmp_path: Path) -> None:
@@ -153,7 +167,7 @@ def test_the_bundled_model_is_the_packages_own(monkeypatch, tmp_path: Path, fold
 
 
 def test_the_hubs_cache_comes_first_and_pickled_weights_are_replaced_by_their_conversion(
-    monkeypatch, tmp_path: Path, folders
+    monkeypatch, tmp_path: Path, folders, caplog
 ) -> None:
     """A stand-in for the hub: main has a pickle alone, the hub's bot offers safetensors as a pull request."""
     main, converted = tmp_path / "snapshots" / "aaa", tmp_path / "snapshots" / "bbb"
@@ -177,7 +191,9 @@ def test_the_hubs_cache_comes_first_and_pickled_weights_are_replaced_by_their_co
     monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
     monkeypatch.setattr(hub, "get_repo_discussions", lambda name: iter(requests))
     monkeypatch.setattr(hub, "is_reachable", lambda name: True)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
     first = load_model("somebody/old-model").fingerprint
+    assert "Fetching the model somebody/old-model from https://" in caplog.text
     assert asked == [(None, True), (None, False), ("refs/pr/7", False)]
     assert load_model("somebody/old-model").fingerprint == first
     assert asked[3:] == [(None, True)]

@@ -80,3 +80,10 @@ def test_a_matcher_that_knows_ranks_better(keys) -> None:
     ]
     alone, helped = (roc_auc_score(labels != truth, 1 - each.p_clean) for each in found)
     assert helped > alone
+
+
+def test_where_no_label_need_be_wrong_the_rectified_labels_are_the_given_ones(keys) -> None:
+    _, labels, zero_shot, features = drawn(1, 0.0)
+    found = by_transition(labels, zero_shot, features, keys(240))
+    assert found.noise.low == 0
+    np.testing.assert_array_equal(found.rectified, labels)

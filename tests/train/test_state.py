@@ -6,54 +6,85 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from srrs.train.state import State, arrays_of, load, optimiser_tensors, restore_optimiser, save, tensors_of
+from srrs.errors import DataError
+from srrs.train.state import (
+    NAME,
+    PARTS,
+    State,
+    arrays_of,
+    discard,
+    load,
+    optimizer_tensors,
+    restore_optimizer,
+    save,
+    tensors_of,
+)
 
 
 @pytest.fixture
 def state() -> State:
     return State(
         step=7,
-        learners={"0.context": torch.randn(3, 4).t()},
-        optimiser={"0/momentum_buffer": torch.randn(2)},
+        tuners={"macro.layout.context": torch.randn(3, 4).t()},
+        optimizer={"0/momentum_buffer": torch.randn(2)},
         memory=tensors_of({"losses": np.random.default_rng(0).random((2, 5))}),
         lesson=tensors_of({"soft": np.eye(3, dtype=np.float32), "is_match": np.array([True, False, True])}),
-        history=[{"step": 0, "noise": [0.1, 0.05, 1 / 3], "group": [0, 2]}],
     )
 
 
 def test_what_is_saved_comes_back_to_the_bit(state: State, tmp_path: Path) -> None:
-    save(state, tmp_path / "deep" / "run.safetensors", "mine")
-    found = load(tmp_path / "deep" / "run.safetensors", "mine")
+    save(state, tmp_path / "deep" / "run", "mine")
+    found = load(tmp_path / "deep" / "run", "mine")
     assert found is not None
-    assert (found.step, found.history) == (7, state.history)
-    for part in ("learners", "optimiser", "memory", "lesson"):
+    assert found.step == 7
+    for part in PARTS:
         ours, theirs = getattr(state, part), getattr(found, part)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) and ours[name].dtype == theirs[name].dtype for name in ours)
 
 
 def test_the_state_of_another_run_and_a_missing_one_are_none(state: State, tmp_path: Path) -> None:
-    path = tmp_path / "run.safetensors"
-    assert load(path, "mine") is None
-    save(state, path, "mine")
-    assert load(path, "other") is None
-    assert load(path, "mine") is not None
+    assert load(tmp_path, "mine") is None
+    save(state, tmp_path, "mine")
+    assert load(tmp_path, "other") is None
+    assert load(tmp_path, "mine") is not None
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff" * 40, None])
+def test_a_damaged_state_is_none(state: State, tmp_path: Path, damage: bytes | None) -> None:
+    save(state, tmp_path, "mine")
+    whole = (tmp_path / NAME).read_bytes()
+    (tmp_path / NAME).write_bytes(whole[:-7] if damage is None else damage)
+    assert load(tmp_path, "mine") is None
 
 
 def test_saving_again_replaces_the_file_whole(state: State, tmp_path: Path) -> None:
-    path = tmp_path / "run.safetensors"
     for fingerprint in ("first", "second"):
-        save(state, path, fingerprint)
-    assert [f.name for f in tmp_path.iterdir()] == ["run.safetensors"]
-    with safe_open(path, "pt") as file:
+        save(state, tmp_path, fingerprint)
+    assert [f.name for f in tmp_path.iterdir()] == [NAME]
+    with safe_open(tmp_path / NAME, "pt") as file:
         assert json.loads(file.metadata()["run"])["fingerprint"] == "second"
 
 
-def test_an_optimiser_goes_on_as_if_it_had_never_stopped() -> None:
-    def step(parameter: torch.nn.Parameter, optimiser: torch.optim.SGD) -> None:
-        optimiser.zero_grad()
+def test_a_folder_that_cannot_be_written_is_named(state: State, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file in the way")
+    with pytest.raises(DataError, match=r"Expected to write the state of the run to .*run, but could not"):
+        save(state, tmp_path / "run", "mine")
+
+
+def test_the_folder_of_a_run_that_has_ended_goes_whole(state: State, tmp_path: Path) -> None:
+    save(state, tmp_path / "run", "mine")
+    (tmp_path / "run" / "screening-000007.safetensors").touch()
+    discard(tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+    discard(tmp_path / "run")  # nothing there is fine
+
+
+def test_an_optimizer_goes_on_as_if_it_had_never_stopped() -> None:
+    def step(parameter: torch.nn.Parameter, optimizer: torch.optim.SGD) -> None:
+        optimizer.zero_grad()
         (parameter**2).sum().backward()
-        optimiser.step()
+        optimizer.step()
 
     def make(value: torch.Tensor) -> tuple[torch.nn.Parameter, torch.optim.SGD]:
         parameter = torch.nn.Parameter(value.clone())
@@ -63,9 +94,9 @@ def test_an_optimiser_goes_on_as_if_it_had_never_stopped() -> None:
     for _ in range(3):
         step(one, first)
     other, second = make(one.detach())
-    restore_optimiser(second, optimiser_tensors(first))
-    for parameter, optimiser in ((one, first), (other, second)):
-        step(parameter, optimiser)
+    restore_optimizer(second, optimizer_tensors(first))
+    for parameter, optimizer in ((one, first), (other, second)):
+        step(parameter, optimizer)
     assert torch.equal(one, other)
 
 

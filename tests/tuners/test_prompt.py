@@ -1,19 +1,20 @@
-"""Prompt learners against the model's own encoding of the written prompts."""
+"""Prompts with a learned context against the model's own encoding of the written prompts."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
-from srrs.prompts.learner import LinearProbe, PromptLearner, zero_shot_weights
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
 import support
 from srrs.errors import ModelError, SettingsError
+from srrs.models.base import TextTower
 from srrs.models.hub import load_model
 from srrs.prompts.templates import Template
+from srrs.records import Batch
+from srrs.tuners import ClassPrompt, DescribedPrompt, Foundation
+from srrs.tuners.prompt import PromptLayout, zero_shot_weights
 
 NAMES = ["cat", "Sea Horse", "grand piano", "xylophone (toy)", "St. John's dog"]
 CLAUSES = ["long whiskers", None, "two legs and a tail", "red comb", None]
@@ -47,21 +48,35 @@ def encoded(folder: Path, texts: list[str]) -> Tensor:
     return torch.nn.functional.normalize(features, dim=-1)
 
 
+def made(model: TextTower, names: list[str] = NAMES, clauses: list[str | None] | None = None, **options) -> ClassPrompt:
+    """A class prompt over a text tower; a described one if there are clauses."""
+    foundation = Foundation(
+        class_names=tuple(names),
+        feature_size=model.feature_size,
+        logit_scale=model.logit_scale,
+        device=model.device,
+        text=model,
+        descriptions=tuple(clauses or ()),
+        generator=torch.Generator().manual_seed(0),
+    )
+    return (DescribedPrompt if clauses else ClassPrompt)(foundation, **options)
+
+
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("class_specific", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("described", [False, True])
-def test_with_initial_words_it_starts_as_the_model_itself(folders, kind, class_specific, described) -> None:
+def test_with_initial_words_it_starts_as_the_model_itself(folders, kind, shared, described) -> None:
     model = load_model(str(folders[kind]), device="cpu")
     names, clauses = (NAMES[:3], CLAUSES[:3]) if kind == "siglip" else (NAMES, CLAUSES)  # room for 16 tokens alone
-    learner = PromptLearner(model, names, class_specific=class_specific, descriptions=clauses if described else None)
+    tuner = made(model, names, clauses if described else None, shared=shared)
     texts = [
         f"a photo of a {name}" + (f", which has {clause}." if described and clause else ".")
         for name, clause in zip(names, clauses, strict=True)
     ]
     with torch.no_grad():
-        weights = learner.class_weights(model)
+        weights = tuner.class_weights()
     torch.testing.assert_close(weights, encoded(folders[kind], texts), atol=2e-6, rtol=0)
-    assert learner.notes == ()
+    assert tuner.layout.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -70,60 +85,68 @@ def test_with_initial_words_it_starts_as_the_model_itself(folders, kind, class_s
 def test_the_class_stands_where_it_is_told_to(folders, clip, position, text) -> None:
     names = NAMES[:3]
     with torch.no_grad():
-        weights = PromptLearner(clip, names, position=position).class_weights(clip)
+        weights = made(clip, names, position=position).class_weights()
     torch.testing.assert_close(weights, encoded(folders["clip"], [text.format(n) for n in names]), atol=2e-6, rtol=0)
 
 
-@pytest.mark.parametrize("class_specific", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("prompts", [1, 3])
 @pytest.mark.parametrize(("position", "before"), [("end", 5), ("middle", 2), ("front", 0)])
 def test_shared_counts_the_leading_vectors_that_are_the_same_in_every_row(
-    clip, class_specific, prompts, position, before
+    clip, shared, prompts, position, before
 ) -> None:
-    learner = PromptLearner(
-        clip,
-        NAMES,
-        context=5,
-        class_specific=class_specific,
-        prompts=prompts,
-        position=position,
-        generator=torch.Generator().manual_seed(0),
-    )
-    made = learner()
-    assert learner.context.shape == ((prompts, 5, 5, 32) if class_specific else (prompts, 5, 32))
-    assert made.shared == (1 + before if prompts == 1 and not class_specific else 1)
-    same = (made.embeddings[:, : made.shared] == made.embeddings[:1, : made.shared]).all()
+    tuner = made(clip, random=5, shared=shared, prompts=prompts, position=position)
+    layout, rows = tuner.layout, tuner.layout()
+    assert layout.context.shape == ((prompts, 5, 32) if shared else (prompts, 5, 5, 32))
+    assert rows.shared == (1 + before if prompts == 1 and shared else 1)
+    same = (rows.embeddings[:, : rows.shared] == rows.embeddings[:1, : rows.shared]).all()
     assert same
-    assert (made.embeddings[:, made.shared] != made.embeddings[0, made.shared]).any()
-    assert made.class_of.tolist() == [0, 1, 2, 3, 4] * prompts
-    weights = learner.class_weights(clip)
+    assert (rows.embeddings[:, rows.shared] != rows.embeddings[0, rows.shared]).any()
+    assert rows.class_of.tolist() == [0, 1, 2, 3, 4] * prompts
+    weights = tuner.class_weights()
     (weights * torch.randn_like(weights)).sum().backward()
-    assert (learner.context.grad.flatten(0, -2).abs().sum(1) > 0).all()
+    assert (layout.context.grad.flatten(0, -2).abs().sum(1) > 0).all()
 
 
 def test_several_prompts_of_a_class_are_averaged_into_one_unit_vector(clip) -> None:
-    learner = PromptLearner(clip, NAMES, context=3, prompts=2, generator=torch.Generator().manual_seed(0))
-    features = clip.encode_prompts(learner())
+    tuner = made(clip, random=3, prompts=2)
+    features = clip.encode_prompts(tuner.layout())
     expected = torch.stack([features[[c, c + 5]].mean(0) for c in range(5)])
-    torch.testing.assert_close(learner.class_weights(clip), expected / expected.norm(dim=1, keepdim=True))
+    torch.testing.assert_close(tuner.class_weights(), expected / expected.norm(dim=1, keepdim=True))
+
+
+def test_several_prompts_of_a_class_may_average_their_logits(clip) -> None:
+    tuner = made(clip, random=3, prompts=2, average="logits")
+    images = torch.nn.functional.normalize(torch.randn(4, clip.feature_size), dim=1)
+    first, second = (
+        clip.logit_scale * images @ each.T for each in clip.encode_prompts(tuner.layout()).view(2, len(NAMES), -1)
+    )
+    torch.testing.assert_close(tuner.logits(Batch(features=images)), (first + second) / 2, atol=1e-5, rtol=1e-5)
 
 
 def test_words_start_several_prompts_apart_and_the_first_as_written(clip) -> None:
-    learner = PromptLearner(clip, NAMES, prompts=2, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(learner.context[0], clip.embed(clip.tokens("a photo of a")))
-    assert not torch.equal(learner.context[0], learner.context[1])
+    context = made(clip, prompts=2).layout.context
+    assert torch.equal(context[0], clip.embed(clip.tokens("a photo of a")))
+    assert not torch.equal(context[0], context[1])
+
+
+def test_options_of_the_tuner_choose_the_words_of_the_context(folders, clip) -> None:
+    with torch.no_grad():
+        weights = made(clip, NAMES[:2], words="a bad photo of the").class_weights()
+    texts = [f"a bad photo of the {name}." for name in NAMES[:2]]
+    torch.testing.assert_close(weights, encoded(folders["clip"], texts), atol=2e-6, rtol=0)
 
 
 def test_random_contexts_depend_on_the_generator_alone(clip) -> None:
     first, again, other = (
-        PromptLearner(clip, NAMES, context=4, generator=torch.Generator().manual_seed(seed)).context
+        PromptLayout(clip, NAMES, context=4, generator=torch.Generator().manual_seed(seed)).context
         for seed in (1, 1, 2)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert float(first.std().detach()) == pytest.approx(0.02, rel=0.3)
     with pytest.raises(SettingsError, match="need a generator"):
-        PromptLearner(clip, NAMES, context=4)
+        PromptLayout(clip, NAMES, context=4)
 
 
 def test_the_order_of_the_classes_changes_nothing_but_the_order(clip) -> None:
@@ -143,24 +166,30 @@ def test_zero_shot_weights_are_the_mean_over_templates(folders, clip) -> None:
 
 def test_a_description_too_long_is_cut_between_words_and_noted(folders, clip) -> None:
     long = " ".join(["long whiskers and a tail"] * 20)
-    learner = PromptLearner(clip, ["cat", "dog"], descriptions=[long, "red comb"])
-    assert int(learner().length.max()) <= 77
-    assert len(learner.notes) == 1
-    assert "description of 'cat' was cut to" in learner.notes[0]
-    words = int(learner.notes[0].split(" was cut to ")[1].split()[0])
+    tuner = made(clip, ["cat", "dog"], [long, "red comb"])
+    assert int(tuner.layout().length.max()) <= 77
+    (note,) = tuner.layout.notes
+    assert "description of 'cat' was cut to" in note
+    words = int(note.split(" was cut to ")[1].split()[0])
     text = f"a photo of a cat, which has {' '.join(long.split()[:words])}."
     with torch.no_grad():
-        weights = learner.class_weights(clip)
+        weights = tuner.class_weights()
     torch.testing.assert_close(weights[:1], encoded(folders["clip"], [text]), atol=2e-6, rtol=0)
 
 
 def test_a_class_name_too_long_is_named(clip) -> None:
     with pytest.raises(ModelError, match=r"class name 'zzz.* is too long: its prompt has .* room for 71"):
-        PromptLearner(clip, ["cat", "z" * 90])
+        made(clip, ["cat", "z" * 90])
 
 
 def test_only_the_context_is_saved(clip) -> None:
-    assert list(PromptLearner(clip, NAMES).state_dict()) == ["context"]
+    assert list(made(clip).state_dict()) == ["layout.context"]
+
+
+def test_a_prompt_without_a_text_tower_is_refused(clip) -> None:
+    foundation = Foundation(("cat",), 24, 100.0, torch.device("cpu"))
+    with pytest.raises(SettingsError, match="Prompts need a text tower, but there is none"):
+        ClassPrompt(foundation)
 
 
 @pytest.mark.parametrize(
@@ -176,29 +205,4 @@ def test_only_the_context_is_saved(clip) -> None:
 )
 def test_arguments_without_sense_are_refused(clip, arguments, message) -> None:
     with pytest.raises(SettingsError, match=message):
-        PromptLearner(clip, **({"class_names": NAMES} | arguments))
-
-
-@pytest.mark.parametrize("classes", [4, 20])
-def test_a_hundred_steps_of_a_linear_probe_end_near_logistic_regression(clip, classes: int) -> None:
-    generator = np.random.default_rng(0)
-    labels = np.repeat(np.arange(classes), 16)
-    features = 1 + 0.5 * generator.standard_normal((classes, 64))[labels] + generator.standard_normal((len(labels), 64))
-    features = torch.from_numpy(features / np.linalg.norm(features, axis=1, keepdims=True)).float()
-    given = np.where(generator.random(len(labels)) < 0.3, generator.integers(0, classes, len(labels)), labels)
-    probe = LinearProbe(classes, 64, torch.device("cpu"))
-    optimiser = torch.optim.SGD(probe.parameters(), lr=0.1, momentum=0.9)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 100)
-    losses = []
-    for _ in range(100):
-        optimiser.zero_grad()
-        logits = clip.logit_scale * features @ probe.class_weights(clip).T
-        losses.append(torch.nn.functional.cross_entropy(logits, torch.from_numpy(given)))
-        losses[-1].backward()
-        optimiser.step()
-        schedule.step()
-    assert max(losses) == losses[0]  # nothing overshoots
-    theirs = LogisticRegression(C=3.0, max_iter=1000).fit(features.numpy(), given).predict(features.numpy())
-    with torch.no_grad():
-        ours = (features @ probe.class_weights(clip).T).argmax(1).numpy()
-    assert (ours == theirs).mean() > 0.9
+        PromptLayout(clip, **({"class_names": NAMES} | arguments))

@@ -31,7 +31,8 @@ XLINK = "http://www.w3.org/1999/xlink"
 def quality_histogram(scores: Mapping[str, Floats], band: tuple[float, float] | None, label: str = "quality") -> str:
     """Scores in 0..1 of each status, stacked; `band` marks where ambiguous begins and ends."""
     figure, axes = _figure(6.4, 3.1)
-    shown = {status: scores[status] for status in COLOURS if len(scores.get(status, ()))}
+    known = {status: values[~np.isnan(values)] for status, values in scores.items()}
+    shown = {status: known[status] for status in COLOURS if len(known.get(status, ()))}
     axes.hist(
         list(shown.values()) or [[]],
         bins=np.linspace(0, 1, 41).tolist(),

@@ -1,6 +1,5 @@
 """Acting on a plan: a table (CSV, TSV or parquet) with the labels replaced."""
 
-import csv
 import hashlib
 import importlib.util
 import io
@@ -12,6 +11,7 @@ import pandas as pd
 
 from srrs.audit.journal import Journal, run_table, sha256, unfinished
 from srrs.audit.plan import Plan
+from srrs.data.tables import read_parquet, read_text_table
 from srrs.errors import DataError, MissingExtraError
 from srrs.io import write_atomic
 
@@ -145,30 +145,12 @@ def _is_parquet(path: Path) -> bool:
 
 def _read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A table with text as it is written, and how it is written."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"Expected a table at {path}, but it cannot be read: {error.strerror}.") from None
     if _is_parquet(path):
-        _need_pyarrow()
-        try:
-            return pd.read_parquet(io.BytesIO(content)), {}
-        except (ValueError, OSError) as error:
-            raise DataError(f"Expected a parquet table at {path}, but it cannot be read: {error}.") from None
-    try:
-        text = content.decode("utf-8-sig")
-        header = text.split("\n", 1)[0]
-        separator = max(",;\t", key=header.count)
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True) if any(row)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"Expected a UTF-8 table at {path}, but it is malformed: {error}.") from None
-    names = rows[0] if rows else []
-    if len(set(names)) != len(names) or any(len(row) > len(names) for row in rows):
-        raise DataError(f"Expected a name for each column, no two the same, in the first line of {path}.")
-    cells = [row + [""] * (len(names) - len(row)) for row in rows[1:]]
-    style = {"sep": separator, "lineterminator": "\r\n" if header.endswith("\r") else "\n"}
-    mark = {"encoding": "utf-8-sig"} if content.startswith(b"\xef\xbb\xbf") else {}
-    return pd.DataFrame(cells, columns=names, dtype=object), style | mark
+        return read_parquet(path).to_pandas(), {}
+    table = read_text_table(path)
+    style = {"sep": table.separator, "lineterminator": table.newline}
+    mark = {"encoding": "utf-8-sig"} if table.marked else {}
+    return pd.DataFrame(table.rows, columns=table.columns, dtype=object), style | mark
 
 
 def _bytes(frame: pd.DataFrame, path: Path, style: dict[str, Any]) -> bytes:

@@ -18,11 +18,13 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from PIL import Image, ImageOps
+from PIL import Image
 
 from srrs.audit.gallery import Thumbnail, gallery
 from srrs.audit.plots import noise_matrix, quality_histogram
 from srrs.audit.summary import STATUSES, percent
+from srrs.data.images import open_rgb
+from srrs.errors import DataError
 from srrs.io import write_atomic
 from srrs.records import Ints
 
@@ -105,10 +107,13 @@ def worst_first(table: pd.DataFrame) -> Ints:
 
 
 def cut_score(audit: "Audit") -> tuple[str, tuple[float, float] | None]:
-    """The score that the histogram shows, and where screening cut it: `p_clean`, or `quality` with no cut in it."""
-    if audit.bands is None or audit.bands.score not in audit.table or len(audit.bands.lower) != 1:
+    """Return the score that the histogram shows, and where screening cut it; else `quality`, without a cut."""
+    bands = audit.bands
+    if bands is None or bands.score not in ("quality", "p_clean") or len(bands.lower) != 1:
         return "quality", None
-    return audit.bands.score, (audit.bands.lower[0], audit.bands.upper[0])
+    if audit.table[bands.score].isna().all():
+        return "quality", None
+    return bands.score, (bands.lower[0], bands.upper[0])
 
 
 def photo_reader(audit: "Audit", root: str | os.PathLike[str] | None) -> Thumbnail:
@@ -118,18 +123,10 @@ def photo_reader(audit: "Audit", root: str | os.PathLike[str] | None) -> Thumbna
 
 
 def photo(path: Path) -> bytes | None:
-    """A small JPEG of an image file; None where it cannot be read."""
+    """Return a small JPEG of an image file; None where it cannot be read."""
     try:
-        with Image.open(path) as image:
-            image.draft("RGB", (2 * SIDE, 2 * SIDE))
-            small = ImageOps.exif_transpose(image)
-            if small.mode.startswith("I;16"):
-                small = small.point(lambda value: value / 256).convert("L")
-            if small.has_transparency_data:
-                small = small.convert("RGBA")
-                small = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small)
-            return jpeg(small)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return jpeg(open_rgb(path, at_least=SIDE))
+    except DataError:
         return None
 
 

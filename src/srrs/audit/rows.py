@@ -3,15 +3,15 @@
 N usable samples, C classes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from srrs.core.blocks import is_large
-from srrs.records import Floats, Group, Ints, Round, Thresholds
+from srrs.records import Finding, Floats, Group, Ints, Round, Thresholds
 
 NUMBERS = ("quality", "p_clean", "suggested_confidence", "match", "neighbours_agree")
 BEFORE = (
@@ -63,14 +63,6 @@ class Bands:
         if thresholds is None:
             return None
         return cls(thresholds.score, tuple(thresholds.lower.tolist()), tuple(thresholds.upper.tolist()))
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One sentence of the audit's report on itself."""
-
-    level: Literal["info", "warning"]
-    text: str
 
 
 def table_of(
@@ -147,3 +139,12 @@ def _neighbours_agree(round: Round, features: Floats | None) -> Floats:
     if k > 0:
         agreement[order] = label_agreement(np.asarray(features)[order], labels[order], k)
     return agreement
+
+
+def spelled_out(finding: Finding, class_names: Sequence[str], most: int = 10) -> Finding:
+    """A finding whose sentence names the classes that it speaks of, the first `most` of them."""
+    if not finding.classes:
+        return finding
+    named = ", ".join(class_names[at] for at in finding.classes[:most])
+    rest = len(finding.classes) - most
+    return Finding(finding.level, f"{finding.text} {named}{f' and {rest} more' if rest > 0 else ''}.")

@@ -6,18 +6,18 @@ N usable samples, C classes. What is shown is what is saved: summary, CSV, JSON 
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from srrs.audit.flags import joined
-from srrs.audit.rows import AFTER, BEFORE, NUMBERS, Bands, Finding, Rows, frame_of, table_of
+from srrs.audit.rows import AFTER, BEFORE, NUMBERS, Bands, Rows, frame_of, spelled_out, table_of
 from srrs.audit.saved import SCHEMA_VERSION, SavedBands, SavedRow, read_saved
 from srrs.audit.summary import Summary, finite
 from srrs.io import write_atomic
-from srrs.records import Floats, Ints, NoiseEstimate, Round
+from srrs.records import Finding, Floats, Ints, NoiseEstimate, Round
 
 __all__ = ["AFTER", "BEFORE", "NUMBERS", "SCHEMA_VERSION", "Audit", "Bands", "Finding", "Rows"]
 
@@ -78,7 +78,7 @@ class Audit:
         partition = round.partition
         return cls(
             table, rows.class_names, round.noise, Bands.of(partition.thresholds), settings,
-            findings=tuple(Finding(level, text) for level, text in partition.findings), trusted=partition.trusted,
+            findings=tuple(spelled_out(one, rows.class_names) for one in partition.findings), trusted=partition.trusted,
             round=round, at=at, features=features,
         )  # fmt: skip
 
@@ -132,7 +132,7 @@ class Audit:
             "settings": self.settings,
             "class_names": list(self.class_names),
             "trusted": self.trusted,
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [{"level": one.level, "text": one.text} for one in self.findings],
             "bands": self.bands
             and {
                 "score": self.bands.score,

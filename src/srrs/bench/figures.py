@@ -156,11 +156,11 @@ class Screened(NamedTuple):
     """What screening said of N photographs."""
 
     score: str
-    """`p_clean`, or `loss` where that is what the thresholds part."""
+    """`p_clean`, or the score that the thresholds cut, such as `loss`."""
     values: Any
     """(N,)"""
     bounds: Any
-    """(G, 2) thresholds."""
+    """(G, 2) thresholds; G = 0 where the groups follow from no single score."""
     groups: Any
     """(N,) names of `GROUPS`."""
 
@@ -194,13 +194,15 @@ def _screened(cell: Cell, found: Records) -> Screened | None:
             content = json.loads((folder / PARTITION).read_bytes())
             score = str(content.get("score", "p_clean"))
             values, bounds = np.asarray(content[score], float), np.asarray(content["thresholds"], float)
+            bounds = bounds if bounds.size else np.empty((0, 2))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
         if values.ndim == 1 and len(values) and bounds.ndim == 2 and bounds.shape[1] == 2:
             groups = _statuses(folder / SAMPLES)
-            return Screened(
-                score, values, bounds, groups if len(groups) == len(values) else _parted(score, values, bounds)
-            )
+            if len(groups) == len(values):
+                return Screened(score, values, bounds, groups)
+            if len(bounds):
+                return Screened(score, values, bounds, _parted(score, values, bounds))
     return None
 
 
@@ -227,7 +229,7 @@ def _histogram(axes: Axes, seen: Screened) -> None:
         axes.bar(edges[:-1], heights, np.diff(edges) * 0.92, floor, align="edge", color=colour)
         floor = floor + heights
     several = len(seen.bounds) > 1
-    if several or (_parted(*seen[:3]) == seen.groups).mean() > 0.99:
+    if several or (len(seen.bounds) and (_parted(*seen[:3]) == seen.groups).mean() > 0.99):
         for of_classes in seen.bounds.T:
             axes.axvline(np.median(of_classes), color="black", linewidth=0.9, linestyle=(0, (4, 3)))
             if several:

@@ -102,7 +102,10 @@ def folder(path: Path) -> Path:
 
 
 def go_offline() -> None:
-    """Forbid downloads. The hub's client reads the variable once, when it is imported."""
+    """Forbid downloads, whether or not the hub's client is imported already."""
     import os
+    import sys
 
     os.environ["HF_HUB_OFFLINE"] = "1"
+    if constants := sys.modules.get("huggingface_hub.constants"):
+        constants.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]

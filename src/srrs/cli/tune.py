@@ -96,7 +96,7 @@ def fit(
         classes = inputs.samples.class_names
         held_out = read_input(job.console, test, same, model=chosen.settings.model.name, class_names=classes)
     fitted = job.run(inputs, held_out=held_out)
-    classifier = RobustClassifier(**chosen.settings.flat()).adopt(fitted)
+    classifier = RobustClassifier(**chosen.settings.flat())._adopt(fitted)
     classifier.save(folder(out))
     files = [out, *job.write(fitted.audit, inputs.samples)]
     figures = _accuracies(job, classifier, fitted, held_out)

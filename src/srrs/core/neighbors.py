@@ -32,6 +32,16 @@ def nearest(features: Floats, k: int, chunk: int = 512) -> tuple[Ints, Floats]:
     return indices, similarity
 
 
+def nearest_in_order(features: Floats, k: int, order: Ints | None) -> tuple[Ints, Floats]:
+    """Return what `nearest` returns, with ties broken in the given `order` (N,) of the samples; None: that of the rows."""
+    if order is None:
+        return nearest(features, k)
+    found, cosines = nearest(features[order], k)
+    indices, similarity = np.empty_like(found), np.empty_like(cosines)
+    indices[order], similarity[order] = order[found], cosines
+    return indices, similarity
+
+
 def label_agreement(features: Floats, labels: Ints, k: int, chunk: int = 512) -> Floats:
     """Share (N,) of the k nearest samples that carry the same label, 0 to 1; all others count where there are fewer.
 

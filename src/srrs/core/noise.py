@@ -3,6 +3,7 @@
 N samples, C classes, D feature size.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self, cast
@@ -13,61 +14,72 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
-Kind = Literal["sym", "pair", "instance", "open", "matrix", "human"]
-RATED = ("sym", "pair", "instance", "open")
+Kind = Literal["sym", "pair", "near", "half", "inst", "instance", "open", "matrix", "human"]
+RATED = ("sym", "pair", "near", "half", "inst", "instance", "open")
 
 
 @dataclass(frozen=True)
 class NoiseSpec:
     """A kind of label noise, and its rate or the file that holds it.
 
-    Written `sym:0.5`, `pair:0.25`, `instance:0.3`, `open:0.2` or `open:0.2:FOLDER`, `matrix:FILE`, `human` or
-    `human:FILE`.
+    Written `sym:0.5`, `pair:0.25`, `near:0.2`, `half:0.25`, `inst:0.2`, `instance:0.3`, `open:0.2` or
+    `open:0.2:FOLDER`, `matrix:FILE`, `human` or `human:FILE`. `+tail:10` behind any of them makes class sizes fall
+    from the largest to a tenth of it.
     """
 
     kind: Kind
-    """`sym`: any other class alike; `pair`: the next class; `instance`: follows the picture; `open`: pictures of no
-    class; `matrix`: a class-confusion matrix; `human`: labels that people gave."""
+    """`sym`: any other class alike; `pair`: the next class; `near`: the most similar class; `half`: as `near`, in half
+    of the classes; `inst`: images that look like another class, to that class; `instance`: by a random projection of
+    the image (Xia et al. 2020); `open`: images of no class; `matrix`: a class-confusion matrix; `human`: labels that
+    people gave."""
     rate: float | None = None
-    """Share of wrong labels, 0 to 1; None where the labels or the matrix of a file decide it."""
+    """Share of wrong labels, 0 to 1; None if the labels or the matrix of a file decide it."""
     source: str = ""
-    """File of a matrix or of human labels, folder of pictures of no class; '' where the data set has them itself."""
+    """File of a matrix or of human labels, folder of images of no class; '' if the data set has them itself."""
+    tail: float | None = None
+    """Ratio of the largest class to the smallest one after a long-tailed draw; None: class sizes stay as they are."""
 
     def __post_init__(self) -> None:
         rated = self.rate is not None and 0 <= self.rate <= 1
         fits = {
-            **dict.fromkeys(("sym", "pair", "instance"), rated and not self.source),
+            **dict.fromkeys(("sym", "pair", "near", "half", "inst", "instance"), rated and not self.source),
             "open": rated,
             "matrix": self.rate is None and bool(self.source),
             "human": self.rate is None,
         }
-        if not fits.get(self.kind):
+        if not fits.get(self.kind) or (self.tail is not None and not self.tail >= 1):
             raise ValueError(_expected(str(self)))
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `kind:rate` and its kin. Raises ValueError with what was expected."""
-        name, _, rest = text.strip().partition(":")
+        """Read `kind:rate` and the other forms. Raises ValueError with what was expected."""
+        found = re.fullmatch(r"(.*?)(?:\+tail:([\d.]+))?", text.strip(), re.DOTALL)
+        noise, tail = found.groups() if found else (text, None)
+        name, _, rest = noise.partition(":")
         kind = cast(Kind, name)
         try:
+            ratio = None if tail is None else float(tail)
             if kind not in RATED:
-                return cls(kind, None, rest)
+                return cls(kind, None, rest, ratio)
             rate, _, source = rest.partition(":")
-            return cls(kind, float(rate), source)
+            return cls(kind, float(rate), source, ratio)
         except ValueError:
             raise ValueError(_expected(text)) from None
 
     def __str__(self) -> str:
         rate = None if self.rate is None else f"{self.rate:g}"
-        return ":".join(filter(None, (self.kind, rate, self.source)))
+        tail = "" if self.tail is None else f"+tail:{self.tail:g}"
+        return ":".join(filter(None, (self.kind, rate, self.source))) + tail
 
 
 def _expected(found: str) -> str:
     return (
-        "Expected noise as kind:rate, with the kind sym (any other class), pair (the next class), instance (follows "
-        "the picture) or open (pictures of no class; open:0.2:FOLDER takes them from a folder) and the rate from 0 to "
-        "1, or as matrix:FILE (a class-confusion matrix), human:FILE or human (labels that people gave), as in "
-        f"sym:0.5, but got {found!r}"
+        "Expected noise as kind:rate, with the kind sym (any other class), pair (the next class), near (the most "
+        "similar class), half (the same, in half of the classes), inst (images that look like another class), instance "
+        "(by a random projection of the image) or open (images of no class; open:0.2:FOLDER takes them from a folder) "
+        "and the rate from 0 to 1, or as matrix:FILE (a class-confusion matrix), human:FILE or human (labels that "
+        "people gave), with +tail:RATIO (from 1) behind it for class sizes with a long tail, as in sym:0.5, but got "
+        f"{found!r}"
     )
 
 
@@ -89,6 +101,80 @@ def flip(labels: Ints, keys: Sequence[str], classes: int, spec: NoiseSpec, seed:
     noisy = np.array(labels)
     noisy[chosen] = (noisy[chosen] + step) % classes
     return noisy
+
+
+def to_similar(
+    labels: Ints, keys: Sequence[str], similarity: Floats, rate: float, seed: int, *, half: bool = False
+) -> Ints:
+    """Flip exactly `round(rate * N)` labels (N,) to the class most similar to the true one.
+
+    With one seed, what is wrong at a low rate is wrong at every higher one. Raises ValueError where the similarity is
+    no square matrix of at least 2 classes, the rate is no share, or the classes that go wrong have fewer images than
+    are to become wrong.
+
+    Parameters
+    ----------
+    similarity : (C, C) of the classes; the diagonal is ignored.
+    half : only the images of a random half of the classes become wrong.
+    """
+    similarity = np.array(similarity, np.float64)
+    classes = len(similarity)
+    if similarity.shape != (classes, classes) or classes < 2 or not 0 <= rate <= 1:
+        raise ValueError(
+            f"Expected similarities of at least 2 classes and a rate from 0 to 1, but got {similarity.shape} and {rate}"
+        )
+    order, generator = _order(labels, keys, classes), np.random.default_rng(seed)
+    np.fill_diagonal(similarity, -np.inf)
+    noisy, wrong = np.array(labels), round(rate * len(order))
+    chosen = generator.permutation(classes)[: classes // 2] if half else np.arange(classes)
+    pool = order[np.isin(noisy[order], chosen)]
+    if len(pool) < wrong:
+        raise ValueError(f"Expected at least {wrong} images of the classes that go wrong, but they have {len(pool)}")
+    flipped = pool[generator.permutation(len(pool))[:wrong]]
+    noisy[flipped] = similarity.argmax(1)[noisy[flipped]]
+    return noisy
+
+
+def to_confused(labels: Ints, keys: Sequence[str], probs: Floats, rate: float, seed: int) -> Ints:
+    """Flip exactly `round(rate * N)` labels (N,) of images that look like another class, to that class.
+
+    `probs` (N, C) are predictions that did not see an image's own label. An image is drawn without replacement with a
+    chance in proportion to the probability of the best other class (plus 0.001), which becomes its label. With one
+    seed, what is wrong at a low rate is wrong at every higher one. Raises ValueError for a rate that is no share, or
+    probabilities that do not fit.
+    """
+    probs = np.array(probs, np.float64)
+    if probs.ndim != 2 or len(probs) != len(labels) or probs.shape[1] < 2 or not 0 <= rate <= 1:
+        raise ValueError(
+            f"Expected probabilities of shape ({len(labels)}, C) for at least 2 classes and a rate from 0 to 1, but "
+            f"got {probs.shape} and {rate}"
+        )
+    order = _order(labels, keys, probs.shape[1])
+    probs[np.arange(len(labels)), labels] = 0
+    # Weighted sampling without replacement: the largest u^(1/w) (Efraimidis and Spirakis 2006)
+    draws = np.random.default_rng(seed).random(len(order)) ** (1 / (probs[order].max(1) + 1e-3))
+    flipped = order[np.argsort(-draws, kind="stable")[: round(rate * len(order))]]
+    noisy = np.array(labels)
+    noisy[flipped] = probs[flipped].argmax(1)
+    return noisy
+
+
+def long_tail(labels: Ints, keys: Sequence[str], classes: int, ratio: float, seed: int) -> NDArray[np.bool_]:
+    """Return which samples (N,) to keep so that class sizes fall exponentially to 1 / `ratio` of their number.
+
+    Classes are ranked at random: the class of rank r keeps the share `ratio^(-r / (C - 1))` of its samples, at least 2
+    of them. With one seed, what is kept at a high ratio is kept at every lower one. Raises ValueError for a ratio
+    below 1.
+    """
+    if not ratio >= 1:
+        raise ValueError(f"Expected a ratio of at least 1, but got {ratio}")
+    order, generator = _order(labels, keys, classes), np.random.default_rng(seed)
+    kept = np.zeros(len(order), dtype=bool)
+    for rank, k in enumerate(generator.permutation(classes)):
+        members = order[np.asarray(labels)[order] == k]
+        share = ratio ** (-rank / max(classes - 1, 1))
+        kept[members[generator.permutation(len(members))[: max(2, round(len(members) * share))]]] = True
+    return kept
 
 
 def derange(labels: Ints, generator: np.random.Generator) -> Ints:
@@ -132,7 +218,7 @@ def by_matrix(labels: Ints, keys: Sequence[str], matrix: Floats, seed: int) -> I
 def instance_dependent(
     features: Floats, labels: Ints, keys: Sequence[str], classes: int, rate: float, seed: int, *, spread: float = 0.1
 ) -> Ints:
-    """Noise that follows the picture (Xia et al. 2020): labels (N,) from features (N, D).
+    """Flip labels (N,) by a random projection of the features (N, D), as Xia et al. (2020).
 
     Each sample flips with its own probability, normal around `rate` with deviation `spread`, cut to 0..1 (so a small
     rate comes out a little higher; rate 0 flips nothing). Where it flips to is a softmax of `features @ W[label]`

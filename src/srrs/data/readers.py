@@ -1,5 +1,6 @@
 """Readers of each kind of source: folder, table, DataFrame and list. They open no image."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -118,7 +119,7 @@ def from_csv(path: str | Path, **keywords: Unpack[ReadKeywords]) -> Samples:
 def csv_samples(path: Path, options: ReadOptions) -> Samples:
     """`from_csv` with its keywords in a record."""
     images = path.parent if options.images is None else options.images
-    return table_samples(read_table(path), options.with_(images=images), str(path))
+    return table_samples(read_table(path), options.with_(images=images), str(path), stranger=True)
 
 
 def from_frame(frame: "pd.DataFrame", **keywords: Unpack[ReadKeywords]) -> Samples:
@@ -145,8 +146,8 @@ def from_table(table: Table, images: Roots = ".", *, source: str = "the table", 
     return table_samples(table, ReadOptions.of("from_table", images=images, **keywords), source)
 
 
-def table_samples(table: Table, options: ReadOptions, source: str) -> Samples:
-    """`from_table` with its keywords in a record."""
+def table_samples(table: Table, options: ReadOptions, source: str, stranger: bool = False) -> Samples:
+    """`from_table` with its keywords in a record; the paths of a `stranger` must lie below the folder of images."""
     bases = _roots(options.images or ".")
     if options.pictured and (lacking := [base for base in bases if not base.is_dir()]):
         raise DataError(f"Expected a folder of images at {lacking[0]}, but there is none.")
@@ -157,6 +158,8 @@ def table_samples(table: Table, options: ReadOptions, source: str) -> Samples:
             raise
         entries = [None] * max((len(column) for column in table.values()), default=0)
     pairs = [picture_of(entry, bases, f"row {row}") for row, entry in enumerate(entries, 1)]
+    if stranger and options.pictured:
+        _check_contained([picture for picture, _ in pairs], bases, source)
     given = None
     if options.labelled is not False:
         given = [text_of(label) for label in find_column(table, options.label_column, LABEL_COLUMNS, "label", source)]
@@ -194,6 +197,17 @@ def list_samples(paths: Iterable[Any], labels: Sequence[Any] | None, options: Re
     pictures = [picture_of(entry, [Path()], f"image {at}")[0] for at, entry in enumerate(entries)]
     ids = apart([picture.as_posix() if isinstance(picture, Path) else str(at) for at, picture in enumerate(pictures)])
     return samples_of(ids, pictures, given, options, (), "the list of paths")
+
+
+def _check_contained(pictures: Sequence[Picture], bases: Sequence[Path], source: str) -> None:
+    """Refuse paths that leave the folders of images, as those of a table from elsewhere might."""
+    below = tuple(os.path.join(os.path.abspath(base), "") for base in bases)
+    for row, picture in enumerate(pictures, 1):
+        if isinstance(picture, Path) and not os.path.abspath(picture).startswith(below):
+            raise DataError(
+                f"Expected paths below {bases[0]} in {source}, but row {row} names {picture}. Give the folder of "
+                "all images with --images FOLDER (images=), or --images / to allow any path."
+            )
 
 
 def _roots(images: Roots) -> list[Path]:

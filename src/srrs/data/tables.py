@@ -116,7 +116,7 @@ def read_text_table(path: Path) -> TextTable:
     header = re.split("[\r\n]", text, maxsplit=1)[0]
     separator = max(",;\t", key=header.count)
     # Lines end where CSV says (\n, \r\n, \r); `str.splitlines` would also split at U+2028, NEL and form feeds.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         lines = [(reader.line_num, row) for row in reader if any(row)]
     except csv.Error as error:

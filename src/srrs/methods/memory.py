@@ -27,7 +27,7 @@ def votes(evidence: Evidence) -> Logits:
 
 
 def given(evidence: Evidence, name: str) -> Floats:
-    """Return `zero_shot` or `features`. Raises ValueError if the evidence lacks the field."""
+    """Return `zero_shot`, `features` or `class_vectors`. Raises ValueError if the evidence lacks the field."""
     values: Floats | None = getattr(evidence, name)
     if values is None:
         raise ValueError(f"a stage reads {name}, but the evidence has none: declare it with @reads({name!r})")

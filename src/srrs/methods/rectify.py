@@ -8,7 +8,7 @@ from srrs.core.blocks import by_blocks, is_large
 from srrs.core.labels import one_hot, three_way
 from srrs.methods.memory import votes
 from srrs.methods.stages import Memory, Rectify, reads
-from srrs.records import Evidence, Floats, Partition, Targets
+from srrs.records import Evidence, Floats, Group, Partition, Targets
 from srrs.screening.predictions import mean_probs
 
 
@@ -52,19 +52,17 @@ def blend(sharpness: float = 2.0, weight: float | None = None) -> Rectify:
 
 
 def posterior() -> Rectify:
-    """Take the posterior of the true class from a screening stage that models it.
+    """Learn from the posterior of the true class, from a screening stage that models it.
 
-    If the range of the noise estimate begins at 0, the given labels are kept: nothing shows that any of them is wrong.
+    The rectified labels are those of the screening stage, or else the most probable classes. Images of no class
+    (`OUTSIDE`) are not learned from.
     """
-
-    given = keep()
 
     @reads()
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
         if partition.posterior is None:
             raise ValueError("rectifying by the posterior needs a screening stage that gives one, such as transition()")
-        if partition.noise.low <= 0:
-            return given(evidence, partition, memory)
-        return Targets(partition.posterior, np.ones(len(partition.posterior))), memory
+        weight = np.where(partition.group == Group.OUTSIDE, 0.0, 1.0)
+        return Targets(partition.posterior, weight, partition.rectified), memory
 
     return rectify

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from srrs.core.confident import canonical, linear_probe, out_of_fold_probs
 from srrs.core.mixture import normalize
 from srrs.methods.memory import given, recall, votes
 from srrs.methods.stages import Memory, Screen, reads
 from srrs.records import Evidence, Floats, Group, Partition
-from srrs.screening import agreement as agreements
-from srrs.screening import by_transition, confident, detector, joapr, joint, mixtures, predictions, similarity
+from srrs.screening import by_transition, detector, joapr, joint, mixtures, predictions, similarity
 from srrs.screening import transport as transports
 from srrs.screening.common import counted_noise
+from srrs.screening.decision import Trust, decide
+from srrs.screening.decision.partition import partition_of
 from srrs.screening.transport import Cost
 
 EPOCHS = 50
@@ -100,42 +100,20 @@ def transition(
     return screen
 
 
-def confident_learning(strength: float = 3.0, fold_count: int = 5, seed: int = 0) -> Screen:
-    """Call the issues of confident learning noisy, by a linear probe out of fold. See `srrs.screening.confident`.
+def decision(trust: Trust = "auto", seed: int = 0) -> Screen:
+    """Decide by all sources of evidence, each weighed by what the data say of it. See `srrs.screening.decision`.
 
-    `strength` is that of the probe (scikit-learn's C).
+    `trust` is `auto`, or whom to believe where the labels and the model contradict each other: `labels` or `model`.
     """
 
-    @reads("features")
+    @reads("zero_shot", "features", "match", can_lack=("zero_shot", "features", "match"))
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
-        features, labels, keys = given(evidence, "features"), evidence.labels, evidence.keys
-        probs = out_of_fold_probs(
-            features, labels, keys, evidence.classes, fold_count=fold_count, seed=seed, strength=strength
-        )
-        return confident.confident_learning(labels, probs, order=canonical(keys, labels)), memory
-
-    return screen
-
-
-def agreement(
-    mixture: float = 0.5, consistency: tuple[float, float] = (0.8, 0.8), strength: float = 3.0, seed: int = 0
-) -> Screen:
-    """Call a label clean if zero-shot and a linear probe both trust it (CLIPCleaner). See `srrs.screening.agreement`.
-
-    `consistency` holds the ratios for zero-shot and probe. The probe has seen the labels, all classes weighing the
-    same; `strength` is its C.
-    """
-
-    @reads("zero_shot", "features")
-    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
-        features, labels = given(evidence, "features"), evidence.labels
-        order = canonical(evidence.keys, labels)
-        probe = linear_probe(
-            features[order], labels[order], features, evidence.classes, strength=strength, balanced=True
-        )
-        return agreements.agreement(
-            labels, given(evidence, "zero_shot"), probe, mixture=mixture, consistency=consistency, seed=seed
-        ), memory
+        zero_shot = None if evidence.zero_shot is None else np.log(np.maximum(evidence.zero_shot, 1e-38))
+        verdicts = decide(
+            evidence.labels, classes=evidence.classes, features=evidence.features, zero_shot=zero_shot,
+            match=evidence.match, keys=evidence.keys, trust=trust, seed=seed,
+        )  # fmt: skip
+        return partition_of(verdicts), memory
 
     return screen
 

@@ -16,11 +16,24 @@ from typing import Any
 
 from srrs.core import losses
 from srrs.errors import SettingsError
-from srrs.methods import detector, joapr, joint, learn, rectify, rescreen, screen, subset, transport
+from srrs.methods import (
+    detector,
+    joapr,
+    joint,
+    learn,
+    rectify,
+    rescreen,
+    screen,
+    screen_features,
+    subset,
+    transport,
+)
 from srrs.methods.stages import MACRO, MICRO, PROBE, Loss, Method, Prepare, Rectify, Rescreen, Screen, TunerSpec
 from srrs.methods.zoo import METHODS
 
-STAGES: tuple[ModuleType, ...] = (screen, rectify, rescreen, learn, joapr, transport, joint, detector, subset)
+STAGES: tuple[ModuleType, ...] = (
+    screen, screen_features, rectify, rescreen, learn, joapr, transport, joint, detector, subset,
+)  # fmt: skip
 """Modules whose public functions that return a stage can be named in the text."""
 PARTS: dict[str, Any] = {
     "screen": Screen,
@@ -69,8 +82,9 @@ def method(text: str | Method, knowledge: Mapping[str, Any] | None = None) -> Me
         if name not in (knowledge or {}):
             raise SettingsError(f"The method {text!r} must be told the {KNOWLEDGE.get(name, name)}: {name}=…")
         own[name] = (knowledge or {})[name]
+    told = {name: value for name, value in (knowledge or {}).items() if name in inspect.signature(factory).parameters}
     try:
-        made = factory(**own)
+        made = factory(**{**told, **own})
     except (TypeError, ValueError) as error:
         raise SettingsError(f"The method {text!r} cannot be made: {error}") from None
     if not isinstance(made, Method):

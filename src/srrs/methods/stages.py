@@ -19,7 +19,7 @@ Screen = Callable[[Evidence, Memory], tuple[Partition, Memory]]
 Rectify = Callable[[Evidence, Partition, Memory], tuple[Targets, Memory]]
 Rescreen = Callable[[Evidence, Partition, Targets, Memory], tuple[Matched, Memory]]
 
-OPTIONAL = frozenset({"logits", "zero_shot", "features", "match"})
+OPTIONAL = frozenset({"logits", "zero_shot", "features", "class_vectors", "match"})
 """Fields of `Evidence` that are gathered only for a stage that reads them."""
 
 Stage = TypeVar("Stage", bound=Callable[..., Any])

@@ -48,14 +48,17 @@ def trusting(method: Method, verified: Mapping[int, VerifiedLabel]) -> Method:
         posterior = None if partition.posterior is None else _certain(partition.posterior, rows, labels)
         group, p_clean = np.array(partition.group), np.array(partition.p_clean)
         group[rows], p_clean[rows] = Group.CLEAN, 1.0
-        return replace(partition, group=group, p_clean=p_clean, posterior=posterior), after
+        return replace(
+            partition, group=group, p_clean=p_clean, posterior=posterior,
+            quality=_with(partition.quality, rows, 1.0), rectified=_with(partition.rectified, rows, labels),
+        ), after  # fmt: skip
 
     @_as(method.rectify)
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
         targets, memory = method.rectify(evidence, partition, memory)
         weight = np.array(targets.weight)
         weight[rows] = 1.0
-        return Targets(_certain(targets.soft, rows, labels), weight), memory
+        return Targets(_certain(targets.soft, rows, labels), weight, _with(targets.labels, rows, labels)), memory
 
     @_as(method.rescreen)
     def rescreen(evidence: Evidence, partition: Partition, targets: Targets, memory: Memory) -> tuple[Matched, Memory]:
@@ -74,6 +77,15 @@ def _at(rows: Ints, count: int) -> Bools:
 def _as(stage: Callable[..., Any]) -> Callable[[Stage], Stage]:
     """Declare of a stage that it reads what another one reads."""
     return reads(*read_by(stage), can_lack=read_by(stage) - required_by(stage))
+
+
+def _with(array: Any, rows: Ints, values: Any) -> Any:
+    """A copy of an array (N,) with other values in some rows; None of None."""
+    if array is None:
+        return None
+    changed = np.array(array)
+    changed[rows] = values
+    return changed
 
 
 def _certain(probs: Floats, rows: Ints, labels: Ints, rest: float = 0.0) -> Floats:

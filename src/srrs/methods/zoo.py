@@ -15,20 +15,33 @@ from collections.abc import Callable
 from srrs.methods import learn, rectify, rescreen, screen
 from srrs.methods.baselines import coop, coop_two, dspt, gce, linear_probe, mae, upl, zero_shot
 from srrs.methods.published import joapr, jocor, nlprompt, srrs_paper, tecoprompt
-from srrs.methods.selection import clipcleaner, confident_learning, deft, double_prompts, robust_similarity
+from srrs.methods.selection import (
+    clipcleaner,
+    confident_learning,
+    deft,
+    double_prompts,
+    forward,
+    lemon,
+    mbem,
+    robust_similarity,
+    simifeat,
+    volminnet,
+)
 from srrs.methods.stages import MACRO, MICRO, PROBE, RESIDUAL, Method
+from srrs.screening.decision import Trust
 
 
-def srrs() -> Method:
-    """Return our SRRS: a transition matrix decides, and a linear probe learns beside the prompts.
+def srrs(trust: Trust = "auto") -> Method:
+    """Return our SRRS: all sources of evidence decide, weighed by the data; a linear probe learns beside the prompts.
 
-    The probe learns the same rectified labels and votes with the prompts: the prompts reach the image features through
+    `trust` is `labels` or `model` where the two contradict each other wholesale; `auto` lets the data tell. The probe
+    learns the same rectified labels and votes with the prompts: the prompts reach the image features through
     the class names, which a model may know less well than its images. `srrs(tuners=both)` is the prompts alone.
     """
     return Method(
         name="srrs",
         tuners=(MACRO, MICRO, PROBE),
-        screen=screen.transition(),
+        screen=screen.decision(trust),
         rectify=rectify.posterior(),
         rescreen=rescreen.reported(),
         loss=learn.paced(q=0.25, consistency=0.5),
@@ -50,6 +63,11 @@ METHODS: dict[str, Callable[..., Method]] = {
     "double-prompts": double_prompts,
     "robust-similarity": robust_similarity,
     "confident": confident_learning,
+    "lemon": lemon,
+    "simifeat": simifeat,
+    "forward": forward,
+    "volminnet": volminnet,
+    "mbem": mbem,
     "mae": mae,
     "dspt": dspt,
     "joapr": joapr,

@@ -1,6 +1,7 @@
 """Models by hub name, by local path, or `bundled`. Weights are safetensors; no code from a model is ever run."""
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -9,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from huggingface_hub import get_repo_discussions, snapshot_download
+from huggingface_hub import constants, get_repo_discussions, snapshot_download
 from safetensors import SafetensorError
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging as transformers_logging
@@ -31,6 +32,7 @@ DUAL_ENCODERS = {
 }
 BUNDLED = "bundled"
 CONVERTER = "SFconvertbot"
+_LOG = logging.getLogger(__name__)
 
 
 def load_model(
@@ -94,10 +96,19 @@ def find_folder(name_or_path: str, asset: str) -> Path:
         return folder
     if Path(name_or_path).is_dir():
         return Path(name_or_path)
+    if _is_path(name_or_path):
+        raise ModelError(f"Expected the folder of a model at {name_or_path}, but there is none.")
     cached = find_cached(name_or_path)
     if cached is not None:
         return cached
+    if constants.HF_HUB_OFFLINE:
+        raise ModelError(
+            f"The model {name_or_path!r} is neither on disk (as safetensors) nor reachable offline: without --offline "
+            f"(or HF_HUB_OFFLINE) it would be fetched from {constants.ENDPOINT}/{name_or_path}. Fetch it once, or "
+            "give the path of a folder that holds it, or --model bundled to try the small bundled pair."
+        )
     if is_reachable(name_or_path):
+        _LOG.warning("Fetching the model %s from %s/%s", name_or_path, constants.ENDPOINT, name_or_path)
         fetched = _from_hub(name_or_path, local=False)
         if fetched is not None:
             return fetched
@@ -109,6 +120,11 @@ def find_folder(name_or_path: str, asset: str) -> Path:
         f"The model {name_or_path!r} is neither on disk (as safetensors) nor reachable: "
         "give the path of a folder that holds it, or --model bundled to try the small bundled pair."
     )
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name can only be a path, so that no hub is asked for it."""
+    return name.startswith(("/", ".", "~")) or "\\" in name or name.count("/") > 1 or Path(name).is_absolute()
 
 
 def find_cached(name: str) -> Path | None:

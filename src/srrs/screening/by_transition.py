@@ -127,13 +127,18 @@ def out_of_fold_similarity(features: Floats, posterior: Floats, fold: Ints) -> F
 
 
 def partition_of(fitted: Transition, labels: Ints) -> Partition:
-    """Return the groups that follow from the posterior probability of the given label."""
+    """Return the groups that follow from the posterior probability of the given label.
+
+    If the range of the noise rate begins at 0, the rectified labels are the given ones: nothing shows that any of them is wrong.
+    """
     p_clean = of_given(fitted.posterior, labels)
     group = np.full(len(labels), Group.AMBIGUOUS, dtype=np.int8)
     group[p_clean >= CERTAIN] = Group.CLEAN
     group[p_clean < 1 - CERTAIN] = Group.NOISY
     bounds = Thresholds("p_clean", np.array([1 - CERTAIN]), np.array([CERTAIN]), p_clean)
-    return Partition(group, p_clean, estimated_noise(fitted.rate, len(labels)), bounds, fitted.posterior)
+    noise = estimated_noise(fitted.rate, len(labels))
+    rectified = labels if noise.low <= 0 else fitted.posterior.argmax(1)
+    return Partition(group, p_clean, noise, bounds, fitted.posterior, rectified)
 
 
 def estimated_noise(rate: float, count: int) -> NoiseEstimate:

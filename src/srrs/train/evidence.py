@@ -17,6 +17,8 @@ from srrs.tuners.base import Classifier, Head
 
 Logits = Callable[[slice], Tensor]
 """Rows -> their logits (n, C), averaged over all views."""
+AT_ONCE = 256
+"""Rows that a classifier which is not linear reads at once: it needs every view of them, perhaps as pixels."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,12 @@ class Question:
             return self.zero_shot
         logits = logits_of(self.zero_shot, self.source)
         return by_blocks(len(self.labels), lambda rows: {"probs": logits(rows).softmax(1)})["probs"]
+
+    def class_vectors(self) -> Floats | None:
+        """(C, D) unit vectors of the untuned classes, if the untuned classifier is linear."""
+        if not isinstance(self.zero_shot, Head):
+            return None
+        return np.asarray(torch.nn.functional.normalize(self.zero_shot.weights, dim=1).cpu())
 
 
 @torch.no_grad()
@@ -63,6 +71,7 @@ def gather(
         voters=voters if wanted else (),
         zero_shot=zero_shot if "zero_shot" in reads else None,
         features=source.unit_features() if "features" in reads else None,
+        class_vectors=question.class_vectors() if "class_vectors" in reads else None,
         match=question.match if "match" in reads else None,
     )
 
@@ -83,13 +92,15 @@ def logits_of(classifier: Classifier, source: ViewSource) -> Logits:
         return lambda rows: classifier(Batch(features=source.mean_view(rows)))
     views = 1 + (source.augmented or 0)
 
-    def mean(rows: slice) -> Tensor:
-        numbers = np.arange(len(source.keys))[rows]
-        every = np.tile(np.arange(views), (len(numbers), 1))
-        logits = classifier(source.batch(numbers, every))
-        return logits.view(len(numbers), views, -1).mean(1)
+    def mean(rows: Ints) -> Tensor:
+        every = np.tile(np.arange(views), (len(rows), 1))
+        return classifier(source.batch(rows, every)).view(len(rows), views, -1).mean(1)
 
-    return mean
+    def by_parts(rows: slice) -> Tensor:
+        numbers = np.arange(*rows.indices(len(source.keys)))
+        return torch.cat([mean(numbers[start : start + AT_ONCE]) for start in range(0, len(numbers), AT_ONCE)])
+
+    return by_parts
 
 
 def _arrays(logits: Mapping[str, Logits], source: ViewSource, highest: bool = False) -> dict[str, Floats]:

@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from srrs.errors import DataError
 from srrs.records import Floats, Ints, NoiseEstimate, Round
 
 
@@ -37,22 +40,23 @@ class History:
     """
 
     def __init__(self, folder: Path | None = None):
-        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="srrs-history-")
-        self.folder = folder or Path(self._temporary.name)  # type: ignore[union-attr]
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
 
     def add(self, step: int, outcome: Round) -> None:
-        """Keep a screening, in the place of an earlier one of the same step."""
+        """Keep a screening, in the place of an earlier one of the same step. Raises DataError on a full disk."""
         noise = outcome.noise
         arrays = {
             "p_clean": np.asarray(outcome.partition.p_clean, np.float32),
             "group": np.asarray(outcome.partition.group, np.int8),
             "target": np.asarray(outcome.targets.hard, np.int32),
         }
-        path = self.folder / f"screening-{step:06d}.safetensors"
-        partial = path.with_suffix(".part")
-        save_file(arrays, partial, metadata={"noise": json.dumps([noise.rate, noise.low, noise.high])})
-        os.replace(partial, path)
+        metadata = {"noise": json.dumps([noise.rate, noise.low, noise.high])}
+        try:
+            path = self._made() / f"screening-{step:06d}.safetensors"
+            save_file(arrays, path.with_suffix(".part"), metadata=metadata)
+            os.replace(path.with_suffix(".part"), path)
+        except (OSError, SafetensorError) as error:
+            raise DataError(f"Expected to write a screening to {self.folder}, but could not: {error}.") from None
 
     def clear(self) -> None:
         """Forget all screenings."""
@@ -69,5 +73,13 @@ class History:
                 arrays = {name: file.get_tensor(name) for name in ("p_clean", "group", "target")}
             yield Snapshot(int(path.stem.removeprefix("screening-")), noise, **arrays)
 
+    def _made(self) -> Path:
+        """The folder, which is made for the first screening."""
+        if self.folder is None:
+            self.folder = Path(tempfile.mkdtemp(prefix="srrs-history-"))
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder
+
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("screening-*.safetensors"))
+        return [] if self.folder is None else sorted(self.folder.glob("screening-*.safetensors"))

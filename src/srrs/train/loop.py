@@ -4,7 +4,8 @@ A step of a prompt tuner costs one text pass whatever the batch, so the batch is
 steps. N samples, B rows of a batch, C classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,9 +28,10 @@ from srrs.train.schedule import Schedule
 from srrs.train.state import State, arrays_of, load, optimizer_tensors, restore_optimizer, save, tensors_of
 from srrs.tuners.base import Classifier, Tuner, average
 
-ORDER, VIEW, MIX = 11, 12, 13  # purposes of keyed draws
+ORDER, VIEW, MIX, TORCH = 11, 12, 13, 14  # purposes of random draws
 CHECKPOINT_EVERY = 10  # steps
 MOMENTUM = 0.9
+REMEDY = "Use a lower learning rate (--set learning_rate=0.1), or full precision (--set precision=fp32)."
 
 
 @dataclass(frozen=True)
@@ -92,15 +94,35 @@ def train(
     Raises
     ------
     ValueError
-        There are tuners, but not one for each of the method's.
+        The arguments do not fit one another, or something that the method needs is missing.
+    ModelError
+        The loss is not finite.
     """
-    if tuners and len(tuners) != len(method.tuners):
-        names = ", ".join(spec.name for spec in method.tuners)
-        raise ValueError(f"expected a tuner for each of {names}, but got {len(tuners)}")
     labels = np.asarray(labels, dtype=np.int64)
-    question = Question(source, labels, int(labels.max()) + 1 if classes is None else classes, zero_shot, match)
+    if not len(labels) or len(labels) != len(source.keys):
+        raise ValueError(f"expected a label for each of {len(source.keys)} samples, but got {len(labels)}")
+    classes = int(labels.max()) + 1 if classes is None else classes
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"expected labels in 0..{classes - 1}, but they run from {labels.min()} to {labels.max()}")
+    question = Question(source, labels, classes, zero_shot, match)
+    _check(method, tuners, question)
     loop = _Loop(method, tuners, question, schedule or Schedule(), seed, listeners, History(checkpoint))
     return loop.run(checkpoint, fingerprint)
+
+
+def _check(method: Method, tuners: Sequence[Tuner], question: Question) -> None:
+    """Raises ValueError where the tuners are not the method's, or something that the method needs is missing."""
+    names = [spec.name for spec in method.tuners]
+    listed = ", ".join(names) or "none"
+    if tuners and len(tuners) != len(names):
+        raise ValueError(f"expected a tuner for each of {listed}, but got {len(tuners)}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected a name of its own for each tuner, but they are called {listed}")
+    if not tuners and "logits" in method.requires:
+        raise ValueError(f"the method {method.name!r} reads the logits of its tuners ({listed}): give them")
+    for name, given in (("zero_shot", question.zero_shot), ("match", question.match)):
+        if given is None and name in method.requires:
+            raise ValueError(f"the method {method.name!r} reads {name}: give it")
 
 
 class _Loop:
@@ -118,13 +140,15 @@ class _Loop:
         self.listeners, self.history = listeners, history
         self.tuners = {spec.name: tuner for spec, tuner in zip(method.tuners, tuners, strict=False)}
         self.trainable = torch.nn.ModuleDict(self.tuners)
-        self.solved = bool(tuners) and method.tunes and not any(tuner.steps for tuner in tuners)
-        self.steps = schedule.steps if tuners and method.tunes and not self.solved else 0
+        tunes = {name: tuner for name, tuner in self.tuners.items() if method.tunes}
+        self.stepped = {name: tuner for name, tuner in tunes.items() if tuner.steps}
+        self.solved = [tuner for tuner in tunes.values() if not tuner.steps]
+        self.steps = schedule.steps if self.stepped else 0
         warm = round(method.warm_up * self.steps)
         rounds = max(1, method.rounds)
         self.warm_up_steps = warm
         self.screenings = {warm + i * (self.steps - warm) // rounds for i in range(rounds)} if self.steps else set()
-        self.groups = [group for tuner in tuners for group in tuner.parameter_groups()]
+        self.groups = [group for tuner in self.stepped.values() for group in tuner.parameter_groups()]
         self.rates = [float(group["lr"]) for group in self.groups]
         self.optimizer = torch.optim.SGD(self.groups, momentum=MOMENTUM) if self.steps else None
 
@@ -151,7 +175,7 @@ class _Loop:
         predicted = predicted_classes(asked, self.question.source)
         if isinstance(self.question.zero_shot, np.ndarray):
             predicted["zero_shot"] = self.question.zero_shot.argmax(1)
-        passes = self.steps * sum(tuner.text_passes for tuner in self.tuners.values())
+        passes = self.steps * sum(tuner.text_passes for tuner in self.stepped.values())
         classifier = average(list(voters.values())) if voters else None
         return Outcome(self.tuners, classifier, last, predicted, self.history, passes)
 
@@ -164,6 +188,7 @@ class _Loop:
         return self.question.untuned() if "zero_shot" in self.method.reads else None
 
     def _screen(self, run: _Run, step: int) -> Round:
+        self._check_parameters(step)
         reads = self.method.reads
         tuned = self._classifiers() if "logits" in reads else {}
         evidence = gather(self.question, tuned, self.method.voters, self._untuned, reads)
@@ -187,21 +212,40 @@ class _Loop:
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * self.schedule.factor(step)
         self.optimizer.zero_grad()
-        logits = torch.stack([tuner.logits(batch.inputs) for tuner in self.tuners.values()]).float()
-        loss = (self.method.warm_up_loss if warming else self.method.loss)(logits, batch)
-        if not torch.isfinite(loss):
-            raise ModelError(
-                f"The loss is not finite in step {step + 1} of {self.steps}. Use a lower learning rate "
-                "(--set learning_rate=0.1), or full precision (--set precision=fp32)."
-            )
-        loss.backward()  # type: ignore[no-untyped-call]
+        with self._own_randomness(step):
+            logits = torch.stack([tuner.logits(batch.inputs) for tuner in self.stepped.values()]).float()
+            loss = (self.method.warm_up_loss if warming else self.method.loss)(logits, batch)
+            if not torch.isfinite(loss):
+                raise self._not_finite(logits, step)
+            loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self._tell(Event("step", step + 1, self.steps, {"loss": float(loss.detach())}))
+
+    @contextmanager
+    def _own_randomness(self, step: int) -> Iterator[None]:
+        """Random numbers of torch, such as a tuner's dropout, that follow from the seed and the step alone."""
+        device = self.question.source.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(int(np.random.SeedSequence([self.seed, TORCH, step]).generate_state(1)[0]))
+            yield
+
+    def _check_parameters(self, step: int) -> None:
+        """Raises ModelError where a step left parameters that are not finite."""
+        for name, tuner in self.stepped.items():
+            if not all(torch.isfinite(parameter).all() for parameter in tuner.parameters()):
+                raise ModelError(f"The tuner {name!r} is not finite after step {step} of {self.steps}. {REMEDY}")
+
+    def _not_finite(self, logits: Tensor, step: int) -> ModelError:
+        """The error of a step whose loss is not finite, and which tuner caused it."""
+        wrong = [name for name, each in zip(self.stepped, logits, strict=True) if not torch.isfinite(each).all()]
+        because = f", because the logits of the tuner {wrong[0]!r} are not" if wrong else ""
+        return ModelError(f"The loss is not finite in step {step + 1} of {self.steps}{because}. {REMEDY}")
 
     def _draw(self, run: _Run, step: int) -> LabeledBatch:
         """The batch of a step: some rows, some views of each. Keyed by content, not by position."""
         source = self.question.source
         rows = chosen(source.keys, self.schedule.batch, self.seed, ORDER, step)
+        rows = rows[np.argsort(source.keys[rows], kind="stable")]  # mixing pairs rows by their place in the batch
         views = self._views(source.keys[rows], step)
         parts = self._lesson(run, rows)
 
@@ -231,12 +275,13 @@ class _Loop:
         }
 
     def _solve(self, run: _Run) -> None:
-        """Screen once, then bring each tuner to convergence on the targets."""
-        self._screen(run, 0)
+        """Bring the tuners that take no steps to convergence on the targets of the last screening."""
+        if not run.lesson:
+            self._screen(run, self.steps)
         source = self.question.source
         features = torch.cat([source.mean_view(rows) for rows in blocks(len(source.keys))])
         soft, weight = (torch.from_numpy(run.lesson[name]).to(source.device) for name in ("soft", "weight"))
-        for tuner in self.tuners.values():
+        for tuner in self.solved:
             tuner.fit(features, soft, weight)
 
     def _tell(self, event: Event) -> None:
@@ -245,9 +290,9 @@ class _Loop:
 
     def _save(self, run: _Run, folder: Path, fingerprint: str) -> None:
         assert self.optimizer is not None
-        parameters = dict(self.trainable.named_parameters())
+        tuners = dict(self.trainable.state_dict())
         memory, lesson = tensors_of(run.memory), tensors_of(run.lesson)
-        save(State(run.step, parameters, optimizer_tensors(self.optimizer), memory, lesson), folder, fingerprint)
+        save(State(run.step, tuners, optimizer_tensors(self.optimizer), memory, lesson), folder, fingerprint)
 
     @torch.no_grad()
     def _resume(self, folder: Path | None, fingerprint: str) -> _Run:
@@ -255,7 +300,7 @@ class _Loop:
         if state is None or self.optimizer is None:
             self.history.clear()
             return _Run(0, {}, {})
-        for name, parameter in self.trainable.named_parameters():
-            parameter.copy_(state.tuners[name])
+        for name, value in self.trainable.state_dict().items():
+            value.copy_(state.tuners[name])
         restore_optimizer(self.optimizer, state.optimizer)
         return _Run(state.step, arrays_of(state.memory), arrays_of(state.lesson))

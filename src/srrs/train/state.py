@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class State:
 
     step: int
     tuners: Mapping[str, Tensor]
-    """Parameters by name."""
+    """Parameters and buffers by name."""
     optimizer: Mapping[str, Tensor]
     memory: Mapping[str, Tensor]
     """What the stages remember."""
@@ -77,7 +78,8 @@ def save(state: State, folder: Path, fingerprint: str) -> None:
         save_file(tensors, partial, metadata={"run": json.dumps({"step": state.step, "fingerprint": fingerprint})})
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise DataError(f"Expected to write the state of the run to {folder}, but could not: {error}.") from None
 
 

@@ -73,6 +73,23 @@ class Average:
         return torch.stack([part(batch) for part in self.parts]).mean(0)
 
 
+class Frozen:
+    """A tuner as a classifier: in evaluation mode and without gradients."""
+
+    def __init__(self, tuner: "Tuner"):
+        self.tuner = tuner
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> Tensor:
+        """Logits (B, C)."""
+        training = self.tuner.training
+        self.tuner.eval()
+        try:
+            return self.tuner.logits(batch)
+        finally:
+            self.tuner.train(training)
+
+
 class Tuner(nn.Module):
     """A classifier with a few learned parameters over a frozen model.
 
@@ -87,7 +104,7 @@ class Tuner(nn.Module):
     text_passes: int = 0
     """Text passes per training step."""
     steps: bool = True
-    """False for a tuner that `fit` brings to convergence; the training loop then takes no steps."""
+    """False for a tuner that `fit` brings to convergence once the others have taken their steps."""
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits (B, C); gradients flow to the parameters."""
@@ -101,10 +118,9 @@ class Tuner(nn.Module):
         """Bring the parameters to convergence on features (N, D), targets (N, C) and sample weights (N,)."""
         raise NotImplementedError(f"{type(self).__name__} is trained in steps")
 
-    @torch.no_grad()
     def export(self) -> Classifier:
-        """The classifier as it is now, without gradients: a `Head` if it is linear, else the tuner itself."""
-        return self.logits
+        """The classifier as it is now, without gradients: a `Head` if it is linear, else the tuner itself, `Frozen`."""
+        return Frozen(self)
 
 
 def features_of(batch: Batch) -> Tensor:

@@ -1,0 +1,281 @@
+"""`RobustClassifier`: a scikit-learn classifier for images or embeddings whose labels are partly wrong.
+
+N samples, C classes, D feature size.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from srrs.config import Settings, flat_fields
+from srrs.errors import SettingsError
+from srrs.estimator.inputs import certain, is_matrix, tuner_spec
+from srrs.estimator.tuned import Tuned
+from srrs.models.base import NO_MODEL
+from srrs.records import Floats
+
+if TYPE_CHECKING:
+    from srrs.audit.table import Audit
+    from srrs.data.embeddings import Embeddings
+    from srrs.data.inputs import Inputs
+    from srrs.methods.stages import Method, TunerSpec
+    from srrs.models.base import ImageTower, Models, VisionLanguage
+    from srrs.pipeline import Fitted
+    from srrs.train.events import Listener
+    from srrs.tuners import Tuner
+
+FLOATS = [np.float32, np.float64]
+
+
+class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A classifier that does not learn the wrong labels, and says which they are.
+
+    On arrays of embeddings (N, D) it is a scikit-learn estimator like any other. It also takes folders and tables of
+    images, which scikit-learn's tools cannot split.
+
+    Parameters
+    ----------
+    model : hub name or path of a CLIP-like model, `bundled`, or `none` for embeddings without a model; or a loaded
+        model (`srrs.load_model`).
+    method : name of a method, with parts replaced as in `srrs(screen=bands)`; or a `Method`.
+    tuners : tuners in place of the method's: names, classes, `Tuner` or `TunerSpec` objects.
+    others : the settings of the same names, see `Settings`. They are validated by `fit`.
+
+    Attributes
+    ----------
+    classes_ : (C,) the labels of an array, or the class names of images.
+    audit_ : the audit of the given labels.
+    notes_ : remarks and warnings about the data.
+    head_, bias_, logit_scale_ : the linear classifier (C, D), (C,) and scale; absent if a tuner is not linear.
+    parameters_ : tuned parameters by tuner and name.
+    thumbnails_ : for the page of images that are no files: `audit_.report(PATH, thumbnail=thumbnails_)`.
+
+    Examples
+    --------
+    >>> clf = RobustClassifier("openai/clip-vit-base-patch32").fit("photos/")     # doctest: +SKIP
+    >>> clf.audit_.to_pandas(); clf.predict(["new.jpg"]); clf.save("model/")      # doctest: +SKIP
+    >>> cross_val_score(RobustClassifier("none"), embeddings, labels)             # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: "str | VisionLanguage | Models" = "openai/clip-vit-base-patch32",
+        *,
+        method: "str | Method" = "srrs",
+        tuners: "Sequence[str | type[Tuner] | Tuner | TunerSpec] | None" = None,
+        matcher: str = "auto",
+        match_by: str = "itm",
+        device: str = "auto",
+        precision: str = "auto",
+        context: str = "class",
+        words: str = "a photo of a",
+        random_context: int = 0,
+        prompts: int = 1,
+        class_position: str = "end",
+        steps: int = 60,
+        batch: int = 512,
+        views_per_step: int = 4,
+        learning_rate: float | None = None,
+        views: int | None = None,
+        live: bool = False,
+        seed: int = 1,
+        trust: str = "auto",
+    ):
+        self.model, self.method, self.tuners = model, method, tuners
+        self.matcher, self.match_by, self.device, self.precision = matcher, match_by, device, precision
+        self.context, self.words, self.random_context = context, words, random_context
+        self.prompts, self.class_position = prompts, class_position
+        self.steps, self.batch, self.views_per_step, self.learning_rate = steps, batch, views_per_step, learning_rate
+        self.views, self.live, self.seed, self.trust = views, live, seed, trust
+
+    @property
+    def settings(self) -> Settings:
+        """The parameters as settings. Raises SettingsError for a value that is not allowed."""
+        values = {name: getattr(self, name) for name in flat_fields()}
+        named = {name: values[name].name for name in ("model", "method") if hasattr(values[name], "name")}
+        return Settings.of({**values, **named})
+
+    def fit(
+        self,
+        X: Any = None,  # noqa: N803
+        y: Sequence[Any] | None = None,
+        *,
+        features: Any = None,
+        class_vectors: Any = None,
+        trusted: str | Path | Mapping[Any, Any] | None = None,
+        cleanvision: bool = False,
+        descriptions: str | Path | None = None,
+        listeners: "Sequence[Listener]" = (),
+        **columns: Any,
+    ) -> Self:
+        """Tune on labeled images, or on embeddings of them.
+
+        Parameters
+        ----------
+        X : embeddings (N, D), or their npz, safetensors or parquet file, or a folder that `srrs embed` wrote; or a
+            folder of images, the file of a table, a DataFrame, a Hugging Face dataset, a list of paths, Pillow images
+            or arrays.
+        y : labels of an array or a list.
+        features : embeddings of the rows of `X`, whose images are then not opened.
+        class_vectors : with the model `none`, an array (C, D) in the order of `class_names`, or a file of them.
+        trusted : labels that are certain: the decisions.csv of a review page, or a mapping from ids to classes, where
+            None leaves the image out.
+        cleanvision : whether to flag what cleanvision finds; needs `srrs[cleanvision]`.
+        descriptions : a JSON file {class name: what it looks like}.
+        listeners : called with each event of the training, see `srrs.train.trackers`.
+        columns : `names`, `class_names`, `images`, `path_column`, `label_column`, `id_column` of the reader.
+
+        Raises
+        ------
+        SrrsError
+            One of its subclasses; the message says what to change. On arrays also scikit-learn's ValueError.
+        """
+        from srrs import pipeline
+        from srrs.data.imagelab import cleanvision_words
+
+        settings, method = self.settings, self._method()
+        inputs = self._read(X, y, features=features, class_vectors=class_vectors, **columns)
+        decisions = None if trusted is None else certain(trusted, inputs.samples, columns.get("class_names"))
+        flags = cleanvision_words(inputs.samples) if cleanvision else {}
+        request = pipeline.Request(
+            inputs.samples, self._load_models(settings, inputs.embeddings), settings, method=method,
+            features=inputs.features, decisions=decisions or {},
+            descriptions=Path(descriptions) if descriptions else None,
+        )  # fmt: skip
+        fitted = pipeline.fit(request, listeners=listeners)
+        return self._adopt(replace(fitted, audit=fitted.audit.with_flags(flags)), pipeline.thumbnails(inputs.samples))
+
+    def _read(self, X: Any, y: Any, **options: Any) -> "Inputs":  # noqa: N803
+        """Read and check what `fit` takes; sets `classes_` to the labels of an array."""
+        from srrs.data.embeddings import is_embeddings
+        from srrs.data.inputs import read_inputs
+
+        for name in ("classes_", "n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
+        if y is None and is_embeddings(X) and hasattr(X, "dtype"):
+            raise ValueError("RobustClassifier requires y to be passed, but the target y is None.")
+        if is_matrix(X, y) and options.get("features") is None:
+            X, y = validate_data(self, X, y, dtype=FLOATS, ensure_all_finite="allow-nan", ensure_min_samples=2)  # noqa: N806
+            if options.get("class_names") is None:
+                check_classification_targets(y)
+                labels, codes = np.unique(y, return_inverse=True)
+                if len(labels) < 2:
+                    raise ValueError(f"Expected labels of at least two classes, but there is one class: {labels[0]}")
+                self.classes_ = labels
+                options["class_names"] = tuple(map(str, labels))
+                y = codes
+        model = self.model if isinstance(self.model, str) else self.model.name
+        return read_inputs(X, y, bare=model == NO_MODEL, **options)
+
+    def _method(self) -> "Method":
+        """The method, with this classifier's tuners where they are given."""
+        from srrs.methods.spec import method as method_named
+
+        method = method_named(self.method) if isinstance(self.method, str) else self.method
+        if self.tuners is None:
+            return method
+        specs = tuple(map(tuner_spec, self.tuners))
+        return replace(method, tuners=specs, text_free=specs)
+
+    def _load_models(self, settings: Settings, embeddings: "Embeddings | None") -> "Models":
+        from srrs.models.base import Models
+        from srrs.models.matcher import load_matcher
+        from srrs.pipeline import check_made_by, load_models
+
+        if isinstance(self.model, str):
+            return load_models(settings, embeddings)
+        if isinstance(self.model, Models):
+            return self.model
+        if embeddings is not None:
+            check_made_by(embeddings, self.model)
+        auto = NO_MODEL if embeddings and self.matcher == "auto" else self.matcher
+        return Models.of(self.model, load_matcher(auto, self.model.name, self.device))
+
+    def _adopt(self, fitted: "Fitted", thumbnails: Any = None) -> Self:
+        """Take over the result of `pipeline.fit`."""
+        models = fitted.task.models
+        self._tower: ImageTower | None = models.image
+        if not hasattr(self, "classes_"):
+            self.classes_ = np.array(fitted.task.class_names, dtype=object)
+        self.audit_: Audit = fitted.audit
+        self.notes_: tuple[str, ...] = fitted.notes
+        self.thumbnails_ = thumbnails
+        self._take(fitted.outcome.classifier)
+        self.parameters_: dict[str, Floats] = {
+            f"{tuner}.{name}": parameter.detach().float().cpu().numpy()
+            for tuner, module in fitted.outcome.tuners.items()
+            for name, parameter in module.named_parameters()
+        }
+        self._fingerprint = models.fingerprint
+        return self
+
+    def predict_proba(self, X: Any = None, *, features: Any = None, **columns: Any) -> Floats:  # noqa: N803
+        """Probabilities (N, C) of what `fit` takes; NaN where an image or embedding cannot be used."""
+        from srrs.data.inputs import read_inputs
+
+        self._check_fitted()
+        if hasattr(self, "n_features_in_") and features is None and is_matrix(X, fitted=True):
+            X = validate_data(self, X, reset=False, dtype=FLOATS, ensure_all_finite="allow-nan")  # noqa: N806
+        return self.predict_inputs(read_inputs(X, features=features, labelled=False, **columns))
+
+    def predict(self, X: Any = None, *, features: Any = None, **columns: Any) -> np.ndarray:  # noqa: N803
+        """Labels or class names (N,); None where an image or embedding cannot be used."""
+        probs = self.predict_proba(X, features=features, **columns)
+        known = np.asarray(~np.isnan(probs).any(axis=1))
+        if known.all():
+            return np.asarray(self.classes_[probs.argmax(axis=1)])
+        best = np.where(known[:, None], probs, 0).argmax(axis=1)
+        found = self.classes_.astype(object)[best]
+        found[~known] = None
+        return np.asarray(found)
+
+    def score(  # the reader's options beside scikit-learn's parameters
+        self, X: Any = None, y: Any = None, sample_weight: Any = None, *, features: Any = None, **columns: Any  # noqa: N803
+    ) -> float:  # fmt: skip
+        """Accuracy on what `fit` takes, with labels."""
+        from srrs.data.inputs import read_inputs
+        from srrs.predictions import accuracy
+
+        self._check_fitted()
+        if features is None and hasattr(self, "n_features_in_") and is_matrix(X, y):
+            return float(super().score(X, y, sample_weight))
+        names = tuple(map(str, self.classes_))
+        inputs = read_inputs(X, y, features=features, class_names=names, **columns)
+        return accuracy(inputs.samples, self.predict_inputs(inputs))
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str | None = None) -> Self:
+        """Read what `save` wrote. The frozen model itself is loaded when it is first needed."""
+        from srrs.estimator.saved import read_saved
+
+        saved = read_saved(Path(folder))
+        self = cls(**saved.settings.with_(**({"device": device} if device else {})).flat())
+        numbers = not any(isinstance(name, str) for name in saved.class_names)
+        self.classes_ = np.array(saved.class_names, dtype=None if numbers else object)
+        self.head_, self.bias_, self.logit_scale_ = saved.head, saved.bias, saved.logit_scale
+        self.parameters_, self._fingerprint = saved.parameters, saved.model_fingerprint
+        self._classifier = self._tower = None
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True  # such rows have no prediction
+        return tags
+
+    def __sklearn_clone__(self) -> Self:
+        """An unfitted copy that shares the frozen model, which a deep copy would double in memory."""
+        return type(self)(**self.get_params(deep=False))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Arrays and settings, without the frozen model, which is loaded again when it is needed."""
+        if not isinstance(self.model, str):
+            raise SettingsError(
+                "A classifier on a loaded model cannot be pickled: give the model's name instead, or use save(folder)."
+            )
+        return {**super().__getstate__(), "_tower": None, "thumbnails_": None}

@@ -1,0 +1,73 @@
+"""What a classifier is given: matrices, tuners and trusted labels, as the pipeline takes them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from srrs.errors import SettingsError
+
+if TYPE_CHECKING:
+    from srrs.audit.decisions import Decision
+    from srrs.data.rows import Samples
+    from srrs.methods.stages import TunerSpec
+
+
+def is_matrix(X: Any, y: Any = None, *, fitted: bool = False) -> bool:  # noqa: N803
+    """Whether X is a matrix of numbers with labels, to which scikit-learn's rules apply.
+
+    Where labels are missing (None or ''), the reader lists such rows as unlabeled instead.
+    """
+    if y is None and not fitted:
+        return False
+    if (
+        y is not None
+        and not hasattr(y, "dtype")
+        and isinstance(y, Sequence)
+        and any(label in (None, "") for label in y)
+    ):
+        return False
+    if hasattr(X, "columns"):
+        return all(getattr(dtype, "kind", "O") in "fiub" for dtype in getattr(X, "dtypes", ["O"]))
+    if hasattr(X, "tocsr"):
+        return True
+    if hasattr(X, "__array__"):
+        return getattr(X, "ndim", 2) != 3
+    return isinstance(X, list) and bool(X) and isinstance(X[0], list | tuple | int | float)
+
+
+def tuner_spec(tuner: Any) -> "TunerSpec":
+    """A tuner of the parameter `tuners`, with the name of its class."""
+    from srrs.methods.stages import TunerSpec
+
+    if isinstance(tuner, TunerSpec):
+        return tuner
+    name = tuner.split(":")[-1] if isinstance(tuner, str) else getattr(tuner, "__name__", type(tuner).__name__)
+    return TunerSpec(name, tuner)
+
+
+def certain(
+    trusted: str | Path | Mapping[Any, Any], samples: "Samples", class_names: Sequence[str] | None = None
+) -> "dict[str, Decision]":
+    """Decisions by id, from the page's file or from a mapping of ids to classes as the user writes them.
+
+    Raises
+    ------
+    SettingsError
+        `trusted` is neither.
+    DataError
+        It does not fit the samples, see `read_trusted` and `trusted_labels`.
+    """
+    from srrs.audit.decisions import read_trusted, trusted_labels
+    from srrs.data.samples import label_key
+    from srrs.pipeline import user_rows
+
+    if isinstance(trusted, str | Path):
+        return read_trusted(trusted, user_rows(samples))
+    if not isinstance(trusted, Mapping):
+        raise SettingsError(
+            "expected trusted to be the path of a decisions.csv or a mapping from ids to classes, but found "
+            f"{type(trusted).__name__}"
+        )
+    words = dict(zip(samples.class_keys, samples.class_names, strict=True))
+    keys = {str(id): None if label is None else label_key(label, class_names) for id, label in trusted.items()}
+    return trusted_labels({id: key and words.get(key, key) for id, key in keys.items()}, user_rows(samples))

@@ -1,0 +1,188 @@
+"""The tuned part of a classifier: its arrays, what they predict, and their files.
+
+N samples, C classes, D feature size.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sklearn.exceptions
+
+from srrs.config import Settings
+from srrs.errors import NotFittedError, SettingsError
+from srrs.models.base import NO_MODEL
+from srrs.records import Floats
+
+if TYPE_CHECKING:
+    from srrs.data.embeddings import Embeddings
+    from srrs.data.inputs import Inputs
+    from srrs.data.samples import Progress
+    from srrs.models.base import ImageTower
+
+
+class NotYetFittedError(NotFittedError, sklearn.exceptions.NotFittedError):  # type: ignore[misc]
+    """Both ours and scikit-learn's."""
+
+
+class Tuned:
+    """A tuned classifier. A subclass has the parameters `model`, `device`, `precision` and the property `settings`."""
+
+    model: Any
+    device: str
+    precision: str
+    classes_: np.ndarray
+    parameters_: dict[str, Floats]
+    _fingerprint: str
+    _tower: "ImageTower | None"
+
+    @property
+    def settings(self) -> Settings:
+        """The parameters as settings."""
+        raise NotImplementedError
+
+    def _take(self, classifier: Any) -> None:
+        """Keep the tuned classifier: as arrays if it is linear in the features."""
+        from srrs.tuners import Head
+
+        self._classifier = None if isinstance(classifier, Head) else classifier
+        for name in ("head_", "bias_", "logit_scale_"):
+            self.__dict__.pop(name, None)
+        if isinstance(classifier, Head):
+            self.head_: Floats = np.ascontiguousarray(classifier.weights.cpu().numpy(), dtype=np.float32)
+            bias = np.zeros(len(self.head_)) if classifier.bias is None else classifier.bias.cpu().numpy()
+            self.bias_: Floats = np.asarray(bias, np.float32)
+            self.logit_scale_ = float(classifier.scale)
+
+    def predict_inputs(self, inputs: "Inputs", progress: "Progress | None" = None) -> Floats:
+        """Probabilities (N, C) of checked inputs; NaN where an image or embedding cannot be used."""
+        from srrs.pipeline import encode_rows, readable_rows
+
+        self._check_fitted()
+        samples = inputs.samples
+        rows = readable_rows(samples)
+        probs = np.full((len(samples), len(self.classes_)), np.nan, dtype=np.float32)
+        if inputs.embeddings is not None:
+            self._check_embeddings(inputs.embeddings)
+        if len(rows):
+            found = inputs.features.take(rows) if inputs.features else encode_rows(
+                samples, rows, self._image_tower(), views=0, seed=0, progress=progress
+            )  # fmt: skip
+            probs[rows] = self.of_features(found.rows(slice(None))[0])
+        return probs
+
+    def of_features(self, features: Floats) -> Floats:
+        """Probabilities (N, C) of unit-length features (N, D)."""
+        seen: Floats = np.asarray(features, np.float32)
+        logits: Floats
+        if self._classifier is None:
+            logits = self.logit_scale_ * seen @ self.head_.T + self.bias_
+        else:
+            logits = _logits(self._classifier, seen)
+        exponent = np.exp(logits - logits.max(1, keepdims=True))
+        probs: Floats = exponent / exponent.sum(1, keepdims=True)
+        return probs
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `head.safetensors` (C, D), `prompts.safetensors` and `config.json`. Serving needs no text tower.
+
+        Raises
+        ------
+        SettingsError
+            A tuner of the method is not linear in the features, so that the classifier is no matrix.
+        """
+        from srrs.estimator.saved import Saved
+        from srrs.models.hub import absolute_name
+        from srrs.tuning import versions
+
+        self._check_fitted()
+        if self._classifier is not None:
+            raise SettingsError(
+                "Expected tuners that are linear in the features to save the classifier, but one is not. Keep the "
+                "fitted object, or save the tuner's parameters_."
+            )
+        tower, settings = self._image_tower(), self.settings
+        saved = Saved(
+            settings=settings.with_(model=absolute_name(settings.model.name)),
+            class_names=self.classes_.tolist(),
+            head=self.head_,
+            bias=self.bias_,
+            logit_scale=self.logit_scale_,
+            parameters=self.parameters_,
+            model_fingerprint=self._fingerprint,
+            preprocessing=tower.preprocessing if tower else {},
+        )
+        return saved.write(Path(folder), versions())
+
+    def to_onnx(self, path: str | Path) -> tuple[Path, Path]:
+        """Write image tower and head as one ONNX graph, and a JSON with its preprocessing; see `export.onnx`."""
+        from srrs.export.onnx import write_onnx
+
+        self._check_fitted()
+        tower = self._load_tower("cpu", "fp32")
+        if tower is None or self._classifier is not None:
+            raise SettingsError(
+                "Expected a classifier on an image tower and linear in its features for ONNX, but "
+                + ("a tuner is not linear." if tower else "it was tuned on embeddings alone (--model none).")
+            )
+        names = [str(name) for name in self.classes_]
+        return write_onnx(tower, self.head_, names, path, scale=self.logit_scale_, bias=self.bias_)
+
+    def _image_tower(self) -> "ImageTower | None":
+        if self._tower is None:
+            self._tower = self._load_tower(self.device, self.precision)
+        return self._tower
+
+    def _load_tower(self, device: str, precision: str) -> "ImageTower | None":
+        """The image tower that this classifier was tuned on; None for embeddings without a model."""
+        from srrs.models.hub import load_model
+
+        if self.model == NO_MODEL:
+            return None
+        if not isinstance(self.model, str):
+            tower: ImageTower | None = getattr(self.model, "image", self.model)
+            return tower
+        loaded = load_model(self.model, device, precision)
+        if loaded.fingerprint.split("-")[0] != self._fingerprint.split("-")[0]:
+            raise SettingsError(
+                f"The model '{self.model}' is not the one this classifier was tuned on: its weights or its "
+                "preprocessing have changed. Tune again, or bring back the old ones."
+            )
+        return loaded
+
+    def _check_embeddings(self, embeddings: "Embeddings") -> None:
+        """Raise SettingsError where embeddings cannot be those of the model that this classifier was tuned on."""
+        size = self.head_.shape[1] if self._classifier is None else embeddings.size
+        if embeddings.size != size:
+            raise SettingsError(
+                f"Expected embeddings of {size} numbers each, as this classifier was tuned on, but those of "
+                f"{embeddings.source} have {embeddings.size}."
+            )
+        if embeddings.model and self._fingerprint and embeddings.model != self._fingerprint:
+            raise SettingsError(
+                f"The embeddings of {embeddings.source} were made by another model than those that this classifier was "
+                "tuned on. Embed the images with that one."
+            )
+
+    def _check_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise NotYetFittedError(
+                "This classifier is not fitted yet: call fit(...) or RobustClassifier.load(...) first."
+            )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_fingerprint")
+
+
+def _logits(classifier: Any, features: Floats, rows: int = 4096) -> Floats:
+    """Logits (N, C) of a classifier that is not linear, in blocks."""
+    import torch
+
+    from srrs.records import Batch
+
+    with torch.inference_mode():
+        parts = [
+            classifier(Batch(features=torch.from_numpy(features[at : at + rows]))).cpu()
+            for at in range(0, len(features), rows)
+        ]
+    return np.asarray(torch.cat(parts).float().numpy())

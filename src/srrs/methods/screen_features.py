@@ -1,0 +1,133 @@
+"""Screening stages that read features, and class vectors or zero-shot predictions, but nothing that is tuned.
+
+Thin adapters of the rules of `srrs.screening`.
+"""
+
+from typing import Literal
+
+from srrs.core.confident import canonical, linear_probe, out_of_fold_probs
+from srrs.methods.memory import given
+from srrs.methods.stages import Memory, Screen, reads
+from srrs.records import Evidence, Partition
+from srrs.screening import agreement as agreements
+from srrs.screening import confident, corrected, simifeat
+from srrs.screening import lemon as lemons
+
+
+def confident_learning(strength: float = 3.0, fold_count: int = 5, seed: int = 0) -> Screen:
+    """Call the issues of confident learning noisy, by a linear probe out of fold. See `srrs.screening.confident`.
+
+    `strength` is that of the probe (scikit-learn's C).
+    """
+
+    @reads("features")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        features, labels, keys = given(evidence, "features"), evidence.labels, evidence.keys
+        probs = out_of_fold_probs(
+            features, labels, keys, evidence.classes, fold_count=fold_count, seed=seed, strength=strength
+        )
+        return confident.confident_learning(labels, probs, order=canonical(keys, labels)), memory
+
+    return screen
+
+
+def agreement(
+    mixture: float = 0.5, consistency: tuple[float, float] = (0.8, 0.8), strength: float = 3.0, seed: int = 0
+) -> Screen:
+    """Call a label clean if zero-shot and a linear probe both trust it (CLIPCleaner). See `srrs.screening.agreement`.
+
+    `consistency` holds the ratios for zero-shot and probe. The probe has seen the labels, all classes weighing the
+    same; `strength` is its C.
+    """
+
+    @reads("zero_shot", "features")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        features, labels = given(evidence, "features"), evidence.labels
+        order = canonical(evidence.keys, labels)
+        probe = linear_probe(
+            features[order], labels[order], features, evidence.classes, strength=strength, balanced=True
+        )
+        return agreements.agreement(
+            labels, given(evidence, "zero_shot"), probe, mixture=mixture, consistency=consistency, seed=seed
+        ), memory
+
+    return screen
+
+
+def lemon(k: int = 30) -> Screen:
+    """Call a label noisy if it is far from image, neighbors and the images of like labels. See `srrs.screening.lemon`.
+
+    `k` is the number of neighbors.
+    """
+
+    @reads("features", "class_vectors")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        features, vectors = given(evidence, "features"), given(evidence, "class_vectors")
+        order = canonical(evidence.keys, evidence.labels)
+        return lemons.lemon(evidence.labels, features, vectors, k=k, order=order), memory
+
+    return screen
+
+
+def simifeat_vote(k: int = 10) -> Screen:
+    """Call a label noisy if the vote of `k` labels in the neighborhood favors another. See `srrs.screening.simifeat`."""
+
+    @reads("features")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        labels, order = evidence.labels, canonical(evidence.keys, evidence.labels)
+        return simifeat.simifeat_vote(labels, given(evidence, "features"), evidence.classes, k=k, order=order), memory
+
+    return screen
+
+
+def simifeat_rank(k: int = 10) -> Screen:
+    """Call the lowest-scoring labels of each class noisy, as many as HOC estimates. See `srrs.screening.simifeat`."""
+
+    @reads("features")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        labels, order = evidence.labels, canonical(evidence.keys, evidence.labels)
+        return simifeat.simifeat_rank(labels, given(evidence, "features"), evidence.classes, k=k, order=order), memory
+
+    return screen
+
+
+def forward_corrected(matrix: Literal["dual-t", "hoc"] = "dual-t", strength: float = 3.0) -> Screen:
+    """Decide by forward correction with a transition matrix of Dual-T or HOC. See `srrs.screening.corrected`."""
+
+    @reads("features")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        partition = corrected.forward_corrected(
+            evidence.labels, given(evidence, "features"), evidence.keys, evidence.classes,
+            matrix=matrix, strength=strength,
+        )  # fmt: skip
+        return partition, memory
+
+    return screen
+
+
+def volminnet(volume: float = 1e-4, strength: float = 3.0) -> Screen:
+    """Decide by a classifier and a transition matrix of least volume. See `srrs.screening.corrected`."""
+
+    @reads("features")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        partition = corrected.volminnet(
+            evidence.labels, given(evidence, "features"), evidence.keys, evidence.classes,
+            volume=volume, strength=strength,
+        )  # fmt: skip
+        return partition, memory
+
+    return screen
+
+
+def mbem(rounds: int = 2, strength: float = 3.0) -> Screen:
+    """Decide by a classifier and a confusion matrix in turns (MBEM). See `srrs.screening.corrected`."""
+
+    @reads("features")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        partition = corrected.mbem(
+            evidence.labels, given(evidence, "features"), evidence.keys, evidence.classes,
+            rounds=rounds, strength=strength,
+        )  # fmt: skip
+        return partition, memory
+
+    return screen
