@@ -301,7 +301,7 @@ def test_the_demo_refuses_noise_that_it_cannot_draw(srrs: Run, tmp_path: Path, n
         (("bench", "--dataset", "caltech", "--root", "."), "Expected one of the data sets caltech101"),
         (("table", "nowhere"), "a folder of runs or a JSONL file of records at nowhere, but there is nothing"),
         (("apply", "nowhere", "--to", "x"), "Expected an audit as srrs writes it"),
-        (("apply", "nowhere"), "expected either --to FOLDER or --table FILE"),
+        (("apply", "nowhere"), "expected one of --to FOLDER, --table FILE and --in-place"),
         (("undo", "nowhere.json"), "Expected an undo file of srrs apply at nowhere.json"),
     ],
 )

@@ -20,10 +20,11 @@ DOCS = Path(__file__).parents[1] / "docs"
 @pytest.fixture
 def evidence() -> Evidence:
     rng = np.random.default_rng(0)
-    probs = rng.dirichlet(np.ones(3), (40, 1))
+    probs = rng.dirichlet(np.ones(3), 40)
     return Evidence(
-        ids=tuple(map(str, range(40))), labels=rng.integers(0, 3, 40), probs=probs,
-        zero_shot=rng.dirichlet(np.ones(3), 40), features=np.eye(40, 4), loss=rng.random(40), agreement=np.ones(40),
+        keys=np.arange(40, dtype=np.uint64), labels=rng.integers(0, 3, 40), classes=3,
+        logits={"macro": np.log(probs)}, voters=("macro",), zero_shot=rng.dirichlet(np.ones(3), 40),
+        features=rng.standard_normal((40, 4)),
     )  # fmt: skip
 
 
@@ -32,9 +33,20 @@ def test_the_method_of_ones_own_takes_under_forty_lines_and_works(tmp_path, monk
     assert len(code.splitlines()) < 40
     (tmp_path / "my_method.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    partition, _ = method("my_method:mine(share=0.25)").screen(evidence, {})
-    assert (partition.group == Group.CLEAN).mean() == 0.25
+    for text in ("my_method:mine(share=0.25)", "coop(screen=my_method:most_likely(share=0.25))"):
+        partition, _ = method(text).screen(evidence, {})
+        assert (partition.group == Group.CLEAN).mean() == 0.25
+    assert method("my_method:mine").reads == {"zero_shot"}
     sys.modules.pop("my_method")
+
+
+def test_the_rules_on_arrays_run_as_shown(evidence) -> None:
+    (code,) = re.findall(r"```python\n(# my_arrays\.py\n.*?)```", (DOCS / "own-method.md").read_text(), re.DOTALL)
+    namespace: dict[str, object] = {}
+    exec(code, namespace)
+    found = namespace["flagged"](evidence.labels, evidence.features, np.exp(evidence.logits["macro"]))
+    assert len(found) == 3
+    assert all(0 <= len(rows) < 40 for rows in found)
 
 
 @pytest.mark.parametrize("text", re.findall(r"^\| `(srrs[^`]*)`", (DOCS / "own-method.md").read_text(), re.MULTILINE))

@@ -257,8 +257,8 @@ def _run(
     outside = flagging.off_topic(source.unit_features(), clean, _class_vectors(task))
     flags = flagging.cells(images, outside, {samples.ids[row] for row in decided}, test)
     given = replace(samples, labels=np.asarray(request.samples.labels))
-    table = make_audit(given, rows, outcome, task, settings, flags)
-    return Fitted(outcome, task, table, (*samples.notes, *notes))
+    said = (*samples.notes, *notes)
+    return Fitted(outcome, task, make_audit(given, rows, outcome, task, settings, flags).with_notes(said), said)
 
 
 def make_task(
@@ -296,10 +296,7 @@ def view_source(request: Request, samples: Samples, rows: Ints, features: Featur
         return cached
     if models.image is None or request.features is not None:
         raise SettingsError("Live views need images and a model: leave out --features, or set live=false.")
-    return LiveImages(
-        cached, [samples.keys[row] for row in rows], lambda row: open_rgb(samples.paths[rows[row]]), models.image,
-        settings.seed,
-    )  # fmt: skip
+    return LiveImages(cached, [samples.pictures(row) for row in rows], models.image, settings.seed)
 
 
 def stages_of(models: Models, inputs: Inputs, held_out: Inputs | None = None) -> list[str]:
@@ -430,7 +427,7 @@ def thumbnails(samples: Samples) -> Callable[[int], bytes | None]:
 
     def thumbnail(row: int) -> bytes | None:
         try:
-            return jpeg(open_rgb(samples.paths[row], at_least=96))
+            return jpeg(open_rgb(samples.paths[row], at_least=128))
         except DataError:
             return None
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from audits import hand_audit
 from srrs.audit import journal
-from srrs.audit.apply import act, into_folder, read_audit, safe_name, undo_name
+from srrs.audit.apply import act, dataset_folder, find_root, into_folder, read_audit, safe_name, undo_name
 from srrs.audit.decisions import Decision
 from srrs.audit.journal import read_journal, undo
 from srrs.audit.plan import plan
@@ -225,11 +225,11 @@ def test_unusable_photos_are_left_out_unless_decided(photos, audit, tmp_path):
 @pytest.mark.parametrize(
     ("where", "in_place", "message"),
     [
-        ("photos", False, "Expected a folder apart from the photographs, but they lie in .* --in-place"),
-        ("photos/cleaned", False, "Expected a folder apart from the photographs"),
+        ("photos", False, "Expected a folder apart from the images, but they lie in .* --in-place"),
+        ("photos/cleaned", False, "Expected a folder apart from the images"),
         ("full", False, "empty or a new folder at .*full, but something is there"),
-        ("nowhere", True, "holds the photographs at .*nowhere, but there is none"),
-        ("full", True, "Expected the photographs to change in .*full, but .*a.jpg is not there"),
+        ("nowhere", True, "holds the images at .*nowhere, but there is none"),
+        ("full", True, "Expected the images to change in .*full, but .*a.jpg is not there"),
     ],
 )
 def test_folders_that_do_not_serve_are_refused(photos, audit, tmp_path, where, in_place, message):
@@ -258,6 +258,34 @@ def test_a_row_without_a_file_needs_a_table(tmp_path):
     audit = hand_audit([{"id": "a", "given": "cat"}], ("cat", "dog"))
     with pytest.raises(DataError, match=r"'a' has none. Write a table instead, with --table"):
         into_folder(plan(audit, {}), tmp_path / "new", tmp_path / "undo.json")
+
+
+def relative(audit, folder):
+    """The same audit with paths relative to a folder, saved in `folder/out/deep`."""
+    paths = [Path(path).relative_to(folder).as_posix() for path in audit.table.path]
+    audit = replace(audit, table=audit.table.assign(path=paths))
+    audit.to_json(folder / "out" / "deep" / "audit.json")
+    return audit
+
+
+def test_the_files_of_an_audit_are_found_from_any_directory(audit, tmp_path, monkeypatch):
+    audit, elsewhere = relative(audit, tmp_path), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for place in (tmp_path, elsewhere, tmp_path / "photos"):
+        monkeypatch.chdir(place)
+        assert find_root(audit, tmp_path / "out" / "deep") == tmp_path
+        assert find_root(audit, Path("..") / "out" / "deep") == tmp_path
+    monkeypatch.chdir(elsewhere)
+    assert find_root(audit, elsewhere / "none") == tmp_path  # above it, too
+    assert find_root(replace(audit, table=audit.table.assign(path="none.jpg")), tmp_path) == elsewhere
+
+
+def test_the_folder_to_change_in_place_is_that_of_the_classes(audit, photos, tmp_path):
+    assert dataset_folder(plan(audit, DECISIONS)) == photos
+    assert dataset_folder(plan(relative(audit, tmp_path), {}), tmp_path) == photos
+    flat = replace(audit, table=audit.table.assign(id=list("abcde")))
+    with pytest.raises(DataError, match=r"but found 3 such folders. Name the folder to change with --to"):
+        dataset_folder(plan(flat, {}))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from audits import audit_of, hand_audit
-from srrs.audit.gallery import SIDES, gallery, nearest_trusted, shrunk
+from srrs.audit.gallery import SIDE, SMALLER, Links, gallery, nearest_trusted, shrunk
 from srrs.audit.report import jpeg, ranked
 
 
@@ -53,14 +53,64 @@ def test_decisions_are_kept_by_what_was_decided_on(audit):
     assert data_of(replace(audit, table=audit.table.assign(quality=0.5, suggested="nan")))["storage"] != key
 
 
-@pytest.mark.parametrize(("room", "side"), [(10**6, 192), (4_000, 128), (0, 96)])
-def test_photos_are_as_large_as_there_is_room(audit, monkeypatch, room, side):
-    noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
-    busy = jpeg(Image.fromarray(noise).resize((192, 192)))
-    monkeypatch.setattr("srrs.audit.gallery.ROOM", room)
-    audit = replace(audit, features=None)  # without features, and so without neighbours
-    sizes = {s: len(base64.b64encode(shrunk(busy, s))) for s in SIDES}
-    if room == 4_000:
-        monkeypatch.setattr("srrs.audit.gallery.ROOM", (5 * sizes[128] + 3_000) / 500)
-    data = data_of(audit, thumbnail=lambda row: busy)
-    assert Image.open(io.BytesIO(base64.b64decode(data["columns"]["photo"][0]))).size == (side, side)
+def pictured(data):
+    """The longest side of each preview, 0 where there is none."""
+    photos = data["columns"]["photo"]
+    return [max(Image.open(io.BytesIO(base64.b64decode(photo))).size) if photo else 0 for photo in photos]
+
+
+@pytest.fixture
+def busy():
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    return jpeg(Image.fromarray(noise).resize((SIDE, SIDE)))
+
+
+def test_previews_are_as_many_as_there_is_room_for_and_files_are_linked(audit, monkeypatch, busy, tmp_path):
+    audit = replace(audit, features=None, table=audit.table.assign(path=[f"x/{id}.jpg" for id in audit.table.id]))
+    links, size = Links(tmp_path / "out" / "report.html", tmp_path), len(base64.b64encode(shrunk(busy, SIDE)))
+    assert pictured(data_of(audit, thumbnail=lambda row: busy, links=links)) == [SIDE] * 5
+    assert pictured(data_of(audit, photos=2, thumbnail=lambda row: busy, links=links)) == [SIDE] * 2
+    monkeypatch.setattr("srrs.audit.gallery.ROOM", 3 * size + 2_500)
+    data = data_of(audit, thumbnail=lambda row: busy, links=links)
+    assert pictured(data)[:2] == [SIDE, SIDE]
+    assert 0 in pictured(data)
+    assert data["columns"]["link"] == [f"../x/{id}.jpg" for id in data["columns"]["id"]]
+
+
+def test_images_that_are_no_files_have_previews_however_many_they_are(audit, monkeypatch, busy):
+    audit = replace(audit, features=None, table=audit.table.assign(path=None))
+    assert pictured(data_of(audit, photos=1, thumbnail=lambda row: busy)) == [SIDE] * 5
+    sizes = {side: len(base64.b64encode(shrunk(busy, side))) for side in SMALLER}
+    monkeypatch.setattr("srrs.audit.gallery.ROOM", 5 * sizes[128] + 2_500)
+    assert pictured(data_of(audit, photos=1, thumbnail=lambda row: busy)) == [128] * 5
+    monkeypatch.setattr("srrs.audit.gallery.ROOM", 0)
+    assert pictured(data_of(audit, photos=1, thumbnail=lambda row: busy)) == [0] * 5
+
+
+def test_links_lead_from_the_page_to_every_file(tmp_path):
+    odd = "a b/#1?&%<é>.jpg"
+    rows = [
+        {"id": odd, "path": f"photos/{odd}"}, {"id": "b:c.jpg", "path": "photos/b:c.jpg"},
+        {"id": "raw\udc80.jpg", "path": "photos/raw\udc80.jpg"}, {"id": "9", "path": str(tmp_path / "far" / "9.jpg")},
+        {"id": "memory", "path": None}, {"id": "javascript:alert(1)", "path": "javascript:alert(1)"},
+    ]  # fmt: skip
+    audit = hand_audit(rows, ("a", "b"))
+    data = data_of(audit, links=Links(tmp_path / "work" / "audit" / "report.html", tmp_path / "work"))
+    found = dict(zip(data["columns"]["id"], data["columns"]["link"], strict=True))
+    assert data["prefix"] == "../photos/"
+    assert found == {
+        odd: 0, "b:c.jpg": 0, "raw\udc80.jpg": "../photos/raw%80.jpg", "9": "../../far/9.jpg", "memory": None,
+        "javascript:alert(1)": "../javascript%3Aalert%281%29",
+    }  # fmt: skip
+
+
+def test_duplicates_are_found_by_their_flags_whatever_they_are_called(tmp_path):
+    names = ["a.jpg", "b; c.jpg", "d (labelled cat)", "e.jpg"]
+    flags = ["duplicate of b, c.jpg", "near-duplicate of d (labelled cat) (labelled cat)", "trusted; blurry", None]
+    rows = [
+        {"id": id, "path": id, "given": "cat", "flags": flag, "quality": at / 9}
+        for at, (id, flag) in enumerate(zip(names, flags, strict=True))
+    ]
+    rows[3]["flags"] = "duplicate of test photo a.jpg"
+    data = data_of(hand_audit(rows, ("cat", "dog")), links=Links(tmp_path / "r.html", tmp_path))
+    assert data["twins"] == {0: [["b; c.jpg", 0, 1, "b%3B%20c.jpg"]], 1: [[names[2], 0, 2, "d%20%28labelled%20cat%29"]]}

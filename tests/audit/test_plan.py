@@ -6,6 +6,8 @@ from rich.console import Console
 from audits import hand_audit
 from srrs.audit.decisions import Decision
 from srrs.audit.plan import plan
+from srrs.audit.table import Finding
+from srrs.errors import DataError
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def test_the_plan_tells_itself_in_words_and_never_as_markup(small):
     assert "[red]\ufffd[0m" in said
     assert "[b]" in said
     assert plan(small).lines() == [
-        "5 photographs: 1 relabelled, 0 dropped, 3 kept, 1 unusable",
+        "5 images: 1 relabelled, 0 dropped, 3 kept, 1 unusable",
         "the audit's own suggestions, reviewed by nobody: 1",
     ]
 
@@ -76,3 +78,41 @@ def test_decisions_an_audit_was_made_with_count_beside_later_ones():
         ("keep", "wolf", "decision"),
     ]
     assert plan(audit, {"a": Decision("drop", None)}).table.action.tolist() == ["drop", "keep"]
+
+
+def test_an_audit_that_does_not_trust_itself_needs_decisions():
+    rows = [{"id": "a", "given": "cat", "suggested": "dog", "suggested_confidence": 1.0}]
+    said = (Finding("info", "Fine."), Finding("warning", "Two sources of evidence disagree."))
+    audit = hand_audit(rows, ("cat", "dog"), trusted=False, findings=said)
+    message = r"does not trust its own suggestions .* Two sources of evidence disagree\. Review the page"
+    with pytest.raises(DataError, match=message):
+        plan(audit)
+    assert plan(audit, {}).counts()["keep"] == 1
+    assert plan(hand_audit(rows, ("cat", "dog"))).counts()["relabel"] == 1
+
+
+def test_duplicates_and_unreadable_files_are_dropped_on_request_alone():
+    rows = [
+        {"id": "a", "given": "cat", "flags": "duplicate of b; dark"},
+        {"id": "b", "given": "cat", "flags": "trusted; duplicate of a", "suggested": "cat"},
+        {"id": "c", "given": "cat", "flags": "duplicate of a"},
+        {"id": "d", "given": "dog", "flags": "duplicate of a (labelled cat)"},
+        {"id": "e", "given": "cat", "flags": "near-duplicate of a"},
+        {"id": "f", "given": "cat", "flags": "duplicate of test photo a"},
+        {"id": "g", "status": "unusable", "issue": "truncated"},
+        {"id": "h", "status": "unusable", "issue": "missing file"},
+        {"id": "i", "status": "unusable", "issue": "no label", "flags": "duplicate of a"},
+    ]
+    audit = hand_audit(rows, ("cat", "dog"))
+
+    def dropped(**options):
+        table = plan(audit, {}, **options).table
+        return table.id[table.action == "drop"].tolist()
+
+    assert dropped() == []
+    assert dropped(drop=("duplicates",)) == ["c"]  # b was decided on, d has another label
+    assert dropped(drop=("unusable",)) == ["g"]
+    assert dropped(drop=("duplicates", "unusable")) == ["c", "g"]
+    assert "dropped on request: 2" in plan(audit, {}, drop=("duplicates", "unusable")).lines()[-1]
+    with pytest.raises(DataError, match="Expected duplicates or unusable to be dropped, but found 'dark'"):
+        dropped(drop=("dark",))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from audits import audit_of
 from srrs.audit import report
-from srrs.audit.table import NUMBERS, Audit, Bands, Rows
+from srrs.audit.table import NUMBERS, Audit, Bands, Finding, Rows
 from srrs.records import Group
 
 HOSTILE = (
@@ -100,20 +100,59 @@ def picture(colour="red", side=300):
 
 def test_photos_are_cut_to_the_worst_and_the_page_says_so(audit, tmp_path):
     asked = []
-    page = page_of(audit, tmp_path, photos=2, rows=4, thumbnail=lambda row: asked.append(row) or picture())
+    table = audit.table.assign(path=[f"x/{id}.jpg" for id in audit.table.id])
+    audit = replace(audit, table=table)
+    page = page_of(
+        audit, tmp_path, photos=2, rows=4, root=tmp_path, thumbnail=lambda row: asked.append(row) or picture()
+    )
     assert sorted(asked) == [0, 2, 4]  # the two of lowest quality, and the one clean photo that is their neighbour
     photos = [Image.open(io.BytesIO(base64.b64decode(photo))) for photo in page.data["columns"]["photo"]]
-    assert [photo.size for photo in photos] == [(192, 192)] * 2
+    assert [photo.size for photo in photos] == [(256, 256)] * 2
     assert len(page.data["columns"]["id"]) == 4
-    assert "Of 5 images, 4 are listed" in page.text
-    assert "The first 2 have their photo in this file" in page.text
+    assert "The page lists 4 of 5 images; the audit table has the rest." in page.text
+    assert page.data["columns"]["link"][0] == "x/b.jpg"
 
 
 def test_rows_named_first_come_first_and_the_page_says_so(audit):
     page = Page(report.render(audit, title="", thumbnail=lambda row: None, photos=9, rows=4, first=[3, 0]))
     assert page.data["columns"]["id"] == ["c", "a", "b", "d"]
-    assert "those most worth a look first. The rest are in the audit table." in page.text
+    assert "The 2 images most worth a look come first. The page lists 4 of 5 images" in page.text
+    assert "Look at the first 2 images below." in page.text
     assert "Most worth a look first" in page.text
+    assert page.data["budget"] == 2
+
+
+def test_what_the_audit_says_of_itself_stands_at_the_top_warnings_first(audit, tmp_path):
+    assert 'id="findings"' not in page_of(audit, tmp_path).text
+    said = [Finding("info", f"Note {at}.") for at in range(3)] + [Finding("warning", "<b>Two sources</b> disagree.")]
+    page = page_of(replace(audit, findings=tuple(said)), tmp_path)
+    top = page.text[page.text.index('id="findings"') : page.text.index('id="review"')]
+    assert re.findall(r'<p class="finding (\w+)"><strong>(\w+):', top) == [
+        ("warning", "Warning"),
+        *[("info", "Note")] * 3,
+    ]
+    assert "&lt;b&gt;Two sources&lt;/b&gt; disagree." in top
+    assert "<summary>1 more</summary>" in top
+
+
+def test_notes_and_files_that_could_not_be_used_stand_in_page_and_json(audit, tmp_path):
+    audit = audit.with_notes(["2 hidden files were left out.", "2 hidden files were left out."])
+    assert audit.with_notes(["2 hidden files were left out."]).findings == audit.findings
+    page = page_of(audit, tmp_path)
+    assert "2 hidden files were left out." in page.text
+    assert "1 image could not be used: 1 truncated image file." in page.text
+    content = json.loads(audit.to_json(tmp_path / "audit.json").read_text())
+    assert content["findings"] == [{"level": "info", "text": "2 hidden files were left out."}]
+    assert Audit.from_json(tmp_path / "audit.json").findings == audit.findings
+
+
+def test_one_story_is_told_of_the_wrong_labels(audit, tmp_path):
+    page = page_of(audit, tmp_path)
+    top = page.text[page.text.index('class="lead"') : page.text.index('id="issues"')]
+    lead = re.sub(r"\s+", " ", re.sub("<.*?>", "", top))
+    assert "estimates that 25 % of 4 labels are wrong (likely 22 % to 29 %). It suggests another class" in lead
+    assert "for 1 image, most often wolf → husky (1&nbsp;image)." in lead
+    assert page.text.count("25\u202f%") == 1
 
 
 def test_hostile_names_stay_data(rows, last_round, tmp_path):
@@ -164,7 +203,7 @@ def test_thumbnails_of_every_mode_are_small_upright_jpegs(mode, tmp_path):
     exif[0x0112] = 6  # turned by a quarter
     picture.save(tmp_path / f"x.{suffix}", exif=exif)
     small = Image.open(io.BytesIO(report.photo(tmp_path / f"x.{suffix}")))
-    assert (small.format, small.mode, small.size) == ("JPEG", "RGB", (96, 192))
+    assert (small.format, small.mode, small.size) == ("JPEG", "RGB", (128, 256))
 
 
 def test_a_16_bit_grey_keeps_its_shades(tmp_path):
@@ -181,10 +220,10 @@ def test_photos_that_cannot_be_read_have_no_thumbnail(audit, tmp_path):
     assert [bool(photo) for photo in photos] == [False, False, False, True, False]
 
 
-def test_five_hundred_photos_stay_under_four_megabytes_whatever_they_show(last_round, tmp_path):
+def test_a_page_stays_under_eight_megabytes_whatever_it_shows(last_round, tmp_path):
     n = 5000
     rng = np.random.default_rng(0)
-    busy = report.jpeg(Image.fromarray(rng.integers(0, 256, (192, 192, 3), dtype=np.uint8)))
+    busy = report.jpeg(Image.fromarray(rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)))
     ids = tuple(f"some_class/{i:032x}.jpg" for i in range(n))
     paths = tuple(f"/home/someone/photos/{i}" for i in ids)
     rows = Rows(ids, paths, np.zeros(n, dtype=int), ("wolf", "husky", "nan"), (None,) * n)
@@ -195,7 +234,7 @@ def test_five_hundred_photos_stay_under_four_megabytes_whatever_they_show(last_r
     words = {"status": "noisy", "suggested": "husky", "macro": "husky", "micro": "wolf", "zero_shot": "nan"}
     audit = replace(audit, table=audit.table.assign(**numbers, **words))
     path = audit.report(tmp_path / "report.html", thumbnail=lambda row: busy)
-    assert path.stat().st_size < 4_000_000
+    assert 6_000_000 < path.stat().st_size < 8_000_000
 
 
 def _empty(last):

@@ -139,9 +139,7 @@ def test_paths_of_a_table_cannot_leave_the_folder_of_images_unless_the_user_says
         frame = pd.DataFrame({"path": ["cat/1.png", "cat/../cat/2.png", name], "label": list("aab")})
         path = photos / f"t.{kind}"
         frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
-        with pytest.raises(
-            DataError, match=r"Expected paths below .*photos in .*row 3 names .*private\.png.*--images /"
-        ):
+        with pytest.raises(DataError, match=r"paths below .*photos in .*row 3 names .*private\.png.*--images /"):
             read(path)
         allowed = read(path, images=f"{photos},/")
         assert checked(allowed).issues == ("", "", "")

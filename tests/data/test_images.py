@@ -123,6 +123,21 @@ def test_postscript_is_never_run():
     assert problem(saved(noise(), "EPS")) == "unreadable: not an image"
 
 
+def test_an_image_that_makes_pillow_warn_opens_the_same_under_any_warnings_filter():
+    data = bytearray(saved(noise(), "TIFF"))
+    opened = []
+    for at in range(8, 180):  # damage the directory, which lies at the beginning
+        changed = bytes(data[:at] + b"\xff" + data[at + 1 :])
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            loose = problem(changed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert problem(changed) == loose
+        opened.append(bool(seen) and not loose)
+    assert any(opened)
+
+
 def test_an_error_names_the_file(tmp_path):
     path = tmp_path / "cut.jpg"
     path.write_bytes(saved(noise(99, 99), "JPEG")[:700])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from srrs.core.confident import confident_joint, label_issues, out_of_fold_probs
-from srrs.methods.screen_features import confident_learning
+from srrs.methods.screen_features import confident_learning, out_of_fold_probe
 from srrs.records import Group
 from srrs.screening import confident
 
@@ -41,3 +41,11 @@ def test_the_rule_on_arrays_flags_what_cleanlab_flags() -> None:
     found = confident.confident_learning(labels, probs)
     theirs = cleanlab.filter.find_label_issues(labels, probs, n_jobs=1)
     np.testing.assert_array_equal(found.group == Group.NOISY, theirs)
+
+
+def test_a_probe_trusts_every_label_and_ranks_by_what_other_folds_say_of_it(evidence) -> None:
+    given = evidence(n=80)
+    found, _ = out_of_fold_probe(strength=2.0, fold_count=4)(given, {})
+    probs = out_of_fold_probs(given.features, given.labels, given.keys, 3, fold_count=4, strength=2.0)
+    np.testing.assert_array_equal(found.p_clean, probs[np.arange(80), given.labels])
+    assert (found.group == Group.CLEAN).all()

@@ -12,7 +12,7 @@ from srrs.train.evidence import Question, gather, logits_of, predicted_classes
 from srrs.tuners import Head
 from srrs.tuning import Task
 
-EVERYTHING = frozenset({"logits", "zero_shot", "features", "match"})
+EVERYTHING = frozenset({"logits", "zero_shot", "features", "class_vectors", "match"})
 
 
 def heads(task: Task, count: int = 2, seed: int = 0) -> dict[str, Head]:
@@ -61,9 +61,10 @@ def test_logits_average_those_of_all_views(task: Task) -> None:
 
 @pytest.mark.parametrize("field", sorted(EVERYTHING))
 def test_what_no_stage_reads_is_not_gathered(task: Task, field: str) -> None:
-    found = gather(question(task), heads(task), ("macro",), zero_shot(task), EVERYTHING - {field})
+    asked = question(task, heads(task)["macro"])
+    found = gather(asked, heads(task), ("macro",), zero_shot(task), EVERYTHING - {field})
     there = {"logits": bool(found.logits), "match": callable(found.match)}
-    there |= {name: getattr(found, name) is not None for name in ("zero_shot", "features")}
+    there |= {name: getattr(found, name) is not None for name in ("zero_shot", "features", "class_vectors")}
     assert there == {name: name != field for name in EVERYTHING}
     assert found.voters == (() if field == "logits" else ("macro",))
 
@@ -83,6 +84,13 @@ def test_the_untuned_probabilities_are_those_of_the_mean_logits_or_the_given_one
     given = zero_shot(task)
     assert question(task, given).untuned() is given
     assert question(task).untuned() is None
+
+
+def test_class_vectors_are_the_directions_of_a_linear_untuned_classifier(task: Task) -> None:
+    head = heads(task)["macro"]
+    length = head.weights.norm(dim=1, keepdim=True)
+    np.testing.assert_allclose(question(task, head).class_vectors(), head.weights / length, atol=1e-6)
+    assert question(task, zero_shot(task)).class_vectors() is None
 
 
 def test_each_classifier_predicts_its_most_probable_class(task: Task) -> None:

@@ -1,4 +1,4 @@
-"""Acting on a plan: a copy of the folder under the new labels, or, when told so, the folder itself.
+"""Act on a plan: copy the folder under the new labels or, on request, change the folder itself.
 
 Originals are only touched `in_place`; everything is recorded in an undo file before it is done (see `journal`).
 """
@@ -15,6 +15,7 @@ from srrs.audit.journal import Journal, Progress, dropped_folder, run, unfinishe
 from srrs.audit.plan import Plan
 from srrs.audit.table import Audit
 from srrs.errors import DataError
+from srrs.io import is_file
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names Windows keeps to itself
 
@@ -35,9 +36,35 @@ class _Photo:
 
 
 def read_audit(path: str | os.PathLike[str]) -> Audit:
-    """The audit in a folder that `srrs audit` wrote, or in its audit.json; raises DataError where there is none."""
+    """Read the audit in a folder that `srrs audit` wrote, or an audit.json; raises DataError where there is none."""
     path = Path(path)
     return Audit.from_json(path / "audit.json" if path.is_dir() else path)
+
+
+def find_root(audit: Audit, folder: str | os.PathLike[str]) -> Path:
+    """Return the folder that the relative paths of an audit start from, wherever the command runs.
+
+    It is the working directory, or else the nearest folder that has the files, from `folder`, where the audit lies, up.
+    """
+    table = audit.table[audit.table.status != "unusable"]
+    paths = [path for path in table.path if path and not os.path.isabs(path)]
+    some = paths[:: max(1, len(paths) // 100)]
+    here, audit_folder = Path.cwd(), Path(os.path.abspath(folder))
+    for base in (here, audit_folder, *audit_folder.parents):
+        if all(is_file(base / path) for path in some):
+            return base
+    return here
+
+
+def dataset_folder(plan: Plan, root: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder of class folders that holds the images of a plan; raises DataError where there is none."""
+    homes = {photo.home for photo in _photos(plan, ("relabel", "keep", "drop"), root)}
+    if len(homes) != 1:
+        raise DataError(
+            f"Expected images in one folder of class folders, but found {len(homes)} such folders. Name the folder to "
+            "change with --to FOLDER, or change a table with --table FILE."
+        )
+    return homes.pop()
 
 
 def into_folder(
@@ -48,28 +75,28 @@ def into_folder(
     in_place: bool = False,
     root: str | os.PathLike[str] | None = None,
 ) -> Journal:
-    """The steps that put every photo under the class of its label; nothing is done yet, see `act`.
+    """Return the steps that put every image under the class of its label; nothing is done yet, see `act`.
 
     A new folder gets copies, `<class>/<the name it had>`, without the dropped and the unusable ones. `in_place`, the
-    folder that holds the photos is changed: relabelled ones move to their class, dropped ones into `<folder>-dropped`
+    folder that holds the images is changed: relabelled ones move to their class, dropped ones into `<folder>-dropped`
     beside it. A name that is taken gets -2, -3 and so on. Relative paths of the audit start from `root`, by default
-    the working directory. Where `undo_file` says that the same work was cut short, it is what is left of that.
+    the working directory. Where `undo_file` says that the same work was interrupted, the rest of it is returned.
 
     Raises
     ------
     DataError
-        A photo is missing or no file, the folder to fill is not empty or holds the originals, or the photos to change
-        in place lie outside it.
+        An image is missing or is no file, the folder to fill is not empty or holds the originals, or the images to
+        change in place lie outside it.
     """
     folder = Path(os.path.abspath(folder))
     if begun := unfinished(Path(undo_file), plan.digest, folder):
         return begun
     photos = _photos(plan, ("relabel", "drop") if in_place else ("relabel", "keep"), root)
     steps = _moves(photos, folder) if in_place else _copies(photos, folder)
-    if missing := [start for start, _ in steps if not start.is_file()]:
+    if missing := [start for start, _ in steps if not is_file(start)]:
         raise DataError(
-            f"Expected the photographs of the audit, but {len(missing):,} are not there, {missing[0]} first. Run srrs "
-            "apply in the folder where srrs audit ran, or make the audit again."
+            f"Expected the images of the audit, but {len(missing):,} are not there, {missing[0]} first. Name the "
+            "folder where srrs audit ran with --root FOLDER, or make the audit again."
         )
     made = sorted({str(above) for _, end in steps for above in end.parents if not above.exists()})
     pairs = tuple((str(start), str(end)) for start, end in steps)
@@ -93,7 +120,7 @@ def undo_name(plan: Plan, what: str | os.PathLike[str]) -> str:
 
 
 def _photos(plan: Plan, actions: Sequence[str], root: str | os.PathLike[str] | None) -> list[_Photo]:
-    """The rows of these actions, with their files."""
+    """Return the rows of these actions, with their files."""
     rows: list[Any] = list(plan.table.itertuples())
     files = [Path(os.path.abspath(Path(root or ".") / row.path)) if row.path else None for row in rows]
     folders, inner = _layout(rows, files)
@@ -116,8 +143,8 @@ def _copies(photos: list[_Photo], folder: Path) -> list[tuple[Path, Path]]:
     for photo in photos:
         if photo.file.is_relative_to(folder) or folder.is_relative_to(photo.home):
             raise DataError(
-                f"Expected a folder apart from the photographs, but they lie in {photo.home} and the copies would go "
-                f"to {folder}. Give a folder elsewhere, or --in-place to change the photographs' own folder."
+                f"Expected a folder apart from the images, but they lie in {photo.home} and the copies would go to "
+                f"{folder}. Give a folder elsewhere, or --in-place to change the images' own folder."
             )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"Expected an empty or a new folder at {folder}, but something is there. Give another one.")
@@ -128,15 +155,15 @@ def _copies(photos: list[_Photo], folder: Path) -> list[tuple[Path, Path]]:
 
 def _moves(photos: list[_Photo], folder: Path) -> list[tuple[Path, Path]]:
     if not folder.is_dir():
-        raise DataError(f"Expected the folder that holds the photographs at {folder}, but there is none.")
+        raise DataError(f"Expected the folder that holds the images at {folder}, but there is none.")
     if outside := [photo.file for photo in photos if not photo.file.is_relative_to(folder)]:
         raise DataError(
-            f"Expected the photographs to change in {folder}, but {outside[0]} is not there. Give the folder that the "
+            f"Expected the images to change in {folder}, but {outside[0]} is not there. Give the folder that the "
             "audit was made of, or leave --in-place out to fill a new one."
         )
     if len({photo.file for photo in photos}) < len(photos):
         raise DataError(
-            "Expected each photograph to change once, but one file has several rows of the audit. Write a table "
+            "Expected each image to change once, but one file has several rows of the audit. Write a table "
             "instead, with --table, or leave --in-place out."
         )
     aside = dropped_folder(folder)
@@ -156,7 +183,7 @@ def _below(folder: Path) -> list[str]:
 def _layout(rows: Sequence[Any], files: Sequence[Path | None]) -> tuple[dict[str, str], list[str]]:
     """The folder of each given class, and each row's path below the folder of its class.
 
-    Where the photos do not lie in one folder per class, there are no such folders, and the paths are file names.
+    Where the images do not lie in one folder per class, there are no such folders, and the paths are file names.
     """
     folders: dict[str, str] = {}
     inner = []

@@ -3,6 +3,7 @@
 Flags stand in one cell, parted by `; `. None of them changes a verdict.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from srrs.records import Bools, Floats
 TRUSTED = "trusted"
 """A person has decided on this photograph; always the first flag."""
 KINDS = (TRUSTED, "duplicate", "near-duplicate", "off-topic", "tiny", "blank", "dark", "blurry")
+_TWIN = re.compile("(near-)?duplicate of ")
 FAR = -3.0
 """How far below the median a photograph is off-topic whatever its label."""
 UNLIKE = 0.02
@@ -110,6 +112,17 @@ def off_topic(features: Floats, clean: Bools, class_vectors: Floats | None = Non
 def _from_median(values: Floats) -> Floats:
     low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
     return np.asarray((values - middle) / (high - low + 1e-9))
+
+
+def twins_of(cells: Sequence[str | None], ids: Collection[str]) -> list[list[str]]:
+    """Return the ids that the cells of the column name as duplicates or near-duplicates, those among `ids`."""
+    named = {_plain(id): id for id in ids}
+    found = []
+    for cell in cells:
+        words = [flag.split(" of ", 1)[1] for flag in (cell or "").split("; ") if _TWIN.match(flag)]
+        spelled = [word if word in named else word.rsplit(" (labelled ", 1)[0] for word in words]
+        found.append([named[word] for word in spelled if word in named])
+    return found
 
 
 def is_trusted(cell: str | None) -> bool:

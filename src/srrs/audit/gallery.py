@@ -1,7 +1,7 @@
-"""What the script of the page reads: the rows to look at, their pictures, and the nearest trusted photos of each.
+"""The data that the script of the page reads: the rows to look at, their previews, and images to compare them with.
 
-The pictures travel inside the page. They are made as large as the page has room for, so that a page of 500 photos
-stays under four megabytes whatever the photos are.
+Previews travel inside the page, as many as it has room for; the other images are shown from their files, by links that
+are relative to the page.
 """
 
 import base64
@@ -9,17 +9,21 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 from PIL import Image, features
 
-from srrs.audit.flags import is_trusted
+from srrs.audit.flags import is_trusted, twins_of
 from srrs.audit.rows import NUMBERS
 from srrs.audit.summary import STATUSES, Summary, codes, finite
+from srrs.core.blocks import is_large
+from srrs.data.images import WORKERS, quiet
 from srrs.records import Ints
 
 if TYPE_CHECKING:
@@ -29,47 +33,109 @@ Thumbnail = Callable[[int], bytes | None]
 CODED = ("given", "suggested", "zero_shot")
 """Columns of class names, beside those of the tuners."""
 NEAREST = 4
-SIDES = (192, 160, 128, 96)
+SIDE = 256
+"""Longest side of a preview in pixels."""
+SMALLER = (192, 128, 96)
+"""Sides of previews of images that are no files, where all of them would not fit at the full size."""
 NEAR_SIDE = 72
-ROOM = 7_400
-"""Bytes of the page for each photo, its row and its neighbours included; figures and script take the rest."""
+ROOM = 7_500_000
+"""Bytes of the page's data, previews included; figures and script take the rest of eight megabytes."""
 PAIRS = 400
 
 
-def gallery(audit: "Audit", order: Ints, summary: Summary, thumbnail: Thumbnail, photos: int) -> dict[str, Any]:
-    """The rows `order` of the table as JSON: a list per column, and the pictures of the first `photos` of them."""
+def gallery(
+    audit: "Audit",
+    order: Ints,
+    summary: Summary,
+    thumbnail: Thumbnail,
+    photos: int,
+    *,
+    budget: int = 0,
+    links: "Links | None" = None,
+) -> dict[str, Any]:
+    """Return the rows `order` of the table as JSON: a list per column, and previews of at least the first `photos`.
+
+    `budget` is the number of rows in front that a person was asked to look at, `links` says how files are reached.
+    """
     pictured = order[:photos]
     near = nearest_trusted(audit, pictured)
     columns = _columns(audit, order)
+    root = _root(audit.table)
+    columns["link"], prefix = links.of(audit.table.iloc[order], root) if links else ([None] * len(order), "")
     identity = [audit.class_names, *(columns[name] for name in ("id", "given", "suggested"))]
+    index = {name: code for code, name in enumerate(audit.class_names)}
     data = {
         "storage": "srrs " + hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16],
-        "root": _root(audit.table),
+        "root": root,
+        "prefix": prefix,
+        "budget": min(budget, len(order)),
         "classes": audit.class_names,
         "statuses": STATUSES,
-        "pairs": [
-            [*(audit.class_names.index(name) for name in (pair.given, pair.suggested)), pair.count]
-            for pair in summary.pairs[:PAIRS]
-        ],
+        "pairs": [[index[pair.given], index[pair.suggested], pair.count] for pair in summary.pairs[:PAIRS]],
         "columns": columns,
         "tuned": audit.tuned,
+        "twins": _twins(audit, order, links),
     }
     place = {row: at for at, row in enumerate(dict.fromkeys(row for row in near.ravel().tolist() if row >= 0))}
     shown = audit.table.given.where(~audit.table["flags"].map(is_trusted), audit.table.suggested)  # as was decided
     label = codes(shown, audit.class_names).tolist()
     of = [[[label[row], place[row]] for row in row_near if row >= 0] for row_near in near.tolist()]
-    room = ROOM * max(len(pictured), 500) - len(json.dumps([data, of]))
-    columns["photo"], small = _pictures(pictured.tolist(), list(place), thumbnail, room)
+    room = ROOM - len(json.dumps([data, of]))
+    columns["photo"], small = _pictures(order.tolist(), columns["link"], photos, list(place), thumbnail, room)
     return data | {"nearest": {"of": of, "photos": small}}
 
 
-def nearest_trusted(audit: "Audit", rows: Ints, k: int = NEAREST) -> Ints:
-    """(len(rows), k) rows of the clean photos whose features are most like each row's, best first; -1 for none.
+class Links:
+    """URLs of image files, relative to the folder of the page."""
 
-    An audit read from a file has no features and so no neighbours.
+    def __init__(self, page: str | os.PathLike[str], root: str | os.PathLike[str] | None):
+        self._folder, self._root = os.path.dirname(os.path.abspath(page)), os.path.abspath(root or ".")
+
+    def of(self, table: pd.DataFrame, common: str) -> tuple[list[str | int | None], str]:
+        """Return the URL of each row, 0 where it is the second result followed by the row's id, None for no file."""
+        plain = common == "" or common.endswith("/")
+        links: list[str | int | None] = []
+        for id, path in zip(table.id, table.path, strict=True):
+            short = plain and path == common + id and not os.path.isabs(id) and id.isprintable()
+            links.append(None if not path else 0 if short else self.url(path))
+        return links, f"{self.url(common or '.')}/"
+
+    def url(self, path: str) -> str:
+        """Return the URL of one path."""
+        whole = os.path.join(self._root, path)
+        try:
+            relative = Path(os.path.relpath(whole, self._folder)).as_posix()
+        except ValueError:  # another drive of Windows
+            return Path(whole).as_uri()
+        return quote(os.fsencode(relative))
+
+
+def _twins(audit: "Audit", order: Ints, links: Links | None) -> dict[int, list[list[Any]]]:
+    """Return, by position in `order`, the images that a row is a duplicate of: id, label, position or -1, and URL."""
+    flags = audit.table["flags"].iloc[order]
+    if not flags.notna().any():
+        return {}
+    row_of, position = (
+        {id: row for row, id in enumerate(audit.table.id)},
+        {int(row): at for at, row in enumerate(order)},
+    )
+    given, paths = codes(audit.table.given, audit.class_names), audit.table.path.tolist()
+    found: dict[int, list[list[Any]]] = {}
+    for at, ids in enumerate(twins_of(flags.tolist(), row_of)):
+        for id in ids:
+            row = row_of[id]
+            url = links.url(paths[row]) if links and paths[row] else None
+            found.setdefault(at, []).append([id, int(given[row]), position.get(row, -1), url])
+    return found
+
+
+def nearest_trusted(audit: "Audit", rows: Ints, k: int = NEAREST) -> Ints:
+    """Return (len(rows), k) rows of the clean images whose features are most like each row's, best first; -1 for none.
+
+    An audit read from a file has no features and so no neighbors; of very many images none is searched.
     """
     found = np.full((len(rows), k), -1, dtype=np.int64)
-    if audit.at is None or audit.features is None:
+    if audit.at is None or audit.features is None or is_large(len(audit.at)):
         return found
     sample = {int(row): number for number, row in enumerate(audit.at)}
     ids, status = audit.table.id.tolist(), audit.table.status.tolist()
@@ -98,7 +164,7 @@ def _columns(audit: "Audit", order: Ints) -> dict[str, list[Any]]:
 
 
 def _root(table: pd.DataFrame) -> str:
-    """What stands before the id in the first path that ends with it; most paths are then told by their id alone."""
+    """Return what stands before the id in the first path that ends with it; it spares most paths in the page."""
     pairs = zip(table.id, table.path, strict=True)
     return next((path[: -len(id)] for id, path in pairs if path and path.endswith(id)), "")
 
@@ -109,26 +175,37 @@ def _rounded(value: float) -> float | None:
 
 
 def _pictures(
-    pictured: list[int], near: list[int], thumbnail: Thumbnail, room: int
+    order: Sequence[int],
+    links: Sequence[str | int | None],
+    photos: int,
+    near: Sequence[int],
+    thumbnail: Thumbnail,
+    room: int,
 ) -> tuple[list[str | None], list[str | None]]:
-    """The photos and their neighbours as base64, the photos as large as fits into `room` bytes."""
-    rows = list(dict.fromkeys([*pictured, *near]))
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        read = dict(zip(rows, pool.map(thumbnail, rows), strict=True))
+    """Return previews and neighbors as base64, as many as fit into `room` bytes.
 
-        def encoded(rows: list[int], side: int) -> list[str | None]:
-            return list(pool.map(lambda row: _encoded(read[row], side), rows))
-
-        small = encoded(near, NEAR_SIDE)
+    Previews are those of the first `photos` rows and of rows that are no file, which the page could not show otherwise.
+    """
+    wanted = [at for at, link in enumerate(links) if at < photos or link is None]
+    filed = [at for at in wanted if links[at] is not None]
+    with quiet(), ThreadPoolExecutor(WORKERS) as pool:
+        small = list(pool.map(lambda row: _encoded(thumbnail(row), NEAR_SIDE), near))
         room -= _size(small)
-        some = pictured[:: max(1, len(pictured) // 32)]
-        for side in SIDES:
-            if side > SIDES[-1] and _size(encoded(some, side)) * len(pictured) > room * len(some):
-                continue  # told from some of them, which spares encoding all of them at every size
-            large = encoded(pictured, side)
-            if _size(large) <= room:
+        large = dict(zip(wanted, pool.map(lambda at: _encoded(thumbnail(order[at]), SIDE), wanted), strict=True))
+        for side in SMALLER if len(filed) < len(wanted) else ():
+            if _size(list(large.values())) <= room:
                 break
-    return large, small
+            unfiled = [at for at in wanted if links[at] is None]
+            large |= zip(
+                unfiled, pool.map(lambda at, side=side: _encoded(thumbnail(order[at]), side), unfiled), strict=True
+            )
+    shown: list[str | None] = [None] * (max(wanted, default=-1) + 1)
+    for at in [*(at for at in wanted if links[at] is None), *filed]:
+        room -= len(large[at] or "")
+        if room < 0:
+            break
+        shown[at] = large[at]
+    return shown, small
 
 
 def _encoded(picture: bytes | None, side: int) -> str | None:
@@ -140,7 +217,7 @@ def _size(pictures: list[str | None]) -> int:
 
 
 def shrunk(picture: bytes, side: int) -> bytes:
-    """A picture of at most `side` pixels, as WebP where Pillow can write it, else as JPEG."""
+    """Return an image of at most `side` pixels, as WebP where Pillow can write it, else as JPEG."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(picture)) as image:
         small = image.convert("RGB")

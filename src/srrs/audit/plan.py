@@ -1,8 +1,8 @@
-"""What acting on an audit would do, row by row: the dry run."""
+"""The dry run: what acting on an audit would do, row by row."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from srrs.audit.decisions import Decision, settled
+from srrs.audit.flags import twins_of
 from srrs.audit.summary import printable
 from srrs.audit.table import Audit
+from srrs.errors import DataError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 ACTIONS = ("relabel", "drop", "keep", "unusable")
 SURE = 0.9
 SHOWN = 20
+DROPPABLE = ("duplicates", "unusable")
+"""What can be dropped on request."""
+_NOT_BROKEN = ("no label", "has no label", "missing file", "no embedding", "was not audited", "left out by decision")
+"""Issues of rows whose file is missing or can be read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +33,10 @@ class Plan:
 
     table: pd.DataFrame = field(repr=False)
     """Columns id, path, given, action (one of `ACTIONS`), label (the new one; None where there is none) and by
-    (decision, suggestion or None)."""
+    (decision, suggestion, request or None)."""
 
     def counts(self) -> dict[str, int]:
-        """Rows per action, zeros included."""
+        """Return the number of rows per action, zeros included."""
         found = self.table.action.value_counts()
         return {action: int(found.get(action, 0)) for action in ACTIONS}
 
@@ -41,7 +47,7 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Changes with anything that would be done."""
+        """A digest of everything that would be done."""
         rows = self.table[["id", "path", "given", "action", "label"]].to_numpy().tolist()
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
 
@@ -50,13 +56,15 @@ class Plan:
         return {"counts": self.counts(), "changes": self.changes.to_dict("records")}
 
     def lines(self) -> list[str]:
-        """The plan in words, a line each."""
+        """Return the plan in words, a line each."""
         counts, by = self.counts(), self.changes.by.value_counts()
         words = {"relabel": "relabelled", "drop": "dropped", "keep": "kept", "unusable": "unusable"}
         told = [f"{count:,} {words[action]}" for action, count in counts.items() if count or action != "unusable"]
-        lines = [f"{len(self.table):,} photographs: {', '.join(told)}"]
+        lines = [f"{len(self.table):,} images: {', '.join(told)}"]
         if by.get("suggestion", 0):
             lines.append(f"the audit's own suggestions, reviewed by nobody: {by['suggestion']:,}")
+        if by.get("request", 0):
+            lines.append(f"duplicates and unusable files, dropped on request: {by['request']:,}")
         return lines
 
     def __rich__(self) -> "RenderableType":
@@ -65,7 +73,7 @@ class Plan:
         from rich.text import Text
 
         shown = Table(box=None, pad_edge=False)
-        for name in ("", "photograph", "given", "label", "by"):
+        for name in ("", "image", "given", "label", "by"):
             shown.add_column(name)
         for row in self.changes.head(SHOWN).itertuples():
             cells = (row.action, row.id, row.given or "", row.label or "", row.by)
@@ -75,13 +83,36 @@ class Plan:
         return Group(*([shown] if len(self.changes) else []), *rest, *map(Text, self.lines()))
 
 
-def plan(audit: Audit, decisions: Mapping[str, Decision] | None = None, *, confidence: float = SURE) -> Plan:
-    """What acting would do.
+def plan(
+    audit: Audit,
+    decisions: Mapping[str, Decision] | None = None,
+    *,
+    confidence: float = SURE,
+    drop: Collection[str] = (),
+) -> Plan:
+    """Return what acting on an audit would do.
 
-    With decisions, they alone count, and those that the audit was made with (`--trusted`). Without, the audit's
-    suggestion is taken for labels it calls noisy, where it is at least `confidence` (0..1) sure of it. A row without
-    a decision is kept, or unusable where the audit says so.
+    Parameters
+    ----------
+    decisions: by id. With decisions only they count, and those that the audit was made with (`--trusted`). Without,
+        suggestions are taken for labels that the audit calls noisy, where it is at least `confidence` (0 to 1) sure.
+        A row without a decision is kept, or unusable where the audit says so.
+    drop: any of `DROPPABLE`: "duplicates" drops all but the first of images of equal content and label, "unusable"
+        drops files that cannot be read as images. A decision on a row goes before.
+
+    Raises
+    ------
+    DataError
+        There are no decisions, and the audit does not trust its own suggestions; or `drop` names something else.
     """
+    if unknown := set(drop) - set(DROPPABLE):
+        raise DataError(f"Expected {' or '.join(DROPPABLE)} to be dropped, but found '{min(unknown)}'.")
+    if decisions is None and not audit.trusted:
+        reason = next((f" {finding.text}" for finding in audit.findings if finding.level == "warning"), "")
+        raise DataError(
+            "Expected decisions, because this audit does not trust its own suggestions enough to apply them unreviewed."
+            f"{reason} Review the page, and give its decisions.csv with --decisions."
+        )
     table = audit.table
     doubted = (table.status == "noisy") & (table.suggested_confidence >= confidence) & table.suggested.notna()
     known = settled(audit) | dict(decisions or {})
@@ -89,6 +120,8 @@ def plan(audit: Audit, decisions: Mapping[str, Decision] | None = None, *, confi
         _row(row, known.get(id), decisions is None and sure)
         for id, row, sure in zip(table.id, table.itertuples(), doubted, strict=True)
     ]
+    for at in _extra(table, rows, drop):
+        rows[at] = ("drop", None, "request")
     columns = ("action", "label", "by")
     texts = {name: pd.Series([row[at] for row in rows], dtype=object) for at, name in enumerate(columns)}
     kept = {name: pd.Series(table[name].to_numpy(), dtype=object) for name in ("id", "path", "given")}
@@ -104,3 +137,22 @@ def _row(row: Any, decision: Decision | None, sure: np.bool_ | bool) -> tuple[st
     if sure and row.suggested != row.given:
         return "relabel", row.suggested, "suggestion"
     return "keep", row.given, None
+
+
+def _extra(table: pd.DataFrame, rows: list[tuple[str, str | None, str | None]], drop: Collection[str]) -> list[int]:
+    """Return the rows to drop on request: unreadable files, and later copies of an image under the same label."""
+    found = []
+    if "unusable" in drop:
+        reasons = zip(table.issue, rows, strict=True)
+        found += [at for at, (issue, row) in enumerate(reasons) if row[0] == "unusable" and issue not in _NOT_BROKEN]
+    if "duplicates" in drop:
+        place = {id: at for at, id in enumerate(table.id)}
+        exact = [
+            "; ".join(flag for flag in (cell or "").split("; ") if flag.startswith("duplicate of ")) or None
+            for cell in table["flags"]
+        ]
+        for at, (id, twins) in enumerate(zip(table.id, twins_of(exact, place), strict=True)):
+            same = [twin for twin in twins if rows[place[twin]][1] == rows[at][1] is not None]
+            if rows[at][2] != "decision" and any(twin < id for twin in same):
+                found.append(at)
+    return found

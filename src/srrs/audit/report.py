@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from srrs.audit.gallery import Thumbnail, gallery
+from srrs.audit.gallery import SIDE, Links, Thumbnail, gallery
 from srrs.audit.plots import noise_matrix, quality_histogram
 from srrs.audit.summary import STATUSES, percent
 from srrs.data.images import open_rgb
@@ -31,7 +31,6 @@ from srrs.records import Ints
 if TYPE_CHECKING:
     from srrs.audit.table import Audit
 
-SIDE = 192
 JPEG_QUALITY = 85
 SCRIPTS = ("data.js", "decisions.js", "gallery.js", "panel.js", "chooser.js", "keys.js")
 """In the order in which they need each other."""
@@ -50,7 +49,8 @@ def write_report(
 ) -> Path:
     """Write the page; arguments are those of `Audit.report`."""
     thumbnail = thumbnail or photo_reader(audit, root)
-    page = render(audit, title=title, thumbnail=thumbnail, photos=photos, rows=rows, first=first)
+    links = Links(path, root)
+    page = render(audit, title=title, thumbnail=thumbnail, photos=photos, rows=rows, first=first, links=links)
     return write_atomic(path, page.encode("utf-8", "backslashreplace"))
 
 
@@ -62,16 +62,19 @@ def render(
     photos: int,
     rows: int,
     first: Sequence[int] | Ints | None = None,
+    links: Links | None = None,
 ) -> str:
-    """The page as text; most arguments are those of `Audit.report`.
+    """Return the page as text; most arguments are those of `Audit.report`.
 
-    `first` names the rows of the table most worth a look, in that order; the rest follow by quality.
+    `first` names the rows of the table most worth a look, in that order; the rest follow by quality. Without `links`
+    the page shows previews only.
     """
     templates = Environment(loader=PackageLoader("srrs.audit"), autoescape=True, undefined=StrictUndefined)
     style, script = _source(templates, "report.css"), _script(templates)
     summary = audit.summary()
     order = ranked(audit.table, first)[:rows]
-    data = gallery(audit, order, summary, thumbnail, photos)
+    budget = 0 if first is None else len(first)
+    data = gallery(audit, order, summary, thumbnail, photos, budget=budget, links=links)
     score, band = cut_score(audit)
     return templates.get_template("report.html.j2").render(
         title=title,
@@ -86,8 +89,11 @@ def render(
         histogram=Markup(quality_histogram(_by_status(audit.table, score), band, score)),
         histogram_note=_histogram_note(score, band),
         matrix=Markup(noise_matrix(summary.matrix, audit.class_names)),
-        rule=_rule(len(order), summary.images, len(order[:photos]), first is not None),
-        ranking="Lowest quality" if first is None else "Most worth a look",
+        rule=_rule(len(order), summary.images, budget),
+        budget=budget,
+        findings=sorted(audit.findings, key=lambda finding: finding.level != "warning"),
+        issues=_issues(audit.table),
+        ranking="Most worth a look" if budget else "Lowest quality",
         data=_embedded(data),
     )
 
@@ -125,13 +131,13 @@ def photo_reader(audit: "Audit", root: str | os.PathLike[str] | None) -> Thumbna
 def photo(path: Path) -> bytes | None:
     """Return a small JPEG of an image file; None where it cannot be read."""
     try:
-        return jpeg(open_rgb(path, at_least=SIDE))
+        return jpeg(open_rgb(path, at_least=SIDE // 2))
     except DataError:
         return None
 
 
 def jpeg(image: Image.Image) -> bytes:
-    """A picture as a JPEG of at most 192 px a side, for the page."""
+    """Return an image as a JPEG of at most `SIDE` pixels a side, for the page."""
     small = image.convert("RGB")
     small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -160,17 +166,21 @@ def _histogram_note(score: str, band: tuple[float, float] | None) -> str:
     return f"{meaning} {lines}"
 
 
-def _rule(listed: int, images: int, pictures: int, advised: bool) -> str:
-    """Which images the page holds, in a sentence or two."""
-    text = f"All {images:,} images are listed" if listed == images else f"Of {images:,} images, {listed:,} are listed"
-    text += ", those most worth a look first." if advised else ", the lowest quality first."
+def _rule(listed: int, images: int, budget: int) -> str:
+    """Return which images the page lists, in a sentence or two."""
+    if budget:
+        text = f"The {budget:,} images most worth a look come first."
+    else:
+        text = "The images of lowest quality come first."
     if listed < images:
-        text += (
-            " The rest are in the audit table." if advised else " The rest, of higher quality, are in the audit table."
-        )
-    if pictures < listed:
-        text += f" The first {pictures:,} have their photo in this file; the others go without, to keep it small."
+        text += f" The page lists {listed:,} of {images:,} images; the audit table has the rest."
     return text
+
+
+def _issues(table: pd.DataFrame) -> list[tuple[str, int]]:
+    """Return why images could not be used, with the number of each reason, most frequent first."""
+    reasons = table.issue[table.status == "unusable"].dropna().map(lambda issue: str(issue).split(":")[0])
+    return [(str(reason), int(count)) for reason, count in reasons.value_counts().items()]
 
 
 def _used(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ C classes. Every figure is computed from the audit table, so that a saved audit 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class Summary:
     counts: dict[str, int]
     """Images per status, zeros included."""
     zero_shot_agreement: float
-    """Share of the usable labels that the untuned model would have given too; NaN where nothing is usable."""
+    """Share of the usable labels that the untuned model predicts too; NaN where it predicts none."""
     noise: NoiseEstimate
     flags: dict[str, int]
     """Images per kind of flag, those there are."""
@@ -57,7 +58,7 @@ class Summary:
             images=len(table),
             classes=len(class_names),
             counts={status: int(found.get(status, 0)) for status in STATUSES},
-            zero_shot_agreement=float((usable.zero_shot == usable.given).mean()) if len(usable) else float("nan"),
+            zero_shot_agreement=_agreement(usable),
             noise=noise,
             flags=counts(table["flags"]),
             matrix=matrix,
@@ -95,10 +96,11 @@ class Summary:
         )
         lines = [
             head,
-            f"zero-shot agrees with {percent(self.zero_shot_agreement)} of labels",
             f"estimated noise {percent(self.noise.rate)} ({noise_range(self.noise)})",
             ", ".join(f"{n:,} {s}" for s, n in self.counts.items() if s != "unusable" and (n or s != "outside")),
         ]
+        if not isnan(self.zero_shot_agreement):
+            lines.insert(1, f"zero-shot agrees with {percent(self.zero_shot_agreement)} of labels")
         if self.flags:
             lines.append("flagged: " + ", ".join(f"{count:,} {kind}" for kind, count in self.flags.items()))
         if self.pairs:
@@ -166,3 +168,8 @@ def noise_range(noise: NoiseEstimate) -> str:
 def printable(text: str) -> str:
     """Text safe for a terminal and for XML: control and direction characters become a replacement character."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _agreement(usable: pd.DataFrame) -> float:
+    predicted = usable[usable.zero_shot.notna()]
+    return float((predicted.zero_shot == predicted.given).mean()) if len(predicted) else float("nan")

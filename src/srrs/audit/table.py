@@ -5,7 +5,7 @@ N usable samples, C classes. What is shown is what is saved: summary, CSV, JSON 
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,12 @@ class Audit:
         cells = [joined(cell, words.get(id, ())) for id, cell in of]
         return replace(self, table=self.table.assign(flags=pd.Series(cells, self.table.index, dtype=object)))
 
+    def with_notes(self, notes: Iterable[str]) -> "Audit":
+        """The same with these sentences among its findings: what was left out or guessed when the data was read."""
+        known = {finding.text for finding in self.findings}
+        more = tuple(Finding("info", note) for note in dict.fromkeys(notes) if note not in known)
+        return replace(self, findings=(*self.findings, *more))
+
     def summary(self) -> Summary:
         """The audit in a few figures."""
         return Summary.of(self.table, self.class_names, self.noise)
@@ -157,10 +163,11 @@ class Audit:
     ) -> Path:
         """Write the audit as one page that opens offline.
 
-        `thumbnail` gives the JPEG of a row of the table, or None where there is no picture; without it, pictures are
-        read from the table's paths, relative ones below `root`. The page lists the `rows` images of lowest quality,
-        the `photos` lowest of them with their picture, at most 192 px, and says so. `first` names rows of the table
-        that come before all others, as `srrs.audit.priority.review_order` finds them.
+        `thumbnail` gives the JPEG of a row of the table, or None where there is no image; without it, images are read
+        from the table's paths, relative ones below `root`. The page lists the `rows` images of lowest quality. It holds
+        previews of the first `photos`, as far as they fit into eight megabytes, and shows the others from their files,
+        by relative links. `first` names rows of the table that come before all others, as
+        `srrs.audit.priority.review_order` finds them.
         """
         from srrs.audit.report import write_report
 

@@ -14,6 +14,8 @@ def apply(
     audit: Annotated[Path, typer.Argument(help="Folder that `srrs audit` wrote, or its audit.json.")],
     decisions: Annotated[Path | None, typer.Option(help="decisions.csv of the page; else sure suggestions.")] = None,
     to: Annotated[Path | None, typer.Option(help="New folder for copies under their class.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Where relative paths of the audit start; else found.")] = None,
+    drop: Annotated[str | None, typer.Option(help="Drop these as well: duplicates, unusable, or both.")] = None,
     table: Annotated[Path | None, typer.Option(help="New table: .csv, .tsv or .parquet.")] = None,
     source: Annotated[Path | None, typer.Option(help="Table the audit was made of, to keep its columns.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of that table that holds the labels.")] = None,
@@ -31,16 +33,19 @@ def apply(
     from srrs.audit.plan import plan
     from srrs.console import Console
 
-    where = to or table
-    if where is None or (to and table):
-        raise SettingsError("expected either --to FOLDER or --table FILE, one of them")
+    if (to is None and table is None and not in_place) or (to and table):
+        raise SettingsError("expected one of --to FOLDER, --table FILE and --in-place")
     console, record = Console(as_json), folders.read_audit(audit)
+    root = root or folders.find_root(record, audit if audit.is_dir() else audit.parent)
     chosen = read_decisions(decisions, record, new_classes=new_classes) if decisions else None
-    todo = plan(record, chosen, confidence=confidence)
+    todo = plan(record, chosen, confidence=confidence, drop=[part.strip() for part in drop.split(",")] if drop else ())
+    to = to if to or table else folders.dataset_folder(todo, root)
+    where = to or table
+    assert where is not None
     undo_file = (audit if audit.is_dir() else audit.parent) / folders.undo_name(todo, where)
     columns: dict[str, Any] = {"label_column": label, "every_row": every_row, "dry": not yes}
     if to:
-        work = folders.into_folder(todo, to, undo_file, in_place=in_place)
+        work = folders.into_folder(todo, to, undo_file, in_place=in_place, root=root)
         if yes:
             with console.progress("Acting") as advance:
                 folders.act(work, undo_file, advance)
@@ -48,10 +53,10 @@ def apply(
         tables.relabel_in_place(todo, where, undo_file, **columns)
     else:
         tables.write_table(todo, where, source=source, **columns)
-    if to and not in_place and (others := _others(record, work)):
+    if to and not in_place and (others := _others(record, work, root)):
         console.note(
-            f"Beside the photographs of the audit lie {len(others):,} that it does not know and that are not copied, "
-            f"{others[0]} first. Where they are new, audit again."
+            f"Beside the images of the audit lie {len(others):,} that it does not know and that are not copied, "
+            f"{others[0]} first. If they are new, audit again."
         )
     undoable = yes and (to is not None or in_place)
     console.say(todo)
@@ -61,11 +66,11 @@ def apply(
     console.result(todo.to_dict() | {"done": yes, "undo": str(undo_file) if undoable else None})
 
 
-def _others(record: Any, work: Any) -> list[str]:
-    """Photographs that lie beside copied ones and that the audit does not know, new ones for instance."""
+def _others(record: Any, work: Any, root: Path) -> list[str]:
+    """Return images that lie beside copied ones and that the audit does not know, new ones for instance."""
     from srrs.data.folders import is_picture
 
-    known = {os.path.abspath(path) for path in record.table.path if path}
+    known = {os.path.abspath(root / path) for path in record.table.path if path}
     folders = dict.fromkeys(os.path.dirname(start) for start, _ in work.steps)
     beside = (path for folder in folders for path in sorted(Path(folder).iterdir()) if is_picture(path.name))
     return [str(path) for path in beside if str(path) not in known and not path.name.startswith(".")]

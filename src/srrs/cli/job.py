@@ -120,11 +120,15 @@ class Job:
             self.console.note(note)
         summary = fitted.audit.summary()
         self.console.say(summary)
+        for finding in fitted.audit.findings:
+            (self.console.note if finding.level == "warning" else self.console.say)(finding.text)
         self.console.say("written: " + ", ".join(map(str, files)))
         self.console.result(
             {
                 "summary": summary.to_dict(),
                 "settings": fitted.audit.settings,
+                "trusted": fitted.audit.trusted,
+                "findings": [{"level": one.level, "text": one.text} for one in fitted.audit.findings],
                 **(figures or {}),
                 "notes": list(fitted.notes),
                 "files": list(map(str, files)),

@@ -33,7 +33,7 @@ def nearest(features: Floats, k: int, chunk: int = 512) -> tuple[Ints, Floats]:
 
 
 def nearest_in_order(features: Floats, k: int, order: Ints | None) -> tuple[Ints, Floats]:
-    """Return what `nearest` returns, with ties broken in the given `order` (N,) of the samples; None: that of the rows."""
+    """Return what `nearest` returns, with ties broken in the given `order` (N,) of the samples; None: by row."""
     if order is None:
         return nearest(features, k)
     found, cosines = nearest(features[order], k)

@@ -6,7 +6,7 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -28,7 +28,7 @@ WORKERS = min(8, os.cpu_count() or 1)
 _FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "ICO")
 _HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 """Brands of the first box of HEIC files."""
-_GLOBALS = threading.Lock()
+_GLOBALS = threading.RLock()
 
 
 class _BadImageError(Exception):
@@ -47,24 +47,26 @@ def open_rgb(source: Picture | bytes | Image.Image, at_least: int | None = None)
         The file is missing, empty, truncated, too large or not an image.
     """
     with _said_of(source):
-        image = source if isinstance(source, Image.Image) else _header(_bytes(source), at_least)
-        return _decode(image, at_least)
+        image = source if isinstance(source, Image.Image) else None
+        data = b"" if image else _bytes(source)  # type: ignore[arg-type]
+        return _whatever_filters(lambda: _decode(image or _header(data, at_least), at_least))
 
 
 def open_grey_or_rgb(source: Picture) -> Image.Image:
     """Open an image as `open_rgb` does, but in 8-bit gray (mode L) where the file is."""
     with _said_of(source):
-        image = _header(_bytes(source), None)
-        grey = image.mode == "L"
-        opened = _decode(image, None)
-    return opened.convert("L") if grey else opened
+        data = _bytes(source)
+        gray = _header(data, None).mode == "L"
+        opened = _whatever_filters(lambda: _decode(_header(data, None), None))
+    return opened.convert("L") if gray else opened
 
 
 def problem(source: Picture | bytes) -> str:
     """Return what is wrong with an image, as the audit's `issue` says it; '' where it opens."""
     try:
+        data = _bytes(source)
         # Shrinking while reading still reads the whole file, so it finds what is truncated, several times faster.
-        _decode(_header(_bytes(source), at_least=32), at_least=32)
+        _whatever_filters(lambda: _decode(_header(data, at_least=32), at_least=32))
     except _BadImageError as reason:
         return str(reason)
     return ""
@@ -91,6 +93,15 @@ def _said_of(source: Picture | bytes | Image.Image) -> Iterator[None]:
     except _BadImageError as reason:
         where = "the one given" if isinstance(source, bytes | Image.Image) else source
         raise DataError(f"Expected a readable image, but {where} is not: {reason}. Repair or remove it.") from None
+
+
+def _whatever_filters(opened: Callable[[], Image.Image]) -> Image.Image:
+    """Open an image that would open without warnings filters, also where they turn Pillow's warnings into errors."""
+    try:
+        return opened()
+    except Warning:
+        with _GLOBALS, quiet():
+            return opened()
 
 
 @contextmanager
@@ -193,6 +204,8 @@ def _decode(image: Image.Image, at_least: int | None) -> Image.Image:
         image = _rgb(_upright(image))
         factor = 1 if at_least is None else min(image.size) // (2 * at_least)
         return image.reduce(factor) if factor > 1 else image
+    except Warning:
+        raise
     except Exception as error:  # as above
         text = str(error).lower()
         cut = isinstance(error, EOFError) or any(
@@ -205,6 +218,8 @@ def _upright(image: Image.Image) -> Image.Image:
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
         return ImageOps.exif_transpose(image) if turned else image  # which copies the pixels
+    except Warning:
+        raise
     except Exception:  # damaged EXIF does not spoil the pixels
         return image
 

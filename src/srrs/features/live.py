@@ -1,18 +1,25 @@
 """Images that are opened and encoded in every step: fresh crops without end, or pixels for tuners inside the tower."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from srrs.data.images import WORKERS
+from srrs.data.images import WORKERS, open_rgb, quiet
+from srrs.data.pictures import Picture
 from srrs.features.cached import CachedFeatures
 from srrs.features.crops import view_box
+from srrs.features.store import input_size
 from srrs.models.base import ImageTower
 from srrs.records import Batch, Floats, Ints, Keys
+
+AT_ONCE = 64
+"""Rows whose images are opened and encoded in one pass."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,14 +27,18 @@ class LiveImages:
     """A view source that opens the images of each batch anew. View v is the same crop that the feature store caches.
 
     The evidence of screenings comes from the cached views, so that it is computed once.
+
+    Raises
+    ------
+    ValueError
+        The images are not as many as the cached samples, or a row has several images but batches hold pixels.
     """
 
     cached: CachedFeatures
     """Features of the same samples, for the evidence."""
-    digests: Sequence[str]
-    """(N,) sha256 digest of each image file; crops are drawn from it, as the feature store draws them."""
-    open_image: Callable[[int], Image.Image]
-    """Opens the RGB image of a row."""
+    images: Sequence[Sequence[tuple[str, Picture]]]
+    """(N,) digest and image of everything that shows a sample; crops are drawn from the digest, as the feature store
+    draws them. A sample of several images has the mean of their features at unit length."""
     tower: ImageTower
     seed: int
     """Seed of the crops."""
@@ -35,6 +46,12 @@ class LiveImages:
     """Whether batches hold pixels, for tuners inside the tower; else their features."""
 
     augmented = None
+
+    def __post_init__(self) -> None:
+        if len(self.images) != len(self.cached.keys):
+            raise ValueError(f"expected images of {len(self.cached.keys)} samples, but got {len(self.images)}")
+        if self.pixels and any(len(shown) > 1 for shown in self.images):
+            raise ValueError("expected one image of each sample, since batches of pixels cannot average several")
 
     @property
     def keys(self) -> Keys:
@@ -53,15 +70,11 @@ class LiveImages:
 
     def batch(self, rows: Ints, views: Ints) -> Batch:
         """The views (n, k) of some rows (n,): pixels (n * k, 3, H, W), or features (n * k, D)."""
-        with ThreadPoolExecutor(WORKERS) as pool:
-            opened = pool.map(self._views, rows.tolist(), views.tolist())
-            pixels = torch.stack([view for crops in opened for view in crops]).to(self.device)
-        if self.pixels:
-            return Batch(pixels=pixels)
-        with torch.inference_mode():
-            features = self.tower.encode_images(pixels)
-        # Features are rounded as the store rounds them, so that live and cached views are equal.
-        return Batch(features=features.to(torch.float16).float().clone())
+        with quiet(), ThreadPoolExecutor(WORKERS) as pool:
+            if self.pixels:
+                return Batch(pixels=self._crops(pool, rows, views).to(self.device))
+            parts = [slice(start, start + AT_ONCE) for start in range(0, len(rows), AT_ONCE)]
+            return Batch(features=torch.cat([self._features(pool, rows[part], views[part]) for part in parts]))
 
     def mean_view(self, rows: slice) -> Tensor:
         """(n, D) of the cached views."""
@@ -71,13 +84,38 @@ class LiveImages:
         """(N, D) of the cached views."""
         return self.cached.unit_features()
 
-    def _views(self, row: int, views: Sequence[int]) -> list[Tensor]:
-        image = self.open_image(row)
-        return [self._view(image, row, view) for view in views]
+    def _features(self, pool: ThreadPoolExecutor, rows: Ints, views: Ints) -> Tensor:
+        crops = self._crops(pool, rows, views).to(self.device)
+        with torch.no_grad():
+            features = _rounded(self.tower.encode_images(crops))
+        shown = torch.tensor([len(self.images[row]) for row in rows.tolist()]).repeat_interleave(views.shape[1])
+        if len(features) == len(shown):
+            return features
+        sums = features.new_zeros(len(shown), features.shape[1])
+        sums.index_add_(0, torch.arange(len(shown)).repeat_interleave(shown).to(self.device), features)
+        return _rounded(F.normalize(sums, dim=1))
 
-    def _view(self, image: Image.Image, row: int, view: int) -> Tensor:
+    def _crops(self, pool: ThreadPoolExecutor, rows: Ints, views: Ints) -> Tensor:
+        """Pixels of each row, view and image, the last the fastest index."""
+        return torch.stack([crop for crops in pool.map(self._views, rows.tolist(), views.tolist()) for crop in crops])
+
+    def _views(self, row: int, views: Sequence[int]) -> list[Tensor]:
+        shown = sorted(self.images[row], key=lambda image: image[0])
+        opened = [(digest, open_rgb(image, self._at_least)) for digest, image in shown]
+        return [self._view(image, digest, view) for view in views for digest, image in opened]
+
+    def _view(self, image: Image.Image, digest: str, view: int) -> Tensor:
         """View 0 is the plain one; the store counts augmented views from 0."""
         if view == 0:
             return self.tower.preprocess(image)
-        box, flip = view_box(self.digests[row], image.size, view - 1, self.seed)
+        box, flip = view_box(digest, image.size, view - 1, self.seed)
         return self.tower.preprocess_crop(image, box, flip)
+
+    @cached_property
+    def _at_least(self) -> int:
+        return input_size(self.tower)
+
+
+def _rounded(features: Tensor) -> Tensor:
+    """Features in float32, rounded as the store rounds them, so that live and cached views are equal."""
+    return features.to(torch.float16).float()

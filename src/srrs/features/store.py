@@ -159,7 +159,7 @@ class _Run:
         return "plain" if view == PLAIN else f"seed{self.seed}view{view}"
 
     def _pixels(self, jobs: list[Job], pool: ThreadPoolExecutor) -> Iterator[tuple[int, list[str], Tensor]]:
-        at_least = _input_size(self.model)
+        at_least = input_size(self.model)
         for job in jobs:
             wanted = sorted({key for _, keys in job for key in keys})
             images = dict(zip(wanted, pool.map(lambda key: self._open(key, at_least), wanted), strict=True))
@@ -197,8 +197,8 @@ def _ahead(items: Iterable[T], thread: ThreadPoolExecutor) -> Iterator[T]:
         yield item
 
 
-def _input_size(model: ImageTower) -> int:
-    """Pixels along the longer side of the model's input."""
+def input_size(model: ImageTower) -> int:
+    """Pixels along the longer side of the model's input: images are shrunk to twice that while they are read."""
     return max(model.preprocess(Image.new("RGB", (64, 64))).shape[-2:])
 
 

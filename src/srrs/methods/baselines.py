@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from srrs.methods import learn, rectify, rescreen, screen, subset
-from srrs.methods.stages import MACRO, MICRO, PROBE, Method, TunerSpec
+from srrs.methods import learn, rectify, rescreen, screen, screen_features, subset
+from srrs.methods.stages import MACRO, MICRO, Method, TunerSpec
 
 BOTH = (MACRO, MICRO)
 ROUNDS = 25
@@ -74,9 +74,11 @@ def dspt() -> Method:
 def linear_probe() -> Method:
     """Return logistic regression on the image features (Radford et al. 2021), without text.
 
-    Trained by the loop's steps on the views.
+    As published: L2-regularized, by L-BFGS to convergence. Ours: the penalty is chosen out of fold on the given labels,
+    as there is no clean validation set; the audit ranks by the out-of-fold probability of the given label.
     """
-    return plain("linear-probe", (PROBE,), q=0.0)
+    probe = TunerSpec("probe", "logistic-probe")
+    return replace(plain("linear-probe", (probe,), q=0.0), screen=screen_features.out_of_fold_probe())
 
 
 def upl() -> Method:

@@ -5,13 +5,38 @@ Thin adapters of the rules of `srrs.screening`.
 
 from typing import Literal
 
+import numpy as np
+
 from srrs.core.confident import canonical, linear_probe, out_of_fold_probs
 from srrs.methods.memory import given
 from srrs.methods.stages import Memory, Screen, reads
-from srrs.records import Evidence, Partition
+from srrs.records import Evidence, Floats, Group, Partition
 from srrs.screening import agreement as agreements
 from srrs.screening import confident, corrected, simifeat
 from srrs.screening import lemon as lemons
+from srrs.screening.common import counted_noise, of_given
+
+
+def out_of_fold_probe(strength: float = 3.0, fold_count: int = 5, seed: int = 0) -> Screen:
+    """Call every given label clean; `p_clean` is its probability by logistic regression on the other folds.
+
+    `strength` is scikit-learn's C.
+    """
+
+    @reads("features")
+    def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
+        p_clean = of_given(_out_of_fold(evidence, strength, fold_count, seed), evidence.labels)
+        group = np.full(len(p_clean), Group.CLEAN, dtype=np.int8)
+        return Partition(group, p_clean, counted_noise(p_clean, group)), memory
+
+    return screen
+
+
+def _out_of_fold(evidence: Evidence, strength: float, fold_count: int, seed: int) -> Floats:
+    return out_of_fold_probs(
+        given(evidence, "features"), evidence.labels, evidence.keys, evidence.classes,
+        fold_count=fold_count, seed=seed, strength=strength,
+    )  # fmt: skip
 
 
 def confident_learning(strength: float = 3.0, fold_count: int = 5, seed: int = 0) -> Screen:
@@ -22,11 +47,8 @@ def confident_learning(strength: float = 3.0, fold_count: int = 5, seed: int = 0
 
     @reads("features")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
-        features, labels, keys = given(evidence, "features"), evidence.labels, evidence.keys
-        probs = out_of_fold_probs(
-            features, labels, keys, evidence.classes, fold_count=fold_count, seed=seed, strength=strength
-        )
-        return confident.confident_learning(labels, probs, order=canonical(keys, labels)), memory
+        probs, labels = _out_of_fold(evidence, strength, fold_count, seed), evidence.labels
+        return confident.confident_learning(labels, probs, order=canonical(evidence.keys, labels)), memory
 
     return screen
 
@@ -70,7 +92,7 @@ def lemon(k: int = 30) -> Screen:
 
 
 def simifeat_vote(k: int = 10) -> Screen:
-    """Call a label noisy if the vote of `k` labels in the neighborhood favors another. See `srrs.screening.simifeat`."""
+    """Call a label noisy if `k` labels in the neighborhood favor another one. See `srrs.screening.simifeat`."""
 
     @reads("features")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:

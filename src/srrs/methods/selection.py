@@ -136,8 +136,9 @@ def simifeat(vote: bool = False) -> Method:
 def forward(matrix: Literal["dual-t", "hoc"] = "dual-t") -> Method:
     """Return forward correction (Patrini et al. 2017) with an estimated transition matrix.
 
-    The matrix is that of Dual-T (Yao et al. 2020) or HOC (Zhu et al. 2021). Ours: the corrected classifier is logistic regression on the features, out of fold; its posterior given the label
-    decides, and CoOp learns that posterior.
+    The matrix is that of Dual-T (Yao et al. 2020) or HOC (Zhu et al. 2021). Ours: the corrected
+    classifier is logistic regression on the features, out of fold; its posterior given the label decides, and CoOp
+    learns that posterior.
     """
     return replace(
         plain("forward", (MACRO,), q=0.0), screen=screen_features.forward_corrected(matrix), rectify=rectify.posterior()

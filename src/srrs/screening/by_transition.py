@@ -129,7 +129,8 @@ def out_of_fold_similarity(features: Floats, posterior: Floats, fold: Ints) -> F
 def partition_of(fitted: Transition, labels: Ints) -> Partition:
     """Return the groups that follow from the posterior probability of the given label.
 
-    If the range of the noise rate begins at 0, the rectified labels are the given ones: nothing shows that any of them is wrong.
+    If the range of the noise rate begins at 0, the rectified labels are the given ones: nothing shows that any of them
+    is wrong.
     """
     p_clean = of_given(fitted.posterior, labels)
     group = np.full(len(labels), Group.AMBIGUOUS, dtype=np.int8)

@@ -39,10 +39,15 @@ def hoc(
     """Estimate T and the class prior (C,) from the labels of each sample and its two nearest neighbors.
 
     HOC (Zhu et al. 2021): if the three images share a true class, the frequencies of their label triples determine T.
-    HOC matches the frequencies by gradient descent; this is the maximum-likelihood estimate from the same triples, by
-    EM from a symmetric matrix of rate `start`, which needs no C³ table. `shrink` labels per class are added that follow
-    the symmetric matrix: with few images, T would be 0 for most pairs of classes. Ties among neighbors are broken in the given `order` (N,) of
-    the samples. Compares all pairs of samples.
+    HOC matches the frequencies by gradient descent. This is the maximum-likelihood estimate from the same triples, by
+    EM, which needs no C³ table. Compares all pairs of samples.
+
+    Parameters
+    ----------
+    order : (N,) order of the samples in which ties among neighbors are broken.
+    shrink : labels per class that are added and follow the symmetric matrix; with few images, T would otherwise be 0
+        for most pairs of classes.
+    start : rate of the symmetric matrix that EM starts from.
     """
     neighbors, _ = nearest_in_order(features, min(2, len(labels) - 1), order)
     neighbors = neighbors[:, [0, -1]]

@@ -12,8 +12,8 @@ def neighbor_votes(labels: Ints, features: Floats, classes: int, *, k: int = 10,
     """Return the votes (N, C) of each sample's own label and those of its nearest neighbors, k labels in all.
 
     A vote weighs the cosine similarity, which cannot be negative. The sample's own vote extrapolates to the neighbor
-    before the first, `2 s_1 - s_2`, as in the released code. With fewer than k samples all of them vote. Ties are broken
-    in the given `order` (N,) of the samples.
+    before the first, `2 s_1 - s_2`, as in the released code. With fewer than k samples all of them vote. Ties are
+    broken in the given `order` (N,) of the samples.
     """
     indices, similarity = nearest_in_order(features, min(max(k - 1, 2), len(labels) - 1), order)
     second = similarity[:, min(1, similarity.shape[1] - 1)]

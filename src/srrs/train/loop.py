@@ -118,11 +118,18 @@ def _check(method: Method, tuners: Sequence[Tuner], question: Question) -> None:
         raise ValueError(f"expected a tuner for each of {listed}, but got {len(tuners)}")
     if len(set(names)) < len(names):
         raise ValueError(f"expected a name of its own for each tuner, but they are called {listed}")
+    for name, tuner in zip(names, tuners, strict=False):
+        if tuner.needs == "pixels" and not getattr(question.source, "pixels", False):
+            raise ValueError(f"the tuner {name!r} reads pixels: give a source of live images with pixels=True")
     if not tuners and "logits" in method.requires:
         raise ValueError(f"the method {method.name!r} reads the logits of its tuners ({listed}): give them")
-    for name, given in (("zero_shot", question.zero_shot), ("match", question.match)):
-        if given is None and name in method.requires:
-            raise ValueError(f"the method {method.name!r} reads {name}: give it")
+    for wanted, given, argument in (
+        ("zero_shot", question.zero_shot, "zero_shot"),
+        ("class_vectors", question.class_vectors(), "zero_shot as a Head"),
+        ("match", question.match, "match"),
+    ):
+        if given is None and wanted in method.requires:
+            raise ValueError(f"the method {method.name!r} reads {wanted}: give {argument}")
 
 
 class _Loop:
@@ -280,7 +287,10 @@ class _Loop:
             self._screen(run, self.steps)
         source = self.question.source
         features = torch.cat([source.mean_view(rows) for rows in blocks(len(source.keys))])
-        soft, weight = (torch.from_numpy(run.lesson[name]).to(source.device) for name in ("soft", "weight"))
+        order = np.argsort(source.keys, kind="stable")  # folds are drawn by place
+        if (np.diff(order) < 0).any():
+            features = features[torch.from_numpy(order).to(source.device)]
+        soft, weight = (torch.from_numpy(run.lesson[name][order]).to(source.device) for name in ("soft", "weight"))
         for tuner in self.solved:
             tuner.fit(features, soft, weight)
 

@@ -45,7 +45,7 @@ def build(kind: Any, foundation: Foundation, options: Mapping[str, Any]) -> Tune
         There is no such tuner, or it does not take the options.
     """
     if isinstance(kind, Tuner):
-        return copy.deepcopy(kind)
+        return copy.deepcopy(kind, {id(foundation.text): foundation.text})  # which shares the tower
     made = tuner_class(kind)
     known = set(inspect.signature(made).parameters) - {"foundation"}
     for name in options.keys() - known:

@@ -46,6 +46,7 @@ class ClassPrompt(Tuner):
 
     described = False
     text_passes = 1
+    text: TextTower
 
     def __init__(
         self,
@@ -64,7 +65,8 @@ class ClassPrompt(Tuner):
                 "Prompts need a text tower, but there is none: give a model, or a method that tunes without text, such "
                 "as linear-probe."
             )
-        self.text, self.scale, self.average = foundation.text, foundation.logit_scale, average
+        object.__setattr__(self, "text", foundation.text)  # no submodule: a frozen tower is neither tuned nor saved
+        self.scale, self.average = foundation.logit_scale, average
         self.layout = PromptLayout(
             foundation.text,
             foundation.class_names,

@@ -6,7 +6,7 @@ const chooser = { labels: [], active: 0 };
 function openChooser() {
   if (view.current < 0) return;
   at("wanted").value = "";
-  at("chooser-title").textContent = view.selected.size ? `Class of ${photos(view.selected.size)}` : `Class of ${fileName(view.current)}`;
+  at("chooser-title").textContent = view.selected.size ? `Class of ${images(view.selected.size)}` : `Class of ${fileName(view.current)}`;
   drawChoices();
   at("chooser").showModal();
 }

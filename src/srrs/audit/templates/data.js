@@ -1,11 +1,11 @@
-// What the page knows of each photo, and the words for it. Names of files and classes are only ever set as text.
+// What the page knows of each image, and the words for it. Names of files and classes are only ever set as text.
 
 const at = (id) => document.getElementById(id);
-const { root, classes, statuses, pairs, columns, nearest, storage, tuned } = JSON.parse(at("data").textContent);
+const { root, prefix, budget, twins, classes, statuses, pairs, columns, nearest, storage, tuned } = JSON.parse(at("data").textContent);
 const rows = columns.id.map((_, row) => row); // in the order to look at them
 
 const count = (n) => n.toLocaleString("en");
-const photos = (n) => (n === 1 ? "1 photo" : `${count(n)} photos`);
+const images = (n) => (n === 1 ? "1 image" : `${count(n)} images`);
 const percent = (rate) => (rate > 0 && rate < 0.01 ? "under 1\u202f%" : `${Math.round(100 * rate)}\u202f%`);
 const list = (words) => (words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`);
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -46,7 +46,7 @@ function why(row) {
     right !== null && given(row) !== null && `The label ${given(row)} is right with a chance of ${percent(right)}.`,
     seen(row),
     match !== null && suggested(row) !== null && `The matcher gives ${suggested(row)} ${percent(match)}.`,
-    near !== null && `${near > 0 ? capital(percent(near)) : "None"} of the nearest photos carry the given label.`,
+    near !== null && `${near > 0 ? capital(percent(near)) : "None"} of the nearest images carry the given label.`,
     issue && `${capital(issue)}.`,
   ].filter(Boolean);
 }
@@ -62,6 +62,9 @@ function candidates(row) {
   const other = codes.filter((code) => code >= 0 && code !== columns.given[row] && code !== columns.suggested[row]);
   return [...new Set(other)].slice(0, 6).map(nameOf);
 }
+
+/** Unusable files have nothing to accept, nor have labels that are suggested already. */
+const acceptable = (row) => doubted(row) && statusOf(row) !== "unusable";
 
 function make(tag, className, ...content) {
   const element = document.createElement(tag);
@@ -88,8 +91,27 @@ function picture(base64, alt) {
   return image;
 }
 
+/** The address of the file, relative to the page; null where the row is no file. */
+function linkOf(row) {
+  const link = columns.link[row];
+  return link === 0 ? prefix + columns.id[row].split("/").map(encodeURIComponent).join("/") : link;
+}
+
+/** An image file beside the page; where the browser cannot show it, that is said. */
+function filed(url, alt) {
+  const image = make("img");
+  image.src = url;
+  image.alt = alt;
+  image.decoding = "async";
+  image.loading = "lazy";
+  image.addEventListener("error", () => image.replaceWith(make("div", "nothing", "cannot be shown here")));
+  return image;
+}
+
 function photo(row, alt) {
   const base64 = columns.photo[row];
   if (base64) return picture(base64, alt);
-  return make("div", "nothing", row < columns.photo.length ? "cannot be shown" : "photo not in this file");
+  const url = linkOf(row);
+  if (url !== null && statusOf(row) !== "unusable") return filed(url, alt);
+  return make("div", "nothing", columns.issue[row] ?? (url === null ? "no file to show" : "cannot be shown"));
 }

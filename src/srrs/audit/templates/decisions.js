@@ -1,4 +1,4 @@
-// What the person decides: one decision per photo, undone step by step, kept in this browser, written as CSV.
+// What the person decides: one decision per image, undone step by step, kept in this browser, written as CSV.
 
 const decided = new Map(); // row -> { action, label }
 const steps = []; // what undo restores: lists of [row, decision before]
@@ -6,11 +6,11 @@ const rowOf = new Map(columns.id.map((id, row) => [id, row]));
 const saved = { here: true, downloaded: true };
 
 const deciding = {
-  accept: (row) => (doubted(row) ? { action: "accept", label: suggested(row) } : deciding.keep(row)),
+  accept: (row) => (acceptable(row) ? { action: "accept", label: suggested(row) } : null),
   keep: (row) => (given(row) === null ? null : { action: "keep", label: given(row) }),
   drop: () => ({ action: "drop", label: "" }),
   relabel: (row, label) =>
-    label === given(row) ? deciding.keep(row) : label === suggested(row) ? deciding.accept(row) : { action: "relabel", label },
+    label === given(row) ? deciding.keep(row) : ((label === suggested(row) && deciding.accept(row)) || { action: "relabel", label }),
   clear: () => undefined,
 };
 

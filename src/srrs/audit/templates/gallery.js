@@ -1,7 +1,7 @@
-// The photos that are shown: filters, order, pages of tiles, the current photo and the selection.
+// The images that are shown: filters, order, pages of tiles, the current image and the selection.
 
 const PAGE = 36; // what a key may change is drawn in under 100 ms on a slow machine
-const view = { shown: [], page: 0, current: rows[0] ?? -1, anchor: -1, selected: new Set() };
+const view = { shown: [], page: 0, current: rows[0] ?? -1, anchor: -1, selected: new Set(), seen: new Set() };
 
 // Filters
 
@@ -22,14 +22,19 @@ const orders = {
   suggested: (row) => columns.suggested[row],
 };
 
+/** How many rows the menu of the budget leaves. */
+const listed = () => (budget && at("scope").value === "budget" ? budget : rows.length);
+
 function matching() {
   const chosen = new Set([...at("statuses").querySelectorAll(":checked")].map((box) => Number(box.value)));
   const oneClass = at("class").value === "" ? null : Number(at("class").value);
   const pair = pairs[at("pair").value];
   const flag = at("flag").value;
   const decision = byDecision[at("decision").value];
+  const most = listed();
   const words = at("text").value.toLowerCase().split(/\s+/).filter(Boolean);
   const found = rows.filter((row) =>
+    row < most &&
     (chosen.size === 0 || chosen.has(columns.status[row])) &&
     (oneClass === null || columns.given[row] === oneClass || columns.suggested[row] === oneClass) &&
     (!pair || (columns.given[row] === pair[0] && columns.suggested[row] === pair[1])) &&
@@ -40,7 +45,7 @@ function matching() {
   return key ? found.sort((a, b) => key(a) - key(b) || a - b) : found;
 }
 
-/** Show what the filters leave; the current photo is the first of the preferred ones that is left. */
+/** Show what the filters leave; the current image is the first of the preferred ones that is left. */
 function refresh(...preferred) {
   view.shown = matching();
   view.selected = new Set(view.shown.filter((row) => view.selected.has(row)));
@@ -49,6 +54,15 @@ function refresh(...preferred) {
 }
 
 // Tiles
+
+/** Rows whose tile has been in sight; a key must not decide on others unasked. */
+const note = (entry) => entry.isIntersecting && view.seen.add(Number(entry.target.dataset.row));
+const sight = new IntersectionObserver((entries) => entries.forEach(note), { threshold: 0.5 });
+
+function unseen(chosen) {
+  sight.takeRecords().forEach(note);
+  return chosen.filter((row) => !view.seen.has(row));
+}
 
 const MARKS = { accept: "✓", keep: "=", drop: "✕", relabel: "✎" };
 
@@ -74,6 +88,7 @@ function tile(row) {
   item.setAttribute("role", "option");
   item.setAttribute("aria-describedby", "why");
   item.dataset.row = row;
+  sight.observe(item);
   return dress(item, row);
 }
 
@@ -116,11 +131,11 @@ function drawPage() {
   at("page").textContent = `Page ${view.page + 1} of ${pages}`;
   at("back").disabled = view.page === 0;
   at("on").disabled = view.page === pages - 1;
-  const of = view.shown.length === rows.length ? "" : ` of ${count(rows.length)}`;
-  at("count").textContent = `${count(view.shown.length)}${of} photos shown`;
+  const of = view.shown.length === listed() ? "" : ` of ${count(listed())}`;
+  at("count").textContent = `${count(view.shown.length)}${of} images shown`;
 }
 
-// The current photo and the selection
+// The current image and the selection
 
 function moveTo(row, { focus = false, all = false } = {}) {
   const before = view.current;
@@ -138,7 +153,7 @@ function moveTo(row, { focus = false, all = false } = {}) {
   if (focus) tileOf(row)?.scrollIntoView({ block: "nearest" });
 }
 
-/** Go `by` photos on among those shown; with `extend`, select all on the way from where the selection began. */
+/** Go `by` images on among those shown; with `extend`, select all on the way from where the selection began. */
 function step(by, { extend = false } = {}) {
   const from = view.shown.indexOf(view.current);
   const to = Math.min(Math.max(from + by, 0), view.shown.length - 1);

@@ -11,6 +11,7 @@ const commands = {
   Escape: () => select([]),
   "/": () => at("text").focus(),
   "?": () => at("help").showModal(),
+  z: zoom,
   Home: (event) => step(-rows.length, { extend: event.shiftKey }),
   End: (event) => step(rows.length, { extend: event.shiftKey }),
   PageUp: () => step(-PAGE),
@@ -22,12 +23,15 @@ const commands = {
 };
 const withControl = { z: undo, a: () => select(view.shown) };
 
-/** Single letters count while one is among the photos, or nowhere in particular with the photos in sight. */
+/** Keys count from the start, but where something is typed or chosen. */
 function listening(target) {
-  if (document.querySelector("dialog[open]") || target.closest("select, input, textarea")) return false;
-  if (target !== document.body) return at("review").contains(target);
+  if (document.querySelector("dialog[open]") || target.closest("select, input, textarea, summary")) return false;
+  return target === document.body || at("review").contains(target);
+}
+
+function inSight() {
   const { top, bottom } = at("bench").getBoundingClientRect();
-  return top < 0.7 * innerHeight && bottom > 0.3 * innerHeight;
+  return top < 0.8 * innerHeight && bottom > 0.2 * innerHeight;
 }
 
 function commandOf(event) {
@@ -47,6 +51,11 @@ document.addEventListener("keydown", (event) => {
   const command = commandOf(event);
   if (!command) return;
   event.preventDefault();
+  if (event.target === document.body && !inSight()) {
+    at("bench").scrollIntoView();
+    tileOf(view.current)?.focus({ preventScroll: true });
+    return say("The images are in sight now: press the key again.");
+  }
   command(event);
 });
 
@@ -69,14 +78,20 @@ const clicks = {
   back: () => turn(-1),
   on: () => turn(1),
   keys: commands["?"],
-  restart: () => {
-    const all = [...decided.keys()];
-    record(all.map((row) => [row, undefined]));
-    showDecided(all, view.current);
-    say("All decisions are cleared. Undo brings them back.");
-  },
+  zoom,
+  large: zoom,
+  "lens-size": () => resize(!at("lens-view").classList.contains("actual")),
+  "lens-view": () => resize(!at("lens-view").classList.contains("actual")),
+  restart: () => confirmed(`Clear ${count(decided.size)} decisions?`, "Undo brings them back while this page is open.", clearAll),
 };
 for (const [id, act] of Object.entries(clicks)) at(id).addEventListener("click", () => act());
+
+function clearAll() {
+  const all = [...decided.keys()];
+  record(all.map((row) => [row, undefined]));
+  showDecided(all, view.current);
+  say("All decisions are cleared. Undo brings them back.");
+}
 
 function turn(by) {
   moveTo(view.shown[(view.page + by) * PAGE]);
@@ -129,6 +144,12 @@ const flagged = (kind) => rows.filter((row) => kindsOf(row).includes(kind)).leng
 at("flag").append(...kinds.map((kind) => new Option(`${capital(kind)} (${count(flagged(kind))})`, kind)));
 at("flag").hidden = kinds.length === 0;
 for (const button of at("flagged")?.querySelectorAll("button") ?? []) button.disabled = !kinds.includes(button.dataset.flag); // a cut page
+
+if (budget) {
+  at("scope").hidden = false;
+  at("scope").options[0].textContent = `The ${count(budget)} to look at`;
+}
+if (matchMedia("(max-width: 40rem)").matches) at("more").open = false;
 
 load();
 drawProgress();
