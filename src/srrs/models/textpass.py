@@ -30,11 +30,11 @@ text tower. CLIP's own pass runs every prompt at 77 positions. This pass gives t
    the first layer before attention has no backward pass. Where every class has its own context, the prefix is the
    start token alone and needs no gradient.
 
-6. **Parts.** On a CPU the rows are split into parts of up to about a thousand tokens, which run side by side in threads, forward
-   and backward (`srrs.models.lanes`). Up to `KEPT_TOKENS` own tokens, the activations are kept for the backward pass.
-   Beyond that, each part is recomputed in the backward pass, so that memory does not grow with C but for the (P, W)
-   token vectors and the (C, D) result. Recomputing costs half as much again, for the backward pass of frozen weights
-   costs no more than the forward pass.
+6. **Parts.** On a CPU the rows are split into parts of up to about a thousand tokens, which run side by side in
+   threads, forward and backward (`srrs.models.lanes`). Up to `KEPT_TOKENS` own tokens, the activations are kept for
+   the backward pass. Beyond that, each part is recomputed in the backward pass, so that memory does not grow with C
+   but for the (P, W) token vectors and the (C, D) result. Recomputing costs half as much again, for the backward pass
+   of frozen weights costs no more than the forward pass.
 
 7. **Packed weights.** Frozen weights are packed once for each direction (`srrs.models.frozen`).
 
