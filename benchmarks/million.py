@@ -27,6 +27,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from srrs.training.task import Task
 
 from common import alternate
 from srrs.core import blocks
@@ -37,8 +38,7 @@ from srrs.methods import screen
 from srrs.methods.stages import Method, one_round
 from srrs.methods.zoo import METHODS
 from srrs.records import Evidence, Group
-from srrs.train.evidence import gather, zero_shot_probs
-from srrs.train.task import Task
+from srrs.training.evidence import gather, zero_shot_probs
 
 CLASSES, SIZE, SCALE = 100, 512, 100.0
 WRONG = 0.3

@@ -23,9 +23,9 @@ from srrs.methods.stages import LabeledBatch, Method
 from srrs.models.base import Models
 from srrs.models.dual import DualEncoder
 from srrs.records import Features, MatchScores
-from srrs.train.events import Event, Listener
-from srrs.train.loop import train
-from srrs.train.schedule import Schedule
+from srrs.training.events import Event, Listener
+from srrs.training.loop import train
+from srrs.training.schedule import Schedule
 from srrs.tuners import Tuner
 from srrs.tuning import Task, make_tuners, schedule_of, untuned_head
 from words import class_names, descriptions

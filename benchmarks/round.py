@@ -28,7 +28,7 @@ from srrs.models.dual import DualEncoder
 from srrs.models.matcher import MemoisedScores
 from srrs.prompts.templates import MACRO
 from srrs.records import Floats, Ints
-from srrs.train.schedule import Schedule
+from srrs.training.schedule import Schedule
 from srrs.tuning import Task, match_texts
 from words import class_names, descriptions
 

@@ -20,15 +20,15 @@ from PIL import Image
 
 from srrs import pipeline, tuning
 from srrs.config import FIT_VIEWS, Settings
-from srrs.core.mixture import normalise
 from srrs.core.noise import NoiseSpec
 from srrs.data.samples import Samples, checked, read
 from srrs.demo import with_noise
-from srrs.records import Round
+from srrs.features.cached import CachedFeatures
+from srrs.records import Partition, Round
 
 SETTINGS = Settings.of(model="bundled", views=1)
 NOISE, SEED = NoiseSpec.parse("sym:0.5"), 1
-PUBLISHED = "srrs-paper(console=bands(remember=1))"  # its thresholds belong to the loss of the last screening alone
+PUBLISHED = "srrs-paper"
 RIGHT, WRONG = "#3b86a3", "#c9483c"
 BARS, SIDE = 4, 96
 
@@ -56,11 +56,13 @@ def screened(photos: Path, settings: Settings) -> Case:
     clean = checked(read(photos))
     models, rows = pipeline.load_models(settings), pipeline.trainable_rows(clean)
     noisy = with_noise(clean, NOISE, SEED)
-    features = pipeline.encode_rows(noisy, rows, models, settings, views=settings.views(FIT_VIEWS))
+    views = settings.views(FIT_VIEWS)
+    features = pipeline.encode_rows(noisy, rows, models.image, views=views, seed=settings.seed)
     clauses, _ = tuning.describe(noisy.class_names, None)
-    task = tuning.make_task(noisy, rows, features, models, clauses)
+    source = CachedFeatures(features, noisy.content_keys[rows], models.device)
+    task = pipeline.make_task(noisy, rows, source, models, clauses, settings)
     published = tuning.tune_task(task, settings.with_(method=PUBLISHED)).round
-    ours = tuning.tune_task(task, settings.with_(method="srrs", steps=0)).round  # its evidence needs no step
+    ours = tuning.audit_task(task, settings.with_(method="srrs")).round
     return Case(noisy, rows, np.asarray(clean.labels)[rows], published, ours)
 
 
@@ -69,20 +71,24 @@ def screening(case: Case) -> Figure:
     wrong = case.ours.evidence.labels != case.truth
     figure = Figure(figsize=(7.6, 2.7), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _histogram(left, normalise(case.published.evidence.loss), wrong, case.published.partition.thresholds[0])
-    _histogram(right, case.ours.partition.p_clean, wrong, case.ours.partition.thresholds[0])
+    _histogram(left, case.published.partition, wrong)
+    _histogram(right, case.ours.partition, wrong)
     left.set(title="srrs-paper", xlabel="screening loss, scaled to 0..1", ylabel="photographs")
     right.set(title="srrs", xlabel="probability that the label is right")
     right.legend(loc="upper center", frameon=False)
     return figure
 
 
-def _histogram(axes: Axes, score: np.ndarray, wrong: np.ndarray, bounds: np.ndarray) -> None:
+def _histogram(axes: Axes, partition: Partition, wrong: np.ndarray) -> None:
+    """The score that the partition cuts, and where."""
+    cut = partition.thresholds
+    assert cut is not None  # both methods cut one score
+    score = cut.values
     axes.hist(
         [score[~wrong], score[wrong]], bins=np.linspace(0, 1, 31).tolist(), stacked=True, rwidth=0.9,
         color=[RIGHT, WRONG], label=["right labels", "wrong labels"],
     )  # fmt: skip
-    for bound in bounds:
+    for bound in (*cut.lower, *cut.upper):
         axes.axvline(bound, color="black", linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xlim(0, 1)
     axes.spines[["top", "right"]].set_visible(False)
@@ -114,6 +120,7 @@ def _examples(case: Case) -> list[int]:
 
 def _beliefs(axes: Axes, case: Case, row: int) -> None:
     """Zero-shot prediction and rectified label of one photograph, for the given class and the likeliest ones."""
+    assert case.ours.evidence.zero_shot is not None
     before, after = case.ours.evidence.zero_shot[row], case.ours.targets.soft[row]
     given, names = case.ours.evidence.labels[row], case.samples.class_names
     likely = [c for c in np.argsort(-np.maximum(before, after)) if c != given][: BARS - 1]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from srrs.models.vectors import Vectors
-from srrs.train.task import Task
+from srrs.training.task import Task
 from torch.nn.functional import normalize
 
 from develop import draw, unpack

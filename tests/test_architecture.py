@@ -41,9 +41,9 @@ KNOWS = {
     "tuners": {"errors", "models", "prompts", "records"},
     "bench": {
         "audit", "config", "core", "data", "errors", "features", "methods", "models", "parallel", "pipeline", "records",
-        "train", "tuning",
+        "training", "tuning",
     },
-    "train": {"core", "errors", "features", "methods", "records", "tuners"},
+    "training": {"core", "errors", "features", "methods", "records", "tuners"},
 }  # fmt: skip
 TRUTH = re.compile(r"(^|_)(truths?|gt|ground|true|actual|oracle)(_|$)|^clean_labels$|^y_")
 
@@ -109,7 +109,7 @@ def test_every_module_knows_only_what_lies_below_it(path: Path) -> None:
     assert known <= KNOWS[home], f"{name(path)} imports {sorted(known - KNOWS[home])}"
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if part(p) in ("methods", "train", "audit")], ids=name)
+@pytest.mark.parametrize("path", [p for p in MODULES if part(p) in ("methods", "training", "audit")], ids=name)
 def test_no_signature_of_methods_train_and_audit_carries_the_truth(path: Path) -> None:
     named = [
         (argument.arg, argument.lineno)

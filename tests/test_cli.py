@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 
 from srrs import RobustClassifier
 from srrs.cli import main
-from srrs.train.state import save
+from srrs.training.state import save
 
 FAST = ("--method", "coop", "--matcher", "none", "--device", "cpu", "--set", "steps=4", "--set", "views=1")
 
@@ -242,7 +242,7 @@ def test_an_interruption_is_said_and_the_same_command_goes_on_where_it_stopped(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("srrs.train.loop.save", save_and_stop)
+        patch.setattr("srrs.training.loop.save", save_and_stop)
         for out, words in (("other", ()), ("stopped", ("--json",))):
             stopped = audit(out, *words)
             assert stopped.status == 130

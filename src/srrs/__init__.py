@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from srrs import methods, screening, train, tuners
+    from srrs import methods, screening, tuners
     from srrs.array_audit import audit_labels
     from srrs.audit.table import Audit
     from srrs.config import Settings
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from srrs.estimator import RobustClassifier
     from srrs.methods.stages import Method
     from srrs.models.hub import load_model
+    from srrs.training.loop import train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -31,6 +32,7 @@ _HOMES = {
     "SrrsError": "srrs.errors",
     "audit_labels": "srrs.array_audit",
     "load_model": "srrs.models.hub",
+    "train": "srrs.training.loop",
 }
 
 

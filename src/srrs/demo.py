@@ -27,7 +27,7 @@ from srrs.models.device import choose_device
 from srrs.models.matcher import MemoisedScores
 from srrs.parallel import side_by_side
 from srrs.records import Batch, Features, Group, Ints
-from srrs.train.loop import Outcome as Tuned
+from srrs.training.loop import Outcome as Tuned
 
 METHODS = ("zero-shot", "coop", "coop-two", "gce", "srrs-paper", "srrs")
 PROTOCOL = "label-flip"

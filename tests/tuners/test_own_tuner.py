@@ -11,9 +11,9 @@ import torch
 
 from srrs.methods.spec import method
 from srrs.records import Batch
-from srrs.train.evidence import logits_of
-from srrs.train.loop import train
-from srrs.train.schedule import Schedule
+from srrs.training.evidence import logits_of
+from srrs.training.loop import train
+from srrs.training.schedule import Schedule
 from srrs.tuners import Tuner, average, build
 
 DOCS = Path(__file__).parents[2] / "docs" / "own-method.md"

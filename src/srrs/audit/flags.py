@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from srrs.core.blocks import is_large
-from srrs.core.duplicates import twins
+from srrs.core.duplicates import near_duplicates
 from srrs.core.neighbors import nearest
 from srrs.records import Bools, Floats
 
@@ -75,7 +75,7 @@ def duplicates(photos: Photos, test: Photos | None = None) -> list[list[str]]:
         own = place if pool is photos else np.full(len(photos.ids), -1)
         found = np.full(len(own), -1)
         if not is_large(len(photos.ids)):
-            found = twins(photos.features, photos.looks, pool.features[order], pool.looks[order], own)
+            found = near_duplicates(photos.features, photos.looks, pool.features[order], pool.looks[order], own)
         same = _first_of_each(pool, order)
         for row, at in enumerate(found):
             exact = [other for other in same.get(photos.keys[row], ()) if pool is not photos or other != row]

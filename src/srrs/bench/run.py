@@ -28,8 +28,8 @@ from srrs.io import write_atomic
 from srrs.methods.spec import needs
 from srrs.models.base import Models
 from srrs.records import Batch, Group, Partition
-from srrs.train.loop import Outcome as Tuned
-from srrs.train.state import discard
+from srrs.training.loop import Outcome as Tuned
+from srrs.training.state import discard
 from srrs.tuning import Task
 
 CHECKPOINT = "run"

@@ -20,7 +20,7 @@ def bench(
     dataset: Annotated[str, typer.Option(help="A published data set: caltech101, dtd, cifar10n, ...")],
     root: Annotated[Path, typer.Option(help="Folder that holds the data set's folder.")],
     out: Annotated[Path, typer.Option(help="Folder for the runs; a grid that is there goes on.")] = Path("runs"),
-    methods: Annotated[str, typer.Option(help="Comma list; parts replaced as in `srrs(console=bands)`.")] = "coop,srrs",
+    methods: Annotated[str, typer.Option(help="Comma list; parts replaced as in `srrs(screen=bands)`.")] = "coop,srrs",
     noise: Annotated[str, typer.Option(help="Comma list of kind:rate, as in sym:0.5,pair:0.25.")] = "sym:0.5",
     shots: Annotated[str, typer.Option(help="Comma list of photographs per class, or all.")] = "16",
     seeds: Annotated[str, typer.Option(help="Comma list.")] = "1,2,3",

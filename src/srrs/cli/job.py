@@ -32,8 +32,8 @@ class Job:
     def run(self, inputs: "Inputs", **more: Any) -> "Fitted":
         """Tune and audit; flags of cleanvision are added where they are asked for."""
         from srrs import pipeline
-        from srrs.train.state import discard
-        from srrs.train.trackers import tracking
+        from srrs.training.state import discard
+        from srrs.training.trackers import tracking
 
         settings, limit = self.chosen.settings, self.working.max_minutes
         if self.working.offline:

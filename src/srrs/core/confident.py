@@ -1,4 +1,4 @@
-"""Confident learning (Northcutt et al. 2021): wrong labels from predictions that never saw them.
+"""Confident learning (Northcutt et al. 2021): wrong labels from out-of-fold predictions.
 
 N samples, C classes, D feature size. `probs` (N, C) are out-of-fold predictions, `labels` (N,) the given ones.
 Thresholds, joint and issues are those of cleanlab 2 with its default settings.
@@ -20,18 +20,18 @@ Bools = NDArray[np.bool_]
 TOLERANCE = 1e-6
 """Probabilities closer than this count as equal."""
 NEVER = 2.0
-"""Threshold of a class nobody is labelled with."""
+"""Threshold of a class without labels."""
 
 
 def class_thresholds(probs: Floats, labels: Ints) -> Floats:
-    """How confident the predictions are on average in each class (C,), over the samples labelled so."""
+    """Return the mean probability (C,) of each class over the samples with that label."""
     counts = np.bincount(labels, minlength=probs.shape[1])
     means = [probs[labels == k, k].mean() if counts[k] else NEVER for k in range(len(counts))]
     return np.maximum(means, 2 * TOLERANCE)
 
 
 def confident_joint(probs: Floats, labels: Ints) -> Ints:
-    """Estimated numbers (C, C) of samples by given label (row) and true class (column).
+    """Estimate the number (C, C) of samples for each given label (row) and true class (column).
 
     A sample counts for the class whose threshold its probability reaches, the most probable one where several do, and
     not at all where none does. Rows are then scaled to the number of labels given, and rounded.
@@ -47,7 +47,7 @@ def confident_joint(probs: Floats, labels: Ints) -> Ints:
 
 
 def label_issues(probs: Floats, labels: Ints, joint: Ints | None = None) -> Bools:
-    """Which labels (N,) are likely wrong: "prune by noise rate".
+    """Return which labels (N,) are likely wrong, by cleanlab's "prune by noise rate".
 
     For each pair of given label and true class, as many samples as the joint says, those with the widest margin of the
     true class over the given one; but none whose most probable class is the given one, and one at least is left of
@@ -78,7 +78,7 @@ def out_of_fold_probs(
     seed: int = 0,
     strength: float = 3.0,
 ) -> Floats:
-    """Predictions (N, C) of a linear probe that saw the labels of all other folds; folds are keyed by content."""
+    """Return predictions (N, C) of linear probes that saw the labels of all other folds. Folds are drawn by key."""
     fold, order = folds(keys, fold_count, seed), canonical(keys, labels)
     probs = np.zeros((len(labels), classes))
     for number in np.unique(fold):
@@ -90,7 +90,7 @@ def out_of_fold_probs(
 def linear_probe(
     features: Floats, labels: Ints, held: Floats, classes: int, *, strength: float = 3.0, balanced: bool = False
 ) -> Floats:
-    """Predictions (M, C) for `held` (M, D) of a logistic regression on features (N, D) and labels (N,).
+    """Fit logistic regression to features (N, D) and labels (N,), and return predictions (M, C) for `held` (M, D).
 
     `strength` is scikit-learn's C for features of unit variance in sum, to which they are scaled; a high one learns
     the noise. With `balanced`, all classes weigh the same. A class without a label gets probability 0, and where there
@@ -100,18 +100,18 @@ def linear_probe(
     probs = np.zeros((len(held), classes))
     if len(present) < 2:
         return probs + (np.eye(classes)[present[0]] if len(present) else 1 / classes)
-    centred = features.astype(np.float64) - features.mean(0)
-    spread = np.sqrt((centred**2).sum(1).mean()) + 1e-12
+    centered = features.astype(np.float64) - features.mean(0)
+    spread = np.sqrt((centered**2).sum(1).mean()) + 1e-12
     fit = LogisticRegression(C=strength, class_weight="balanced" if balanced else None, max_iter=1000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # max_iter is a budget
-        fit.fit(centred / spread, labels)
+        fit.fit(centered / spread, labels)
     probs[:, present] = fit.predict_proba((held - features.mean(0)) / spread)
     return probs
 
 
 def canonical(keys: Keys, labels: Ints) -> Ints:
-    """An order of the samples that follows from what they are, not from where they stand."""
+    """Return an order of the samples that depends on their keys and labels, not on their rows."""
     return np.asarray(np.lexsort((labels, keys)))
 
 

@@ -1,4 +1,4 @@
-"""Photographs that are there twice: near in features, and alike in pixels. Blockwise, so that memory stays bounded."""
+"""Near-duplicate images, by features and by pixels, in blocks of rows so that memory stays bounded."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,17 +9,19 @@ Ints = NDArray[np.integer]
 COSINE = 0.95
 """Least cosine of the features of near-duplicates."""
 ALIKE = 0.97
-"""Least correlation of their small grey pictures. Two different photographs of Caltech101 hardly ever reach both."""
+"""Least correlation of their small gray images. Two different images of Caltech101 hardly ever reach both."""
 
 
-def twins(features: Floats, looks: Floats, others: Floats, other_looks: Floats, own: Ints, *, chunk: int = 512) -> Ints:
-    """(N,) the sample of `others` that each one is a near-duplicate of, the most similar one; -1 for none.
+def near_duplicates(
+    features: Floats, looks: Floats, others: Floats, other_looks: Floats, own: Ints, *, chunk: int = 512
+) -> Ints:
+    """Return the most similar near-duplicate (N,) of each sample among `others`; -1 for none.
 
     Parameters
     ----------
     features, others : (N, D) and (M, D), of unit length.
-    looks, other_looks : (N, P) and (M, P) small grey pictures, centred and of unit length; a zero row is like none.
-    own : (N,) where each sample stands among the others itself, -1 for nowhere.
+    looks, other_looks : (N, P) and (M, P) small gray images, centered and of unit length; a zero row is similar to none.
+    own : (N,) row of each sample among the others, -1 if it is not one of them.
     chunk : samples at a time: `chunk * M` similarities are held. The work grows with N * M.
 
     Similarities are rounded; among equal ones the earlier wins. Sort by id where the order of rows must not decide.

@@ -13,7 +13,7 @@ CLEAN, AMBIGUOUS = 0, 1
 
 
 def one_hot(labels: Ints, classes: int) -> Floats:
-    """Labels (N,) -> (N, C), in half the bytes for very many. Raises ValueError where a label is not in 0..C-1."""
+    """Return labels (N,) as one-hot rows (N, C), float32 for very many. Raises ValueError for a label outside 0..C-1."""
     labels = np.asarray(labels)
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError(f"Expected labels in 0..{classes - 1}, but they run from {labels.min()} to {labels.max()}")
@@ -24,7 +24,7 @@ def one_hot(labels: Ints, classes: int) -> Floats:
 
 
 def sharpen(probs: Floats, exponent: float) -> Floats:
-    """`p^exponent`, renormalised: above 1 sharpens, below 1 flattens. (N, C) -> (N, C), in the precision of `probs`.
+    """Return `p^exponent`, renormalized: above 1 sharpens, below 1 flattens. (N, C) -> (N, C), in the same precision.
 
     Raises ValueError where a row has no positive entry.
     """
@@ -37,7 +37,7 @@ def sharpen(probs: Floats, exponent: float) -> Floats:
 
 
 def three_way(group: Ints, labels: Ints, p_clean: Floats, pseudo: Floats, exponent: float) -> Floats:
-    """Rectified labels (N, C) as in SRRS.
+    """Return the rectified labels (N, C) of SRRS.
 
     A clean sample keeps its label. An ambiguous one blends it with the prediction, `w y + (1 - w) pseudo` with
     `w = p_clean`; any other takes the prediction. Both are then sharpened.
@@ -56,7 +56,7 @@ def three_way(group: Ints, labels: Ints, p_clean: Floats, pseudo: Floats, expone
 
 
 def mixup_pairs(matched: Bools, alpha: float, generator: np.random.Generator) -> tuple[Ints, Floats]:
-    """Who is mixed with whom, and how much of a sample stays its own: partner (N,), share (N,).
+    """Return the partner (N,) that each sample is mixed with, and the share (N,) that stays its own.
 
     Each unmatched sample gets a matched one (any one, where none is matched) and the share `max(l, 1 - l)` with
     `l ~ Beta(alpha, alpha)`; a matched sample is its own partner with share 1. `alpha` 0 mixes nothing; a tiny one

@@ -120,9 +120,9 @@ def screening_loss(
     weight: float = 0.5,
     entropy_weight: float = 0.001,
 ) -> Tensor:
-    """Joint loss of both learners that screening splits (paper, Eq. 2-5): (B, C), (B, C), (B,) -> (B,).
+    """Joint loss of two classifiers that SRRS screens by (paper, Eq. 2-5): (B, C), (B, C), (B,) -> (B,).
 
-    Cross-entropy of each learner with the given label, plus `weight` times their disagreement, plus `entropy_weight`
+    Cross-entropy of each classifier with the given label, plus `weight` times their disagreement, plus `entropy_weight`
     times their entropies.
     """
     if consistency not in ("jeffreys", "js"):

@@ -1,4 +1,4 @@
-"""How well it went, measured against the true labels. Nothing outside this file and the data protocols sees those.
+"""Metrics against the true labels. Nothing outside this file and the data protocols reads true labels.
 
 N samples, C classes, R runs. `wrong` (N,) says where the given label is not the true one.
 """
@@ -34,19 +34,19 @@ def expected_calibration_error(probs: Floats, truth: Ints, bins: int = 15) -> fl
 
 
 def audit_auroc(quality: Floats, wrong: Bools) -> float | None:
-    """How well `1 - quality` ranks wrong labels above right ones; None where all are right or all are wrong."""
+    """Return the area under the ROC curve of `1 - quality` for wrong labels; None if all are right or all are wrong."""
     wrong = np.asarray(wrong, bool)
     return float(roc_auc_score(wrong, 1 - np.asarray(quality))) if 0 < wrong.sum() < len(wrong) else None
 
 
 def average_precision(quality: Floats, wrong: Bools) -> float | None:
-    """Average precision of `1 - quality` for wrong labels; None where all are right or all are wrong."""
+    """Average precision of `1 - quality` for wrong labels; None if all are right or all are wrong."""
     wrong = np.asarray(wrong, bool)
     return float(average_precision_score(wrong, 1 - np.asarray(quality))) if 0 < wrong.sum() < len(wrong) else None
 
 
 class PrecisionRecall(NamedTuple):
-    """Share of flagged labels that are wrong, and share of wrong labels that are flagged; None where none are."""
+    """Share of flagged labels that are wrong, and share of wrong labels that are flagged; None if there are none."""
 
     precision: float | None
     recall: float | None
@@ -93,16 +93,17 @@ def paired_bootstrap(
 
 
 def resample(values: Ints, generator: np.random.Generator, draws: int = 2000) -> Floats:
-    """Means (draws,) of values (R, N) in -1..1 with runs and photographs drawn anew with replacement, R and N of them.
+    """Return the means (draws,) of values (R, N) in -1..1, with R runs and N images resampled with replacement.
 
-    Photographs that all runs treat alike are drawn together, by number: with few runs there are few such kinds.
+    Images with the same pattern of values across runs are resampled as one multinomial group, which makes the bootstrap
+    fast.
     """
-    runs, photographs = values.shape
-    kind = np.zeros(photographs, np.int64)
+    runs, images = values.shape
+    kind = np.zeros(images, np.int64)
     for row in values:
         kind = np.unique(3 * kind + row, return_inverse=True)[1]
     _, first, counts = np.unique(kind, return_index=True, return_counts=True)
-    drawn = generator.multinomial(photographs, counts / photographs, draws) @ values[:, first].T.astype(np.float64)
+    drawn = generator.multinomial(images, counts / images, draws) @ values[:, first].T.astype(np.float64)
     times = generator.multinomial(runs, np.full(runs, 1 / runs), draws)
-    means: Floats = (times * drawn).sum(1) / (runs * photographs)
+    means: Floats = (times * drawn).sum(1) / (runs * images)
     return means

@@ -1,4 +1,4 @@
-"""Two Gaussians on one number per sample: which samples belong to the low and which to the high component?"""
+"""A mixture of two Gaussians on one number per sample."""
 
 import math
 import warnings
@@ -15,7 +15,7 @@ from srrs.core.blocks import is_large
 Floats = NDArray[np.floating]
 
 BINS = 10_000
-"""Of the histogram that stands for very many values."""
+"""Bins of the histogram that replaces very many values."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def normalize(values: Floats) -> Floats:
 def fit_two(
     values: Floats, seed: int, *, max_iter: int = 100, tol: float = 1e-3, reg_covar: float = 5e-4
 ) -> TwoGaussians:
-    """Fit two Gaussians to values (N,) by expectation maximisation (paper, Eq. 6-7).
+    """Fit two Gaussians to values (N,) by expectation maximization (paper, Eq. 6-7).
 
     The result depends on the values and the seed, not on the order of the samples. Of very many values (see
     `srrs.core.blocks`) a histogram of 10,000 bins is fitted, which moves a mean by less than a bin. Constant values,
@@ -101,7 +101,7 @@ def _maximised(x: Floats, mass: Floats, reg_covar: float) -> TwoGaussians:
 
 
 def posterior_low(values: Floats, mixture: TwoGaussians) -> Floats:
-    """Probability (N,) that each value belongs to the low component.
+    """Return the probability (N,) that each value belongs to the low component.
 
     Not monotone where the components differ in width: far below both means the wider one wins.
     """
@@ -113,7 +113,7 @@ def posterior_low(values: Floats, mixture: TwoGaussians) -> Floats:
 
 
 def density_thresholds(mixture: TwoGaussians, theta: float) -> tuple[float, float]:
-    """Lower and upper bound of the ambiguous band (paper, Eq. 8-9).
+    """Return the lower and the upper bound of the ambiguous band (paper, Eq. 8-9).
 
     `theta` is compared with the density of each component (its weight left out): the right flank of the low one and
     the left flank of the high one. A component whose peak stays below theta counts from its mean on. With nothing to

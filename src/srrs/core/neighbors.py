@@ -1,4 +1,4 @@
-"""Exact nearest neighbours by cosine, in chunks that bound the memory. N samples, D feature size."""
+"""Exact nearest neighbors by cosine, in chunks that bound the memory. N samples, D feature size."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ Ints = NDArray[np.integer]
 
 
 def nearest(features: Floats, k: int, chunk: int = 512) -> tuple[Ints, Floats]:
-    """The k most similar other samples of features (N, D): indices (N, k) and cosine similarities (N, k).
+    """Return the k most similar other samples of features (N, D): indices (N, k) and cosine similarities (N, k).
 
     Best first. Similarities are rounded to six decimals, and among equal ones the earlier sample comes first, so that
     neither the chunk size nor the threads decide ties; sort samples by id where the order of rows must not either.
@@ -43,7 +43,7 @@ def nearest_in_order(features: Floats, k: int, order: Ints | None) -> tuple[Ints
 
 
 def label_agreement(features: Floats, labels: Ints, k: int, chunk: int = 512) -> Floats:
-    """Share (N,) of the k nearest samples that carry the same label, 0 to 1; all others count where there are fewer.
+    """Return the share (N,) of the k nearest samples with the same label; all others count where there are fewer.
 
     NaN for a single sample, which has no neighbour.
     """

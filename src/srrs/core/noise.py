@@ -1,4 +1,4 @@
-"""Label noise for experiments. Draws belong to a sample's key, not to its position: reordering samples changes nothing.
+"""Label noise for experiments. Draws are keyed by sample, so that the order of the rows changes nothing.
 
 N samples, C classes, D feature size.
 """
@@ -84,7 +84,7 @@ def _expected(found: str) -> str:
 
 
 def flip(labels: Ints, keys: Sequence[str], classes: int, spec: NoiseSpec, seed: int) -> Ints:
-    """Label-flip protocol: exactly `round(rate * N)` labels (N,) become wrong.
+    """Flip exactly `round(rate * N)` labels (N,), to any other class or to the next one: the label-flip protocol.
 
     With one seed, what is wrong at a low rate is wrong in the same way at every higher one. Raises ValueError where
     the noise is neither sym nor pair, keys repeat, a label is not in 0..C-1, or there is no second class to flip to.
@@ -178,7 +178,7 @@ def long_tail(labels: Ints, keys: Sequence[str], classes: int, ratio: float, see
 
 
 def derange(labels: Ints, generator: np.random.Generator) -> Ints:
-    """A random rearrangement of labels (K,) that puts none where it was; equal labels are alike.
+    """Return a random rearrangement of labels (K,) in which no label stays; equal labels are interchangeable.
 
     Raises ValueError where more than half of the labels are the same.
     """
@@ -199,7 +199,7 @@ def derange(labels: Ints, generator: np.random.Generator) -> Ints:
 
 
 def by_matrix(labels: Ints, keys: Sequence[str], matrix: Floats, seed: int) -> Ints:
-    """Draw each label (N,) anew from its row of the matrix (C, C), `P(given | true)`.
+    """Draw each label (N,) from its row of the matrix (C, C), `P(given | true)`.
 
     The share of wrong labels varies around its expectation. Raises ValueError where a row is no distribution.
     """

@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 EVERY = 10
-"""Sweeps from one exact sweep, and one look at the marginals, to the next."""
+"""Number of sweeps between two exact ones, after which the marginals are checked."""
 LEAST = -575.0
-"""Logarithm of the mass that nine sweeps cannot bring back. It counts as none, since numbers so small are slow."""
+"""Logarithm of the least mass that counts; smaller numbers are denormal and slow."""
 
 
 def sinkhorn(cost: Floats, reg: float, *, max_iter: int = 1000, tol: float = 1e-6) -> Floats:
-    """Logarithm (N, C) of the plan from equal samples to equal classes of least cost, less `reg` times its entropy.
+    """Return the logarithm (N, C) of the plan from equal samples to equal classes with the least regularized cost.
+
+    The plan minimizes its cost minus `reg` times its entropy.
 
     Rows of the plan sum to 1/N; columns to 1/C, up to `tol` in the Euclidean norm or until `max_iter` sweeps are done
     (Cuturi 2013). It is POT's `ot.sinkhorn` with uniform marginals, sweep by sweep. Every tenth sweep is taken on

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from srrs.methods.stages import Method, TunerSpec
     from srrs.models.base import ImageTower, Models, VisionLanguage
     from srrs.pipeline import Fitted
-    from srrs.train.events import Listener
+    from srrs.training.events import Listener
     from srrs.tuners import Tuner
 
 FLOATS = [np.float32, np.float64]
@@ -128,7 +128,7 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
             None leaves the image out.
         cleanvision : whether to flag what cleanvision finds; needs `srrs[cleanvision]`.
         descriptions : a JSON file {class name: what it looks like}.
-        listeners : called with each event of the training, see `srrs.train.trackers`.
+        listeners : called with each event of the training, see `srrs.training.trackers`.
         columns : `names`, `class_names`, `images`, `path_column`, `label_column`, `id_column` of the reader.
 
         Raises

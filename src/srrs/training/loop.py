@@ -21,11 +21,11 @@ from srrs.errors import ModelError
 from srrs.features.source import ViewSource
 from srrs.methods.stages import LabeledBatch, Memory, Method, one_round
 from srrs.records import Floats, Group, Ints, MatchScores, Round
-from srrs.train.events import Event, Listener
-from srrs.train.evidence import Question, gather, predicted_classes
-from srrs.train.history import History
-from srrs.train.schedule import Schedule
-from srrs.train.state import State, arrays_of, load, optimizer_tensors, restore_optimizer, save, tensors_of
+from srrs.training.events import Event, Listener
+from srrs.training.evidence import Question, gather, predicted_classes
+from srrs.training.history import History
+from srrs.training.schedule import Schedule
+from srrs.training.state import State, arrays_of, load, optimizer_tensors, restore_optimizer, save, tensors_of
 from srrs.tuners.base import Classifier, Tuner, average
 
 ORDER, VIEW, MIX, TORCH = 11, 12, 13, 14  # purposes of random draws

@@ -9,7 +9,7 @@ import pytest
 
 from srrs.errors import DataError
 from srrs.records import Group, NoiseEstimate, Partition, Targets
-from srrs.train.history import History
+from srrs.training.history import History
 
 
 def screening(rate: float = 1 / 3) -> SimpleNamespace:

@@ -15,7 +15,7 @@ import numpy as np
 
 from srrs.errors import DataError, MissingExtraError, SettingsError, SrrsError
 from srrs.records import Group
-from srrs.train.events import Event, Listener
+from srrs.training.events import Event, Listener
 
 NAME = "srrs"
 """Project of Weights & Biases and experiment of MLflow where none is named."""

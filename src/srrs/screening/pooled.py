@@ -40,42 +40,32 @@ def by_transition(
 ) -> Partition:
     """Fit a transition matrix and decide by the posterior of the true class.
 
-    The evidence for the true class never saw the label of the sample itself: the zero-shot probabilities (N, C),
-    tempered; the matcher's odds, if there is a matcher; and the similarity of the features (N, D) to class means of
-    the *other folds*, weighted by the posterior and refined over `rounds`. Folds are drawn by key. Very many samples
-    are screened in blocks of rows (see `srrs.screening.streamed`).
+    The evidence for the true class never saw the label of the sample itself: tempered zero-shot probabilities (N, C),
+    the matcher's odds, and the similarity of the features (N, D) to class means of the *other folds*, weighted by the
+    posterior and refined over `rounds`. Folds are drawn by key. Very many samples are screened in blocks of rows.
 
     Parameters
     ----------
     temper : power of the zero-shot probabilities without a matcher.
     matched : powers of the zero-shot probabilities and of the matcher's odds with one.
-    visual : logit scale of the similarity to class means; ln C where that is more, since among many classes a label
-        needs more evidence to stand out.
+    visual : logit scale of the similarity to class means; ln C if that is more.
     shrink, prior : see `fit_transition`.
     """
     classes = zero_shot.shape[1]
     scale = max(visual, float(np.log(classes)))
     anchor_of = partial(_anchor, labels, zero_shot, match if matched[1] else None, temper, matched)
     if is_large(len(labels)):
-        options = {"scale": scale, "rounds": rounds, "fold_count": fold_count, "seed": seed}
         fitted = streamed_transition(
-            labels,
-            features,
-            keys,
-            classes,
-            anchor_of,
-            shrink=shrink,
-            prior=prior,
-            **options,  # type: ignore[arg-type]
-        )
+            labels, features, keys, classes, anchor_of, scale=scale, rounds=rounds, fold_count=fold_count, seed=seed,
+            shrink=shrink, prior=prior,
+        )  # fmt: skip
         return partition_of(fitted, labels)
     anchor = anchor_of(slice(None)).double().numpy()
     fold = folds(keys, fold_count, seed)
     fitted = fit_transition(log_softmax(anchor, axis=1), labels, shrink=shrink, prior=prior)
     for _ in range(rounds):
-        similarity = out_of_fold_similarity(features, fitted.posterior, fold)
-        evidence = log_softmax(anchor + scale * similarity, axis=1)
-        fitted = fit_transition(evidence, labels, shrink=shrink, prior=prior)
+        evidence = anchor + scale * out_of_fold_similarity(features, fitted.posterior, fold)
+        fitted = fit_transition(log_softmax(evidence, axis=1), labels, shrink=shrink, prior=prior)
     return partition_of(fitted, labels)
 
 

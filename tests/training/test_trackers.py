@@ -11,8 +11,8 @@ import pytest
 
 from srrs.errors import DataError, MissingExtraError, SettingsError
 from srrs.records import Group, NoiseEstimate
-from srrs.train.events import Event
-from srrs.train.trackers import figures, jsonl, tracking
+from srrs.training.events import Event
+from srrs.training.trackers import figures, jsonl, tracking
 
 SETTINGS = {"model": "bundled", "steps": 4}
 

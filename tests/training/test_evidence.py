@@ -7,8 +7,8 @@ from scipy.special import softmax
 
 from srrs.core import blocks
 from srrs.records import Batch
-from srrs.train import evidence
-from srrs.train.evidence import Question, gather, logits_of, predicted_classes
+from srrs.training import evidence
+from srrs.training.evidence import Question, gather, logits_of, predicted_classes
 from srrs.tuners import Head
 from srrs.tuning import Task
 

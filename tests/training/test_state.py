@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 
 from srrs.errors import DataError
-from srrs.train.state import (
+from srrs.training.state import (
     NAME,
     PARTS,
     State,

@@ -1,0 +1,151 @@
+"""From samples to features, view sources and tasks."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from srrs.config import Settings
+from srrs.data.pictures import file_of
+from srrs.data.samples import NO_LABEL, Progress, Samples
+from srrs.errors import DataError, SettingsError
+from srrs.features.cached import CachedFeatures
+from srrs.features.live import LiveImages
+from srrs.features.source import ViewSource
+from srrs.features.store import encode
+from srrs.io import cache_root, write_atomic
+from srrs.models.base import ImageTower, Models
+from srrs.pipeline.request import ENCODING, Request, Stages
+from srrs.records import Features, Ints
+from srrs.tuning import Task, match_scores
+
+
+def trainable_rows(samples: Samples) -> Ints:
+    """Rows to learn from, in the order of their content keys: the same data gives the same bits in any row order.
+
+    Raises DataError where fewer than two classes are left.
+    """
+    usable = np.array([not issue for issue in samples.issues]) & (np.asarray(samples.labels) >= 0)
+    order = np.argsort(samples.content_keys, kind="stable")
+    rows = order[usable[order]]
+    classes = np.unique(samples.labels[rows])
+    if len(classes) < 2:
+        raise DataError(
+            f"Expected usable images of at least two classes, but found {len(rows)} of {len(classes)}; "
+            "see the issue of each row, or the folder you named."
+        )
+    return np.asarray(rows, dtype=np.int64)
+
+
+def readable_rows(samples: Samples) -> np.ndarray:
+    """Rows whose picture opens, labelled or not."""
+    readable = [r for r in range(len(samples)) if samples.keys[r] and samples.issues[r] in ("", NO_LABEL)]
+    return np.array(readable, dtype=np.int64)
+
+
+def encode_rows(
+    samples: Samples,
+    rows: Sequence[int] | Ints,
+    tower: ImageTower | None,
+    *,
+    views: int,
+    seed: int,
+    progress: Progress | None = None,
+    max_minutes: float | None = None,
+    cache: Path | None = None,
+) -> Features:
+    """Features of the rows. With `max_minutes`, augmented views are added only while the time lasts.
+
+    Raises SettingsError if there is no image tower to encode with.
+    """
+    if tower is None:
+        raise SettingsError(
+            "There is no model to encode images with (--model none): give their embeddings with --features, or the "
+            "model that made the embeddings with --model."
+        )
+    return encode(
+        samples, rows, tower, views=views, seed=seed, cache=cache or cache_root(), progress=progress,
+        deadline=None if max_minutes is None else _too_late(max_minutes),
+    )  # fmt: skip
+
+
+def _too_late(minutes: float) -> Callable[[], bool]:
+    """Asked before each augmented view: whether it would end after so many minutes if it takes as long as the last."""
+    before = time.monotonic()
+    until = before + minutes * 60
+
+    def asked() -> bool:
+        nonlocal before
+        now = time.monotonic()
+        ends, before = 2 * now - before, now
+        return ends > until
+
+    return asked
+
+
+def write_features(
+    out: Path, samples: Samples, models: Models, settings: Settings, *, progress: Progress | None = None
+) -> list[Path]:
+    """Write `features.safetensors` (plain (n, D), views (n, V, D), float16) and `samples.csv`, row by row the same."""
+    from safetensors.numpy import save_file
+
+    rows = samples.usable if len(samples.class_names) else readable_rows(samples)
+    if not len(rows):
+        raise DataError(f"Expected photographs that can be read, but found none among {len(samples)}.")
+    views = settings.data.views or 0
+    features = encode_rows(samples, rows, models.image, views=views, seed=settings.seed, progress=progress)
+    out.mkdir(parents=True, exist_ok=True)
+    arrays = {"plain": np.ascontiguousarray(features.plain), "views": np.ascontiguousarray(features.views)}
+    made_by = {"model": models.fingerprint, "model_name": models.name}
+    save_file(arrays, out / "features.safetensors", metadata=made_by)
+    given = samples.given
+    table = pd.DataFrame(
+        {
+            "id": [samples.ids[r] for r in rows],
+            "path": [file_of(samples.paths[r]) for r in rows],
+            "label": [given[r] for r in rows],
+            "key": [samples.keys[r] for r in rows],
+        }
+    )
+    table_file = write_atomic(out / "samples.csv", table.to_csv(index=False, lineterminator="\n").encode())
+    return [out / "features.safetensors", table_file]
+
+
+def features_of(request: Request, samples: Samples, rows: Ints, views: int, stages: Stages | None = None) -> Features:
+    """Features of the rows: the given ones, or encoded now; live crops need the plain view alone."""
+    settings = request.settings
+    if request.features is not None:
+        return request.features.take(rows, views)
+    return encode_rows(
+        samples, rows, request.models.image, views=0 if settings.data.live else views, seed=settings.seed,
+        progress=stages and stages(ENCODING), max_minutes=request.max_minutes, cache=request.cache,
+    )  # fmt: skip
+
+
+def view_source(request: Request, samples: Samples, rows: Ints, features: Features) -> ViewSource:
+    """Where the views of the rows come from: their features, or live crops beside them."""
+    settings, models = request.settings, request.models
+    cached = CachedFeatures(features, samples.content_keys[rows], models.device)
+    if not settings.data.live:
+        return cached
+    if models.image is None or request.features is not None:
+        raise SettingsError("Live views need images and a model: leave out --features, or set live=false.")
+    return LiveImages(cached, [samples.pictures(row) for row in rows], models.image, settings.seed)
+
+
+def make_task(
+    samples: Samples,
+    rows: Ints,
+    source: ViewSource,
+    models: Models,
+    descriptions: tuple[str | None, ...],
+    settings: Settings,
+    progress: Progress | None = None,
+) -> Task:
+    """The task of some rows. `progress` hears of the images that are encoded for the matcher."""
+    match = None
+    if models.matcher is not None:
+        match = match_scores(samples, rows, models.matcher, descriptions, settings.model.match_by, progress)
+    return Task(models, samples.class_names, descriptions, source, np.asarray(samples.labels)[rows], match)

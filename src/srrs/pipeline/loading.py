@@ -1,0 +1,59 @@
+"""Load the models that the settings name."""
+
+from typing import Any
+
+import torch
+
+from srrs.config import Settings
+from srrs.data.embeddings import Embeddings
+from srrs.errors import SettingsError
+from srrs.models.base import NO_MODEL, ClassVectors, ImageTower, Models
+
+
+def load_models(settings: Settings, embeddings: Embeddings | None = None) -> Models:
+    """Load the dual encoder and the matcher that the settings name.
+
+    With embeddings, no image needs to exist: the matcher is then loaded only if the settings name one, and the model
+    `none` stands for the class vectors. Raises SettingsError where the model is known not to have made the embeddings.
+    """
+    from srrs.models.device import choose_device
+    from srrs.models.hub import load_model
+    from srrs.models.matcher import load_matcher
+
+    chosen = settings.model
+    matcher = NO_MODEL if embeddings and chosen.matcher == "auto" else chosen.matcher
+    if chosen.name != NO_MODEL:
+        clip = load_model(chosen.name, chosen.device, chosen.precision)
+        if embeddings:
+            check_made_by(embeddings, clip)
+        return Models.of(clip, load_matcher(matcher, chosen.name, chosen.device))
+    if embeddings is None:
+        raise SettingsError("Without a model (--model none) there must be embeddings: give them with --features FILE.")
+    classes, device = embeddings.classes, choose_device(chosen.device)
+    return Models.without_towers(
+        embeddings.size,
+        ClassVectors(torch.from_numpy(classes.plain), _tensor(classes.described)) if classes else None,
+        logit_scale=classes.logit_scale if classes else None,
+        fingerprint=embeddings.model,
+        device=device,
+        matcher=load_matcher(matcher, chosen.name, chosen.device),
+    )
+
+
+def _tensor(array: Any) -> torch.Tensor | None:
+    return None if array is None else torch.from_numpy(array)
+
+
+def check_made_by(embeddings: Embeddings, clip: ImageTower) -> None:
+    """Raises SettingsError where embeddings are known to be another model's."""
+    if embeddings.model and embeddings.model != clip.fingerprint:
+        name = f" ('{embeddings.model_name}')" if embeddings.model_name else ""
+        raise SettingsError(
+            f"The embeddings of {embeddings.source} were made by another model{name} than '{clip.name}': give that one "
+            "with --model, or --model none to work without any, or embed the photographs again."
+        )
+    if embeddings.size != clip.feature_size:
+        raise SettingsError(
+            f"Expected embeddings of {clip.feature_size} numbers each, as '{clip.name}' makes them, but those of "
+            f"{embeddings.source} have {embeddings.size}. Give the model that made them, or --model none."
+        )

@@ -1,0 +1,71 @@
+"""What a run is asked for and what it leaves, and the names of its stages."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from srrs.audit.decisions import Decision
+from srrs.audit.table import Audit
+from srrs.config import Settings
+from srrs.data.inputs import Inputs
+from srrs.data.samples import Progress, Samples
+from srrs.methods.stages import Method
+from srrs.models.base import Models
+from srrs.records import Features
+from srrs.training.loop import Outcome
+from srrs.tuning import Task
+
+Stages = Callable[[str], Progress]
+"""Starts a stage of a run by its name, and returns the progress to report to."""
+ENCODING, MATCHING, TUNING, LOOKING, TESTING = (
+    "Encoding views", "Encoding for the matcher", "Tuning", "Looking for flaws", "Encoding test images",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What to audit or to fit, and how."""
+
+    samples: Samples
+    """Checked samples."""
+    models: Models
+    settings: Settings
+    method: Method | None = None
+    """None: the method that the settings name."""
+    features: Features | None = None
+    """Features of all rows, which take the place of encoding their images."""
+    descriptions: Path | None = None
+    """A file of class descriptions; None for the bundled ones."""
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    """A person's decisions by id. They are certain: a label that was kept or chosen is learned as such, a dropped image
+    is left out."""
+    held_out: Inputs | None = None
+    """Test samples, among which duplicates are looked for."""
+    cache: Path | None = None
+    """Folder of the feature cache; None for the user's."""
+    checkpoint: Path | None = None
+    """Folder for the state of the run."""
+    max_minutes: float | None = None
+    """Time for encoding augmented views. The result then depends on the speed of the machine."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An audit, with the classifier if one was tuned."""
+
+    outcome: Outcome
+    task: Task
+    audit: Audit
+    notes: tuple[str, ...]
+
+
+def stages_of(models: Models, inputs: Inputs, held_out: Inputs | None = None) -> list[str]:
+    """The stages of `fit` on these, in their order."""
+    happens = {
+        ENCODING: inputs.features is None,
+        MATCHING: models.matcher is not None,
+        TUNING: True,
+        TESTING: held_out is not None and held_out.features is None,
+        LOOKING: inputs.features is None,
+    }
+    return [stage for stage, does in happens.items() if does]

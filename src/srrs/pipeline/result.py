@@ -1,0 +1,106 @@
+"""The result of a run in the user's terms: flags, notes, the audit and its thumbnails."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from srrs.audit import flags as flagging
+from srrs.audit.report import jpeg
+from srrs.audit.table import Audit, Rows
+from srrs.config import Settings
+from srrs.data.appearance import appearance, unseen
+from srrs.data.images import open_rgb
+from srrs.data.pictures import file_of
+from srrs.data.samples import Samples, looks_like_codes
+from srrs.errors import DataError
+from srrs.pipeline.request import LOOKING, Stages
+from srrs.records import Ints
+from srrs.training.loop import Outcome
+from srrs.tuning import Task, untuned_head, versions
+
+NEAR_CHANCE = 2.0  # zero-shot agreement below this many times chance is worth a warning
+
+
+def flag_images(
+    samples: Samples, rows: Ints, plain: np.ndarray, *, opened: bool, stages: Stages | None = None
+) -> flagging.Photos:
+    """The rows as flags need them; plain (len(rows), D) are their features. An image that is not `opened` shows
+    nothing that only pixels tell."""
+    seen = appearance(samples, rows, stages and stages(LOOKING)) if opened else unseen(len(rows))
+    given = samples.given
+    return flagging.Photos(
+        ids=tuple(samples.ids[row] for row in rows),
+        given=tuple(given[row] for row in rows),
+        keys=tuple(samples.keys[row] for row in rows),
+        features=plain,
+        looks=seen.looks,
+        defects=seen.defects,
+    )
+
+
+def class_name_notes(samples: Samples, outcome: Outcome, task: Task) -> list[str]:
+    """Warnings where class names look like codes, or where the model hardly knows them."""
+    notes = []
+    codes = looks_like_codes(samples.class_names)
+    if codes:
+        notes.append(f"Class names that look like codes ({', '.join(codes[:5])}): give words with --names FILE.")
+    agreement = float((outcome.predicted["zero_shot"] == task.labels).mean())
+    if agreement < NEAR_CHANCE / len(samples.class_names):
+        notes.append(
+            f"The untuned model agrees with {agreement:.0%} of the labels, near chance: it may not know these class "
+            "names. Give plain words with --names FILE, or another --model."
+        )
+    return notes
+
+
+def class_vectors(task: Task) -> np.ndarray | None:
+    """(C, D) class vectors of the untuned model, where there are any."""
+    head = untuned_head(task)
+    return None if head is None else head.weights.cpu().numpy()
+
+
+def make_audit(
+    samples: Samples,
+    rows: Ints,
+    outcome: Outcome,
+    task: Task,
+    settings: Settings,
+    flags: Mapping[str, str | None] | None = None,
+) -> Audit:
+    """The last round beside the user's rows; `rows` (N,) are the rows of the task's samples."""
+    used: dict[str, Any] = {
+        **settings.flat(),
+        "matcher": task.models.matcher.name if task.models.matcher else "none",
+        "model_fingerprint": task.models.fingerprint,
+        "views": task.source.augmented,
+        "text_passes": outcome.text_passes,
+        "versions": versions(),
+    }
+    return Audit.of(
+        user_rows(samples), rows, outcome.round, used, predicted=outcome.predicted, flags=flags,
+        features=task.source.unit_features(),
+    )  # fmt: skip
+
+
+def user_rows(samples: Samples) -> Rows:
+    """The samples as the audit lists them."""
+    return Rows(
+        ids=samples.ids,
+        paths=tuple(map(file_of, samples.paths)),
+        given=np.asarray(samples.labels),
+        class_names=samples.class_names,
+        issues=samples.issues,
+    )
+
+
+def thumbnails(samples: Samples) -> Callable[[int], bytes | None]:
+    """Thumbnails for the page, by row; None where the picture does not open."""
+
+    def thumbnail(row: int) -> bytes | None:
+        try:
+            return jpeg(open_rgb(samples.paths[row], at_least=128))
+        except DataError:
+            return None
+
+    return thumbnail

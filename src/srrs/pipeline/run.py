@@ -1,0 +1,106 @@
+"""Run an audit or a fit of a user's rows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from srrs.audit import flags as flagging
+from srrs.audit.decisions import Decision
+from srrs.audit.rows import AFTER, BEFORE
+from srrs.config import AUDIT_VIEWS, FIT_VIEWS
+from srrs.data.samples import NO_LABEL, Progress, Samples
+from srrs.errors import SettingsError
+from srrs.methods.trusted import VerifiedLabel
+from srrs.pipeline.encoding import encode_rows, features_of, make_task, readable_rows, trainable_rows, view_source
+from srrs.pipeline.request import MATCHING, TESTING, TUNING, Fitted, Request, Stages
+from srrs.pipeline.result import class_name_notes, class_vectors, flag_images, make_audit
+from srrs.records import Group
+from srrs.training.events import Listener
+from srrs.training.loop import Outcome
+from srrs.tuning import audit_task, describe, method_of, tune_task
+
+DROPPED = "left out by decision"
+
+
+def fit(request: Request, *, stages: Stages | None = None, listeners: Sequence[Listener] = ()) -> Fitted:
+    """Tune a classifier on samples whose labels are partly wrong, and audit the labels."""
+    return _run(request, tune_task, FIT_VIEWS, stages, listeners)
+
+
+def audit(request: Request, *, stages: Stages | None = None, listeners: Sequence[Listener] = ()) -> Fitted:
+    """Audit the labels. Nothing is tuned unless the method's decision reads tuned logits."""
+    return _run(request, audit_task, AUDIT_VIEWS, stages, listeners)
+
+
+def _run(
+    request: Request, work: Callable[..., Outcome], views: int, stages: Stages | None, listeners: Sequence[Listener]
+) -> Fitted:
+    settings, models = request.settings, request.models
+    method = request.method or method_of(settings)  # an unknown one is refused before the encoding
+    if taken := {*BEFORE, *AFTER} & {spec.name for spec in method.tuners}:
+        raise SettingsError(
+            f"A tuner cannot be called {min(taken)!r}, which is a column of the audit: choose another name."
+        )
+    samples, decided = as_decided(request.samples, request.decisions)
+    rows = trainable_rows(samples)
+    verified = {at: decided[row] for at, row in enumerate(rows.tolist()) if row in decided}
+    clauses, notes = describe(samples.class_names, request.descriptions)
+    features = features_of(
+        request, samples, rows, views if settings.data.views is None else settings.data.views, stages
+    )
+    source = view_source(request, samples, rows, features)
+    matching = stages(MATCHING) if stages and models.matcher else None
+    task = make_task(samples, rows, source, models, clauses, settings, matching)
+    if stages:
+        listeners = [*listeners, _reporting(stages(TUNING))]
+    outcome = work(task, settings, method=method, checkpoint=request.checkpoint, listeners=listeners, verified=verified)
+    if models.text is not None:
+        notes += class_name_notes(samples, outcome, task)
+    test = _test_images(request, stages) if request.held_out else None
+    images = flag_images(samples, rows, features.rows(slice(None))[0], opened=request.features is None, stages=stages)
+    clean = outcome.round.partition.group == Group.CLEAN
+    outside = flagging.off_topic(source.unit_features(), clean, class_vectors(task))
+    flags = flagging.cells(images, outside, {samples.ids[row] for row in decided}, test)
+    given = replace(samples, labels=np.asarray(request.samples.labels))
+    said = (*samples.notes, *notes)
+    return Fitted(outcome, task, make_audit(given, rows, outcome, task, settings, flags).with_notes(said), said)
+
+
+def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Samples, dict[int, VerifiedLabel]]:
+    """The samples under the labels that were decided, and the verified labels by row."""
+    if not decisions:
+        return samples, {}
+    labels, issues = np.array(samples.labels), list(samples.issues)
+    verified: dict[int, VerifiedLabel] = {}
+    for row, id in enumerate(samples.ids):
+        if (decision := decisions.get(id)) is None or issues[row] not in ("", NO_LABEL):
+            continue
+        if decision.label is None:
+            issues[row] = DROPPED
+        else:
+            given, label = int(labels[row]), samples.class_names.index(decision.label)
+            verified[row] = VerifiedLabel(label, given if given >= 0 else label)
+            labels[row] = label
+            issues[row] = ""
+    decided = replace(samples, labels=labels, issues=tuple(issues))
+    # Keys that tell equal images apart rank them by label: those of the given labels stay.
+    decided.__dict__["content_keys"] = samples.content_keys
+    return decided, verified
+
+
+def _reporting(progress: Progress) -> Listener:
+    return lambda event: progress(event.step, event.steps)
+
+
+def _test_images(request: Request, stages: Stages | None) -> flagging.Photos | None:
+    assert request.held_out is not None
+    samples, given = request.held_out.samples, request.held_out.features
+    rows = readable_rows(samples)
+    if not len(rows):
+        return None
+    found = given.take(rows, 0) if given else encode_rows(
+        samples, rows, request.models.image, views=0, seed=request.settings.seed,
+        progress=stages and stages(TESTING), cache=request.cache,
+    )  # fmt: skip
+    return flag_images(samples, rows, found.rows(slice(None))[0], opened=given is None)
