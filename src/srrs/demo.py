@@ -34,7 +34,7 @@ PROTOCOL = "label-flip"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DemoRun:
     """One method on one draw of the noise."""
 
     correct: np.ndarray
@@ -132,7 +132,7 @@ def begin(prepared: Prepared, spec: NoiseSpec) -> None:
     _here[:] = [(prepared, spec, task_of(prepared))]
 
 
-def tune(run: Run) -> tuple[Outcome, Audit]:
+def tune(run: Run) -> tuple[DemoRun, Audit]:
     """Tune one method on one draw of the noise."""
     (prepared, spec, task), (seed, name) = _here[0], run
     noisy = with_noise(prepared.train, spec, seed)
@@ -144,9 +144,9 @@ def tune(run: Run) -> tuple[Outcome, Audit]:
 
 def _all_seeds(
     prepared: Prepared, spec: NoiseSpec, seeds: list[int], console: Console
-) -> tuple[dict[str, list[Outcome]], Audit, Samples]:
+) -> tuple[dict[str, list[DemoRun]], Audit, Samples]:
     runs = [(seed, name) for seed in seeds for name in reversed(METHODS)]  # the longest first
-    outcomes: dict[str, list[Outcome]] = {name: [] for name in METHODS}
+    outcomes: dict[str, list[DemoRun]] = {name: [] for name in METHODS}
     first: Audit | None = None
     with console.progress("Tuning") as advance:
         done = side_by_side(tune, runs, prepare=begin, arguments=[prepared, spec])
@@ -163,7 +163,7 @@ def with_noise(samples: Samples, spec: NoiseSpec, seed: int) -> Samples:
     return replace(samples, labels=labels)
 
 
-def measure(tuned: Tuned, prepared: Prepared) -> Outcome:
+def measure(tuned: Tuned, prepared: Prepared) -> DemoRun:
     """Compare a run with the true labels."""
     truth = prepared.truth[prepared.rows]
     wrong = tuned.round.evidence.labels != truth
@@ -171,7 +171,7 @@ def measure(tuned: Tuned, prepared: Prepared) -> Outcome:
     logits = tuned.classifier(Batch(features=prepared.test_features.to(choose_device(prepared.settings.model.device))))
     found = metrics.precision_recall(tuned.round.partition.group == Group.NOISY, wrong)
     noise = tuned.round.noise
-    return Outcome(
+    return DemoRun(
         correct=logits.argmax(1).cpu().numpy() == prepared.test_labels,
         rectified_noise=float(metrics.label_noise(tuned.round.targets.hard, truth)),
         noise=(noise.rate, noise.low, noise.high),
@@ -183,7 +183,7 @@ def measure(tuned: Tuned, prepared: Prepared) -> Outcome:
     )
 
 
-def _result(spec: NoiseSpec, outcomes: dict[str, list[Outcome]], seconds: float) -> dict[str, Any]:
+def _result(spec: NoiseSpec, outcomes: dict[str, list[DemoRun]], seconds: float) -> dict[str, Any]:
     def accuracy(name: str) -> float:
         return float(np.mean([o.correct.mean() for o in outcomes[name]]))
 
