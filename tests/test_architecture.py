@@ -32,7 +32,7 @@ KNOWS = {
     "screening": {"core", "records"},
     "methods": {"core", "errors", "records", "screening"},
     "audit": {"core", "data", "errors", "records"},
-    "export": {"audit", "errors", "models", "records"},
+    "export": {"audit", "data", "errors", "models", "records"},
     "models": {"core", "errors"},
     "data": {"core", "errors", "records"},
     "prompts": {"errors"},

@@ -32,7 +32,7 @@ PROTOCOL = "label-flip"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DemoRun:
     """One method on one draw of the noise."""
 
     correct: np.ndarray
@@ -102,8 +102,8 @@ def prepare(train: Samples, test: Samples, settings: Settings, console: Console)
 
 def _all_seeds(
     prepared: Prepared, spec: NoiseSpec, seeds: list[int], settings: Settings, console: Console
-) -> tuple[dict[str, list[Outcome]], Audit, Samples]:
-    outcomes: dict[str, list[Outcome]] = {name: [] for name in METHODS}
+) -> tuple[dict[str, list[DemoRun]], Audit, Samples]:
+    outcomes: dict[str, list[DemoRun]] = {name: [] for name in METHODS}
     first: tuple[Audit, Samples] | None = None
     with console.progress("Tuning") as advance:
         for number, seed in enumerate(seeds):
@@ -125,14 +125,14 @@ def with_noise(samples: Samples, spec: NoiseSpec, seed: int) -> Samples:
     return replace(samples, labels=labels)
 
 
-def measure(tuned: Tuned, prepared: Prepared) -> Outcome:
+def measure(tuned: Tuned, prepared: Prepared) -> DemoRun:
     truth = prepared.truth[prepared.rows]
     wrong = tuned.round.evidence.labels != truth
     assert tuned.classifier is not None  # every method of the demo classifies
     logits = tuned.classifier(Batch(features=prepared.test_features.to(prepared.models.device)))
     found = metrics.precision_recall(tuned.round.partition.group == Group.NOISY, wrong)
     noise = tuned.round.noise
-    return Outcome(
+    return DemoRun(
         correct=logits.argmax(1).cpu().numpy() == prepared.test_labels,
         rectified_noise=float(metrics.label_noise(tuned.round.targets.hard, truth)),
         noise=(noise.rate, noise.low, noise.high),
@@ -144,7 +144,7 @@ def measure(tuned: Tuned, prepared: Prepared) -> Outcome:
     )
 
 
-def _result(spec: NoiseSpec, outcomes: dict[str, list[Outcome]], seconds: float) -> dict[str, Any]:
+def _result(spec: NoiseSpec, outcomes: dict[str, list[DemoRun]], seconds: float) -> dict[str, Any]:
     def accuracy(name: str) -> float:
         return float(np.mean([o.correct.mean() for o in outcomes[name]]))
 
