@@ -1,27 +1,18 @@
-"""Tuning from embeddings: the same as from the photographs they were made of, and without any model."""
+"""Tuning from embeddings: the same as from the images they were made of, and without any model."""
 
 import json
 import shutil
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
-from srrs.models.vectors import Vectors
-from srrs.training.task import Task
 from typer.testing import CliRunner
 
 from srrs import RobustClassifier
 from srrs.cli import app
-from srrs.config import Settings
-from srrs.core.noise import NoiseSpec, flip
-from srrs.data.samples import checked, from_paths
-from srrs.errors import DataError, ModelError, SettingsError
-from srrs.features.store import encode
-from srrs.pipeline import load_models
-from srrs.tuning import without_tower
+from srrs.errors import DataError, SettingsError
 
 FAST = {"matcher": "none", "device": "cpu", "steps": 4, "views": 2, "learning_rate": 0.05}
 
@@ -40,21 +31,21 @@ def embedded(photos: Path, clip_folder: Path, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.mark.parametrize("method", ["srrs", "coop"])
-def test_tuning_from_embeddings_equals_tuning_from_the_photographs_bit_for_bit(
+def test_tuning_from_embeddings_equals_tuning_from_the_images_bit_for_bit(
     embedded: Path, photos: Path, clip_folder: Path, tmp_path: Path, method: str
 ) -> None:
     options = ("--model", clip_folder, "--matcher", "none", "--device", "cpu", "--seed", 3, "--method", method)
     options += ("--set", "steps=4", "--set", "views=2")
-    sources = {"photographs": (photos,), "features": (embedded,), "both": (photos, "--features", embedded)}
+    sources = {"images": (photos,), "features": (embedded,), "both": (photos, "--features", embedded)}
     for name, source in sources.items():
         srrs("fit", *source, "--out", tmp_path / name, *options)
     for name in ("features", "both"):
         for file in ("audit.csv", "head.safetensors", "prompts.safetensors"):
-            assert (tmp_path / name / file).read_bytes() == (tmp_path / "photographs" / file).read_bytes(), (name, file)
+            assert (tmp_path / name / file).read_bytes() == (tmp_path / "images" / file).read_bytes(), (name, file)
 
 
-def test_with_embeddings_no_photograph_is_opened(embedded: Path, clip_folder: Path, monkeypatch) -> None:
-    monkeypatch.setattr("srrs.data.images._bytes", lambda *_: pytest.fail("opened a photograph"))
+def test_with_embeddings_no_image_is_opened(embedded: Path, clip_folder: Path, monkeypatch) -> None:
+    monkeypatch.setattr("srrs.data.images._bytes", lambda *_: pytest.fail("opened an image"))
     classifier = RobustClassifier(str(clip_folder), **{**FAST, "matcher": "auto"}, method="coop").fit(embedded)
     assert len(classifier.audit_) == 18
     assert classifier.audit_.settings["matcher"] == "none"
@@ -83,9 +74,17 @@ def clouds(noise: float = 0.0, each: int = 40) -> tuple[np.ndarray, np.ndarray, 
 NAMES = ("cat", "ferry", "ant")
 
 
-@pytest.mark.parametrize("with_vectors", [True, False])
-@pytest.mark.parametrize("method", ["srrs", "srrs-paper", "linear-probe", "zero-shot", "deft"])
-def test_without_a_model_wrong_labels_are_found_and_held_out_embeddings_named(with_vectors: bool, method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "with_vectors", "tuned"),
+    [
+        ("srrs", True, ("residual", "probe")),
+        ("linear-probe", True, ("probe",)),
+        ("linear-probe", False, ("probe",)),
+        ("confident(tuners=probe)", False, ("probe",)),
+        ("zero-shot", True, ("residual",)),
+    ],
+)
+def test_without_a_model_wrong_labels_are_found_and_held_out_embeddings_named(with_vectors, method, tuned) -> None:
     vectors, embeddings, classes, labels = clouds(0.2)
     classifier = RobustClassifier("none", **{**FAST, "steps": 20}, method=method)
     classifier.fit(embeddings, labels, class_names=NAMES, class_vectors=vectors if with_vectors else None)
@@ -93,48 +92,28 @@ def test_without_a_model_wrong_labels_are_found_and_held_out_embeddings_named(wi
     assert table.id.tolist() == [str(n) for n in range(120)]
     assert table.given.tolist() == [NAMES[label] for label in labels]
     assert table.path.isna().all()
+    assert classifier.audit_.tuned == tuned
+    assert table.zero_shot.notna().all() == with_vectors
     if method == "srrs":
         wrong = labels != classes
         assert (table.suggested.to_numpy() == np.array(NAMES)[classes])[wrong].mean() > 0.9
         assert set(np.argsort(table.quality)[: wrong.sum() // 2]) <= set(np.flatnonzero(wrong))
-        assert any("no class vectors" in note for note in classifier.notes_) != with_vectors
     right = classifier.predict(embeddings) == np.array(NAMES, dtype=object)[classes]
     assert right.mean() > 0.9
 
 
-@pytest.fixture(scope="module")
-def bundled() -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings (N, D) of bundled photographs by the bundled model, and their classes."""
-    root = Path(str(files("srrs") / "assets" / "photos" / "train"))
-    paths = sorted(root.glob("*/*.jpg"))
-    samples = checked(from_paths(paths, [path.parent.name for path in paths]))
-    found = encode(samples, samples.usable, load_models(Settings.of(model="bundled", matcher="none")).clip, views=0)
-    return np.asarray(found.plain, np.float32), np.asarray(samples.labels)
+@pytest.mark.parametrize("method", ["coop", "srrs-paper", "deft", "tecoprompt"])
+def test_without_a_model_a_method_that_tunes_only_prompts_is_refused(method: str) -> None:
+    vectors, embeddings, _, labels = clouds()
+    classifier = RobustClassifier("none", **FAST, method=method)
+    with pytest.raises(SettingsError, match=f"The method '{method}' tunes prompts, but there is no text tower"):
+        classifier.fit(embeddings, labels, class_names=NAMES, class_vectors=vectors)
 
 
-@pytest.mark.parametrize("kind", ["sym", "pair"])
-@pytest.mark.parametrize("rate", [0.0, 0.2])
-def test_without_class_vectors_the_estimated_rate_is_near_that_of_scattered_mistakes(bundled, kind, rate) -> None:
-    embeddings, classes = bundled
-    labels = flip(classes, [str(row) for row in range(len(classes))], 20, NoiseSpec(kind, rate), seed=1)
-    names = [f"kind {letter}" for letter in "abcdefghijklmnopqrst"]
-    classifier = RobustClassifier("none", **{**FAST, "steps": 0}).fit(embeddings, labels, class_names=names)
-    assert classifier.audit_.noise.rate == pytest.approx((labels != classes).mean(), abs=0.08)
-
-
-def test_the_witness_without_class_vectors_has_not_seen_the_label_it_speaks_of() -> None:
-    _, embeddings, _, labels = clouds(0.2)
-    other = np.array(labels)
-    other[5] = (labels[5] + 1) % 3
-    first, second = (bare_task(embeddings, given).zero_shot for given in (labels, other))
-    np.testing.assert_array_equal(first[5], second[5])
-    assert np.abs(first - second).max() > 1e-4  # others have
-
-
-def bare_task(embeddings: np.ndarray, labels: np.ndarray) -> Task:
-    unit = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float32)
-    ids = tuple(map(str, range(len(labels))))
-    return without_tower(Task(Vectors(32), NAMES, (None,) * 3, ids, labels, unit, unit[:, None][:, :0]))[0]
+def test_zero_shot_without_class_vectors_is_refused() -> None:
+    _, embeddings, _, labels = clouds()
+    with pytest.raises(SettingsError, match="The method 'zero-shot' tunes prompts, but there is no text tower"):
+        RobustClassifier("none", **FAST, method="zero-shot").fit(embeddings, labels, class_names=NAMES)
 
 
 def test_the_untuned_prediction_is_that_of_the_class_vectors() -> None:
@@ -145,14 +124,14 @@ def test_the_untuned_prediction_is_that_of_the_class_vectors() -> None:
     assert classifier.logit_scale_ == 100
 
 
-def test_described_vectors_are_where_the_second_learner_begins(tmp_path: Path) -> None:
+def test_a_residual_may_start_from_the_vectors_of_the_described_classes(tmp_path: Path) -> None:
     vectors, embeddings, _, labels = clouds()
     arrays = {"embeddings": embeddings, "class_names": NAMES, "class_vectors": vectors, "labels": labels}
     np.savez(tmp_path / "f.npz", **arrays, described_vectors=np.roll(vectors, 1, axis=0))
-    classifier = RobustClassifier("none", **{**FAST, "steps": 0}, method="coop-two").fit(tmp_path / "f.npz")
-    table = classifier.audit_.to_pandas()
-    assert (table.macro == table.given).mean() > 0.9
-    assert (table.micro == table.given).mean() < 0.1
+    method = "zero-shot(tuners=[task_residual, task_residual(name='looks', described=True)])"
+    table = RobustClassifier("none", **FAST, method=method).fit(tmp_path / "f.npz").audit_.to_pandas()
+    assert (table.task_residual == table.given).mean() > 0.9
+    assert (table.looks == table.given).mean() < 0.1
 
 
 def test_what_was_tuned_on_embeddings_is_saved_loaded_and_predicts(tmp_path: Path, photos: Path) -> None:
@@ -176,7 +155,7 @@ def test_what_was_tuned_on_embeddings_is_saved_loaded_and_predicts(tmp_path: Pat
     assert loaded.score(embeddings, labels) == pytest.approx(
         (loaded.predict(embeddings) == np.array(NAMES)[labels]).mean()
     )
-    with pytest.raises(ModelError, match="no model to encode photographs with"):
+    with pytest.raises(SettingsError, match="no model to encode images with"):
         loaded.predict(photos)
     with pytest.raises(SettingsError, match="Expected embeddings of 32 numbers each"):
         loaded.predict(np.eye(3))
@@ -204,14 +183,14 @@ def test_class_vectors_beside_a_model_are_refused_or_said_to_be_unused(
     assert not any("class vectors" in note for note in bare.notes_)
 
 
-def test_neither_photographs_nor_embeddings_are_refused(photos: Path) -> None:
+def test_neither_images_nor_embeddings_are_refused(photos: Path) -> None:
     with pytest.raises(DataError, match="got neither"):
         RobustClassifier("none").fit()
     with pytest.raises(SettingsError, match=r"Without a model .* there must be embeddings"):
         RobustClassifier("none").fit(photos)
 
 
-def test_every_source_of_the_same_photographs_gives_the_same_verdicts(
+def test_every_source_of_the_same_images_gives_the_same_verdicts(
     photos: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
     paths = sorted(photos.glob("*/*.jpg"))

@@ -22,7 +22,7 @@ from srrs.features.source import ViewSource
 from srrs.methods.spec import method as method_named
 from srrs.methods.stages import Method, TunerSpec
 from srrs.methods.trusted import VerifiedLabel, trusting
-from srrs.models.base import Matcher, Models
+from srrs.models.base import ClassVectors, Matcher, Models
 from srrs.models.matcher import MatchKind, MemoisedScores
 from srrs.prompts.descriptions import bundled_descriptions, load_descriptions, match_descriptions
 from srrs.prompts.templates import MICRO
@@ -35,6 +35,8 @@ from srrs.tuners import ClassPrompt, Foundation, Head, TaskResidual, Tuner, buil
 from srrs.tuners.prompt import zero_shot_weights
 
 MATCHER_BATCH = 64
+FINGERPRINTED = 1024
+"""About as many samples, evenly spaced, stand for the features of all in the fingerprint of a run."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def specs_for(method: Method, task: Task, untuned: Head | None) -> tuple[TunerSp
     if not kept and method.tuners:
         raise SettingsError(
             f"The method {method.name!r} tunes prompts, but there is no text tower (--model none): give a model, or a "
-            "method that works on features alone, such as srrs, linear-probe or confident."
+            "method that tunes on features alone, such as srrs or linear-probe."
         )
     return tuple(kept)
 
@@ -240,7 +242,7 @@ def _train(
     if untuned is None and method.requires & {"zero_shot", "class_vectors"}:
         raise SettingsError(
             f"The method {method.name!r} reads zero-shot predictions, but without class vectors there are none: give "
-            "a model, class vectors beside the embeddings, or a method such as srrs or confident."
+            "a model, class vectors beside the embeddings, or the method srrs."
         )
     return train(
         method, tuners, task.source, task.labels, schedule_of(settings),
@@ -256,9 +258,13 @@ def run_fingerprint(
     digest = hashlib.sha256(settings.digest_text().encode())
     digest.update(json.dumps(versions()).encode())
     digest.update(repr([method.name, *(spec.name for spec in method.tuners)]).encode())
-    digest.update(task.models.fingerprint.encode())
-    if task.models.class_vectors and task.models.class_vectors.plain is not None:
-        digest.update(task.models.class_vectors.plain.cpu().numpy().tobytes())
+    digest.update(f"{task.models.fingerprint} {task.models.logit_scale!r}".encode())
+    classes = task.models.class_vectors or ClassVectors()
+    for vectors in (classes.plain, classes.described):
+        digest.update(b"none" if vectors is None else vectors.cpu().numpy().tobytes())
+    # Keys of embeddings are their ids, which other embeddings may carry too.
+    some = task.source.mean_view(slice(None, None, max(1, len(task.labels) // FINGERPRINTED)))
+    digest.update(some.cpu().numpy().tobytes())
     for text in (*task.class_names, *(d or "" for d in task.descriptions)):
         digest.update(text.encode() + b"\0")
     views = -1 if task.source.augmented is None else task.source.augmented

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from srrs.methods import learn, rectify, rescreen, screen, screen_features, subset
-from srrs.methods.stages import MACRO, MICRO, Method, TunerSpec
+from srrs.methods.stages import MACRO, MICRO, RESIDUAL, Method, TunerSpec
 
 BOTH = (MACRO, MICRO)
 ROUNDS = 25
@@ -31,8 +31,8 @@ def plain(name: str, tuners: tuple[TunerSpec, ...], q: float, tunes: bool = True
 
 
 def zero_shot() -> Method:
-    """Return the untuned class prompt."""
-    return plain("zero-shot", (MACRO,), q=0.0, tunes=False)
+    """Return the untuned class prompt, or the class vectors as they are where there is no text tower."""
+    return replace(plain("zero-shot", (MACRO,), q=0.0, tunes=False), text_free=(RESIDUAL,))
 
 
 def coop() -> Method:

@@ -90,7 +90,14 @@ def method(text: str | Method, knowledge: Mapping[str, Any] | None = None) -> Me
     if not isinstance(made, Method):
         raise SettingsError(f"Expected a Method from {text!r}, but found {type(made).__name__}.")
     changed = {name: value for name, value in arguments.items() if name not in own}
-    return replace(made, name=canonical(text), **changed)
+    made = replace(made, name=canonical(text), **changed)
+    names = [tuner.name for tuner in made.tuners]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise SettingsError(
+            f"In {text!r}, several tuners are called {min(twice)!r}: give each a name of its own, as in "
+            f"{min(twice)}(name='other')."
+        )
+    return made
 
 
 def needs(text: str | Method) -> tuple[str, ...]:

@@ -7,8 +7,10 @@ import numpy as np
 
 from srrs.audit import flags as flagging
 from srrs.audit.decisions import Decision
+from srrs.audit.rows import AFTER, BEFORE
 from srrs.config import AUDIT_VIEWS, FIT_VIEWS
 from srrs.data.samples import NO_LABEL, Progress, Samples
+from srrs.errors import SettingsError
 from srrs.methods.trusted import VerifiedLabel
 from srrs.pipeline.encoding import encode_rows, features_of, make_task, readable_rows, trainable_rows, view_source
 from srrs.pipeline.request import MATCHING, TESTING, TUNING, Fitted, Request, Stages
@@ -36,6 +38,10 @@ def _run(
 ) -> Fitted:
     settings, models = request.settings, request.models
     method = request.method or method_of(settings)  # an unknown one is refused before the encoding
+    if taken := {*BEFORE, *AFTER} & {spec.name for spec in method.tuners}:
+        raise SettingsError(
+            f"A tuner cannot be called {min(taken)!r}, which is a column of the audit: choose another name."
+        )
     samples, decided = as_decided(request.samples, request.decisions)
     rows = trainable_rows(samples)
     verified = {at: decided[row] for at, row in enumerate(rows.tolist()) if row in decided}
