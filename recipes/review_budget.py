@@ -28,7 +28,7 @@ from srrs.models.base import Models
 
 def measure(run: Run, models: Models, budget: int) -> list[float]:
     """The figures of one draw of the noise."""
-    task = run.bed.task(run.paths, run.draw.given, models, run.settings)
+    task = run.cache.task(run.paths, run.draw.given, models, run.settings)
     last = tuning.tune_task(task, run.settings).round
     peer = tuning.tune_task(task, run.settings.with_(method="confident")).round
     wrong, given, rows = run.draw.given != run.draw.truth, last.evidence.labels, np.arange(len(task.ids))

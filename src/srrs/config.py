@@ -20,12 +20,18 @@ LEARNING_RATE = 0.4
 _EXPECTED = {
     "greater_than_equal": "at least {ge}",
     "greater_than": "above {gt:g}",
+    "less_than_equal": "at most {le:g}",
     "bool_type": "true or false",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
     "finite_number": "a finite number",
     "string_type": "a text",
+    "string_too_short": "a text that is not empty",
+    "string_pattern_mismatch": "text of the form {pattern}",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "dataclass_type": "a mapping",
     "literal_error": "{expected}",
     "model_type": "a mapping of settings",
 }
@@ -217,9 +223,11 @@ def sentence(error: ValidationError) -> str:
     name = place[-1] if place else "the settings"
     if error.title == ModelSettings.__name__ and name == "name":
         name = "model"
-    if first["type"] == "extra_forbidden":
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"there is no {'.'.join(place)}"
-    if first["type"] == "missing":
+    if first["type"] == "value_error":  # a check of our own
+        return str(first["ctx"]["error"])
+    if first["type"].startswith("missing"):
         return f"{'.'.join(place)} is missing"
     context = {key: value.replace("'", "") if isinstance(value, str) else value for key, value in
                first.get("ctx", {}).items()}  # fmt: skip

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from srrs import pipeline, tuning
 from srrs.bench import jobs
@@ -22,6 +23,7 @@ from srrs.bench.figures import histogram_figure
 from srrs.bench.grid import Grid, carry_out, plan
 from srrs.bench.records import read_records
 from srrs.bench.run import Run
+from srrs.cli import app
 from srrs.config import Settings
 from srrs.core.noise import NoiseSpec
 from srrs.data.protocols import draw
@@ -129,9 +131,13 @@ def test_records_from_elsewhere_need_not_be_computed(root, models, tmp_path) -> 
 
 
 def test_several_processes_give_the_bits_of_one(root, models, tmp_path) -> None:
-    carry_out(planned(root, models, tmp_path / "one"), [], threads=1)
-    carry_out(planned(root, models, tmp_path / "two"), [], processes=2, threads=1)
+    chosen = {"seeds": (1,), "noise": (HALF,)}
+    carry_out(planned(root, models, tmp_path / "one", **chosen), [])
+    carry_out(planned(root, models, tmp_path / "two", **chosen), [], processes=2)
     assert told(tmp_path / "one") == told(tmp_path / "two")
+    for name in ("partition.json", "samples.csv", "history.jsonl"):
+        for one in (tmp_path / "one" / "caltech101").rglob(name):
+            assert one.read_bytes() == (tmp_path / "two" / one.relative_to(tmp_path / "one")).read_bytes(), name
 
 
 def test_workers_end_with_a_parent_that_is_killed() -> None:
@@ -150,14 +156,15 @@ time.sleep(600)
 
 
 def test_two_nodes_of_ray_give_the_bits_of_one_process(root, models, tmp_path) -> None:
+    chosen = {"seeds": (1,), "noise": (HALF,)}
     ray = pytest.importorskip("ray", reason="Ray is an extra")
     from ray.cluster_utils import Cluster
 
-    carry_out(planned(root, models, tmp_path / "one", seeds=(1,)), [], threads=1)
+    carry_out(planned(root, models, tmp_path / "one", **chosen), [])
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         cluster.add_node(num_cpus=1)
-        outcome = carry_out(planned(root, models, tmp_path / "ray", seeds=(1,)), [], ray=cluster.address)
+        outcome = carry_out(planned(root, models, tmp_path / "ray", **chosen), [], ray=cluster.address)
         assert outcome.failed == []
     finally:
         ray.shutdown()
@@ -165,27 +172,69 @@ def test_two_nodes_of_ray_give_the_bits_of_one_process(root, models, tmp_path) -
     assert told(tmp_path / "one") == told(tmp_path / "ray")
 
 
-def bench(root: Path, out: Path) -> list[str]:
+def bench(root: Path, out: Path, *words: str) -> list[str]:
     return [
-        sys.executable, "-m", "srrs", "bench", "--dataset", "caltech101", "--root", str(root), "--out", str(out),
-        "--model", "bundled", "--methods", "coop,srrs-paper", "--noise", "sym:0.5,pair:0.5", "--shots", "4",
-        "--seeds", "1", "--set", "steps=12", "--set", "views=1", "--threads", "1",
+        "bench", "--dataset", "caltech101", "--root", str(root), "--out", str(out), "--model", "bundled",
+        "--methods", "coop,srrs-paper", "--noise", "sym:0.5,pair:0.5", "--shots", "4", "--seeds", "1",
+        "--set", "steps=12", "--views", "1", *words,
     ]  # fmt: skip
 
 
-def test_a_grid_killed_in_the_middle_and_started_again_tells_the_same(root, tmp_path) -> None:
-    subprocess.run(bench(root, tmp_path / "whole"), check=True, capture_output=True)
-    killed = subprocess.Popen(bench(root, tmp_path / "killed"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    until = time.monotonic() + 120
-    while not list((tmp_path / "killed").rglob("state.safetensors")) and killed.poll() is None:
+def begin(words: list[str], **streams: object) -> subprocess.Popen[str]:
+    """The command in a process of its own."""
+    return subprocess.Popen([sys.executable, "-m", "srrs", *words], stdout=subprocess.DEVNULL, text=True, **streams)
+
+
+def wait_for(folder: Path, name: str, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 180
+    while not list(folder.rglob(name)) and process.poll() is None:
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_a_grid_killed_in_the_middle_and_started_again_tells_the_same(root, tmp_path) -> None:
+    killed = begin(bench(root, tmp_path / "killed"), stderr=subprocess.DEVNULL)
+    wait_for(tmp_path / "killed", "run", killed)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
     assert len(told(tmp_path / "killed")) < 4
-    subprocess.run(bench(root, tmp_path / "killed"), check=True, capture_output=True)
+    for out in ("killed", "whole"):
+        assert CliRunner().invoke(app, bench(root, tmp_path / out), catch_exceptions=False).exit_code == 0
     assert told(tmp_path / "killed") == told(tmp_path / "whole")
     assert len(told(tmp_path / "whole")) == 4
+    for name in ("partition.json", "samples.csv", "history.jsonl"):
+        files = [sorted((tmp_path / out).rglob(name)) for out in ("killed", "whole")]
+        assert [file.read_bytes() for file in files[0]] == [file.read_bytes() for file in files[1]]
+
+
+def test_a_grid_that_is_terminated_leaves_no_worker_and_says_one_sentence(root, tmp_path) -> None:
+    """SIGTERM becomes the interruption that SIGINT is."""
+    grid = begin(bench(root, tmp_path, "--jobs", "2", "--set", "steps=2000"), stderr=subprocess.PIPE)
+    wait_for(tmp_path, "run", grid)
+    workers = children(grid.pid)
+    assert workers
+    os.kill(grid.pid, signal.SIGTERM)
+    _, said = grid.communicate(timeout=60)
+    assert grid.returncode == 130
+    assert said.strip().splitlines()[-1].startswith("srrs: Interrupted. Run the same command again")
+    assert "resource_tracker" not in said
+    assert "Traceback" not in said
+    until = time.monotonic() + 30  # Python's resource tracker ends a moment after its parent
+    while [pid for pid in workers if alive(pid)]:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not waited for counts as ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 OUTSIDE = """
@@ -227,7 +276,7 @@ def test_a_run_that_fails_does_not_end_the_grid(root, models, tmp_path, monkeypa
 
 @pytest.mark.parametrize(
     ("noise", "seen"),
-    [("open:0.5", "open"), ("instance:0.5", "instance")],
+    [("open:0.5", "open"), ("instance:0.5", "instance"), ("near:0.5", "near"), ("inst:0.25+tail:2", "inst")],
 )
 def test_noise_of_every_kind_runs(root, models, tmp_path, noise: str, seen: str) -> None:
     runs = planned(root, models, tmp_path, methods=("srrs",), seeds=(1,), noise=(NoiseSpec.parse(noise),), classes=2)

@@ -8,7 +8,7 @@ import pandas as pd
 from srrs.bench.anchors import PUBLISHED, Anchor, anchors, backbone, plain
 from srrs.bench.cells import cell_name
 from srrs.bench.records import Record
-from srrs.bench.render import Entry, Grid, blocks, draw, each, number
+from srrs.bench.render import Entry, Shown, blocks, draw, each, number
 from srrs.bench.table import table
 
 COLUMNS = (
@@ -117,16 +117,18 @@ def render_comparison(comparison: Comparison, format: str = "text") -> str:
     return "\n".join(parts)
 
 
-def _grids(title: str, part: pd.DataFrame) -> Iterator[Grid]:
+def _grids(title: str, part: pd.DataFrame) -> Iterator[Shown]:
     """Ours with the numbers that may stand beside them, then the others."""
     together = part[part["apart"] == ""]
     others = part[part["apart"] != ""]
     caption = "accuracy, %; ours: mean ± sample standard deviation over seeds"
     for columns in blocks(part):
         header = ["method", *columns]
-        yield Grid(title, caption, header, list(_rows(together, columns)))
+        yield Shown(title, caption, header, list(_rows(together, columns)))
         if len(others):
-            yield Grid(f"published, {others['apart'].iloc[0]}", "accuracy, %", header, list(_rows(others, columns, "")))
+            yield Shown(
+                f"published, {others['apart'].iloc[0]}", "accuracy, %", header, list(_rows(others, columns, ""))
+            )
 
 
 def _rows(part: pd.DataFrame, columns: Sequence[str], prefix: str = "published ") -> Iterator[list[Entry]]:

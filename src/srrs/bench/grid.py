@@ -10,13 +10,14 @@ import numpy as np
 
 from srrs import pipeline
 from srrs.bench import jobs
-from srrs.bench.bed import VIEW_SEED, make_bed
+from srrs.bench.feature_cache import VIEW_SEED, make_cache
 from srrs.bench.records import Record, read_records
 from srrs.bench.run import Run
 from srrs.config import Settings
 from srrs.core.noise import NoiseSpec
 from srrs.data.folders import is_picture
-from srrs.data.protocols import Draw, draw
+from srrs.data.inputs import Inputs
+from srrs.data.protocols import BY_FEATURES, Draw, draw
 from srrs.data.published.base import DataSet, Split, subset
 from srrs.data.samples import Progress, checked, from_paths
 from srrs.errors import DataError, SettingsError, SrrsError
@@ -66,7 +67,7 @@ class Grid:
 
 
 @dataclass
-class Outcome:
+class GridResult:
     """What became of a grid."""
 
     records: list[Record] = field(default_factory=list)
@@ -82,22 +83,26 @@ def plan(
     models: Models,
     out: Path,
     *,
+    given: Inputs | None = None,
     progress: Progress | None = None,
 ) -> list[Run]:
-    """Draw every cell, encode the photographs they need once, and list the runs."""
+    """Draw every cell, encode the images they need once, and list the runs.
+
+    `given` holds the features of a dataset of one's own, see `srrs.bench.own`.
+    """
     named = dataset if grid.classes is None else subset(dataset, grid.classes)
     train = _with_outsiders(dataset, named, grid)
-    features = _all_features(train, models, grid.settings) if _asks_for_features(grid) else None
+    features = _all_features(train, models, given) if _asks_for_features(grid) else None
     draws = {cell: _draw(train, named.class_names, grid, cell, features) for cell in grid.cells()}
     rows = np.unique(np.concatenate([d.rows for d in draws.values()]))
     whole = replace(named, train=train, name=_name(dataset, named))
-    bed = make_bed(whole, rows, models, grid.settings, out / SHARED, progress=progress)
+    cache = make_cache(whole, rows, models, grid.settings, out / SHARED, given=given, progress=progress)
     runs = []
     for (noise, shots, seed), drawn in draws.items():
         paths = tuple(train.paths[row] for row in drawn.rows)
         for method in grid.methods:
             run = Run(
-                bed=bed,
+                cache=cache,
                 out=out,
                 noise=noise,
                 protocol=grid.protocol,
@@ -117,20 +122,19 @@ def carry_out(
     known: Sequence[Path],
     *,
     processes: int = 1,
-    threads: int | None = None,
     ray: str | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Outcome:
+) -> GridResult:
     """Do the runs whose result is neither in their folder nor among the `known` records.
 
     Raises KeyboardInterrupt through: what is finished stays, the others go on from their checkpoints next time.
     """
     finished = {r.digest: r for r in read_records([*known, *(r.folder for r in runs if r.folder.exists())]).records}
     left = [run for run in runs if run.digest not in finished]
-    outcome, done = Outcome(computed=len(left)), len(runs) - len(left)
+    outcome, done = GridResult(computed=len(left)), len(runs) - len(left)
     if progress:
         progress(done, len(runs))
-    for run, result in _outcomes(left, processes, threads, ray):
+    for run, result in _outcomes(left, processes, ray):
         if isinstance(result, SrrsError):
             outcome.failed.append((run, result))
         else:
@@ -142,12 +146,12 @@ def carry_out(
     return outcome
 
 
-def _outcomes(left: Sequence[Run], processes: int, threads: int | None, ray: str | None) -> Iterator[jobs.Outcome]:
+def _outcomes(left: Sequence[Run], processes: int, ray: str | None) -> Iterator[jobs.Finished]:
     if ray:
-        return jobs.on_ray(left, ray, threads or 1)
+        return jobs.on_ray(left, ray)
     if processes > 1:
-        return jobs.processes(left, processes, threads or 1)
-    return jobs.here(left, threads)
+        return jobs.processes(left, processes)
+    return jobs.here(left)
 
 
 def _draw(
@@ -212,11 +216,15 @@ def _name(dataset: DataSet, named: DataSet) -> str:
 
 
 def _asks_for_features(grid: Grid) -> bool:
-    return any(noise.kind == "instance" for noise in grid.noise)
+    return any(noise.kind in BY_FEATURES for noise in grid.noise)
 
 
-def _all_features(train: Split, models: Models, settings: Settings) -> Floats:
-    """Plain features of the whole split: instance-dependent noise follows the picture."""
+def _all_features(train: Split, models: Models, given: Inputs | None) -> Floats:
+    """Plain features of the whole split: some kinds of noise follow the images."""
+    if given is not None and given.features is not None:
+        place = {id: row for row, id in enumerate(given.samples.ids)}
+        at = np.array([place[path] for path in train.paths])
+        return np.asarray(given.features.take(at, 0).rows(slice(None))[0], np.float32)
     samples = checked(from_paths(train.files, labelled=False))
     rows: Ints = np.arange(len(samples))
     plain = pipeline.encode_rows(samples, rows, models.image, views=0, seed=VIEW_SEED).plain

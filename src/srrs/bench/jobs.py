@@ -2,46 +2,66 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import partial
 from typing import Any
 
 from srrs.bench.records import Record
 from srrs.bench.run import Run, execute
 from srrs.errors import MissingExtraError, SrrsError
 
-Outcome = tuple[Run, Record | SrrsError]
-"""A run with its result, or with what the user can mend."""
+Finished = tuple[Run, Record | SrrsError]
+"""A run with its result, or with an error that the user can fix."""
+QUIET = "ignore:resource_tracker:UserWarning"
+"""Filter for a remark of Python's resource tracker on semaphores, which it cleans up itself after a kill."""
 
 
-def here(runs: Sequence[Run], threads: int | None) -> Iterator[Outcome]:
-    """One after the other, in this process."""
+def here(runs: Sequence[Run]) -> Iterator[Finished]:
+    """Compute one run after the other in this process."""
     for run in runs:
-        yield run, attempt(run, threads)
+        yield run, attempt(run)
 
 
-def processes(runs: Sequence[Run], count: int, threads: int) -> Iterator[Outcome]:
-    """`count` at a time, each in a process of its own with `threads` of torch."""
+def processes(runs: Sequence[Run], count: int) -> Iterator[Finished]:
+    """Compute `count` runs at a time, each in its own process. The processes end with this generator."""
     pool = workers(count)
     try:
-        futures = {pool.submit(partial(attempt, threads=threads), run): run for run in runs}
+        futures = {pool.submit(attempt, run): run for run in runs}
         for future in as_completed(futures):
             yield futures[future], future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    except BaseException:  # an interruption does not wait for the runs at hand: their checkpoints are whole
+        end(pool)
+        raise
+    pool.shutdown()
 
 
 def workers(count: int) -> ProcessPoolExecutor:
     """Processes that take work from this one, and end with it, also where it is killed."""
+    if QUIET not in sys.warnoptions:
+        sys.warnoptions.append(QUIET)  # handed on to the tracker, which starts with the first worker
     spawn = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(count, mp_context=spawn, initializer=_end_with_parent)
 
 
+def end(pool: ProcessPoolExecutor) -> None:
+    """End the processes of a pool at once."""
+    running = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in running:
+        process.terminate()
+    for process in running:
+        process.join()
+
+
 def _end_with_parent() -> None:
-    """A worker holds both ends of its queue, so that without a parent it would wait for work for ever."""
+    """A worker holds both ends of its queue, so that without a parent it would wait for work for ever.
+
+    An interruption by the keyboard reaches the workers too; it is left to the parent, which ends them.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -53,8 +73,8 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def on_ray(runs: Sequence[Run], address: str, threads: int) -> Iterator[Outcome]:
-    """As tasks of a Ray cluster whose nodes see the same folders; `local` starts one on this machine.
+def on_ray(runs: Sequence[Run], address: str) -> Iterator[Finished]:
+    """Compute runs as tasks of a Ray cluster whose nodes see the same folders; `local` starts one on this machine.
 
     Raises MissingExtraError where Ray is not installed.
     """
@@ -67,8 +87,8 @@ def on_ray(runs: Sequence[Run], address: str, threads: int) -> Iterator[Outcome]
     if started:
         ray.init(None if address == "local" else address, runtime_env=environment, log_to_driver=False)
     try:
-        remote: Any = ray.remote(num_cpus=threads, max_retries=3)(attempt)
-        waiting = {remote.remote(run, threads): run for run in runs}
+        remote: Any = ray.remote(num_cpus=1, max_retries=3)(attempt)
+        waiting = {remote.remote(run): run for run in runs}
         while waiting:
             done, _ = ray.wait(list(waiting))
             for reference in done:
@@ -78,9 +98,9 @@ def on_ray(runs: Sequence[Run], address: str, threads: int) -> Iterator[Outcome]
             ray.shutdown()
 
 
-def attempt(run: Run, threads: int | None = None) -> Record | SrrsError:
-    """The run's result, or its error where that is one a user can mend: one bad run does not end a grid."""
+def attempt(run: Run) -> Record | SrrsError:
+    """The run's result, or its error if a user can fix it: one bad run does not end a grid."""
     try:
-        return execute(run, threads)
+        return execute(run)
     except SrrsError as error:
         return SrrsError(str(error))  # one that every process can read back

@@ -3,114 +3,122 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from srrs.bench.schema import SCHEMA, Bools, problem, unpack
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from srrs.bench.schema import READS, SCHEMA, Bits, Bools, Count, Digest, Positive, Seconds, Share, Text, unpack
+from srrs.config import sentence
 from srrs.errors import DataError
 
 RESULT, HISTORY, PARTITION, SAMPLES = "result.json", "history.jsonl", "partition.json", "samples.csv"
 RUN_FILES = {HISTORY, PARTITION, "settings.json"}
 """A folder with one of these but without a result is a run that has not finished."""
+STRICT = ConfigDict(strict=True, extra="forbid")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class AuditScores:
-    """How well the audit found the wrong labels, 0 to 1; None where nothing was there to be found or flagged."""
+    """How well the audit found the wrong labels, 0 to 1; None where no label was wrong or flagged."""
 
-    auroc: float | None = None
-    average_precision: float | None = None
-    precision: float | None = None
-    recall: float | None = None
+    auroc: Share | None = None
+    average_precision: Share | None = None
+    precision: Share | None = None
+    recall: Share | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Record:
     """The result of one run. Shares, rates and scores run from 0 to 1.
 
-    Raises ValueError where a value makes no sense.
+    Raises ValueError for a value that is not allowed.
     """
 
-    digest: str
+    digest: Digest
     """Identity of the resolved run, 8 or more hex digits."""
-    dataset: str
-    classes: int
-    model: str
-    method: str
-    needs: tuple[str, ...] = ()
+    code: str = ""
+    """`code_digest` of the code that ran; '' in records of schema version 1."""
+    dataset: Text
+    classes: Positive
+    model: Text
+    method: Text
+    needs: tuple[Text, ...] = ()
     """What the method must be told, in words: `noise rate`, `clean validation`."""
-    protocol: str
+    protocol: Text
     as_published: bool
-    noise_kind: str
-    noise_rate: float | None
-    """None where the noise is whatever people made it."""
-    shots: int | None
-    """Photographs per class; None for all."""
-    seed: int
-    samples: int
-    accuracy: float
-    macro_f1: float
-    ece: float
-    correct: str
-    """Which test photographs are classified rightly, in test order: hex of packed bits, as `schema.pack` makes it."""
-    test_samples: int
+    noise_kind: Text
+    noise_rate: Share | None
+    """None where the labels of people or of the web are the noise."""
+    shots: Positive | None
+    """Images per class; None for all."""
+    seed: Count
+    samples: Positive
+    accuracy: Share
+    macro_f1: Share
+    ece: Share
+    correct: Bits
+    """Which test images are classified correctly, in test order: hex of packed bits, as `schema.pack` makes it."""
+    test_samples: Positive
     audit: AuditScores
-    noise_given: float | None
-    """None where nobody knows the truth."""
-    noise_rectified: float | None
-    noise_estimate: tuple[float, float, float] | None
+    noise_given: Share | None
+    """None where the true labels are unknown."""
+    noise_rectified: Share | None
+    noise_estimate: tuple[Share, Share, Share] | None
     """Rate, low, high; None where the method estimates none."""
-    zero_shot_auroc: float | None
+    zero_shot_auroc: Share | None
     """AUROC of zero-shot self-confidence on the same samples."""
-    seconds: float
-    text_passes: int
+    seconds: Seconds
+    text_passes: Count
     versions: dict[str, Any]
     settings: dict[str, Any]
 
     def __post_init__(self) -> None:
-        if wrong := problem(self.to_json()):
-            raise ValueError(wrong)
+        digits = 2 * ((self.test_samples + 7) // 8)
+        if len(self.correct) != digits:
+            raise ValueError(
+                f"correct must hold one bit for each of {self.test_samples} test images, but has "
+                f"{len(self.correct)} hex digits"
+            )
+        share = float(self.right.mean())
+        if abs(share - self.accuracy) > 1e-3:
+            raise ValueError(f"accuracy is {self.accuracy}, but {share:.4f} of the bits of correct are set")
 
     @property
     def right(self) -> Bools:
-        """(test_samples,) which test photographs are classified rightly."""
+        """(test_samples,) which test images are classified correctly."""
         return unpack(self.correct, self.test_samples)
 
     @classmethod
     def from_json(cls, content: Any, where: str = "a record") -> "Record":
         """Read what `to_json` made.
 
-        Raises DataError, which names `where`, for another schema version and for anything missing or senseless.
+        Raises DataError, which names `where`, for a schema version that cannot be read and for missing or wrong
+        values.
         """
         if not isinstance(content, Mapping) or "schema" not in content:
             raise DataError(
                 f"Expected {where} to be the result of a run as srrs bench writes it, but it has no schema."
             )
-        if content["schema"] != SCHEMA:
+        if content["schema"] not in READS:
             raise DataError(
-                f"Expected {where} to have schema version {SCHEMA}, but found {content['schema']!r}. "
-                f"Read it with the version of srrs that wrote it, or run it again."
+                f"Expected {where} to have schema version {' or '.join(map(str, READS))}, but found "
+                f"{content['schema']!r}. Read it with the version of srrs that wrote it, or run it again."
             )
-        if wrong := problem(content):
-            raise DataError(f"Expected {where} to be the result of a run, but {wrong}.")
         values = {name: value for name, value in content.items() if name != "schema"}
-        estimate = values["noise_estimate"]
-        return cls(
-            **values
-            | {"needs": tuple(values["needs"]), "audit": AuditScores(**values["audit"])}
-            | {"noise_estimate": None if estimate is None else tuple(estimate)}
-        )
+        try:
+            return _RECORD.validate_json(json.dumps(values))  # JSON's lists are tuples
+        except ValidationError as error:
+            raise DataError(f"Expected {where} to be the result of a run, but {sentence(error)}.") from None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, the schema version first."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        estimate = None if self.noise_estimate is None else list(self.noise_estimate)
-        return {"schema": SCHEMA} | values | {
-            "needs": list(self.needs),
-            "audit": asdict(self.audit),
-            "noise_estimate": estimate,
-        }  # fmt: skip
+        return {"schema": SCHEMA, **_RECORD.dump_python(self, mode="json")}
+
+
+_RECORD = TypeAdapter(Record)
 
 
 def to_jsonl(records: Iterable[Record]) -> str:

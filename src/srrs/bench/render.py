@@ -29,7 +29,7 @@ class Entry(NamedTuple):
     tied: bool = False
 
 
-class Grid(NamedTuple):
+class Shown(NamedTuple):
     """A table as it is shown: the first `names` columns are words, the others figures."""
 
     title: str
@@ -49,14 +49,14 @@ def render(frame: pd.DataFrame, format: str = "text", *, intervals: bool = False
     return draw(list(grids(frame, intervals=intervals)), format)
 
 
-def draw(shown: Sequence[Grid], format: str) -> str:
+def draw(shown: Sequence[Shown], format: str) -> str:
     """Grids one below the other, as `text`, `markdown` or `latex`. Raises SettingsError for another format."""
     if format not in _STYLES:
         raise SettingsError(f"Expected a format of {', '.join(_STYLES)} or csv, but found {format!r}.")
     return "\n".join(_STYLES[format](grid) for grid in shown)
 
 
-def grids(frame: pd.DataFrame, *, intervals: bool = False) -> Iterator[Grid]:
+def grids(frame: pd.DataFrame, *, intervals: bool = False) -> Iterator[Shown]:
     """One grid per table, metric and, where there are many columns, kind of noise."""
     for (title, metric), part in frame.groupby(["table", "metric"], sort=False):
         for columns in blocks(part):
@@ -73,7 +73,7 @@ def blocks(part: pd.DataFrame) -> Iterator[list[str]]:
         yield [cell_name(*at) for at in block]
 
 
-def _grid(title: str, metric: str, part: pd.DataFrame, columns: Sequence[str], intervals: bool) -> Grid:
+def _grid(title: str, metric: str, part: pd.DataFrame, columns: Sequence[str], intervals: bool) -> Shown:
     seeds = int(part["n"].max())
     told = bool((part["needs"] != "").any())
     rows = []
@@ -83,7 +83,7 @@ def _grid(title: str, metric: str, part: pd.DataFrame, columns: Sequence[str], i
             words = [Entry(str(name))] + ([Entry(str(needs))] if told else [])
             rows.append(words + [at.get(column, Entry("–")) for column in columns])
     header = ["method"] + (["must be told"] if told else []) + list(columns)
-    return Grid(title, _caption(metric, seeds, intervals, rows), header, rows, names=1 + told)
+    return Shown(title, _caption(metric, seeds, intervals, rows), header, rows, names=1 + told)
 
 
 def _entry(cell: Any, metric: str, seeds: int, intervals: bool) -> Entry:
@@ -114,13 +114,15 @@ def _caption(metric: str, seeds: int, intervals: bool, rows: list[list[Entry]]) 
     words = [METRICS[metric].title]
     words.append(f"mean ± sample standard deviation over {seeds} seeds" if seeds > 1 else "one seed")
     if intervals and metric == "accuracy":
-        words.append("[95 % bootstrap interval over photographs and seeds]")
+        words.append("[95 % bootstrap interval over images and seeds]")
+    if intervals and metric == "macro_f1" and seeds > 1:
+        words.append("[95 % interval over seeds, Student's t]")
     if any(entry.tied for row in rows for entry in row):
         words.append("≈: not told from the best by the paired 95 % bootstrap")
     return "; ".join(words)
 
 
-def _text(grid: Grid) -> str:
+def _text(grid: Shown) -> str:
     shown = [[e.text + " *" * e.best + " ≈" * e.tied for e in row] for row in grid.rows]
     best = "; *: best" if any(entry.best for row in grid.rows for entry in row) else ""
     width = [max(map(len, column)) for column in zip(grid.header, *shown, strict=True)]
@@ -129,7 +131,7 @@ def _text(grid: Grid) -> str:
     return "\n".join([grid.title, grid.caption + best, "", *body, ""])
 
 
-def _markdown(grid: Grid) -> str:
+def _markdown(grid: Shown) -> str:
     def escaped(text: str) -> str:
         return re.sub(r"([\\|*_`<])", r"\\\1", " ".join(text.split()))
 
@@ -142,7 +144,7 @@ def _markdown(grid: Grid) -> str:
     return "\n".join([f"**{escaped(grid.title)}**", "", escaped(grid.caption), "", *body, ""])
 
 
-def _latex(grid: Grid) -> str:
+def _latex(grid: Shown) -> str:
     def escaped(text: str) -> str:
         return text.translate(_LATEX)
 
@@ -166,4 +168,4 @@ def _latex(grid: Grid) -> str:
     )
 
 
-_STYLES: dict[str, Callable[[Grid], str]] = {"text": _text, "markdown": _markdown, "latex": _latex}
+_STYLES: dict[str, Callable[[Shown], str]] = {"text": _text, "markdown": _markdown, "latex": _latex}

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
-from srrs import pipeline, tuning
-from srrs.bench.bed import Bed
+from srrs import tuning
+from srrs.bench.code import code_digest
+from srrs.bench.feature_cache import FeatureCache
 from srrs.bench.records import HISTORY, PARTITION, RESULT, SAMPLES, AuditScores, Record
 from srrs.bench.schema import pack
 from srrs.config import Settings
@@ -39,7 +41,7 @@ CHECKPOINT = "run"
 class Run:
     """Everything that decides one run."""
 
-    bed: Bed
+    cache: FeatureCache
     out: Path
     """The grid's folder."""
     noise: NoiseSpec
@@ -55,10 +57,17 @@ class Run:
 
     @cached_property
     def digest(self) -> str:
-        """Identity of what is computed, whatever it was called and wherever it runs."""
+        """Identity of the computation, the code included, whatever the run is called and wherever it runs."""
         ignored = ("device",)
         chosen = {name: value for name, value in self.settings.flat().items() if name not in ignored}
-        about: list[object] = [self.bed.digest, chosen, list(self.paths), self.draw.given.tolist(), self.protocol]
+        about: list[object] = [
+            code_digest(),
+            self.cache.digest,
+            chosen,
+            list(self.paths),
+            self.draw.given.tolist(),
+            self.protocol,
+        ]
         about += [str(self.noise), self.shots, self.as_published]
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
 
@@ -70,7 +79,7 @@ class Run:
         method = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.settings.tuning.method)[:60]
         noise = str(self.noise).replace(":", "-").replace("/", "-")
         run = f"seed-{self.settings.seed}-{self.digest[:8]}"
-        return Path(self.out, str(self.bed.about["dataset"]), drawn, shots, noise, method, run)
+        return Path(self.out, str(self.cache.about["dataset"]), drawn, shots, noise, method, run)
 
     @property
     def title(self) -> str:
@@ -78,20 +87,26 @@ class Run:
         return f"{self.settings.tuning.method} at {self.noise}, seed {self.settings.seed}"
 
 
-def execute(run: Run, threads: int | None = None) -> Record:
-    """Do the run, going on where it was killed, and write its records; the result comes last and at once.
+def execute(run: Run) -> Record:
+    """Do the run, from where it was killed, and write its records; the result comes last and at once.
 
-    Parameters
-    ----------
-    threads : of torch; the bits of a run depend on it.
+    A run computes in one thread, since its bits depend on the number of threads.
     """
-    if threads:
-        torch.set_num_threads(threads)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            return _execute(run)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _execute(run: Run) -> Record:
     started = time.monotonic()
     run.folder.mkdir(parents=True, exist_ok=True)
     _write_json(run.folder / "settings.json", _resolved(run))
-    models = _models(run.settings.with_(seed=0, method="srrs"))
-    task = run.bed.task(run.paths, run.draw.given, models, run.settings)
+    models = _models(run.cache, run.settings.with_(seed=0, method="srrs"))
+    task = run.cache.task(run.paths, run.draw.given, models, run.settings)
     checkpoint = run.folder / CHECKPOINT
     tuned = tuning.tune_task(task, run.settings, checkpoint=checkpoint, knowledge=_knowledge(run))
     record = _record(run, tuned, task, models, time.monotonic() - started)
@@ -105,9 +120,9 @@ def execute(run: Run, threads: int | None = None) -> Record:
 
 
 @lru_cache(maxsize=1)
-def _models(settings: Settings) -> Models:
+def _models(cache: FeatureCache, settings: Settings) -> Models:
     """Loaded once per process."""
-    return pipeline.load_models(settings)
+    return cache.models(settings)
 
 
 def _knowledge(run: Run) -> dict[str, Any]:
@@ -117,18 +132,18 @@ def _knowledge(run: Run) -> dict[str, Any]:
 
 
 def _record(run: Run, tuned: Tuned, task: Task, models: Models, seconds: float) -> Record:
-    features, labels = run.bed.test
+    features, labels = run.cache.test
     assert tuned.classifier is not None  # every method of a grid classifies
     probs = tuned.classifier(Batch(features=features.to(models.device))).softmax(1).cpu().numpy()
     predicted = probs.argmax(1)
     correct = predicted == labels
     noise = tuned.round.noise
-    untuned = tuning.untuned_probs(task)[np.arange(len(run.paths)), run.draw.given]
     wrong = run.draw.given != run.draw.truth if run.truth_known else None
     return Record(
         digest=run.digest,
-        dataset=str(run.bed.about["dataset"]),
-        classes=len(run.bed.class_names),
+        code=code_digest(),
+        dataset=str(run.cache.about["dataset"]),
+        classes=len(run.cache.class_names),
         model=run.settings.model.name,
         method=run.settings.tuning.method,
         needs=needs(run.settings.tuning.method),
@@ -148,12 +163,19 @@ def _record(run: Run, tuned: Tuned, task: Task, models: Models, seconds: float) 
         noise_given=None if wrong is None else float(wrong.mean()),
         noise_rectified=None if wrong is None else metrics.label_noise(tuned.round.targets.hard, run.draw.truth),
         noise_estimate=(noise.rate, noise.low, noise.high),
-        zero_shot_auroc=None if wrong is None else metrics.audit_auroc(untuned, wrong),
+        zero_shot_auroc=None if wrong is None else _zero_shot_auroc(task, wrong),
         seconds=seconds,
         text_passes=tuned.text_passes,
         versions={**tuning.versions(), "threads": torch.get_num_threads()},
         settings=run.settings.flat(),
     )
+
+
+def _zero_shot_auroc(task: Task, wrong: np.ndarray) -> float | None:
+    """AUROC of the untuned model's probability of the given label; None where there is no such model."""
+    if tuning.untuned_head(task) is None:
+        return None
+    return metrics.audit_auroc(tuning.untuned_probs(task)[np.arange(len(wrong)), task.labels], wrong)
 
 
 def _audit(tuned: Tuned, wrong: np.ndarray | None) -> AuditScores:
@@ -203,6 +225,7 @@ def _write_samples(run: Run, tuned: Tuned) -> None:
 def _resolved(run: Run) -> dict[str, Any]:
     return {
         "digest": run.digest,
+        "code": code_digest(),
         "noise": str(run.noise),
         "protocol": run.protocol,
         "as_published": run.as_published,

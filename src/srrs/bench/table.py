@@ -59,7 +59,8 @@ def table(
     """The long table: one row per table, metric, method and noise, with columns `COLUMNS`.
 
     `mean`, `spread` (sample standard deviation; NaN for one run) and `n` are over the seeds that have the figure.
-    `low` and `high` bound the accuracy (95 % bootstrap over photographs and seeds) and are NaN for other figures.
+    `low` and `high` are a 95 % interval: of the accuracy by bootstrap over images and seeds, of macro-F1 by Student's t
+    over seeds, NaN for other figures.
     `best` marks the best mean of a cell, `tied` those whose accuracy the paired bootstrap does not tell from it.
     `by` and `methods` as for `cells`, whose errors pass through; `seed` is that of the bootstrap. Raises SettingsError
     for a metric there is not.
@@ -84,8 +85,18 @@ def _row(cell: Cell, bounds: tuple[float, float], marks: tuple[bool, bool], name
     values = _values(cell, name)
     mean = float(np.mean(values)) if values else np.nan
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
-    low, high = bounds if name == "accuracy" else (np.nan, np.nan)
+    low, high = bounds if name == "accuracy" else _over_seeds(values) if name == "macro_f1" else (np.nan, np.nan)
     return (*_place(cell), name, mean, spread, len(values), low, high, *marks)
+
+
+def _over_seeds(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """Student's interval of the mean; NaN for one value."""
+    from scipy.stats import t
+
+    if len(values) < 2:
+        return np.nan, np.nan
+    half = t.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return max(0.0, float(np.mean(values) - half)), min(1.0, float(np.mean(values) + half))
 
 
 def _place(cell: Cell) -> tuple[Any, ...]:

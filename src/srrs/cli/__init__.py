@@ -1,15 +1,19 @@
 """The command line. Imports stay inside the commands, so that `srrs --help` answers at once."""
 
 import json
+import signal
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from srrs.cli import act, apply_model, grids, tune
+from srrs.cli.bench import bench
 from srrs.cli.export import export
 from srrs.cli.signature import command
 from srrs.errors import SrrsError
+from srrs.io import printable
 
 __all__ = ["app", "main"]
 
@@ -21,7 +25,7 @@ app = typer.Typer(
 )
 for function in (
     *(tune.demo, tune.audit, act.apply, act.undo, tune.fit, apply_model.predict, apply_model.embed, export),
-    *(grids.bench, grids.table, grids.plot, grids.compare),
+    *(bench, grids.table, grids.plot, grids.compare),
 ):
     command(app)(function)
 
@@ -51,6 +55,8 @@ def main() -> None:
 
     Status 1 means that the data failed a check, such as `srrs audit --fail-above`.
     """
+    with suppress(ValueError):  # only the main thread may set a handler
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         if status := app(standalone_mode=False):
             _interrupted() if status == INTERRUPTED else sys.exit(status)
@@ -65,6 +71,11 @@ def main() -> None:
         raise
 
 
+def _terminated(*_: object) -> None:
+    """Leave as after Ctrl-C, so that workers end and finished work stays."""
+    raise KeyboardInterrupt
+
+
 def _interrupted() -> None:
     _fail("Interrupted. Run the same command again: it continues where it stopped.", INTERRUPTED)
 
@@ -72,5 +83,5 @@ def _interrupted() -> None:
 def _fail(message: str, status: int) -> None:
     if "--json" in sys.argv:
         sys.stdout.write(json.dumps({"error": message}) + "\n")
-    sys.stderr.write(f"srrs: {message}\n")
+    sys.stderr.write(f"srrs: {printable(message, chr(10))}\n")
     sys.exit(status)

@@ -7,19 +7,33 @@ feature size.
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from srrs.core.noise import NoiseSpec, by_matrix, derange, flip, instance_dependent
+from srrs.core.discriminant import out_of_fold
+from srrs.core.labels import one_hot
+from srrs.core.noise import (
+    NoiseSpec,
+    by_matrix,
+    derange,
+    flip,
+    instance_dependent,
+    long_tail,
+    to_confused,
+    to_similar,
+)
 from srrs.data.as_published import as_published as published_lists
 from srrs.data.noise_files import read_given, read_matrix
 from srrs.errors import DataError, SettingsError
 from srrs.records import Bools, Floats, Ints
 
 PROTOCOLS = ("fp-injection", "label-flip")
+BY_FEATURES = ("near", "half", "inst", "instance")
+"""Kinds of noise that follow the images, by their features."""
+FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,18 +79,22 @@ def draw(
     writes them, are what the draws hang on: another order of the rows gives the same draw. The rows come class by
     class of the given label, in each class first those it describes rightly.
 
+    `+tail:R` first draws the shots of each true class, keeps class sizes that fall to 1 / R, and adds the noise to what
+    is left.
+
     *fp-injection* keeps the observed classes balanced. sym and pair: each class is permuted once; the first shots - k
     are its own, the next k go to other classes, where k = round(rate * shots) - so the rate is met exactly where
     rate * shots is whole. pair sends them to the preceding class, sym to classes at random, each of which gets as
     many as it gives, so that all photographs are distinct and stay the same ones at every rate. (pair shifts the
-    balance where classes have fewer than `shots`.) open replaces k of each class. matrix, instance and human noise
-    comes first; then `shots` are drawn of each given label.
+    balance where classes have fewer than `shots`.) open replaces k of each class. matrix, near,
+    half, inst, instance and human noise comes first; then `shots` are drawn of each given label.
 
     *label-flip* keeps the true classes balanced: `shots` are drawn of each true class, then round(rate * samples) of
-    all samples become wrong (sym, pair, open), or each on its own (matrix, instance, human).
+    all samples become wrong (sym, pair, open), or each on its own (matrix, near, half, inst, instance, human).
 
-    open takes the pictures labelled -1, each once. instance needs `features` (N, D). human takes its file, else
-    `given` (N,), -1 where nobody gave one. Files name the classes by `class_names` (C,) or by number.
+    open takes the pictures labelled -1, each once. near, half, inst and instance need `features` (N, D).
+    human takes its file, else `given` (N,), -1 where nobody gave one. Files name the classes by `class_names` (C,) or
+    by number.
 
     `as_published` draws exactly what the published fp-injection generators draw at this split, seed and k, faults
     included, by position in the split; see `srrs.data.as_published`.
@@ -98,8 +116,18 @@ def draw(
     if as_published:
         return _published(labels, classes, noise, shots or 0, seed)
     order = _shuffled(paths, seed)
+    if noise.tail is not None:
+        pool = np.concatenate(_few_shot(labels, order, classes, shots))
+        kept = pool[long_tail(labels[pool], [paths[row] for row in pool], classes, noise.tail, seed)]
+        part = np.sort(np.concatenate([kept, np.flatnonzero(labels == -1)]))
+        found = draw(
+            labels[part], [paths[row] for row in part], classes, replace(noise, tail=None), protocol=protocol,
+            shots=None, seed=seed, class_names=class_names, features=None if features is None else features[part],
+            given=None if given is None else given[part],
+        )  # fmt: skip
+        return Draw(part[found.rows], found.given, found.truth)
     balanced = protocol == "fp-injection"
-    if noise.kind in ("matrix", "instance", "human"):
+    if noise.kind in ("matrix", "human", *BY_FEATURES):
         noisy = _relabelled(labels, paths, names, noise, seed, features, given)
         pools = _few_shot(noisy if balanced else np.where(noisy < 0, -1, labels), order, classes, shots)
         rows = np.concatenate(pools)
@@ -151,7 +179,7 @@ def _check_split(labels: Ints, paths: Sequence[str], names: tuple[str, ...], noi
         )
     if noise.kind != "human" and not counts.all():
         raise DataError(f"Expected training photographs of every class, but found none of '{names[counts.argmin()]}'.")
-    if noise.kind in ("sym", "pair", "instance") and noise.rate and len(names) < 2:
+    if noise.kind in ("sym", "pair", *BY_FEATURES) and noise.rate and len(names) < 2:
         raise DataError(f"Expected at least 2 classes for {noise} noise, but got {len(names)}.")
 
 
@@ -216,8 +244,22 @@ def _relabelled(
     elif features is None or features.ndim != 2 or len(features) != len(labels):
         raise ValueError(f"Expected features of shape ({len(labels)}, D) for {noise} noise")
     else:
-        noisy[known] = instance_dependent(features[known], truth, keys, len(names), noise.rate or 0.0, seed)
+        noisy[known] = _by_features(features[known], truth, keys, len(names), noise, seed)
     return noisy
+
+
+def _by_features(features: Floats, truth: Ints, keys: Sequence[str], classes: int, noise: NoiseSpec, seed: int) -> Ints:
+    """Noisy labels (N,) that follow the features (N, D)."""
+    rate = noise.rate or 0.0
+    if noise.kind == "instance":
+        return instance_dependent(features, truth, keys, classes, rate, seed)
+    if noise.kind == "inst":
+        fold = _shuffled(keys, 0).argsort() % FOLDS
+        probs = out_of_fold(features, one_hot(truth, classes), fold)
+        return np.asarray(to_confused(truth, keys, probs, rate, seed))
+    means = np.stack([features[truth == label].mean(axis=0) for label in range(classes)])
+    means /= np.linalg.norm(means, axis=1, keepdims=True).clip(1e-12)
+    return np.asarray(to_similar(truth, keys, means @ means.T, rate, seed, half=noise.kind == "half"))
 
 
 def _human(labels: Ints, paths: Sequence[str], names: tuple[str, ...], noise: NoiseSpec, given: Ints | None) -> Ints:

@@ -1,6 +1,6 @@
-"""What all runs of a grid share, encoded once: a folder that every process and every node maps.
+"""The features that all runs of a grid share, encoded once, in a folder that every process and every node maps.
 
-N training photographs of the bed, V views, D feature size.
+N training images of the cache, V views, D feature size.
 """
 
 import hashlib
@@ -19,25 +19,27 @@ from safetensors.numpy import load_file, save_file
 
 from srrs import pipeline, tuning
 from srrs.config import FIT_VIEWS, Settings
-from srrs.data.published.base import DataSet
+from srrs.data.inputs import Inputs
+from srrs.data.published.base import DataSet, Split
 from srrs.data.samples import NO_LABEL, Progress, Samples, checked, from_paths
 from srrs.errors import DataError
 from srrs.features.cached import CachedFeatures
-from srrs.models.base import Models
+from srrs.models.base import NO_MODEL, ClassVectors, Models
+from srrs.models.device import choose_device
 from srrs.models.matcher import MemoisedScores
 from srrs.records import Features, Floats, Ints, Keys
 from srrs.tuning import Task
 
 VIEW_SEED = 1
 """The views are the same for every seed of a run, so that they are encoded once."""
-NAME = "bed.json"
+NAME, CLASSES = "about.json", "classes.safetensors"
 MOST_SCORES = 1_000_000
-"""Up to so many (picture, class) pairs are matched once for all runs."""
+"""Up to so many (image, class) pairs are matched once for all runs."""
 
 
 @dataclass(frozen=True)
-class Bed:
-    """Cached features of a data set, in a folder."""
+class FeatureCache:
+    """Cached features of a dataset, in a folder."""
 
     folder: Path
 
@@ -49,7 +51,7 @@ class Bed:
 
     @property
     def digest(self) -> str:
-        """Identity of models, classes and test photographs, whichever training photographs the bed holds."""
+        """Identity of models, classes and test images, whichever training images the cache holds."""
         return str(self.about["digest"])
 
     @cached_property
@@ -59,7 +61,7 @@ class Bed:
 
     @cached_property
     def place(self) -> dict[str, int]:
-        """Position of each training photograph by its path in the split file."""
+        """Position of each training image by its path in the split file."""
         return {path: number for number, path in enumerate(self.about["paths"])}
 
     @cached_property
@@ -70,12 +72,26 @@ class Bed:
 
     @cached_property
     def test(self) -> tuple[torch.Tensor, Ints]:
-        """Features (T, D) of the test photographs, and their labels (T,)."""
+        """Features (T, D) of the test images, and their labels (T,)."""
         arrays = load_file(self.folder / "test.safetensors")
         return torch.from_numpy(arrays["plain"].astype(np.float32)), arrays["labels"]
 
+    def models(self, settings: Settings) -> Models:
+        """The models that the settings name; for features without a model, those of the class vectors."""
+        if settings.model.name != NO_MODEL:
+            return pipeline.load_models(settings)
+        vectors = None
+        if (self.folder / CLASSES).exists():
+            held = {name: torch.from_numpy(array) for name, array in load_file(self.folder / CLASSES).items()}
+            vectors = ClassVectors(held.get("plain"), held.get("described"))
+        about = self.about["embedded"]
+        return Models.without_towers(
+            about["size"], vectors, logit_scale=about["logit_scale"], fingerprint=self.about["model"],
+            device=choose_device(settings.model.device),
+        )  # fmt: skip
+
     def task(self, paths: Sequence[str], labels: Ints, models: Models, settings: Settings) -> Task:
-        """The photographs of one run with their given labels, in the order drawn."""
+        """The images of one run with their given labels, in the order drawn."""
         rows = np.array([self.place[path] for path in paths])
         clauses: tuple[str | None, ...] = tuple(self.about["descriptions"])
         match = None
@@ -90,18 +106,20 @@ class Bed:
         return Task(models, self.class_names, clauses, source, labels, match)
 
 
-def make_bed(
+def make_cache(
     dataset: DataSet,
     rows: Ints,
     models: Models,
     settings: Settings,
     folder: Path,
     *,
+    given: Inputs | None = None,
     progress: Progress | None = None,
-) -> Bed:
-    """Encode the training photographs `rows` and the test photographs into a folder of `folder`, unless it is there.
+) -> FeatureCache:
+    """Encode the training images `rows` and the test images into a folder of `folder`, unless it is there.
 
-    Raises DataError for a photograph that cannot be read.
+    `given` holds features that were computed elsewhere, whose ids are the paths of the dataset. Raises
+    DataError for an image that cannot be read.
     """
     train = dataset.train.take(np.sort(rows))
     descriptions, _ = tuning.describe(dataset.class_names, None)
@@ -114,25 +132,51 @@ def make_bed(
         "views": settings.views(FIT_VIEWS),
         "view_seed": VIEW_SEED,
     }
+    if given is not None:
+        about["embedded"] = {"size": models.feature_size, "logit_scale": models.logit_scale}
+        about["features"] = hashlib.sha256(b"".join(map(str.encode, given.samples.keys))).hexdigest()[:16]
     about["digest"] = _digest(about, dataset.test.paths)
     about["paths"] = list(train.paths)
     target = folder / _digest(about)
     if (target / NAME).exists():
-        return Bed(target)
+        return FeatureCache(target)
     making = folder / f"{target.name}-{uuid4().hex[:8]}.tmp"
     making.mkdir(parents=True)
     try:
-        _write(making, about, train.files, dataset, models, settings, progress)
+        if given is None:
+            _encode(making, about, train.files, dataset, models, settings, progress)
+        else:
+            _copy(making, train, dataset.test, given, models, settings)
+        (making / NAME).write_text(json.dumps(about), encoding="utf-8")
         making.replace(target)
     except OSError:
         if not (target / NAME).exists():  # another process may have been faster
             raise
     finally:
         shutil.rmtree(making, ignore_errors=True)
-    return Bed(target)
+    return FeatureCache(target)
 
 
-def _write(
+def _copy(folder: Path, train: Split, test: Split, given: Inputs, models: Models, settings: Settings) -> None:
+    """Write the features that were given, and the class vectors where there are any."""
+    assert given.features is not None
+    place = {id: row for row, id in enumerate(given.samples.ids)}
+    rows, held_out = (np.array([place[path] for path in split.paths]) for split in (train, test))
+    plain, views = given.features.take(rows, settings.views(FIT_VIEWS)).rows(slice(None))
+    keys = given.samples.content_keys[rows]
+    save_file({"plain": _halves(plain), "views": _halves(views), "keys": keys}, folder / "train.safetensors")
+    seen, _ = given.features.take(held_out, 0).rows(slice(None))
+    save_file({"plain": _halves(seen), "labels": np.asarray(test.labels, np.int64)}, folder / "test.safetensors")
+    if models.class_vectors is not None:
+        vectors = {"plain": models.class_vectors.plain, "described": models.class_vectors.described}
+        save_file({name: v.cpu().numpy() for name, v in vectors.items() if v is not None}, folder / CLASSES)
+
+
+def _halves(array: Floats) -> Floats:
+    return np.ascontiguousarray(array)
+
+
+def _encode(
     folder: Path,
     about: dict[str, Any],
     files: Sequence[Path],
@@ -159,7 +203,6 @@ def _write(
             every_pair = np.divmod(np.arange(len(samples) * len(texts)), len(texts))
             held["scores"] = MemoisedScores(models.matcher, states, texts)(*every_pair).reshape(-1, len(texts))
         save_file(held, folder / "matcher.safetensors")
-    (folder / NAME).write_text(json.dumps(about), encoding="utf-8")
 
 
 def _digest(*parts: object) -> str:
@@ -172,14 +215,14 @@ def _readable(files: Sequence[Path], part: str) -> Samples:
     if broken:
         named = ", ".join(f"'{samples.paths[row]}' ({samples.issues[row]})" for row in broken[:3])
         raise DataError(
-            f"Expected {part} photographs that can be read, but {len(broken)} of {len(files)} cannot: {named}. "
+            f"Expected {part} images that can be read, but {len(broken)} of {len(files)} cannot: {named}. "
             "Download them again."
         )
     return samples
 
 
 def _apart(keys: Keys, labels: Ints) -> Keys:
-    """Keys of photographs, told apart by their label where one is drawn several times, as the published lists do."""
+    """Keys of images, told apart by their label where one is drawn several times, as the published lists do."""
     apart, order = np.array(keys), np.lexsort((labels, keys))
     repeated = np.flatnonzero(keys[order][1:] == keys[order][:-1]) + 1
     for at in repeated:
