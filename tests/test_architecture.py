@@ -26,6 +26,7 @@ ANYTHING = {
 KNOWS = {
     "errors": set(),
     "io": {"errors"},
+    "parallel": set(),
     "records": set(),
     "core": set(),
     "config": {"errors"},
@@ -39,8 +40,8 @@ KNOWS = {
     "features": {"core", "data", "errors", "models", "records"},
     "tuners": {"errors", "models", "prompts", "records"},
     "bench": {
-        "audit", "config", "core", "data", "errors", "features", "methods", "models", "pipeline", "records", "training",
-        "tuning",
+        "audit", "config", "core", "data", "errors", "features", "methods", "models", "parallel", "pipeline", "records",
+        "training", "tuning",
     },
     "training": {"core", "errors", "features", "methods", "records", "tuners"},
 }  # fmt: skip
