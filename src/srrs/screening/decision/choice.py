@@ -35,7 +35,7 @@ the "labels" story too."""
 PROOF, EACH, ENOUGH = 2.5, 0.15, 5.0
 """Least gain in log-likelihood of wrong labels over none for labels to change: in all, and for each wrong one up to
 so much."""
-PROOF_LATER = 17.0
+PROOF_LATER = 25.0
 """The same for a story that was fitted to its own posterior."""
 KNOWS = 0.1
 """A source knows something of the classes if it agrees with another this far above chance, on the way to 1."""
