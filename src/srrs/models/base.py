@@ -8,7 +8,7 @@ C classes, L prompt length, W token embedding size, D feature size, B batch.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from PIL import Image
@@ -201,6 +201,6 @@ class Models:
         )  # fmt: skip
 
     @property
-    def clip(self) -> VisionLanguage:
-        """The dual encoder. Deprecated: use `image` and `text`."""
-        return cast(VisionLanguage, self.image)
+    def kernels(self) -> str:
+        """Library and precision of the towers' products, such as `onednn-packed fp32`; '' where it is unknown."""
+        return str(getattr(self.image, "kernels", ""))
