@@ -12,7 +12,7 @@ from torch import Tensor
 from srrs.core.keyed import chosen
 from srrs.features.cached import CachedFeatures
 from srrs.methods.spec import method
-from srrs.methods.stages import LabeledBatch, Method, TunerSpec
+from srrs.methods.stages import PROBE, LabeledBatch, Method, TunerSpec
 from srrs.records import Batch, Features, Group
 from srrs.training import loop
 from srrs.training.events import Event
@@ -211,12 +211,12 @@ def test_zero_shot_may_be_given_as_probabilities(arrays) -> None:
     ("text", "changes", "message"),
     [
         (METHODS[0], {"tuners": [None]}, "expected a tuner for each of linear_probe, task_residual, but got 1"),
-        ("coop-two(tuners=[linear_probe,linear_probe])", {}, "a name of its own for each tuner"),
+        (replace(method("coop"), tuners=(PROBE, PROBE)), {}, "a name of its own for each tuner"),
         (METHODS[1], {"tuners": []}, "reads the logits of its tuners .linear_probe, task_residual.: give them"),
         (METHODS[2], {"classes": 3}, r"expected labels in 0\.\.2, but they run from 0 to 3"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_the_first_step(text: str, changes, message: str, arrays) -> None:
+def test_what_does_not_fit_is_refused_before_the_first_step(text: str | Method, changes, message: str, arrays) -> None:
     with pytest.raises(ValueError, match=message):
         run(text, arrays, **changes, listeners=[stop_at(1)])
 

@@ -1,5 +1,7 @@
 """Screening stages: thin adapters of the rules of `srrs.screening`, which work on arrays."""
 
+from typing import cast
+
 import numpy as np
 
 from srrs.core.mixture import normalize
@@ -7,7 +9,7 @@ from srrs.methods.memory import given, recall, votes
 from srrs.methods.stages import Memory, Screen, reads
 from srrs.records import Evidence, Floats, Group, Partition
 from srrs.screening import detector, joapr, joint, mixtures, optimal_transport, pooled, predictions, similarity
-from srrs.screening.common import counted_noise
+from srrs.screening.common import LogRows, counted_noise
 from srrs.screening.decision import Trust, decide
 from srrs.screening.decision.partition import partition_of
 from srrs.screening.optimal_transport import Cost
@@ -107,7 +109,8 @@ def decision(trust: Trust = "auto", seed: int = 0) -> Screen:
 
     @reads("zero_shot", "features", "match", can_lack=("zero_shot", "features", "match"))
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
-        zero_shot = None if evidence.zero_shot is None else np.log(np.maximum(evidence.zero_shot, 1e-38))
+        # Only the rows that are read get a logarithm: an array of all of them would fill gigabytes.
+        zero_shot = None if evidence.zero_shot is None else cast(Floats, LogRows(evidence.zero_shot))
         verdicts = decide(
             evidence.labels, classes=evidence.classes, features=evidence.features, zero_shot=zero_shot,
             match=evidence.match, keys=evidence.keys, trust=trust, seed=seed,
