@@ -14,8 +14,6 @@ from srrs.models.hub import load_model
 
 CPU = torch.device("cpu")
 packs = pytest.mark.skipif(kernel_for(CPU, torch.float32) == "torch", reason="not on this processor")
-    kernel_for(CPU, torch.float32) == "torch", reason="this processor does not use packed weights"
-)
 
 
 def linear(inputs: int = 40, outputs: int = 24, bias: bool = True, dtype: torch.dtype = torch.float32) -> nn.Linear:
