@@ -183,6 +183,14 @@ class Models:
         )  # fmt: skip
 
     @classmethod
+    def of_images(cls, tower: ImageTower) -> "Models":
+        """The models of a run with an image tower alone, such as a network that was trained without text."""
+        return cls(
+            image=tower, text=None, matcher=None, class_vectors=None, logit_scale=LOGIT_SCALE,
+            fingerprint=tower.fingerprint, device=tower.device, feature_size=tower.feature_size, name=tower.name,
+        )  # fmt: skip
+
+    @classmethod
     def without_towers(
         cls,
         feature_size: int,
