@@ -78,7 +78,7 @@ def main() -> None:
         prepared = demo.prepare(train, test, settings, demo.Console())
         for noise in arguments.noise.split(","):
             noisy = demo.with_noise(train, NoiseSpec.parse(noise), number)
-            task = tuning.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])
+            task = prepared.task.relabeled(np.asarray(noisy.labels)[prepared.rows])
             for name in split_list(arguments.methods):
                 started = time.monotonic()
                 tuned = tuning.tune_task(task, settings.with_(method=name, seed=number))
