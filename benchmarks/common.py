@@ -1,5 +1,6 @@
 """What every benchmark needs: times taken in turn, peak memory of a fresh process, how far two results are apart."""
 
+import importlib.util
 import json
 import platform
 import resource
@@ -8,12 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from srrs.models.frozen import FrozenLinear, computes_bf16, kernel_for
 
 Cell = object
 Table = dict[str, dict[str, Cell]]
@@ -21,6 +25,7 @@ Table = dict[str, dict[str, Cell]]
 Clock = Callable[[], float]
 """Does a piece of work once and says how many seconds it took."""
 NOT_MEASURED = "not measured"
+__all__ = ["computes_bf16"]  # of srrs.models.frozen, for the benchmarks
 
 
 class Seconds(NamedTuple):
@@ -122,19 +127,48 @@ def available_memory() -> float:
     return int(line.split()[1]) / 1024
 
 
-def matmul_rate(rows: int, inner: int, columns: int, dtype: torch.dtype, device: torch.device, repeats: int) -> float:
-    """Operations per second of `(rows, inner) x (inner, columns)`, a product counting 2 per multiply-add; the best."""
+def best_rate(rows: int, inner: int, columns: int, dtype: torch.dtype, device: torch.device, repeats: int) -> float:
+    """Operations per second of `(rows, inner) x (inner, columns)` by the fastest library here; a multiply-add counts 2.
+
+    The libraries are torch, oneDNN on a packed weight, and ONNX Runtime (float32 on a CPU).
+    """
     left = torch.randn(rows, inner).to(device, dtype)
     right = torch.randn(columns, inner).to(device, dtype)
-    clock = timed(lambda: torch.nn.functional.linear(left, right), device)
-    best = min(clock() for _ in range(repeats + 2))
+    works: list[Callable[[], object]] = [lambda: torch.nn.functional.linear(left, right)]
+    if kernel_for(device, dtype) == "onednn-packed":
+        layer = torch.nn.Linear(inner, columns, bias=False, device="meta")
+        layer.weight = torch.nn.Parameter(right, requires_grad=False)
+        works.append(partial(FrozenLinear(layer), left))
+    if device.type == "cpu" and dtype == torch.float32 and importlib.util.find_spec("onnxruntime"):
+        works.append(_onnx_product(left, right))
+    clocks = [timed(work, device) for work in works]
+    best = min(clock() for _ in range(repeats + 2) for clock in clocks)
     return 2.0 * rows * inner * columns / best
 
 
-def computes_bf16() -> bool:
-    """Whether this CPU has instructions for bf16; without them its products are many times slower than fp32."""
-    can = torch.cpu.get_capabilities()
-    return any(can.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+def _onnx_product(left: Tensor, right: Tensor) -> Callable[[], object]:
+    """The product of `left` with the transpose of `right`, a constant, by ONNX Runtime."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "y")]
+    weight = numpy_helper.from_array(right.T.contiguous().numpy(), "w")
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    graph = helper.make_graph([node], "product", ends[:1], ends[1:], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model)
+    session = onnx_session(model.SerializeToString())
+    fed = {"x": left.numpy()}
+    return lambda: session.run(None, fed)
+
+
+def onnx_session(model: bytes) -> Any:
+    """An ONNX Runtime session on the CPU with as many threads as torch."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _child(order: str) -> None:

@@ -1,20 +1,23 @@
-"""Embedding photographs from disk, against the bare image tower on pixels that lie in memory.
+"""Embedding images: our image pass beside the tower's own forward, ONNX Runtime and OpenVINO, on the same weights.
 
-The bare tower is the library's own forward. Ours leaves out work that changes nothing, so the ratio may be above 1;
-what opening, decoding and shrinking the photographs costs is seen beside our pass on the same pixels.
+All towers encode the same pixels, which lie in memory, in the same batches. `disk` is the package's own `encode` from
+JPEG files: reading, hashing, decoding and resizing go on in threads while the tower works.
 """
 
+import io
 import tempfile
-import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 import published
+from common import NOT_MEASURED, Clock, Seconds, Table, alternate, computes_bf16, onnx_session, timed
 from models import dual_encoder
 from srrs.data.images import open_rgb
 from srrs.data.samples import Samples, checked, from_paths
@@ -23,36 +26,98 @@ from srrs.models.dual import DualEncoder
 
 BATCH = 64
 SIZE = (640, 480)
+Encode = Callable[[Tensor], Tensor]
 
 
-def measure(quick: bool) -> dict[str, dict[str, object]]:
-    """Images per second of either tower alone and of `encode` from JPEG files, in turns, at the same batch."""
-    name = "bundled" if quick else "vitb32"
-    model = dual_encoder(name)
-    count, turns = (BATCH, 3) if quick else (2 * BATCH, 5)
+def measure(quick: bool) -> Table:
+    """A tower and a precision per row."""
+    models = ("bundled",) if quick else ("vitb32", "vitb16")
+    precisions = ("fp32", "bf16") if computes_bf16() else ("fp32",)
+    return {
+        f"{name}, {precision}": row(name, precision, count=16 if quick else BATCH, repeats=1 if quick else 5)
+        for name in models
+        for precision in precisions
+    }
+
+
+def row(name: str, precision: str, count: int, repeats: int) -> dict[str, object]:
+    """Images per second of each way, in turns."""
+    model, plain = dual_encoder(name, precision), dual_encoder(name, "fp32", kernels="torch")
     with tempfile.TemporaryDirectory() as folder:
         samples = photographs(Path(folder), count)
-        pixels = [model.preprocess(open_rgb(path)) for path in samples.paths]
-        batches = [torch.stack(pixels[at : at + BATCH]) for at in range(0, count, BATCH)]
-        own_forward(model, batches[:1])  # neither side pays for the first call
-        bare, ours, disk = [], [], []
-        for _ in range(turns):
-            bare.append(seconds(lambda: own_forward(model, batches)))
-            ours.append(seconds(lambda: our_pass(model, batches)))
-            disk.append(seconds(lambda: encode(samples, range(count), model, batch=BATCH)))
-    ratios = [alone / whole for alone, whole in zip(bare, disk, strict=True)]
+        pixels = torch.stack([model.preprocess(open_rgb(path)) for path in samples.paths])
+        ways: dict[str, Encode] = {"ours": model.encode_images}
+        if precision == "fp32":
+            ways["own_forward"] = lambda batch: published.image_features(plain, batch)
+        ways |= other_libraries(plain, pixels, precision)
+        exact = published.image_features(plain, pixels)
+        apart = {way: float((encode(pixels).float() - exact).abs().max()) for way, encode in ways.items()}
+        clocks: dict[str, Clock] = {way: timed(lambda e=e: e(pixels)) for way, e in ways.items()}  # type: ignore[misc]
+        clocks["disk"] = timed(lambda: encode(samples, range(count), model, batch=BATCH))
+        seconds = alternate(clocks, repeats)
+    others = [seconds[way].median for way in ("onnxruntime", "openvino") if way in seconds]
     return {
-        name: {
-            "ratio": median(ratios),
-            "spread": (max(ratios) - min(ratios)) / median(ratios),
-            "tower_images_per_s": count / median(bare),
-            "our_pass_images_per_s": count / median(ours),
-            "disk_images_per_s": count / median(disk),
-            "photographs": count,
-            "pixels": "{}x{}".format(*SIZE),
-            "batch": BATCH,
-        }
+        **{f"{way}_per_s": speed(seconds, way, count) for way in ("ours", "own_forward", "onnxruntime", "openvino")},
+        "ours_over_best_other": min(others) / seconds["ours"].median if others else NOT_MEASURED,
+        "disk_per_s": speed(seconds, "disk", count),
+        "spread": seconds["ours"].spread,
+        "ours_max_difference": apart["ours"],
+        "images": count,
+        "pixels": "{}x{}".format(*SIZE),
     }
+
+
+def speed(seconds: dict[str, Seconds], way: str, count: int) -> object:
+    return count / seconds[way].median if way in seconds else NOT_MEASURED
+
+
+def other_libraries(model: DualEncoder, pixels: Tensor, precision: str) -> dict[str, Encode]:
+    """The tower in the libraries that are installed; ONNX Runtime has no bf16 on a CPU."""
+    found: dict[str, Encode] = {}
+    if not (find_spec("onnxscript") and (find_spec("onnxruntime") or find_spec("openvino"))):
+        return found
+    graph = onnx_graph(model, pixels[:2])
+    if precision == "fp32" and find_spec("onnxruntime"):
+        session = onnx_session(graph)
+        found["onnxruntime"] = lambda batch: torch.from_numpy(session.run(None, {"pixels": batch.numpy()})[0])
+    if find_spec("openvino"):
+        found["openvino"] = openvino_tower(graph, precision)
+    return found
+
+
+def openvino_tower(graph: bytes, precision: str) -> Encode:
+    """By itself OpenVINO computes in bf16 where the processor can, so the precision is named."""
+    import openvino
+
+    settings = {
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    core = openvino.Core()
+    request = core.compile_model(core.read_model(io.BytesIO(graph)), "CPU", settings).create_infer_request()
+    return lambda batch: torch.from_numpy(request.infer({"pixels": batch.numpy()})[0].copy())
+
+
+class _Tower(torch.nn.Module):
+    """Pixels (B, 3, H, W) -> unit features (B, D), by the tower's own forward."""
+
+    def __init__(self, model: Any):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        features = self.model.get_image_features(pixel_values=pixels).pooler_output
+        return features / features.norm(dim=-1, keepdim=True)
+
+
+def onnx_graph(model: DualEncoder, pixels: Tensor) -> bytes:
+    """The image tower as one ONNX graph with weights, for any number of images."""
+    program: Any = torch.onnx.export(
+        _Tower(model.model).eval(), (pixels,), input_names=["pixels"], dynamo=True, verbose=False,
+        dynamic_shapes={"pixels": {0: torch.export.Dim("batch")}},
+    )  # fmt: skip
+    return bytes(program.model_proto.SerializeToString())
 
 
 def photographs(folder: Path, count: int) -> Samples:
@@ -67,21 +132,3 @@ def photographs(folder: Path, count: int) -> Samples:
         picture = np.clip(ramp + shapes + grain, 0, 255).astype(np.uint8)
         Image.fromarray(picture).save(folder / f"{number:05}.jpg", quality=90)
     return checked(from_paths(sorted(folder.iterdir())))
-
-
-def own_forward(model: DualEncoder, batches: list[torch.Tensor]) -> None:
-    """The image tower as transformers runs it."""
-    for batch in batches:
-        published.image_features(model, batch)
-
-
-def our_pass(model: DualEncoder, batches: list[torch.Tensor]) -> None:
-    """The same features without the work that changes nothing."""
-    for batch in batches:
-        model.encode_images(batch)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start

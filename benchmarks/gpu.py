@@ -22,7 +22,7 @@ from srrs.config import FIT_VIEWS, Settings
 from srrs.data.samples import checked, read
 from srrs.models.base import Models
 from srrs.models.dual import DualEncoder
-from srrs.pipeline import fit
+from srrs.pipeline import Request, fit
 from step import published_seconds
 from words import class_names
 
@@ -47,13 +47,12 @@ def row_on(device: str, name: str, quick: bool) -> dict[str, object]:
     model, repeats = dual_encoder(name, "auto", device), 1 if quick else 5
     settings = Settings.of({"matcher": "none"} | ({"steps": 3} if quick else {}))
     task = ours.task_of(model, CLASSES, ours.random_views(model, CLASSES * SHOTS, settings.views(FIT_VIEWS)))
-    zero_shot = ours.untuned(task)
     size = model.preprocess(ours.pictures(1, (8, 8))[0]).shape
     pixels = torch.randn(ENCODED, *size, device=model.device)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     clocks: dict[str, Clock] = {
-        "step": partial(ours.step_seconds, task, settings, zero_shot, 2 if quick else 10),
+        "step": partial(ours.step_seconds, task, settings, 2 if quick else 10),
         "encode": timed(lambda: model.encode_images(pixels), model.device),
     }
     seconds = alternate(clocks, repeats)
@@ -74,7 +73,8 @@ def row_on(device: str, name: str, quick: bool) -> dict[str, object]:
 def _run(model: DualEncoder, settings: Settings, folder: Path) -> object:
     """From the folder of photographs to the audit, with an empty cache."""
     with tempfile.TemporaryDirectory(dir=folder) as cache:
-        return fit(checked(read(folder / "photos")), Models.of(model), settings, cache=Path(cache))
+        samples = checked(read(folder / "photos"))
+        return fit(Request(samples, Models.of(model), settings, cache=Path(cache)))
 
 
 def _draw(folder: Path, shots: int) -> int:

@@ -4,26 +4,30 @@ N samples, C classes, V augmented views, D feature size.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import torch
 from PIL import Image
-from srrs.prompts.learner import zero_shot_weights
-from srrs.training.task import Schedule, Task
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from common import summary, synchronise
-from srrs.config import LEARNING_RATE, Settings
+from srrs.config import Settings
+from srrs.features.cached import CachedFeatures
 from srrs.methods import zoo
-from srrs.methods.stages import Lesson, Method
+from srrs.methods.baselines import coop_two
+from srrs.methods.stages import LabeledBatch, Method
+from srrs.models.base import Models
 from srrs.models.dual import DualEncoder
-from srrs.records import MatchScores
-from srrs.training.events import Event
-from srrs.training.loop import tune
-from srrs.tuning import make_learners
+from srrs.records import Features, MatchScores
+from srrs.training.events import Event, Listener
+from srrs.training.loop import train
+from srrs.training.schedule import Schedule
+from srrs.tuners import Tuner
+from srrs.tuning import Task, make_tuners, schedule_of, untuned_head
 from words import class_names, descriptions
 
 SEED = 1
@@ -31,7 +35,7 @@ SEED = 1
 
 def stepping() -> Method:
     """Two learners and the published loss, without any decision on the labels: a step is measured, not a method."""
-    return replace(zoo.coop_two(), name="step", loss=zoo.srrs_paper().loss)
+    return replace(coop_two(), name="step", loss=zoo.srrs_paper().loss)
 
 
 def pictures(count: int, size: tuple[int, int], seed: int = SEED) -> list[Image.Image]:
@@ -44,16 +48,10 @@ def task_of(model: DualEncoder, classes: int, views: Tensor, match: MatchScores 
     """A task on features (N, 1 + V, D), the plain view first, with given labels drawn at random."""
     features = views.cpu().numpy()
     labels = np.random.default_rng(SEED).integers(0, classes, len(features))
-    return Task(
-        model=model,
-        class_names=class_names(classes),
-        descriptions=descriptions(classes),
-        ids=tuple(map(str, range(len(features)))),
-        labels=labels,
-        plain=features[:, 0],
-        views=features[:, 1:],
-        match=match,
+    source = CachedFeatures(
+        Features(features[:, 0], features[:, 1:]), np.arange(len(features), dtype=np.uint64), model.device
     )
+    return Task(Models.of(model), class_names(classes), descriptions(classes), source, labels, match)
 
 
 def random_views(model: DualEncoder, samples: int, views: int) -> Tensor:
@@ -62,48 +60,48 @@ def random_views(model: DualEncoder, samples: int, views: int) -> Tensor:
     return normalize(torch.randn(samples, 1 + views, model.feature_size, generator=draw), dim=-1)
 
 
-def untuned(task: Task) -> Tensor:
-    """(C, D) class weights of the untuned model."""
-    return zero_shot_weights(task.model, task.class_names)
-
-
-def step_seconds(task: Task, settings: Settings, zero_shot: Tensor, steps: int) -> float:
+def step_seconds(task: Task, settings: Settings, steps: int) -> float:
     """Median seconds of a step in a run of the loop. The first, which follows a screening, is left out."""
     stamps: list[float] = []
 
     def listen(event: Event) -> None:
         if event.kind == "step":
-            synchronise(task.model.device)
+            synchronise(task.models.device)
             stamps.append(time.perf_counter())
 
-    method = stepping()
-    learners = make_learners(method, task, settings)
-    tune(method, task, learners, zero_shot, _schedule(settings, steps + 1), SEED, listeners=[listen])
+    run(stepping(), task, replace(schedule_of(settings), steps=steps + 1), settings, [listen])
     return summary([after - before for before, after in pairwise(stamps)]).median
 
 
-def first_step(task: Task, settings: Settings, zero_shot: Tensor) -> tuple[Tensor, Lesson, list[Tensor]]:
-    """Logits of the first step of a run, what it teaches, and the gradient of each learner's context."""
+def first_step(task: Task, settings: Settings) -> tuple[Tensor, LabeledBatch, list[Tensor]]:
+    """Logits of the first step of a run, its batch, and the gradient of each tuner's context."""
     method, seen = stepping(), []
 
-    def recording(logits: Tensor, lesson: Lesson) -> Tensor:
-        seen.append((logits.detach(), lesson))
-        return method.loss(logits, lesson)
+    def recording(logits: Tensor, batch: LabeledBatch) -> Tensor:
+        seen.append((logits.detach(), batch))
+        return method.loss(logits, batch)
 
-    learners = make_learners(method, task, settings)
     recorded = replace(method, loss=recording, warm_up_loss=recording)
-    tune(recorded, task, learners, zero_shot, _schedule(settings, 1), SEED)
-    logits, lesson = seen[0]
-    return logits, lesson, [context_gradient(learner) for learner in learners]
+    tuners = run(recorded, task, replace(schedule_of(settings), steps=1), settings)
+    logits, batch = seen[0]
+    return logits, batch, [context_gradient(tuner) for tuner in tuners]
 
 
-def context_gradient(learner: nn.Module) -> Tensor:
-    """What the last backward pass left at the context."""
-    (parameter,) = learner.parameters()
+def run(
+    method: Method, task: Task, schedule: Schedule, settings: Settings, listeners: Sequence[Listener] = ()
+) -> list[Tuner]:
+    """A run of the loop; the tuners as they are after it."""
+    untuned = untuned_head(task)
+    tuners = make_tuners(method.tuners, task, untuned, settings)
+    train(
+        method, tuners, task.source, task.labels, schedule,
+        classes=len(task.class_names), zero_shot=untuned, match=task.match, seed=SEED, listeners=listeners,
+    )  # fmt: skip
+    return tuners
+
+
+def context_gradient(tuner: nn.Module) -> Tensor:
+    """The gradient that the last backward pass left at the context."""
+    (parameter,) = tuner.parameters()
     assert parameter.grad is not None
     return parameter.grad.detach()
-
-
-def _schedule(settings: Settings, steps: int) -> Schedule:
-    asked = settings.schedule
-    return Schedule(steps, asked.batch, asked.views_per_step, asked.learning_rate or LEARNING_RATE)

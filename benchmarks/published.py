@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from srrs.methods.stages import Lesson, Loss
+from srrs.methods.stages import LabeledBatch, Loss
 from srrs.models.dual import DualEncoder
 
 EPOCHS, BATCH, VIEWS, SCREEN_EVERY = 200, 32, 4, 2
@@ -77,7 +77,7 @@ class Trainer:
             torch.optim.SGD(learner.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM) for learner in learners
         ]
 
-    def step(self, pixels: Tensor, lesson: Lesson) -> Tensor:
+    def step(self, pixels: Tensor, batch: LabeledBatch) -> Tensor:
         """One step on (B·V, 3, H, W) photographs and what they teach, row by row; returns the logits.
 
         The image tower does not learn, so its features never change; it is run all the same for every view, once for
@@ -86,7 +86,7 @@ class Trainer:
         logits = torch.stack([_logits(self.model, learner, pixels) for learner in self.learners])
         for optimiser in self.optimisers:
             optimiser.zero_grad()
-        self.objective(logits, lesson).backward()  # type: ignore[no-untyped-call]
+        self.objective(logits, batch).backward()  # type: ignore[no-untyped-call]
         for optimiser in self.optimisers:
             optimiser.step()
         return logits.detach()

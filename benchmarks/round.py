@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from srrs.training.task import Schedule, Task
 
 import ours
 import published
@@ -29,8 +28,8 @@ from srrs.models.dual import DualEncoder
 from srrs.models.matcher import MemoisedScores
 from srrs.prompts.templates import MACRO
 from srrs.records import Floats, Ints
-from srrs.training.loop import tune
-from srrs.tuning import make_learners, match_texts
+from srrs.training.schedule import Schedule
+from srrs.tuning import Task, match_texts
 from words import class_names, descriptions
 
 METHODS = {"srrs-paper": zoo.srrs_paper, "srrs": zoo.srrs}
@@ -54,7 +53,7 @@ def measure(quick: bool) -> Table:
     """The first and a later round of both methods."""
     model, sizes, repeats = "bundled" if quick else "vitb32", Sizes.of(quick), 1 if quick else 3
     encoder = dual_encoder(model)
-    bench = Bench(encoder, matcher_for(model), sizes.classes)
+    bench = Bench(dual_encoder(model, kernels="torch"), matcher_for(model), sizes.classes)
     asked = {name: Asked() for name in METHODS}
     tasks = {name: known_task(encoder, sizes, asked[name]) for name in METHODS}
     clocks = {"published": timed(bench.published_batch), "images": timed(bench.image_side), "pairs": timed(bench.pairs)}
@@ -159,14 +158,12 @@ def known_task(model: DualEncoder, sizes: Sizes, asked: Asked | None) -> Task:
 def ours_round(method: Method, task: Task) -> Callable[[], object]:
     """The round that ends every run of the loop, in a run of no steps."""
     untrained = replace(method, tunes=False)
-    learners = make_learners(method, task, Settings.of({"matcher": "none"}))
-    zero_shot = ours.untuned(task)
-    return lambda: tune(untrained, task, learners, zero_shot, Schedule(), ours.SEED)
+    return lambda: ours.run(untrained, task, Schedule(), Settings.of({"matcher": "none"}))
 
 
 def one_published(model: str) -> Callable[[], object]:
     """One batch of a published round, ready to be done."""
-    return Bench(dual_encoder(model), matcher_for(model), Sizes().classes).published_batch
+    return Bench(dual_encoder(model, kernels="torch"), matcher_for(model), Sizes().classes).published_batch
 
 
 def one_ours(model: str, method: str) -> Callable[[], object]:

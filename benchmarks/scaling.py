@@ -1,10 +1,10 @@
 """What a step costs against samples, classes, views and prompt length, with the arithmetic floor beside it.
 
 The text pass is that of the described prompts, forward and backward; the step is the loop's own, with both learners.
-The floor is the count of `floor.py` over the machine's rate for products of the tower's sizes, measured between the
-passes; mixed rows are held against the rate of bf16. It is the rate of 4,096 rows, and few rows have a lower one:
-beside it stands the ratio by the rate for as many rows as the pass has. Features are random: what they show costs
-nothing.
+The floor is the count of `floor.py` over the best rate that torch, oneDNN on packed weights or ONNX Runtime reaches for
+products of the tower's sizes, measured between the passes. Mixed rows are held against the rate of bf16. The rate is
+that of 4,096 rows, and fewer rows have a lower one: the ratio by the rate of as many rows as the pass has stands
+beside it. Features are random, since their values change no time.
 """
 
 from collections.abc import Iterator
@@ -12,15 +12,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from srrs.prompts.learner import PromptLearner
 
 import floor
 import ours
-from common import Table, alternate, computes_bf16, matmul_rate, timed
+from common import Table, alternate, best_rate, computes_bf16, timed
 from models import dual_encoder
 from srrs.config import Settings
-from srrs.core.allocation import freed_memory_kept
 from srrs.models.dual import DualEncoder
+from srrs.tuners.prompt import PromptLayout
 from words import class_names, descriptions
 
 ROWS = 4096  # positions of the product whose rate is the machine's
@@ -73,34 +72,32 @@ def _row(model: DualEncoder, case: Case, repeats: int) -> dict[str, object]:
     task = ours.task_of(model, case.classes, ours.random_views(model, case.samples, max(case.views - 1, 1)))
     clauses = tuple(_of_words(text, case.words) for text in descriptions(case.classes))
     task = replace(task, descriptions=clauses)
-    learner = PromptLearner(
+    layout_of = PromptLayout(
         model, class_names(case.classes), class_specific=case.context == "class", descriptions=clauses
     )
     settings = Settings.of({"matcher": "none", "context": case.context, "views_per_step": case.views})
     tower = floor.Tower.of(model)
-    layout = floor.Layout.of(learner(), len(model.start), learner.context)
+    layout = floor.Layout.of(layout_of(), len(model.start), layout_of.context)
     operations = floor.text_pass(tower, layout).total
-    zero_shot = torch.zeros(case.classes, model.feature_size, device=model.device)
     dtype = next(model.model.parameters()).dtype
     own = min(ROWS, sum(layout.lengths) - len(layout.lengths) * layout.shared)
     rates: dict[int, list[float]] = {ROWS: [], own: []}
 
     def rate() -> float:
         for rows, found in rates.items():
-            found.append(matmul_rate(rows, tower.width, tower.inner, dtype, model.device, 3))
+            found.append(best_rate(rows, tower.width, tower.inner, dtype, model.device, 3))
         return 1.0
 
     def text_pass() -> None:
-        learner.zero_grad()
-        learner.class_weights(model).sum().backward()  # type: ignore[no-untyped-call]
+        layout_of.zero_grad()
+        model.encode_prompts(layout_of()).sum().backward()  # type: ignore[no-untyped-call]
 
     clocks = {
         "rate": rate,
         "text": timed(text_pass, model.device),
-        "step": lambda: ours.step_seconds(task, settings, zero_shot, 1 if repeats == 1 else 2),
+        "step": lambda: ours.step_seconds(task, settings, 1 if repeats == 1 else 2),
     }
-    with freed_memory_kept():  # as the loop does it
-        seconds = alternate(clocks, repeats)
+    seconds = alternate(clocks, repeats)
     least = operations / max(rates[ROWS])
     return {
         "samples": case.samples,

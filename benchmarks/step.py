@@ -1,9 +1,9 @@
 """The training step: two learners, 32 photographs of 4 views, 100 classes (a quick run: 8 photographs, 20 classes).
 
-Published: the text tower at 77 positions and the image tower for every view, each once per learner, in fp32. Ours: the
-loop's own step on features encoded beforehand. Both take the same weights, prompts, photographs, targets and loss;
-their logits and the gradients of both contexts are compared before any step is taken. The features are handed to our
-step as they were encoded; the store rounds them to float16.
+Published: the text tower at 77 positions and the image tower for every view, each once per learner, in fp32, on torch's
+own linear layers. Ours: the loop's own step on features encoded beforehand. Both take the same weights, prompts,
+photographs, targets and loss. Their logits and the gradients of both contexts are compared before any step is taken.
+Our step gets the features as they were encoded; the store rounds them to float16.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,6 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from srrs.training.task import Task
 from torch import Tensor
 
 import ours
@@ -28,9 +27,10 @@ from common import (
 )
 from models import dual_encoder
 from srrs.config import Settings
-from srrs.methods.stages import Lesson
+from srrs.methods.stages import LabeledBatch
 from srrs.models.dual import DualEncoder
 from srrs.prompts.templates import MACRO, MICRO
+from srrs.records import Batch
 from words import class_names, descriptions
 
 CLASSES, BATCH, VIEWS = 100, published.BATCH, published.VIEWS
@@ -68,17 +68,17 @@ def compare(
     views = torch.cat([encoders["fp32"].encode_images(b) for b in torch.split(pixels, BATCH)])
     views = views.view(photographs, VIEWS, -1)
     tasks = {precision: ours.task_of(encoder, classes, views) for precision, encoder in encoders.items()}
-    zero_shot = ours.untuned(tasks["fp32"])
 
-    results = {case: ours.first_step(tasks[p], settings(context), zero_shot) for case, (p, context) in cases.items()}
-    lesson = results["fp32"][1]
-    taught = pixels[_rows_of(lesson.features, views.flatten(0, 1))]
-    reference = {context: _reference(tasks["fp32"], taught, lesson, context) for context in ("shared", "class")}
+    results = {case: ours.first_step(tasks[p], settings(context)) for case, (p, context) in cases.items()}
+    batch = results["fp32"][1]
+    assert batch.inputs.features is not None
+    taught = pixels[_rows_of(batch.inputs.features, views.flatten(0, 1))]
+    plain = dual_encoder(model, kernels="torch")
+    reference = {context: _reference(plain, classes, taught, batch, context) for context in ("shared", "class")}
 
-    trainer = _trainer(encoders["fp32"], classes, "shared")
-    clocks = {"published": timed(lambda: trainer.step(taught, lesson))} | {
-        case: partial(ours.step_seconds, tasks[p], settings(context), zero_shot, 2)
-        for case, (p, context) in cases.items()
+    trainer = _trainer(plain, classes, "shared")
+    clocks = {"published": timed(lambda: trainer.step(taught, batch))} | {
+        case: partial(ours.step_seconds, tasks[p], settings(context), 2) for case, (p, context) in cases.items()
     }
     seconds = alternate(clocks, repeats)
     peak = _peaks(model, cases) if with_memory else {}
@@ -109,32 +109,35 @@ def settings(context: str) -> Settings:
 def published_seconds(model: DualEncoder, classes: int, repeats: int) -> Seconds:
     """Of the published step alone."""
     trainer, pixels = _trainer(model, classes, "shared"), _pixels(model, BATCH * VIEWS)
-    lesson = lesson_of(len(pixels), classes, model.device)
-    return alternate({"published": timed(lambda: trainer.step(pixels, lesson), model.device)}, repeats)["published"]
+    batch = labeled_batch(len(pixels), classes, model.device)
+    return alternate({"published": timed(lambda: trainer.step(pixels, batch), model.device)}, repeats)["published"]
 
 
 def one_published(model: str, classes: int, photographs: int = BATCH, learners: int = 2) -> Callable[[], object]:
     """A published step, ready to be taken; with one learner the other is left away."""
-    encoder = dual_encoder(model)
+    encoder = dual_encoder(model, kernels="torch")
     trainer = _trainer(encoder, classes, "shared", learners)
     pixels = _pixels(encoder, photographs * VIEWS)
-    return lambda: trainer.step(pixels, lesson_of(len(pixels), classes, encoder.device))
+    return lambda: trainer.step(pixels, labeled_batch(len(pixels), classes, encoder.device))
 
 
 def one_ours(model: str, precision: str, context: str, classes: int) -> Callable[[], object]:
     """Our step, ready to be taken."""
     encoder = dual_encoder(model, precision)
     task = ours.task_of(encoder, classes, ours.random_views(encoder, BATCH, VIEWS - 1))
-    zero_shot = torch.zeros(classes, encoder.feature_size)  # the step does not ask for it
-    return lambda: ours.first_step(task, settings(context), zero_shot)
+    return lambda: ours.first_step(task, settings(context))
 
 
-def lesson_of(rows: int, classes: int, device: torch.device) -> Lesson:
+def labeled_batch(rows: int, classes: int, device: torch.device) -> LabeledBatch:
     """One that teaches each row a class, taken in turn."""
     soft = torch.eye(classes, device=device)[torch.arange(rows, device=device) % classes]
     every = torch.ones(rows, device=device)
-    return Lesson(
-        torch.empty(rows, 0, device=device), soft, every, torch.zeros_like(every, dtype=torch.int8), every > 0
+    return LabeledBatch(
+        Batch(features=torch.empty(rows, 0, device=device)),
+        soft,
+        every,
+        torch.zeros_like(every, dtype=torch.int8),
+        every > 0,
     )
 
 
@@ -143,14 +146,13 @@ class _Outcome(NamedTuple):
     gradients: list[Tensor]
 
 
-def _reference(task: Task, pixels: Tensor, lesson: Lesson, context: str) -> _Outcome:
-    assert isinstance(task.model, DualEncoder)
-    trainer = _trainer(task.model, len(task.class_names), context)
-    logits = trainer.step(pixels, lesson)
+def _reference(model: DualEncoder, classes: int, pixels: Tensor, batch: LabeledBatch, context: str) -> _Outcome:
+    trainer = _trainer(model, classes, context)
+    logits = trainer.step(pixels, batch)
     return _Outcome(logits, [ours.context_gradient(learner) for learner in trainer.learners])
 
 
-def _differences(result: tuple[Tensor, Lesson, list[Tensor]], reference: _Outcome) -> dict[str, object]:
+def _differences(result: tuple[Tensor, LabeledBatch, list[Tensor]], reference: _Outcome) -> dict[str, object]:
     logits, _, gradients = result
     pairs = zip(gradients, reference.gradients, strict=True)
     return {

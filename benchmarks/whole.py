@@ -81,7 +81,8 @@ def measure(quick: bool) -> Table:
 
 
 def _units(encoder: DualEncoder, sizes: Sizes, photographs: int, repeats: int) -> _Units:
-    bench = Bench(encoder, matcher_for(encoder.name), sizes.classes)
+    plain = dual_encoder(encoder.name, kernels="torch")
+    bench = Bench(plain, matcher_for(encoder.name), sizes.classes)
     samples = checked(read(Path(str(files("srrs") / "assets" / "photos" / "train"))))
     rows = trainable_rows(samples)[:photographs]
     clocks = {
@@ -92,7 +93,9 @@ def _units(encoder: DualEncoder, sizes: Sizes, photographs: int, repeats: int) -
     }
     seconds = {name: taken.median for name, taken in alternate(clocks, repeats).items()}
     return _Units(
-        published_step=step.published_seconds(encoder, sizes.classes, repeats).median,
+        published_step=step.published_seconds(
+            dual_encoder(encoder.name, kernels="torch"), sizes.classes, repeats
+        ).median,
         published_batch=seconds["batch"],
         view=seconds["embedding"] / (len(rows) * (1 + sizes.views)),
         picture=seconds["images"] / len(bench.pictures),

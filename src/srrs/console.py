@@ -12,6 +12,8 @@ import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from srrs.io import printable
+
 Advance = Callable[[int, int], None]
 """Called with the number of finished units and their total."""
 Stages = Callable[[str], Advance]
@@ -36,11 +38,11 @@ class Console:
     def say(self, *things: Any) -> None:
         """Print a result for people: text (never read as markup) or a rich renderable."""
         if not self.as_json:
-            self.out.print(*things, markup=False)
+            self.out.print(*(printable(t, "\n\t") if isinstance(t, str) else t for t in things), markup=False)
 
     def note(self, text: str) -> None:
         """Print a remark on stderr."""
-        self.err.print(text, markup=False, style="dim")
+        self.err.print(printable(text, "\n\t"), markup=False, style="dim")
 
     def result(self, value: Mapping[str, Any]) -> None:
         """Print the result for machines."""

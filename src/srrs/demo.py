@@ -23,8 +23,10 @@ from srrs.data.samples import Samples, checked, read
 from srrs.errors import SettingsError
 from srrs.features.cached import CachedFeatures
 from srrs.io import write_atomic
-from srrs.models.base import Models
-from srrs.records import Batch, Group
+from srrs.models.device import choose_device
+from srrs.models.matcher import MemoisedScores
+from srrs.parallel import side_by_side
+from srrs.records import Batch, Features, Group, Ints
 from srrs.training.loop import Outcome as Tuned
 
 METHODS = ("zero-shot", "coop", "coop-two", "gce", "srrs-paper", "srrs")
@@ -55,7 +57,7 @@ def run(out: Path, noise: str, seeds: list[int], console: Console) -> dict[str, 
     with as_file(files("srrs") / "assets" / "photos") as photos:
         train, test = checked(read(photos / "train")), checked(read(photos / "test"))
         prepared = prepare(train, test, settings, console)
-        outcomes, audit, noisy = _all_seeds(prepared, spec, seeds, settings, console)
+        outcomes, audit, noisy = _all_seeds(prepared, spec, seeds, console)
         result = _result(spec, outcomes, time.monotonic() - started)
         out.mkdir(parents=True, exist_ok=True)
         write_atomic(out / "result.json", (json.dumps(result, indent=1) + "\n").encode())
@@ -69,55 +71,91 @@ def run(out: Path, noise: str, seeds: list[int], console: Console) -> dict[str, 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that does not depend on the noise."""
+    """Everything that does not depend on the noise, without the models: what another process needs."""
 
     train: Samples
-    truth: np.ndarray
-    rows: np.ndarray
-    models: Models
-    task: Any
+    rows: Ints
+    features: Features
+    states: torch.Tensor | None
+    """The matcher's encoding of each row's image."""
+    descriptions: tuple[str | None, ...]
     test_features: torch.Tensor
     test_labels: np.ndarray
+    settings: Settings
+
+    @property
+    def truth(self) -> np.ndarray:
+        """True labels of all images of `train`."""
+        return np.asarray(self.train.labels)
 
 
 def prepare(train: Samples, test: Samples, settings: Settings, console: Console) -> Prepared:
+    """Encode the images."""
     models = pipeline.load_models(settings)
     rows = pipeline.trainable_rows(train)
     views = settings.views(FIT_VIEWS)
     with console.progress("Encoding photographs") as advance:
         features = pipeline.encode_rows(train, rows, models.image, views=views, seed=settings.seed, progress=advance)
         held_out = pipeline.encode_rows(test, test.usable, models.image, views=0, seed=settings.seed)
-    descriptions, _ = tuning.describe(train.class_names, None)
-    source = CachedFeatures(features, train.content_keys[rows], models.device)
     return Prepared(
         train=train,
-        truth=np.asarray(train.labels),
         rows=rows,
-        models=models,
-        task=pipeline.make_task(train, rows, source, models, descriptions, settings),
+        features=features,
+        states=tuning.matcher_states(train, rows, models.matcher) if models.matcher else None,
+        descriptions=tuning.describe(train.class_names, None)[0],
         test_features=torch.from_numpy(np.asarray(held_out.plain, dtype=np.float32)),
         test_labels=np.asarray(test.labels)[test.usable],
+        settings=settings,
     )
 
 
+def task_of(prepared: Prepared) -> tuning.Task:
+    """Load the models and put the task together, on the true labels."""
+    models = pipeline.load_models(prepared.settings)
+    match = None
+    if models.matcher is not None and prepared.states is not None:
+        texts = tuning.match_texts(prepared.train.class_names, prepared.descriptions)
+        match = MemoisedScores(models.matcher, prepared.states, texts, kind=prepared.settings.model.match_by)
+    rows, names = prepared.rows, prepared.train.class_names
+    source = CachedFeatures(prepared.features, prepared.train.content_keys[rows], models.device)
+    return tuning.Task(models, names, prepared.descriptions, source, prepared.truth[rows], match)
+
+
+Run = tuple[int, str]
+"""Seed and method."""
+_here: list[tuple[Prepared, NoiseSpec, tuning.Task]] = []
+"""What `tune` works on in this process."""
+
+
+def begin(prepared: Prepared, spec: NoiseSpec) -> None:
+    """Load the models in this process."""
+    _here[:] = [(prepared, spec, task_of(prepared))]
+
+
+def tune(run: Run) -> tuple[DemoRun, Audit]:
+    """Tune one method on one draw of the noise."""
+    (prepared, spec, task), (seed, name) = _here[0], run
+    noisy = with_noise(prepared.train, spec, seed)
+    task = task.relabeled(np.asarray(noisy.labels)[prepared.rows])
+    chosen = prepared.settings.with_(method=name, seed=seed)
+    tuned = tuning.tune_task(task, chosen)
+    return measure(tuned, prepared), pipeline.make_audit(noisy, prepared.rows, tuned, task, chosen)
+
+
 def _all_seeds(
-    prepared: Prepared, spec: NoiseSpec, seeds: list[int], settings: Settings, console: Console
+    prepared: Prepared, spec: NoiseSpec, seeds: list[int], console: Console
 ) -> tuple[dict[str, list[DemoRun]], Audit, Samples]:
+    runs = [(seed, name) for seed in seeds for name in reversed(METHODS)]  # the longest first
     outcomes: dict[str, list[DemoRun]] = {name: [] for name in METHODS}
-    first: tuple[Audit, Samples] | None = None
+    first: Audit | None = None
     with console.progress("Tuning") as advance:
-        for number, seed in enumerate(seeds):
-            noisy = with_noise(prepared.train, spec, seed)
-            task = prepared.task.relabeled(np.asarray(noisy.labels)[prepared.rows])
-            for place, name in enumerate(METHODS):
-                chosen = settings.with_(method=name, seed=seed)
-                tuned = tuning.tune_task(task, chosen)
-                outcomes[name].append(measure(tuned, prepared))
-                if name == "srrs" and first is None:
-                    first = pipeline.make_audit(noisy, prepared.rows, tuned, task, chosen), noisy
-                advance(number * len(METHODS) + place + 1, len(seeds) * len(METHODS))
+        done = side_by_side(tune, runs, prepare=begin, arguments=[prepared, spec])
+        for number, ((_, name), (outcome, audit)) in enumerate(zip(runs, done, strict=True), 1):
+            outcomes[name].append(outcome)
+            first = audit if name == "srrs" and first is None else first
+            advance(number, len(runs))
     assert first is not None  # there is at least one seed
-    return outcomes, *first
+    return outcomes, first, with_noise(prepared.train, spec, seeds[0])
 
 
 def with_noise(samples: Samples, spec: NoiseSpec, seed: int) -> Samples:
@@ -126,10 +164,11 @@ def with_noise(samples: Samples, spec: NoiseSpec, seed: int) -> Samples:
 
 
 def measure(tuned: Tuned, prepared: Prepared) -> DemoRun:
+    """Compare a run with the true labels."""
     truth = prepared.truth[prepared.rows]
     wrong = tuned.round.evidence.labels != truth
     assert tuned.classifier is not None  # every method of the demo classifies
-    logits = tuned.classifier(Batch(features=prepared.test_features.to(prepared.models.device)))
+    logits = tuned.classifier(Batch(features=prepared.test_features.to(choose_device(prepared.settings.model.device))))
     found = metrics.precision_recall(tuned.round.partition.group == Group.NOISY, wrong)
     noise = tuned.round.noise
     return DemoRun(

@@ -31,6 +31,14 @@ def cache_root() -> Path:
     return Path(os.environ.get("SRRS_CACHE") or platformdirs.user_cache_dir("srrs"))
 
 
+def printable(text: str, keep: str = "") -> str:
+    """Return text that is safe for a terminal and for XML.
+
+    Control and direction characters, unless they are in `keep`, become the replacement character.
+    """
+    return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def is_file(path: FilePath) -> bool:
     """Return whether a path names a file; a path that no file system could hold is none."""
     try:

@@ -5,8 +5,8 @@ import pytest
 from rich.console import Console
 
 from audits import audit_of
-from srrs.audit.summary import printable
 from srrs.audit.table import Rows
+from srrs.io import printable
 from srrs.records import NoiseEstimate
 
 

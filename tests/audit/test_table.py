@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from audits import audit_of
 from srrs.audit.table import Audit, Rows
+from srrs.data.tables import unguarded
 from srrs.errors import DataError
 from srrs.records import Evidence, Finding, Group, Matched, NoiseEstimate, Partition, Round, Targets, Thresholds
 
@@ -103,6 +104,18 @@ def test_csv_holds_names_and_empty_cells(audit, tmp_path):
     assert [row["given"] for row in found] == ["wolf", "husky", "wolf", "nan", "husky"]
     assert found[1]["quality"] == found[1]["suggested"] == found[3]["path"] == ""
     assert [p.name for p in path.parent.iterdir()] == ["audit.csv"]
+
+
+def test_csv_opens_harmlessly_in_a_spreadsheet(rows, last_round, tmp_path):
+    names = ("=cmd|' /C calc'!A0", "+1", "'@x")
+    rows = replace(rows, class_names=names, ids=("-1", "bad", "b", "\tc", "'quoted"), paths=("=x",) * 5)
+    ids = ("'quoted", "b", "-1", "\tc")
+    path = audit_of(rows, last_round, ids=ids).to_csv(tmp_path / "audit.csv")
+    with path.open(newline="", encoding="utf-8") as file:
+        cells = [row[name] for row in csv.DictReader(file) for name in ("id", "path", "given", "suggested")]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert [unguarded(cell) for cell in cells[::4]] == list(rows.ids)
+    assert {unguarded(cell) for cell in cells[2::4]} == set(names)
 
 
 def test_csv_keeps_every_bit_of_a_float32(rows, last_round, tmp_path):

@@ -73,7 +73,7 @@ def test_so_does_that_of_other_kinds_of_models(kind: str, photos: Path, tmp_path
 
 
 def test_the_graph_is_one_file_without_the_text_tower(fitted, graph: Path) -> None:
-    tower = load_model(fitted._clip.name, "cpu", kernels="torch").model
+    tower = load_model(fitted._image_tower().name, "cpu", kernels="torch").model
     image = sum(p.nbytes for p in (*tower.vision_model.parameters(), *tower.visual_projection.parameters()))
     both = sum(p.nbytes for p in tower.parameters())
     assert image < graph.stat().st_size < image + 60_000 < both

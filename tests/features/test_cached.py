@@ -108,7 +108,7 @@ def test_a_run_over_very_many_samples_reads_a_batch_or_a_block_at_a_time(large: 
     plain, views = OnDisk(unit(N, D)), OnDisk(unit(N, V, D, seed=1))
     source = CachedFeatures(Features(plain, views), KEYS)
     probe = LinearProbe(Foundation(("a", "b"), D, 100.0, torch.device("cpu")))
-    tuned = train(method("linear-probe"), [probe], source, np.arange(N) % 2, Schedule(steps=3, batch=10))
+    tuned = train(method("coop(tuners=probe)"), [probe], source, np.arange(N) % 2, Schedule(steps=3, batch=10))
     assert len(tuned.predicted["probe"]) == N
     assert plain.most == views.most == 10
 

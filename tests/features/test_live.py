@@ -98,7 +98,7 @@ def test_every_step_sees_fresh_crops(samples: Samples, model: VisionLanguage) ->
     source = live(samples, model, views=0)
     watched = Watched(source.cached, source.images, model, SEED)
     probe = LinearProbe(Foundation(("a", "b"), model.feature_size, 100.0, model.device))
-    train(method("linear-probe"), [probe], watched, np.arange(10) % 2, Schedule(steps=4, batch=4, views=3))
+    train(method("coop(tuners=probe)"), [probe], watched, np.arange(10) % 2, Schedule(steps=4, batch=4, views=3))
     numbers = [set(views.ravel().tolist()) for views in watched.asked]
     assert [len(step) for step in numbers] == [3, 3, 3, 3]
     assert len(set.union(*numbers)) == 12
@@ -124,7 +124,7 @@ def test_a_tuner_that_reads_pixels_learns_from_live_images(samples: Samples, mod
     assert found.features is None
     torch.testing.assert_close(found.pixels[0], model.preprocess(Image.open(samples.paths[1])), atol=1e-6, rtol=0)
     assert found.pixels.shape == (4, 3, 48, 48)
-    colors = replace(method("linear-probe"), tuners=(TunerSpec("colors", Colors),))
+    colors = replace(method("coop(tuners=probe)"), tuners=(TunerSpec("colors", Colors),))
     tuner = Colors(Foundation(("a", "b"), model.feature_size, 100.0, model.device))
     tuned = train(colors, [tuner], source, np.arange(10) % 2, Schedule(steps=3, batch=4, views=2))
     assert tuner.weight.abs().sum() > 0

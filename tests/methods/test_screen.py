@@ -8,8 +8,8 @@ import pytest
 from srrs.methods.memory import recall
 from srrs.methods.screen import bands, transition, trust_all, two_way
 from srrs.records import Group
-from srrs.screening.by_transition import by_transition
 from srrs.screening.mixtures import gmm_bands, gmm_two_way
+from srrs.screening.pooled import by_transition
 from srrs.screening.predictions import given_probs, mean_entropy, mean_probs, screening_losses
 
 

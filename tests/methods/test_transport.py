@@ -10,7 +10,7 @@ from srrs.methods import screen, transport
 from srrs.methods.spec import method
 from srrs.methods.stages import LabeledBatch, one_round
 from srrs.records import Batch, Group
-from srrs.screening.transport import plan_belief, transport_plan
+from srrs.screening.optimal_transport import plan_belief, transport_plan
 
 GIVEN = np.arange(12) % 3
 

@@ -137,6 +137,7 @@ def test_parts_hold_every_row_once_and_about_as_many_tokens(models, monkeypatch)
     assert [len(part) for part in textpass._parts(own, tower, cpu, None)] == [9]  # too little work to split
     assert [len(part) for part in textpass._parts(own, tower, cpu, 4)] == [4, 4, 1]
 
+    monkeypatch.setattr(textpass, "PARTS", 4)
     monkeypatch.setattr(textpass, "LEAST_PART_TOKENS", 16)
     monkeypatch.setattr(textpass, "LEAST_PART_WORK", 1)
     for tokens, most in ((256, 4), (16, 8)):
@@ -155,8 +156,9 @@ def test_the_number_of_threads_changes_no_bit(models, monkeypatch, context: str)
     start = torch.randn(1 if context == "shared" else len(LENGTHS), 4, 32)
     results = []
     threads = torch.get_num_threads()
-    for least, count in ((10**6, 1), (8, 1), (8, 2), (8, 3)):
-        monkeypatch.setattr(textpass, "LEAST_PART_TOKENS", least)
+    monkeypatch.setattr(textpass, "LEAST_PART_TOKENS", 8)
+    for parts, count in ((1, 1), (4, 1), (4, 2), (4, 3)):
+        monkeypatch.setattr(textpass, "PARTS", parts)
         torch.set_num_threads(count)
         learned = start.clone().requires_grad_()
         features = causal_text_pass(tower, make_prompts(learned, LENGTHS, same_context=context == "shared"))

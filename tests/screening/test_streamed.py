@@ -8,8 +8,8 @@ import pytest
 from srrs.core import blocks
 from srrs.records import Group, MatchScores, Partition
 from srrs.screening import streamed
-from srrs.screening.by_transition import CERTAIN, by_transition
 from srrs.screening.mixtures import gmm_bands
+from srrs.screening.pooled import CERTAIN, by_transition
 
 N, CLASSES, SIZE = 3000, 8, 32
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from srrs.core.keyed import chosen
 from srrs.features.cached import CachedFeatures
 from srrs.methods.spec import method
-from srrs.methods.stages import LabeledBatch, Method, TunerSpec
+from srrs.methods.stages import PROBE, LabeledBatch, Method, TunerSpec
 from srrs.records import Batch, Features, Group
 from srrs.training import loop
 from srrs.training.events import Event
@@ -79,7 +79,7 @@ def assert_same_bits(one: Outcome, other: Outcome) -> None:
         np.testing.assert_array_equal(one.predicted[name], other.predicted[name])
 
 
-METHODS = [f"srrs(tuners={TUNERS})", f"srrs-paper(tuners={TUNERS},rescreen=accept_all)", "linear-probe"]
+METHODS = [f"srrs(tuners={TUNERS})", f"srrs-paper(tuners={TUNERS},rescreen=accept_all)", "coop(tuners=probe)"]
 
 
 @pytest.mark.parametrize("text", METHODS)
@@ -139,7 +139,7 @@ def test_dropout_and_buffers_of_a_tuner_survive_a_kill_and_leave_the_callers_ran
     arrays, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 2)
-    chosen = replace(method("linear-probe"), tuners=(TunerSpec("dropped", Dropped),))
+    chosen = replace(method("coop(tuners=probe)"), tuners=(TunerSpec("dropped", Dropped),))
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
@@ -172,7 +172,7 @@ def test_a_step_holds_the_chosen_rows_in_the_order_of_their_keys(arrays) -> None
         seen.append(batch)
         return logits.log_softmax(2).mean()
 
-    chosen_method = replace(method("linear-probe"), loss=spy, warm_up_loss=spy)
+    chosen_method = replace(method("coop(tuners=probe)"), loss=spy, warm_up_loss=spy)
     run(chosen_method, arrays, schedule=Schedule(steps=2, batch=10, views=1))
     run(chosen_method, arrays, np.arange(N)[::-1], schedule=Schedule(steps=2, batch=10, views=1))
     forwards, backwards = seen[:2], seen[2:]
@@ -211,12 +211,12 @@ def test_zero_shot_may_be_given_as_probabilities(arrays) -> None:
     ("text", "changes", "message"),
     [
         (METHODS[0], {"tuners": [None]}, "expected a tuner for each of linear_probe, task_residual, but got 1"),
-        ("coop-two(tuners=[linear_probe,linear_probe])", {}, "a name of its own for each tuner"),
+        (replace(method("coop"), tuners=(PROBE, PROBE)), {}, "a name of its own for each tuner"),
         (METHODS[1], {"tuners": []}, "reads the logits of its tuners .linear_probe, task_residual.: give them"),
         (METHODS[2], {"classes": 3}, r"expected labels in 0\.\.2, but they run from 0 to 3"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_the_first_step(text: str, changes, message: str, arrays) -> None:
+def test_what_does_not_fit_is_refused_before_the_first_step(text: str | Method, changes, message: str, arrays) -> None:
     with pytest.raises(ValueError, match=message):
         run(text, arrays, **changes, listeners=[stop_at(1)])
 
@@ -224,7 +224,7 @@ def test_what_does_not_fit_is_refused_before_the_first_step(text: str, changes, 
 def test_labels_and_evidence_that_are_missing_are_named(arrays) -> None:
     source = CachedFeatures(Features(arrays["views"][:, 0], arrays["views"][:, 1:]), arrays["keys"])
     with pytest.raises(ValueError, match="expected a label for each of 60 samples, but got 59"):
-        train(method("linear-probe"), [], source, arrays["labels"][:-1])
+        train(method("coop(tuners=probe)"), [], source, arrays["labels"][:-1])
     paper = method("srrs-paper(tuners=linear_probe,rescreen=matcher)")
     needy = replace(paper, screen=method("lemon").screen)
     with pytest.raises(ValueError, match="the method 'lemon' reads class_vectors: give zero_shot as a Head"):
@@ -234,6 +234,6 @@ def test_labels_and_evidence_that_are_missing_are_named(arrays) -> None:
 def test_a_learning_rate_scales_each_tuners_own(arrays) -> None:
     steps: dict[float, Tensor] = {}
     for rate in (0.5, 1.0):
-        outcome = run("linear-probe", arrays, schedule=Schedule(steps=1, batch=100, views=9, rate=rate))
+        outcome = run("coop(tuners=probe)", arrays, schedule=Schedule(steps=1, batch=100, views=9, rate=rate))
         steps[rate] = outcome.tuners["probe"].weight.detach()
     torch.testing.assert_close(steps[1.0], 2 * steps[0.5])

@@ -9,20 +9,19 @@ import csv
 import difflib
 import io
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from srrs.audit.flags import is_trusted
 from srrs.audit.table import Audit, Rows
+from srrs.data.tables import unguarded
 from srrs.errors import DataError
 
 ACTIONS = ("accept", "keep", "drop", "relabel")
 """Take the suggestion, keep the given label, leave the photo out, or give another class."""
 COLUMNS = ("id", "path", "given", "action", "label")
 NEW_CLASS = "if it is a new class, give it photographs and audit again."
-_GUARDED = re.compile(r"'+[=+\-@\t\r]")
 
 
 @dataclass(frozen=True)
@@ -195,15 +194,10 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             if len(row) > len(names):
                 raise DataError(f"{wanted}, but line {reader.line_num} has {len(row)} cells for {len(names)} columns.")
             if any(row):
-                cells = dict.fromkeys(COLUMNS, "") | dict(zip(names, map(plain, row), strict=False))
+                cells = dict.fromkeys(COLUMNS, "") | dict(zip(names, map(unguarded, row), strict=False))
                 yield reader.line_num, cells
     except csv.Error as error:
         raise DataError(f"{wanted}, but line {reader.line_num} is malformed: {error}.") from None
-
-
-def plain(cell: str) -> str:
-    """A cell without the quote that keeps spreadsheets from running it."""
-    return cell[1:] if _GUARDED.match(cell) else cell
 
 
 def _words(decision: Decision) -> str:

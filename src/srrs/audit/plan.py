@@ -11,9 +11,9 @@ import pandas as pd
 
 from srrs.audit.decisions import Decision, settled
 from srrs.audit.flags import twins_of
-from srrs.audit.summary import printable
 from srrs.audit.table import Audit
 from srrs.errors import DataError
+from srrs.io import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

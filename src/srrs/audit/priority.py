@@ -9,6 +9,7 @@ from srrs.audit.flags import is_trusted
 from srrs.audit.table import Audit
 from srrs.core.discriminant import out_of_fold
 from srrs.core.keyed import folds
+from srrs.data.tables import csv_bytes
 from srrs.errors import DataError
 from srrs.io import write_atomic
 from srrs.records import Floats, Ints, Round
@@ -48,5 +49,4 @@ def write_review(audit: Audit, order: Ints, path: str | os.PathLike[str]) -> Pat
     """Write review.csv: the rows `order` of the table with their rank, from 1."""
     table = audit.table.iloc[order][list(COLUMNS)]
     table.insert(0, "review", np.arange(1, len(order) + 1))
-    text = table.to_csv(index=False, float_format="%.9g", lineterminator="\n")
-    return write_atomic(path, text.encode("utf-8", "backslashreplace"))
+    return write_atomic(path, csv_bytes(table))

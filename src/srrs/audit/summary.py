@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from srrs.audit.flags import counts
+from srrs.io import printable
 from srrs.records import Group, Ints, NoiseEstimate
 
 if TYPE_CHECKING:
@@ -163,11 +164,6 @@ def percent(rate: float) -> str:
 def noise_range(noise: NoiseEstimate) -> str:
     """The range of the noise estimate, such as 22-29 %."""
     return f"{100 * noise.low:.0f}-{percent(noise.high)}" if np.isfinite(noise.low) else "?"
-
-
-def printable(text: str) -> str:
-    """Text safe for a terminal and for XML: control and direction characters become a replacement character."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _agreement(usable: pd.DataFrame) -> float:

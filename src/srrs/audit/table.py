@@ -16,6 +16,7 @@ from srrs.audit.flags import joined
 from srrs.audit.rows import AFTER, BEFORE, NUMBERS, Bands, Rows, frame_of, spelled_out, table_of
 from srrs.audit.saved import SCHEMA_VERSION, SavedBands, SavedRow, read_saved
 from srrs.audit.summary import Summary, finite
+from srrs.data.tables import csv_bytes
 from srrs.io import write_atomic
 from srrs.records import Finding, Floats, Ints, NoiseEstimate, Round
 
@@ -126,9 +127,11 @@ class Audit:
         return Summary.of(self.table, self.class_names, self.noise)
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write the table as CSV; raises DataError where the path cannot be written."""
-        text = self.table.to_csv(index=False, float_format="%.9g", lineterminator="\n")
-        return write_atomic(path, text.encode("utf-8", "backslashreplace"))
+        """Write the table as CSV; raises DataError where the path cannot be written.
+
+        A text that a spreadsheet would run as a formula has a quote ' in front.
+        """
+        return write_atomic(path, csv_bytes(self.table))
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
         """Write the whole audit as JSON; raises DataError where the path cannot be written."""

@@ -13,6 +13,7 @@ from srrs.cli.bench import bench
 from srrs.cli.export import export
 from srrs.cli.signature import command
 from srrs.errors import SrrsError
+from srrs.io import printable
 
 __all__ = ["app", "main"]
 
@@ -82,5 +83,5 @@ def _interrupted() -> None:
 def _fail(message: str, status: int) -> None:
     if "--json" in sys.argv:
         sys.stdout.write(json.dumps({"error": message}) + "\n")
-    sys.stderr.write(f"srrs: {message}\n")
+    sys.stderr.write(f"srrs: {printable(message, chr(10))}\n")
     sys.exit(status)

@@ -18,6 +18,8 @@ ROWS = 4_096
 """Rows of a block beyond that: what is made of them stays near the processor."""
 IN_MEMORY = 2**30
 """Larger arrays (bytes) lie in a temporary file."""
+KEPT = 2**28
+"""The pages of smaller arrays (bytes) stay in memory after a pass over them."""
 
 
 def is_large(rows: int) -> bool:
@@ -65,7 +67,7 @@ def release(array: Array) -> None:
     They stay valid. Those of a smaller array stay: fetching them again at each pass costs more than keeping them.
     """
     mapped = getattr(array, "_mmap", None)
-    if mapped is not None and array.nbytes > IN_MEMORY and hasattr(mmap, "MADV_DONTNEED"):
+    if mapped is not None and array.nbytes > KEPT and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
 
 

@@ -20,7 +20,7 @@ def near_duplicates(
     Parameters
     ----------
     features, others : (N, D) and (M, D), of unit length.
-    looks, other_looks : (N, P) and (M, P) small gray images, centered and of unit length; a zero row is similar to none.
+    looks, other_looks : (N, P) and (M, P) small gray images, centered, of unit length; a zero row is similar to none.
     own : (N,) row of each sample among the others, -1 if it is not one of them.
     chunk : samples at a time: `chunk * M` similarities are held. The work grows with N * M.
 

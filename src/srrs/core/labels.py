@@ -13,7 +13,7 @@ CLEAN, AMBIGUOUS = 0, 1
 
 
 def one_hot(labels: Ints, classes: int) -> Floats:
-    """Return labels (N,) as one-hot rows (N, C), float32 for very many. Raises ValueError for a label outside 0..C-1."""
+    """Return labels (N,) as one-hot rows (N, C), float32 for very many. Raises ValueError for labels outside 0..C-1."""
     labels = np.asarray(labels)
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError(f"Expected labels in 0..{classes - 1}, but they run from {labels.min()} to {labels.max()}")

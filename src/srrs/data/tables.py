@@ -8,13 +8,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from srrs.data.pictures import Picture
 from srrs.errors import DataError, MissingExtraError
 from srrs.io import check_regular, is_file, read_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Table = Mapping[str, list[Any]]
 """Columns, all of one length; of a text file every entry is text."""
@@ -139,6 +142,30 @@ def read_text_table(path: Path) -> TextTable:
 
 def _twice(names: Sequence[str]) -> str:
     return next((name for name, times in Counter(names).items() if times > 1), "")
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_GUARDED = re.compile(r"'+[=+\-@\t\r]")
+
+
+def guarded(cell: Any) -> Any:
+    """Return a cell with a quote ' in front where a spreadsheet would run it as a formula; `unguarded` takes it off.
+
+    One more quote goes before a cell that has quotes before such a character already, so that each text comes back.
+    """
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def unguarded(cell: str) -> str:
+    """Return a cell as it was before `guarded`."""
+    return cell[1:] if _GUARDED.match(cell) else cell
+
+
+def csv_bytes(frame: "pd.DataFrame") -> bytes:
+    """Return a table for people as CSV, its texts guarded against spreadsheets that would run them."""
+    texts = {str(name): frame[name].map(guarded) for name in frame if frame[name].dtype == object}
+    text = frame.assign(**texts).to_csv(index=False, float_format="%.9g", lineterminator="\n")
+    return str(text).encode("utf-8", "backslashreplace")
 
 
 def text_of(value: Any) -> str:

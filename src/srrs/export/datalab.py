@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from srrs.audit.table import Audit
+from srrs.data.tables import csv_bytes
 from srrs.io import write_atomic
 
 WRONG = ("noisy", "outside")
@@ -31,5 +32,4 @@ def datalab_issues(audit: Audit) -> pd.DataFrame:
 
 def write_datalab(audit: Audit, path: str | os.PathLike[str]) -> Path:
     """Write `datalab_issues` as CSV; raises DataError where the path cannot be written."""
-    text = datalab_issues(audit).to_csv(float_format="%.9g", lineterminator="\n")
-    return write_atomic(path, text.encode("utf-8", "backslashreplace"))
+    return write_atomic(path, csv_bytes(datalab_issues(audit).reset_index()))

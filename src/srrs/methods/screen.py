@@ -1,17 +1,18 @@
 """Screening stages: thin adapters of the rules of `srrs.screening`, which work on arrays."""
 
+from typing import cast
+
 import numpy as np
 
 from srrs.core.mixture import normalize
 from srrs.methods.memory import given, recall, votes
 from srrs.methods.stages import Memory, Screen, reads
 from srrs.records import Evidence, Floats, Group, Partition
-from srrs.screening import by_transition, detector, joapr, joint, mixtures, predictions, similarity
-from srrs.screening import transport as transports
-from srrs.screening.common import counted_noise
+from srrs.screening import detector, joapr, joint, mixtures, optimal_transport, pooled, predictions, similarity
+from srrs.screening.common import LogRows, counted_noise
 from srrs.screening.decision import Trust, decide
 from srrs.screening.decision.partition import partition_of
-from srrs.screening.transport import Cost
+from srrs.screening.optimal_transport import Cost
 
 EPOCHS = 50
 """Epochs of the published schedule of Robust Similarity."""
@@ -86,11 +87,11 @@ def transition(
     prior: tuple[float, float] = (1.0, 1.0),
     seed: int = 0,
 ) -> Screen:
-    """Decide by a transition matrix from the true class to the given label. See `srrs.screening.by_transition`."""
+    """Decide by a transition matrix from the true class to the given label. See `srrs.screening.pooled`."""
 
     @reads("zero_shot", "features", *(("match",) if matched[1] else ()))
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
-        partition = by_transition.by_transition(
+        partition = pooled.by_transition(
             evidence.labels, given(evidence, "zero_shot"), given(evidence, "features"), evidence.keys,
             match=evidence.match, temper=temper, matched=matched, visual=visual, shrink=shrink, rounds=rounds,
             fold_count=fold_count, prior=prior, seed=seed,
@@ -108,7 +109,8 @@ def decision(trust: Trust = "auto", seed: int = 0) -> Screen:
 
     @reads("zero_shot", "features", "match", can_lack=("zero_shot", "features", "match"))
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
-        zero_shot = None if evidence.zero_shot is None else np.log(np.maximum(evidence.zero_shot, 1e-38))
+        # Only the rows that are read get a logarithm: an array of all of them would fill gigabytes.
+        zero_shot = None if evidence.zero_shot is None else cast(Floats, LogRows(evidence.zero_shot))
         verdicts = decide(
             evidence.labels, classes=evidence.classes, features=evidence.features, zero_shot=zero_shot,
             match=evidence.match, keys=evidence.keys, trust=trust, seed=seed,
@@ -171,6 +173,6 @@ def transport(reg: float = 0.01, cost: Cost = "log") -> Screen:
     @reads("logits")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
         probs = predictions.mean_probs(votes(evidence))
-        return transports.transport(evidence.labels, probs, reg=reg, cost=cost), memory
+        return optimal_transport.transport(evidence.labels, probs, reg=reg, cost=cost), memory
 
     return screen

@@ -11,9 +11,7 @@ from srrs.core.confident import canonical, linear_probe, out_of_fold_probs
 from srrs.methods.memory import given
 from srrs.methods.stages import Memory, Screen, reads
 from srrs.records import Evidence, Floats, Group, Partition
-from srrs.screening import agreement as agreements
-from srrs.screening import confident, corrected, simifeat
-from srrs.screening import lemon as lemons
+from srrs.screening import clipcleaner, confident, corrected, multimodal, simifeat
 from srrs.screening.common import counted_noise, of_given
 
 
@@ -56,7 +54,7 @@ def confident_learning(strength: float = 3.0, fold_count: int = 5, seed: int = 0
 def agreement(
     mixture: float = 0.5, consistency: tuple[float, float] = (0.8, 0.8), strength: float = 3.0, seed: int = 0
 ) -> Screen:
-    """Call a label clean if zero-shot and a linear probe both trust it (CLIPCleaner). See `srrs.screening.agreement`.
+    """Call a label clean if zero-shot and a linear probe both trust it (CLIPCleaner). See `srrs.screening.clipcleaner`.
 
     `consistency` holds the ratios for zero-shot and probe. The probe has seen the labels, all classes weighing the
     same; `strength` is its C.
@@ -69,7 +67,7 @@ def agreement(
         probe = linear_probe(
             features[order], labels[order], features, evidence.classes, strength=strength, balanced=True
         )
-        return agreements.agreement(
+        return clipcleaner.agreement(
             labels, given(evidence, "zero_shot"), probe, mixture=mixture, consistency=consistency, seed=seed
         ), memory
 
@@ -77,7 +75,7 @@ def agreement(
 
 
 def lemon(k: int = 30) -> Screen:
-    """Call a label noisy if it is far from image, neighbors and the images of like labels. See `srrs.screening.lemon`.
+    """Call a label noisy if it is far from image, neighbors and the images of like labels. See `srrs.screening.multimodal`.
 
     `k` is the number of neighbors.
     """
@@ -86,7 +84,7 @@ def lemon(k: int = 30) -> Screen:
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
         features, vectors = given(evidence, "features"), given(evidence, "class_vectors")
         order = canonical(evidence.keys, evidence.labels)
-        return lemons.lemon(evidence.labels, features, vectors, k=k, order=order), memory
+        return multimodal.lemon(evidence.labels, features, vectors, k=k, order=order), memory
 
     return screen
 

@@ -13,8 +13,8 @@ from srrs.core.losses import generalized_cross_entropy
 from srrs.methods.memory import votes
 from srrs.methods.stages import LabeledBatch, Loss, Memory, Prepare, Rectify, Rescreen, Screen, reads
 from srrs.records import Evidence, Floats, Group, Matched, Partition, Targets
+from srrs.screening.optimal_transport import Cost, by_confidence, plan_belief, transport_plan
 from srrs.screening.predictions import mean_probs
-from srrs.screening.transport import Cost, by_confidence, plan_belief, transport_plan
 
 CLASSES, CONFIDENCE, AVERAGE, TAUGHT = "transport_classes", "transport_confidence", "transport_average", "taught"
 """What TecoPrompt remembers: (window, N) classes of the last plans and their largest shares, (N,) the running average
@@ -31,7 +31,7 @@ def temporal_transport(
 ) -> Screen:
     """Split by the plan's class and by how large its share has been over screenings (TecoPrompt).
 
-    See `srrs.screening.transport.by_confidence`. The classes and shares of the last `window` screenings are kept for
+    See `srrs.screening.optimal_transport.by_confidence`. The classes and shares of the last `window` screenings are kept for
     `rewritten`.
     """
 

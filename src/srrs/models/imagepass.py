@@ -25,8 +25,9 @@ from srrs.models.layers import attention_precision, finish_layer, split_heads
 
 CPU_TOKENS = 1024
 """Most positions per part on a CPU: a layer of base size makes 12 MB of them."""
-LEAST_PARTS = 4
-"""A batch is split into at least so many parts, so that several threads have work."""
+LEAST_PARTS = 2
+"""A batch is split into at least so many parts, so that several threads have work. Every part reads all weights of the
+tower from memory, so small parts are slower."""
 
 
 class VisionTransformer(NamedTuple):

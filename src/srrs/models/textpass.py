@@ -30,11 +30,11 @@ text tower. CLIP's own pass runs every prompt at 77 positions. This pass gives t
    the first layer before attention has no backward pass. Where every class has its own context, the prefix is the
    start token alone and needs no gradient.
 
-6. **Parts.** On a CPU the rows are split into parts of a few hundred tokens, which run side by side in threads, forward
-   and backward (`srrs.models.lanes`). Up to `KEPT_TOKENS` own tokens, the activations are kept for the backward pass.
-   Beyond that, each part is recomputed in the backward pass, so that memory does not grow with C but for the (P, W)
-   token vectors and the (C, D) result. Recomputing costs half as much again, for the backward pass of frozen weights
-   costs no more than the forward pass.
+6. **Parts.** On a CPU the rows are split into parts of up to about a thousand tokens, which run side by side in
+   threads, forward and backward (`srrs.models.lanes`). Up to `KEPT_TOKENS` own tokens, the activations are kept for
+   the backward pass. Beyond that, each part is recomputed in the backward pass, so that memory does not grow with C
+   but for the (P, W) token vectors and the (C, D) result. Recomputing costs half as much again, for the backward pass
+   of frozen weights costs no more than the forward pass.
 
 7. **Packed weights.** Frozen weights are packed once for each direction (`srrs.models.frozen`).
 
@@ -60,8 +60,9 @@ from srrs.models.layers import attention_precision, finish_layer, split_heads
 KEPT_TOKENS = 4096
 """Own tokens up to which nothing is recomputed: a base-size tower then keeps about 1.2 GB for the backward pass."""
 
-PARTS, PART_TOKENS = 4, 256
-"""On a CPU, rows are split into so many parts; where there are more tokens, into parts of about so many tokens."""
+PARTS, PART_TOKENS = 2, 1024
+"""On a CPU, rows are split into so many parts; where there are more tokens, into parts of about so many tokens. Every
+part reads all weights of the tower from memory, so small parts are slower."""
 
 LEAST_PART_TOKENS, LEAST_PART_WORK = 64, 10**9
 """A part has at least so many tokens, and so many multiply-adds in its forward pass."""

@@ -21,6 +21,22 @@ def averaged(values: Floats, history: History) -> Floats:
     return mean
 
 
+class LogRows:
+    """The logarithm of probabilities (N, C), of those rows alone that are read."""
+
+    ndim = 2
+
+    def __init__(self, probs: Floats):
+        self._probs = probs
+        self.shape = probs.shape
+
+    def __len__(self) -> int:
+        return len(self._probs)
+
+    def __getitem__(self, rows: "Ints | slice") -> Floats:
+        return np.asarray(np.log(np.maximum(self._probs[rows], np.finfo(np.float32).tiny)))
+
+
 def counted_noise(p_clean: Floats, group: Ints) -> NoiseEstimate:
     """Estimate the noise rate without a noise model.
 

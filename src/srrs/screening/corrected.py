@@ -16,9 +16,9 @@ from srrs.core.confident import canonical, out_of_fold_probs
 from srrs.core.labels import one_hot
 from srrs.core.linear import LinearClassifier, corrected_loss, fit_linear, out_of_fold_logits, soft_loss
 from srrs.records import Floats, Ints, Keys, Partition
-from srrs.screening.by_transition import estimated_noise, partition_of
 from srrs.screening.common import of_given, two_groups
 from srrs.screening.estimators import corrected_posterior, dual_t, expected_rate, hoc
+from srrs.screening.pooled import estimated_noise, partition_of
 from srrs.screening.transition import Transition, symmetric
 
 

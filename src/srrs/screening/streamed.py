@@ -42,7 +42,7 @@ def streamed_transition(
     shrink: float,
     prior: tuple[float, float],
 ) -> Transition:
-    """Fit what `screening.by_transition` fits, in float32 and with a single (N, C) temporary."""
+    """Fit what `by_transition` fits, in float32 and with a single (N, C) temporary."""
     labels = np.asarray(labels)
     fold = folds(keys, fold_count, seed)
     # A share of the samples, drawn by key, in the order of their labels

@@ -26,4 +26,4 @@ class LinearProbe(Tuner):
 
     def export(self) -> Head:
         """The weights at a scale of 1."""
-        return Head(self.weight.detach(), 1.0)
+        return Head(self.weight.detach().clone(), 1.0)

@@ -59,7 +59,7 @@ class LogisticProbe(Tuner):
 
     def export(self) -> Head:
         """Weights and bias at a scale of 1."""
-        return Head(self.weight.detach(), 1.0, self.bias.detach())
+        return Head(self.weight.detach().clone(), 1.0, self.bias.detach().clone())
 
 
 def solve(

@@ -11,7 +11,8 @@ class means of images that lean on a text prior are TransCLIP's (Zanella et al. 
 N images, C classes, D feature size, K candidate classes per image.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,28 +20,30 @@ from numpy.typing import NDArray
 from srrs.core.keyed import Keys
 from srrs.records import Group, MatchScores, NoiseEstimate
 from srrs.screening.decision import discriminant
+from srrs.screening.decision.choice import Choice, Trust, choose
 from srrs.screening.decision.evidence import Inputs, blocks
-from srrs.screening.decision.prepare import Reader, prepare
+from srrs.screening.decision.outside import Fitting, Mixture, fit_fitting, fit_mixture
+from srrs.screening.decision.prepare import PREDICTIONS, Reader, prepare
+from srrs.screening.decision.ranking import Ranking
 from srrs.screening.decision.report import report_of
 from srrs.screening.decision.scales import pooled
-from srrs.screening.decision.stories import IMAGES, UNIFORM, Sample, Story, tell
+from srrs.screening.decision.stories import IMAGES, UNIFORM, Sample, Story
 from srrs.screening.decision.transition import fit_matrix, likelihoods
 from srrs.screening.decision.verdicts import Verdicts
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
-Trust = Literal["auto", "labels", "model"]
 
 CERTAIN = 0.8
 """A label is clean or noisy when the posterior is at least this sure, and ambiguous between."""
-ODDS = 4.0
+ODDS = 2.0
 """A label changes where another class is this many times as likely as the given one."""
+OUTSIDE = 0.7
+"""Least probability of an image that is called outside."""
 SOFT, SHARP = 0.6, 1.5
 """Powers of the evidence between which the noise rate is given as a range."""
 MODEL_ERROR = 0.02
 """How far the rate is off beyond that."""
-WHOLESALE = 0.75
-"""Above this rate, the model's story contradicts the labels wholesale: by default the labels are believed."""
 
 
 def decide(
@@ -78,90 +81,111 @@ def decide(
     rows = inputs.drawn()
     reader = prepare(inputs, rows)
     sample = reader.read_all(rows)
-    story = chosen(sample, trust)
-    posterior = _posterior(reader, rows, sample, story)
-    return _verdicts(inputs, sample, story, posterior)
+    choice = choose(sample, trust)
+    fitting = fit_fitting(choice.story.scores, sample.index, classes)
+    mixture = fit_mixture(
+        fitting(choice.story.scores, sample.index), choice.posterior, predictions_alone=_alone(choice.story)
+    )
+    return _verdicts(inputs, sample, choice, _found(reader, rows, sample, choice, fitting), mixture)
 
 
-def chosen(sample: Sample, trust: Trust) -> Story:
-    """Fit the stories that the sources allow, and return the one to believe."""
-    told = {}
-    if sample.unseen and trust != "labels":
-        told["model"] = tell(sample, "model")
-    if sample.learned or sample.white is not None or not sample.unseen or trust == "labels":
-        told["labels"] = tell(sample, "labels")
-    if trust in told:
-        return told[trust]
-    best = max(told.values(), key=lambda story: story.log_likelihood)
-    if best.name == "model" and best.fit.rate > WHOLESALE and "labels" in told:
-        return told["labels"]
-    return best
+@dataclass(frozen=True)
+class Found:
+    """What follows from the chosen story for every image."""
+
+    posterior: Floats
+    """(N, C)"""
+    best_fit: Floats
+    """(N,) how well the best class fits."""
+    given_fit: Floats
+    """(N,) how well the given class fits."""
 
 
-def _posterior(reader: Reader, rows: Ints, sample: Sample, story: Story) -> Floats:
-    """Return the posterior (N, C) of all images: that of the fit for its sample, the model's for the others."""
-    inputs = reader.inputs
-    found = np.zeros((len(inputs.labels), inputs.classes), np.float32)
-    found[rows[:, None], sample.index] = story.fit.posterior
-    rest = np.ones(len(found), bool)
+def _found(reader: Reader, rows: Ints, sample: Sample, choice: Choice, fitting: Fitting) -> Found:
+    """Apply the story to all images: the fit's own posterior for its sample, the model's for the others."""
+    inputs, story = reader.inputs, choice.story
+    n = len(inputs.labels)
+    found = Found(np.zeros((n, inputs.classes), np.float32), np.zeros(n, np.float32), np.zeros(n, np.float32))
+
+    def put(where: Ints, here: Sample, scores: Mapping[str, Floats], posterior: Floats) -> None:
+        found.posterior[where[:, None], here.index] = posterior
+        fit = fitting(scores, here.index)
+        found.best_fit[where] = fit.max(1)
+        found.given_fit[where] = (fit * here.given).sum(1)
+
+    put(rows, sample, story.scores, choice.posterior)
+    rest = np.ones(n, bool)
     rest[rows] = False
     others = inputs.order[rest[inputs.order]]
     for part in blocks(len(others), inputs.classes):
         here = reader.read(others[part])
-        found[others[part][:, None], here.index] = _predicted(here, story)
+        scores = _scores(here, story)
+        put(others[part], here, scores, _predicted(here, story, scores))
     return found
 
 
-def _predicted(sample: Sample, story: Story) -> Floats:
-    """Return the posterior (n, K) of images that the story was not fitted on."""
+def _scores(sample: Sample, story: Story) -> dict[str, Floats]:
+    """Return the scores (n, K) of each source for images that the story was not fitted on."""
     scores = {**sample.unseen, **sample.learned}
     if story.means is not None and sample.white is not None:
         scores[IMAGES] = discriminant.scores(sample.white, story.means, sample.fold, sample.index)
-    evidence = likelihoods(pooled([scores[name] for name in story.scales], np.array(list(story.scales.values()))))
+    return {name: scores[name] for name in story.scales}
+
+
+def _predicted(sample: Sample, story: Story, scores: Mapping[str, Floats]) -> Floats:
+    """Return the posterior (n, K) of images that the story was not fitted on."""
+    evidence = likelihoods(pooled(list(scores.values()), np.array(list(story.scales.values()))))
     joint = evidence * story.fit.matrix[sample.index, sample.labels[:, None]].astype(np.float32)
     return np.asarray(joint / np.maximum(joint.sum(1, keepdims=True), np.finfo(np.float32).tiny))
 
 
-def _verdicts(inputs: Inputs, sample: Sample, story: Story, posterior: Floats) -> Verdicts:
+def _verdicts(inputs: Inputs, sample: Sample, choice: Choice, found: Found, mixture: Mixture) -> Verdicts:
     labels, n = inputs.labels, len(inputs.labels)
-    p_clean = posterior[np.arange(n), labels].astype(np.float64)
+    p_outside = mixture(found.best_fit)
+    of_given = found.posterior[np.arange(n), labels].astype(np.float64)
+    p_clean = (1 - p_outside) * of_given
     group = np.full(n, Group.AMBIGUOUS, np.int8)
     group[p_clean >= CERTAIN] = Group.CLEAN
     group[p_clean < 1 - CERTAIN] = Group.NOISY
-    best = np.asarray(posterior.argmax(1), np.int64)
-    pays = posterior[np.arange(n), best] > ODDS * p_clean
-    target = np.where(pays, best, labels)
+    is_outside = p_outside >= OUTSIDE
+    group[is_outside] = Group.OUTSIDE
+    best = np.asarray(found.posterior.argmax(1), np.int64)
+    pays = (found.posterior[np.arange(n), best] > ODDS * of_given) & ~is_outside & choice.proven
+    ranking = Ranking.of(found.given_fit, predictions_alone=_alone(choice.story))
     return Verdicts(
-        posterior=posterior,
-        p_outside=np.zeros(n),
+        posterior=found.posterior,
+        p_outside=p_outside,
         p_clean=p_clean,
-        quality=p_clean,
+        quality=ranking(p_clean, found.given_fit),
         group=group,
-        target=target,
-        noise=_noise(sample, story),
-        transition=story.fit.matrix,
-        report=report_of(sample, story, contradicting(story)),
+        target=np.where(pays, best, labels),
+        noise=_noise(sample, choice, p_clean, mixture),
+        transition=choice.story.fit.matrix,
+        report=report_of(sample, choice),
     )
 
 
-def contradicting(story: Story) -> Ints:
-    """Classes whose images mostly carry one other label, according to the story."""
-    matrix = np.array(story.fit.matrix)
-    own = matrix.diagonal().copy()
-    np.fill_diagonal(matrix, 0)
-    return np.flatnonzero((matrix.max(1) > own) & (matrix.max(1) > 0.5))
+def _alone(story: Story) -> bool:
+    return list(story.scales) == [PREDICTIONS]
 
 
-def _noise(sample: Sample, story: Story) -> NoiseEstimate:
+def _noise(sample: Sample, choice: Choice, p_clean: Floats, mixture: Mixture) -> NoiseEstimate:
     """Return the noise rate, and a range from soft to sharp evidence with the sampling error of the labels."""
-    rates = [story.fit.rate]
+    story = choice.story
+    rates = [story.fit.rate, choice.first_rate] if story.name == "labels" else [story.fit.rate]
+    rate = float(1 - p_clean.mean())  # of labels that are wrong because the image shows another class, or none
+    if not sample.unseen:  # the labels taught every source: the rate lies between before and after doubting them
+        rate += (choice.first_rate - story.fit.rate) / 2
     for power in (SOFT, SHARP):
         evidence = likelihoods(power * story.logits)
         start = float(np.clip(story.fit.rate, 0.01, 0.9))
         again = fit_matrix(evidence, sample.index, sample.labels, sample.classes, UNIFORM, start=start, iterations=15)
         rates.append(again.rate)
-    low, high = min(rates), max(rates)
+    # images of no class come on top: their share, once at least half and once all of it
+    share = mixture.share * mixture.weight
+    low, high = min(rates) + 0.5 * max(share, 0.0), max(rates) + max(share, 0.0)
     n = len(sample.labels)
     low -= 1.645 * float(np.sqrt(low * (1 - low) / n)) + MODEL_ERROR
     high += 1.645 * float(np.sqrt(high * (1 - high) / n)) + MODEL_ERROR
-    return NoiseEstimate(story.fit.rate, max(0.0, low), min(1.0, high))
+    rate = min(max(rate, 0.0), 1.0)
+    return NoiseEstimate(rate, min(max(0.0, low), rate), max(min(1.0, high), rate))

@@ -20,7 +20,11 @@ Ints = NDArray[np.integer]
 SPHERE = 0.5
 """Share of the sphere in the covariance that features are whitened by."""
 CENTER_COUNT = 1.0
-"""Images at the center of all features that are added to each class: a class nobody shows lies there."""
+"""Images at the center of all features that are added to each class where nothing better is known."""
+UNCERTAINTY = 0.25
+"""Weight of the uncertainty of a class mean: a quarter, as the directions of a feature are far from independent."""
+LEAST_SHRINK, MOST_SHRINK = 0.5, 20.0
+"""Bounds of the images at the center that are added to each class."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,22 @@ def fit_whitening(features: Floats) -> Whitening:
     return Whitening(center, np.asarray(vectors / np.sqrt(values), np.float32))
 
 
-def fold_means(white: Floats, probs: Floats, index: Ints, classes: int, fold: Ints, fold_count: int) -> Floats:
-    """Return class means (F, C, R), each fold's from the images of all other folds.
+@dataclass(frozen=True)
+class Means:
+    """Class means of whitened features, as each fold sees them: from the images of all other folds."""
 
-    `probs` (N, K) are the probabilities of the candidate classes `index` (N, K).
+    mean: Floats
+    """(F, C, R)"""
+    cost: Floats
+    """(F, C) half the expected squared length of the mean: that of the estimate and its uncertainty."""
+
+
+def fold_means(white: Floats, probs: Floats, index: Ints, classes: int, fold: Ints, fold_count: int) -> Means:
+    """Estimate class means for each fold; `probs` (N, K) are the probabilities of the candidate classes `index` (N, K).
+
+    A mean of n images is shrunk to the center by n / (n + ratio), with the ratio of the variances within and between
+    classes, and is uncertain by the variance within over n + ratio (James and Stein 1961). So classes of few images
+    neither attract nor lose images because they are few.
     """
     sums = np.zeros((fold_count, classes, white.shape[1]), np.float32)
     weights = np.zeros((fold_count, classes))
@@ -66,17 +82,31 @@ def fold_means(white: Floats, probs: Floats, index: Ints, classes: int, fold: In
             sums[number] = belongs.T @ white[rows]
             weights[number] = np.asarray(belongs.sum(0)).ravel()
     others, count = sums.sum(0) - sums, weights.sum(0) - weights
-    return np.asarray(others / (count + CENTER_COUNT)[:, :, None], np.float32)
+    within, ratio = variances(white, sums.sum(0), weights.sum(0))
+    mean = np.asarray(others / (count + ratio)[:, :, None], np.float32)
+    return Means(mean, np.asarray(0.5 * ((mean**2).sum(2) + UNCERTAINTY * within / (count + ratio)), np.float32))
 
 
-def scores(white: Floats, means: Floats, fold: Ints, index: Ints) -> Floats:
-    """Return discriminant scores (N, K) of the candidate classes, from the means (F, C, R) of other folds."""
+def variances(white: Floats, sums: Floats, weights: Floats) -> tuple[float, float]:
+    """Return the variance within classes (summed over directions) and its ratio to the variance between class means.
+
+    `sums` (C, R) and `weights` (C,) are the weighted sums of whitened features (N, R) and the weights of the classes.
+    """
+    total = float(np.einsum("nr,nr->", white, white, dtype=np.float64)) / len(white)
+    of_means = float(((sums**2).sum(1, dtype=np.float64) / np.maximum(weights, 1e-6)).sum()) / len(white)
+    free = max(1 - np.count_nonzero(weights > 0.5) / len(white), 1e-6)
+    within = min(max(total - of_means, 0.0) / free, total)
+    between = max(total - within, 1e-12)
+    return within, float(np.clip(within / between, LEAST_SHRINK, MOST_SHRINK))
+
+
+def scores(white: Floats, means: Means, fold: Ints, index: Ints) -> Floats:
+    """Return discriminant scores (N, K) of the candidate classes, from the means of other folds."""
     found = np.empty(index.shape, np.float32)
-    for number, of_others in enumerate(means):
+    for number, (mean, cost) in enumerate(zip(means.mean, means.cost, strict=True)):
         rows = np.flatnonzero(fold == number)
         if len(rows):
-            every = white[rows] @ of_others.T - 0.5 * (of_others**2).sum(1)
-            found[rows] = np.take_along_axis(every, index[rows], axis=1)
+            found[rows] = np.take_along_axis(white[rows] @ mean.T - cost, index[rows], axis=1)
     return found
 
 

@@ -6,6 +6,7 @@ N images, C classes.
 import numpy as np
 from numpy.typing import NDArray
 
+from srrs.screening.decision.choice import Choice, above_chance
 from srrs.screening.decision.prepare import PREDICTIONS, ZERO_SHOT
 from srrs.screening.decision.stories import IMAGES, Sample, Story
 from srrs.screening.decision.verdicts import Report, Source
@@ -15,8 +16,6 @@ Ints = NDArray[np.integer]
 
 USELESS = 0.05
 """A source whose share of the influence is below this did not decide."""
-CHANCE = 2.0
-"""A model knows the classes if its predictions agree with the others this many times as often as by chance."""
 LIMITS = (
     "The estimate cannot see mistakes that look like the other class: a wrong label between two classes that neither "
     "the model nor the other images of the class tell apart counts as right."
@@ -46,23 +45,20 @@ def influence(story: Story) -> dict[str, float]:
     return {name: value / total for name, value in spread.items()}
 
 
-def report_of(sample: Sample, story: Story, contradictions: Ints) -> Report:
-    """Write the report on a fitted story; `contradictions` are classes in which model and labels contradict."""
+def report_of(sample: Sample, choice: Choice) -> Report:
+    """Write the report on the story that is believed."""
+    story, contradictions = choice.story, choice.contradictions
     sources, share = sources_of(sample, story), influence(story)
-    agreement, knows = None, None
+    knows = None
     if ZERO_SHOT in story.scores:
-        if IMAGES in story.scores:
-            same = story.scores[ZERO_SHOT].argmax(1) == story.scores[IMAGES].argmax(1)
-            agreement = float(same.mean())
         of_labels = next(source.agreement for source in sources if source.name == ZERO_SHOT)
-        by_chance = float((np.bincount(sample.labels, minlength=sample.classes) / len(sample.labels)).max())
-        knows = share[ZERO_SHOT] >= USELESS and of_labels >= CHANCE * max(by_chance, 1 / sample.classes) - 1e-9
+        knows = share[ZERO_SHOT] >= USELESS and max(of_labels, choice.agreement or 0.0) >= above_chance(sample)
     trusted = knows is not False and story.fit.rate < 0.75
     return Report(
         sources,
         max(share, key=lambda name: share[name]),
         story.name,
-        agreement,
+        choice.agreement,
         knows,
         tuple(int(k) for k in contradictions),
         trusted,

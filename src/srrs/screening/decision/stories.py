@@ -1,8 +1,8 @@
 """The model of how the labels came about, fitted by alternation: discriminant, scales, transition matrix.
 
 Two starts are tried. "model" starts from the sources that never saw the labels: it can find mistakes that most images
-of a class share. "labels" starts from the images and the given labels: it needs no class vectors, and is not misled by
-class vectors that do not know the classes. The start under which the given labels are more likely wins.
+of a class share. "labels" starts from the images and the given labels, and from nearly uniform noise: it leaves labels
+alone where mistakes cannot be told from hard images. `choice` takes one of them.
 
 N images, C classes, K candidate classes per image.
 """
@@ -23,7 +23,12 @@ Ints = NDArray[np.integer]
 
 UNIFORM = Strength(3.0, 3.0)
 """Nearly uniform noise, unless many labels say otherwise."""
-ROUNDS = 3
+FREE = Strength(0.3, 0.1)
+"""Noise of any structure."""
+SHARP_START = 2.0
+"""Scale of the unseen sources at the start of a sharp story, which finds mistakes that soft evidence would excuse."""
+SHARP_RATE = 0.3
+"""First guess of the noise rate of a sharp story."""
 IMAGES = "images"
 """Name of the source that is the out-of-fold discriminant."""
 
@@ -61,15 +66,15 @@ class Story:
     fit: Fit
     scales: Mapping[str, float]
     """The power of each source."""
-    means: Floats | None
-    """(F, C, R) class means of other folds, whitened."""
+    means: discriminant.Means | None
+    """Class means of other folds."""
     scores: Mapping[str, Floats]
     """(N, K) of each source."""
 
     @property
     def log_likelihood(self) -> float:
         """Of the given labels."""
-        return self.fit.log_likelihood
+        return float(self.fit.log_likelihoods.sum(dtype=np.float64))
 
     @property
     def logits(self) -> Floats:
@@ -77,43 +82,49 @@ class Story:
         return pooled(list(self.scores.values()), np.array(list(self.scales.values())))
 
 
-def tell(sample: Sample, name: str, strength: Strength = UNIFORM, rounds: int = ROUNDS) -> Story:
-    """Fit the story that starts from `name`: "model" (sources that never saw a label) or "labels" (the others)."""
-    start = dict(sample.unseen) if name == "model" else {**sample.unseen, **sample.learned}
+def tell(sample: Sample, name: str, strength: Strength, *, sharp: bool = False, rounds: int = 1) -> Story:
+    """Fit the story that starts from `name`: "model" (sources that never saw a label) or "labels" (all of them)."""
+    scores = dict(sample.unseen) if name == "model" else {**sample.unseen, **sample.learned}
     means = None
     if name == "labels" and sample.white is not None:
-        given = np.asarray(sample.given, np.float32)
-        means = _means(sample, given)
-        start[IMAGES] = discriminant.scores(sample.white, means, sample.fold, sample.index)
-    story = _matched(sample, name, start, means, strength, None)
-    for _ in range(rounds if sample.white is not None or (name == "model" and sample.learned) else 1):
-        every = {**sample.unseen, **sample.learned}
-        if sample.white is not None:
-            means = _means(sample, story.fit.posterior)
-            every[IMAGES] = discriminant.scores(sample.white, means, sample.fold, sample.index)
-        story = _matched(sample, name, every, means, strength, story)
+        means = _means(sample, np.asarray(sample.given, np.float32))
+        scores[IMAGES] = discriminant.scores(sample.white, means, sample.fold, sample.index)
+    scales, rate = fit_scales(list(scores.values()), sample.given, sample.classes)
+    if sharp:
+        scales, rate = np.full(len(scores), SHARP_START), SHARP_RATE
+    story = _story(sample, name, scores, scales, rate, strength, means)
+    for _ in range(rounds):
+        story = continued(sample, story, strength)
     return story
 
 
-def _matched(
+def continued(sample: Sample, story: Story, strength: Strength) -> Story:
+    """Fit the story once more: the discriminant to its posterior, the scales through its matrix, then the matrix."""
+    scores, means = {**sample.unseen, **sample.learned}, None
+    if sample.white is not None:
+        means = _means(sample, story.fit.posterior)
+        scores[IMAGES] = discriminant.scores(sample.white, means, sample.fold, sample.index)
+    through = story.fit.matrix[sample.index, sample.labels[:, None]].astype(np.float32)
+    scales, _ = fit_scales(list(scores.values()), sample.given, sample.classes, transition=through)
+    return _story(sample, story.name, scores, scales, story.fit.rate, strength, means)
+
+
+def _story(
     sample: Sample,
     name: str,
     scores: Mapping[str, Floats],
-    means: Floats | None,
+    scales: Floats,
+    rate: float,
     strength: Strength,
-    before: Story | None,
+    means: discriminant.Means | None,
 ) -> Story:
-    """Fit the scales to these scores, through the matrix of the story `before` if there is one, and then the matrix."""
-    through = None if before is None else before.fit.matrix[sample.index, sample.labels[:, None]].astype(np.float32)
-    scales, rate = fit_scales(list(scores.values()), sample.given, sample.classes, transition=through)
-    start = rate if before is None else before.fit.rate
+    """Fit the matrix to the scaled scores, from a first guess of the rate."""
     evidence = likelihoods(pooled(list(scores.values()), scales))
-    fit = fit_matrix(
-        evidence, sample.index, sample.labels, sample.classes, strength, start=float(np.clip(start, 0.01, 0.9))
-    )
+    start = float(np.clip(rate, 0.003, 0.9))
+    fit = fit_matrix(evidence, sample.index, sample.labels, sample.classes, strength, start=start)
     return Story(name, fit, dict(zip(scores, scales.tolist(), strict=True)), means, scores)
 
 
-def _means(sample: Sample, probs: Floats) -> Floats:
+def _means(sample: Sample, probs: Floats) -> discriminant.Means:
     assert sample.white is not None
     return discriminant.fold_means(sample.white, probs, sample.index, sample.classes, sample.fold, FOLDS)

@@ -46,8 +46,8 @@ class Fit:
     """Estimated share of wrong labels."""
     posterior: Floats
     """(N, K) probability of each candidate class."""
-    log_likelihood: float
-    """Of the given labels, each predicted without its own contribution to the matrix; the sum over images."""
+    log_likelihoods: Floats
+    """(N,) of each given label, predicted without its own contribution to the matrix."""
 
 
 def likelihoods(log_evidence: Floats) -> Floats:
@@ -86,8 +86,7 @@ def fit_matrix(
         rate = float((n - np.trace(counts) + 1) / (n + 2))
         # E step: each posterior by a matrix that its own image had no part in
         q, total = _normalized(evidence * _without_own(counts, q, index, labels, cell, is_given, rate, pull))
-    likelihood = float(np.log(np.maximum(total, 1e-30)).sum(dtype=np.float64))
-    return Fit(matrix_of(counts, rate, pull), rate, q, likelihood)
+    return Fit(matrix_of(counts, rate, pull), rate, q, np.log(np.maximum(total, 1e-30)))
 
 
 def matrix_of(counts: Floats, rate: float, pull: Strength) -> Floats:

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import cosine
 
 from srrs.records import Group
-from srrs.screening.lemon import lemon, lemon_scores
+from srrs.screening.multimodal import lemon, lemon_scores
 
 
 def drawn(seed: int = 0, n: int = 120, classes: int = 4) -> tuple[np.ndarray, ...]:

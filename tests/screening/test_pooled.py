@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from srrs.screening.by_transition import by_transition, match_odds, out_of_fold_similarity
+from srrs.screening.pooled import by_transition, match_odds, out_of_fold_similarity
 
 
 def drawn(seed: int, noise: float, n: int = 240, classes: int = 4) -> tuple[np.ndarray, ...]:

@@ -1,0 +1,120 @@
+"""Independent jobs side by side in processes, each with one thread.
+
+A small model's training step is made of products too small to share among threads, so several runs use the cores of a
+machine better than several threads of one run.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Environment variables that libraries read when they are loaded."""
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def side_by_side(
+    function: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    processes: int | None = None,
+    *,
+    prepare: Callable[..., object] | None = None,
+    arguments: Sequence[Any] = (),
+) -> Iterator[Result]:
+    """Yield `function(job)` of each job, in the order of the jobs.
+
+    The jobs run in new processes with one thread each, or in this process if there would be only one. The processes
+    end when the iterator is closed, when an exception or Ctrl-C leaves it, and when this process is killed.
+
+    Parameters
+    ----------
+    function : a function at the top level of a module. Jobs and results are pickled.
+    processes : by default one per core, at most one per job.
+    prepare : called as `prepare(*arguments)` once in each process, before its first job.
+
+    Raises
+    ------
+    concurrent.futures.process.BrokenProcessPool
+        A process was killed. An exception of `function` is raised as it is.
+    """
+    count = min(processes or cores(), len(jobs))
+    if count < 2:
+        if prepare is not None:
+            prepare(*arguments)
+        yield from map(function, jobs)
+        return
+    with _workers(count, prepare, arguments) as pool:
+        yield from (future.result() for future in [pool.submit(function, job) for job in jobs])
+
+
+@contextmanager
+def _workers(
+    count: int, prepare: Callable[..., object] | None, arguments: Sequence[Any]
+) -> Iterator[ProcessPoolExecutor]:
+    before = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, context, _begin, (prepare, tuple(arguments)))
+    with _one_thread_each():
+        for _ in range(count):  # a process is started with each of the first submissions
+            pool.submit(_nothing)
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException:  # also where the iterator is closed
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - before:
+            child.terminate()
+        raise
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Inside, new processes inherit an environment in which numeric libraries use one thread and never spin."""
+    wanted = {**dict.fromkeys(THREADS, "1"), "OMP_WAIT_POLICY": "PASSIVE"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _nothing() -> None:
+    """A job that starts a process."""
+
+
+def _begin(prepare: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
+    end_with_parent()
+    if prepare is not None:
+        prepare(*arguments)
+
+
+def end_with_parent() -> None:
+    """End this process when its parent has ended, also if the parent was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

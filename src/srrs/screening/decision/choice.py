@@ -1,0 +1,163 @@
+"""Which story of the labels to believe.
+
+The "labels" story, of nearly uniform noise, is believed unless a "model" story of structured noise explains the given
+labels so much better that its additional changes pay. How much better it must be depends on how well zero-shot
+prediction and the images alone agree, an estimate of the model's reliability that no label enters: where they agree,
+mistakes between similar classes can be told from hard images; where they do not, structure is easily made up.
+
+Where the model contradicts nearly all labels, in all classes or in one, the data cannot tell a pattern of wrong labels
+from class vectors that do not know the classes: the labels are believed, and the report says so.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srrs.screening.decision.scales import fit_scales, pooled
+from srrs.screening.decision.stories import FREE, IMAGES, UNIFORM, Sample, Story, continued, tell
+from srrs.screening.decision.transition import likelihoods
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+Bools = NDArray[np.bool_]
+Trust = Literal["auto", "labels", "model"]
+
+AGREE, AGREE_WELL = 0.55, 0.9
+"""Agreement of zero-shot prediction and images from which a structured story is considered, and easily believed."""
+GAIN, GAIN_WELL, GAIN_MILD = 0.06, -0.05, 0.0
+"""Least gain in log-likelihood per label of a structured story at these agreements, and of a nearly uniform one."""
+MATERIAL = 0.05
+"""Least difference in the noise rate for a story that explains the labels no better than the other."""
+WHOLESALE = 0.85
+"""Above this share of wrong labels, in all or in one class, the labels are believed unless they are found wrong by
+the "labels" story too."""
+PROOF, EACH, ENOUGH = 2.5, 0.15, 7.5
+"""Least gain in log-likelihood of wrong labels over none for labels to change: in all, and for each wrong one up to
+so much."""
+KNOWS = 0.1
+"""A source knows something of the classes if it agrees with another this far above chance, on the way to 1."""
+NO_NOISE = 1e-4
+"""Noise rate that counts as none."""
+MANY, MORE_ROUNDS = 0.35, 2
+"""Above this rate, the images alone are asked for some more rounds: their class means were made of wrong labels."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The believed story, and where it contradicts the model."""
+
+    story: Story
+    posterior: Floats
+    """(N, K) of the sample: the believed story's, or for contradicting classes that of the "labels" story."""
+    contradictions: Ints
+    """Classes whose labels the model contradicts wholesale."""
+    agreement: float | None
+    """Share of images where zero-shot prediction and images alone predict the same class; None without both."""
+    first_rate: float = 0.0
+    """Noise rate of the "labels" story before any label was doubted."""
+    proven: bool = True
+    """Whether wrong labels explain the given labels so much better than none that labels may change."""
+
+
+def choose(sample: Sample, trust: Trust) -> Choice:
+    """Fit the stories that the sources allow, and choose one."""
+    first = tell(sample, "labels", UNIFORM, rounds=0)
+    labels = continued(sample, first, UNIFORM)
+    if not sample.unseen and first.fit.rate > MANY:
+        for _ in range(MORE_ROUNDS):
+            labels = continued(sample, labels, UNIFORM)
+    choice = _chosen(sample, trust, labels)
+    gain = choice.story.log_likelihood - without_noise(sample, first)
+    expected = choice.story.fit.rate * len(sample.labels)
+    return replace(
+        choice, first_rate=first.fit.rate, proven=trust == "model" or gain >= PROOF + min(EACH * expected, ENOUGH)
+    )
+
+
+def _chosen(sample: Sample, trust: Trust, labels: Story) -> Choice:
+    """Choose between the "labels" story and "model" stories."""
+    agreement = agreement_of(sample, labels)
+    none = np.zeros(0, np.int64)
+    if not sample.unseen or trust == "labels":
+        return Choice(labels, labels.fit.posterior, none, agreement)
+    free = tell(sample, "model", FREE, sharp=True)
+    if trust == "model":
+        story = continued(sample, free, FREE)
+        return Choice(story, story.fit.posterior, none, agreement)
+    mild = tell(sample, "model", UNIFORM)
+    against = contradicted(sample, free, labels)
+    rest = ~np.isin(sample.labels, against)  # what the model explains by contradicting whole classes does not count
+    known = _reliability(sample, mild)
+    story = labels
+    if _pays(free, labels, rest, known):
+        story = continued(sample, free, FREE)
+    elif known >= above_chance(sample) and _gain(mild, labels, rest) >= GAIN_MILD:
+        story = continued(sample, mild, UNIFORM)
+    if story is labels:
+        return Choice(labels, labels.fit.posterior, against, agreement)
+    against = np.union1d(against, contradicted(sample, story, labels))
+    if story.fit.rate > WHOLESALE and labels.fit.rate < story.fit.rate - 0.25:
+        return Choice(labels, labels.fit.posterior, against, agreement)
+    kept = np.isin(sample.labels, against)[:, None]
+    return Choice(story, np.where(kept, labels.fit.posterior, story.fit.posterior), against, agreement)
+
+
+def without_noise(sample: Sample, first: Story) -> float:
+    """Return the log-likelihood of the given labels if none were wrong and all doubt were hard images."""
+    other = NO_NOISE / max(sample.classes - 1, 1)
+    transition = np.where(sample.given, 1 - NO_NOISE, other).astype(np.float32)
+    sources = list(first.scores.values())
+    scales, _ = fit_scales(sources, sample.given, sample.classes, transition=transition)
+    joint = likelihoods(pooled(sources, scales)) * transition
+    return float(np.log(np.maximum(joint.sum(1), 1e-30)).sum(dtype=np.float64))
+
+
+def agreement_of(sample: Sample, story: Story) -> float | None:
+    """Share of images where the unseen sources and the images predict the same class; None without both."""
+    if not sample.unseen or IMAGES not in story.scores:
+        return None
+    scales = np.array([max(story.scales[name], 1e-6) for name in sample.unseen])
+    unseen = pooled([story.scores[name] for name in sample.unseen], scales)
+    return float((unseen.argmax(1) == story.scores[IMAGES].argmax(1)).mean())
+
+
+def contradicted(sample: Sample, story: Story, labels: Story) -> Ints:
+    """Classes nearly all of whose labels `story` finds wrong, but not the `labels` story."""
+    found = []
+    for fitted in (story, labels):
+        wrong = 1 - (fitted.fit.posterior * sample.given).sum(1)
+        counts = np.bincount(sample.labels, minlength=sample.classes)
+        found.append(np.bincount(sample.labels, wrong, sample.classes) / np.maximum(counts, 1))
+    return np.flatnonzero((found[0] > WHOLESALE) & (found[1] < found[0] - 0.25))
+
+
+def above_chance(sample: Sample) -> float:
+    """Return the least agreement of a source that knows something of the classes."""
+    chance = float(np.bincount(sample.labels, minlength=sample.classes).max()) / len(sample.labels)
+    return chance + KNOWS * (1 - chance)
+
+
+def _pays(free: Story, labels: Story, rest: Bools, agreement: float) -> bool:
+    """Whether a structured story is believed."""
+    gain, more = _gain(free, labels, rest), free.fit.rate - labels.fit.rate
+    if agreement >= AGREE_WELL and more >= MATERIAL:
+        return gain >= GAIN_WELL
+    return agreement >= AGREE and gain >= GAIN
+
+
+def _gain(story: Story, labels: Story, rest: Bools) -> float:
+    """Gain in log-likelihood per label, over the `rest` (N,) of the labels."""
+    gain = story.fit.log_likelihoods - labels.fit.log_likelihoods
+    return float(gain[rest].sum(dtype=np.float64)) / len(rest)
+
+
+def _reliability(sample: Sample, story: Story) -> float:
+    """How well the unseen sources know the classes: their agreement with the images, or else with the posterior."""
+    agreement = agreement_of(sample, story)
+    if agreement is not None:
+        return agreement
+    scales = np.array([max(story.scales[name], 1e-6) for name in sample.unseen])
+    predicted = pooled([story.scores[name] for name in sample.unseen], scales).argmax(1)
+    return float(np.take_along_axis(story.fit.posterior, predicted[:, None], 1).mean())
