@@ -25,7 +25,13 @@ Accuracies = dict[tuple[str, float], list[float]]
 
 
 def accuracies(
-    data: Path, work: Path, methods: list[str], rates: list[float], noise: list[NoiseSpec], draws: list[int], classes: int
+    data: Path,
+    work: Path,
+    methods: list[str],
+    rates: list[float],
+    noise: list[NoiseSpec],
+    draws: list[int],
+    classes: int,
 ) -> Accuracies:
     """Test accuracies of each method at each rate, over draws and noise; those without tuning take one rate."""
     unpack(data, work / "development")
@@ -57,7 +63,9 @@ def show(found: Accuracies, methods: list[str], rates: list[float]) -> str:
         best = int(np.argmax(means))
         at_end = best in (0, len(rates) - 1) and len(rates) > 1
         same = max(means) - min(means) < 1e-9
-        choice = f"{LEARNING_RATE:g} (no effect)" if same else f"{rates[best]:g}" + (" (end of range)" if at_end else "")
+        choice = (
+            f"{LEARNING_RATE:g} (no effect)" if same else f"{rates[best]:g}" + (" (end of range)" if at_end else "")
+        )
         lines.append([name, *(f"{100 * mean:.1f}" for mean in means), choice])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
