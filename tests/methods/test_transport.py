@@ -53,12 +53,11 @@ def test_belief_is_the_prediction_after_every_class_is_priced(evidence, probs_of
     )
 
 
-def test_with_the_codes_cost_the_belief_is_the_margin_of_the_priced_prediction() -> None:
+def test_with_the_codes_cost_the_belief_is_the_prediction_itself() -> None:
     probs = sure_of(GIVEN)[:, 0]
     plan = transport_plan(probs, reg=0.01, cost="probability")
-    np.testing.assert_allclose(
-        plan_belief(plan, swapped(), reg=0.01, cost="probability"), np.where(swapped() == GIVEN, 0.985, 0.015)
-    )
+    found = plan_belief(plan, probs, swapped(), reg=0.01, cost="probability")
+    np.testing.assert_allclose(found, np.where(swapped() == GIVEN, 0.98, 0.01))
     with pytest.raises(ValueError, match="the cost 'log' or 'probability', but got 'square'"):
         transport_plan(probs, cost="square")
 

@@ -30,5 +30,8 @@ def given(evidence: Evidence, name: str) -> Floats:
     """Return `zero_shot`, `features` or `class_vectors`. Raises ValueError if the evidence lacks the field."""
     values: Floats | None = getattr(evidence, name)
     if values is None:
-        raise ValueError(f"a stage reads {name}, but the evidence has none: declare it with @reads({name!r})")
+        raise ValueError(
+            f"a stage reads {name}, but the evidence has none: give the model or the arrays that it comes from, and declare "
+            f"it with @reads({name!r})"
+        )
     return values

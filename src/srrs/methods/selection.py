@@ -47,7 +47,8 @@ def clipcleaner() -> Method:
 
     - One prompt per class. The zero-shot probabilities are at the model's own temperature t, not at 0.07. At t the rule
       `p_y >= 0.8 max p` allows the given class a cosine that is t ln 1.25 lower than the best: 0.002 at CLIP's
-      temperature of 0.01, 0.016 at 0.07. `clipcleaner(screen=agreement(consistency=(0.2,0.8)))` allows 0.016 at 0.01.
+      temperature of 0.01, 0.016 at 0.07, the temperature of the bundled model. With CLIP,
+      `clipcleaner(screen=agreement(consistency=(0.2,0.8)))` allows 0.016 as well.
     - The penalty of the regression goes by the spread of the features (C = 3).
     - A class left empty keeps its most trusted sample; the released code takes the least trusted ones.
     - Prompts then learn the selected samples by cross-entropy, in place of a network with MixFix.

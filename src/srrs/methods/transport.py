@@ -38,12 +38,13 @@ def temporal_transport(
     @reads("logits")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
         labels = evidence.labels
-        plan = transport_plan(mean_probs(votes(evidence)), reg=reg, cost=cost)
+        probs = mean_probs(votes(evidence))
+        plan = transport_plan(probs, reg=reg, cost=cost)
         # Running average of the largest share of each row of the plan
         found, share = plan.argmax(1), softmax(plan, axis=1).max(1)
         average = momentum * memory.get(AVERAGE, share) + (1 - momentum) * share
         taught = memory.get(TAUGHT, labels)
-        p_clean = plan_belief(plan, labels, reg=reg, cost=cost)
+        p_clean = plan_belief(plan, probs, labels, reg=reg, cost=cost)
         partition = by_confidence(labels, plan, average, p_clean, taught=taught, sure=sure, unsure=unsure)
         kept = {name: _push(memory, name, new, window) for name, new in ((CLASSES, found), (CONFIDENCE, share))}
         return partition, {**memory, **kept, AVERAGE: average, TAUGHT: taught}

@@ -28,22 +28,17 @@ def transport_plan(probs: Floats, *, reg: float = 0.01, cost: Cost = "log") -> F
 def transport(labels: Ints, probs: Floats, *, reg: float = 0.01, cost: Cost = "log") -> Partition:
     """Call a sample clean if the plan carries most of it to its given label, and noisy otherwise (NLPrompt)."""
     plan = transport_plan(probs, reg=reg, cost=cost)
-    return two_groups(plan.argmax(1) == labels, plan_belief(plan, labels, reg=reg, cost=cost))
+    return two_groups(plan.argmax(1) == labels, plan_belief(plan, probs, labels, reg=reg, cost=cost))
 
 
-def plan_belief(plan: Floats, labels: Ints, *, reg: float, cost: Cost) -> Floats:
-    """Return `p_clean` (N,) from a plan (N, C): the prediction for the given class after the plan has priced classes.
+def plan_belief(plan: Floats, probs: Floats, labels: Ints, *, reg: float, cost: Cost) -> Floats:
+    """Return `p_clean` (N,), a probability of the given label that does not saturate as the plan does.
 
-    With the cost `-log P` that is the power `reg` of the plan, normalized. With the cost `-P` it is `(1 + m) / 2` of
-    the margin m by which the priced probability of the given class exceeds that of the best other class. Both favor
-    the plan's class and do not saturate as the plan does.
+    With the cost `-log P` it is the power `reg` of the plan, normalized: the prediction after the plan has priced every
+    class, which favors the plan's class. With the cost `-P` prices are differences of probabilities, which rank labels
+    worse than the prediction (N, C) itself, so that is returned.
     """
-    priced = reg * plan
-    if cost == "log":
-        return of_given(softmax(priced, axis=1), labels)
-    others = np.array(priced)
-    others[np.arange(len(labels)), labels] = -np.inf
-    return np.asarray(np.clip((1 + of_given(priced, labels) - others.max(1)) / 2, 0, 1))
+    return of_given(softmax(reg * plan, axis=1) if cost == "log" else probs, labels)
 
 
 def by_confidence(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from srrs.core.blocks import release
 from srrs.screening.decision import discriminant
 from srrs.screening.decision.evidence import CELLS, Inputs, balancing, blocks, candidates
 from srrs.screening.decision.stories import Sample
@@ -41,6 +42,7 @@ class Reader:
         white = None
         if inputs.features is not None and self.whitening is not None:
             white = self.whitening(inputs.features[rows])
+            release(inputs.features)
         known = [*unseen.values(), *learned.values()] or [self._nearest(rows, white)]
         index = candidates(known, labels, inputs.classes)
         if index.shape[1] < inputs.classes:
