@@ -75,9 +75,9 @@ def agreement(
 
 
 def lemon(k: int = 30) -> Screen:
-    """Call a label noisy if it is far from image, neighbors and the images of like labels. See `srrs.screening.multimodal`.
+    """Call a label noisy if it is far from image, neighbors and the images of like labels (LEMoN).
 
-    `k` is the number of neighbors.
+    `k` is the number of neighbors. See `srrs.screening.multimodal`.
     """
 
     @reads("features", "class_vectors")
