@@ -31,7 +31,6 @@ from srrs.training.task import Task
 
 from common import alternate
 from srrs.core import blocks
-from srrs.core.allocation import freed_memory_kept
 from srrs.core.keyed import bit_keys
 from srrs.core.mixture import normalise
 from srrs.methods import screen
@@ -99,8 +98,7 @@ def measured(folder: Path, name: str) -> dict[str, object]:
         rounds.append(timed_round(method, task, weights))
         return sum(rounds[-1].values())
 
-    with freed_memory_kept():  # as the loop does it
-        seconds = alternate({"products": lambda: products(task, weights), "round": whole_round}, REPEATS)
+    seconds = alternate({"products": lambda: products(task, weights), "round": whole_round}, REPEATS)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     whole, own = seconds["round"], seconds["products"]
     first, *later = rounds

@@ -68,7 +68,7 @@ class Tuned:
             found = inputs.features.take(rows) if inputs.features else encode_rows(
                 samples, rows, self._image_tower(), views=0, seed=0, progress=progress
             )  # fmt: skip
-            probs[rows] = self.of_features(found.rows(slice(None))[0])
+            probs[rows] = self.of_features(found.plain_rows())
         return probs
 
     def of_features(self, features: Floats) -> Floats:
@@ -135,6 +135,7 @@ class Tuned:
 
     def _load_tower(self, device: str, precision: str) -> "ImageTower | None":
         """The image tower that this classifier was tuned on; None for embeddings without a model."""
+        from srrs.models.fingerprint import same_weights
         from srrs.models.hub import load_model
 
         if self.model == NO_MODEL:
@@ -143,7 +144,7 @@ class Tuned:
             tower: ImageTower | None = getattr(self.model, "image", self.model)
             return tower
         loaded = load_model(self.model, device, precision)
-        if loaded.fingerprint.split("-")[0] != self._fingerprint.split("-")[0]:
+        if not same_weights(loaded.fingerprint, self._fingerprint):
             raise SettingsError(
                 f"The model '{self.model}' is not the one this classifier was tuned on: its weights or its "
                 "preprocessing have changed. Tune again, or bring back the old ones."

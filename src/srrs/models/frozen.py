@@ -27,6 +27,7 @@ Activation = Literal["none", "silu", "gelu"]
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 """Largest difference to `linear` that passes the check, relative to the largest value; by precision."""
 
+SHORT = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 NAMES: tuple[Activation, ...] = ("none", "silu", "gelu")
 _ATTRIBUTES: dict[Activation, tuple[str, str]] = {"none": ("none", ""), "silu": ("swish", ""), "gelu": ("gelu", "none")}
 """oneDNN's names of the activations: attribute and algorithm."""
@@ -159,6 +160,13 @@ def pack(model: nn.Module) -> nn.Module:
             if type(child) is nn.Linear:
                 setattr(parent, name, FrozenLinear(child))
     return model
+
+
+def kernels_of(model: nn.Module) -> str:
+    """Kernel and precision of a model's linear layers, such as `onednn-packed fp32`."""
+    kernel: Kernel = "onednn-packed" if any(isinstance(part, FrozenLinear) for part in model.modules()) else "torch"
+    dtype = next(model.parameters()).dtype
+    return f"{kernel} {SHORT.get(dtype, str(dtype).removeprefix('torch.'))}"
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from torch.nn.functional import normalize
 from srrs.errors import MissingExtraError, ModelError
 from srrs.models.base import Prompts
 from srrs.models.fingerprint import digest
-from srrs.models.frozen import FrozenLinear, Kernel, pack
+from srrs.models.frozen import FrozenLinear, Kernel, kernels_of, pack
 from srrs.models.preprocess import Box, Preprocessing
 from srrs.models.reach import is_reachable
 from srrs.models.textpass import CausalTower, causal_text_pass
@@ -80,6 +80,7 @@ class OpenClipEncoder:
         self.name = name
         self.fingerprint = fingerprint
         self.model = model
+        self.kernels = kernels_of(model)
         self.device = cast(torch.device, text.positional_embedding.device)
         self.logit_scale = scale
         self.preprocessing = preprocessing.to_json()
