@@ -352,14 +352,16 @@ def test_applying_names_photographs_that_came_since_and_undoing_again_says_so(
     folder, cleaned = shutil.copytree(photos, tmp_path / "photos"), tmp_path / "cleaned"
     assert srrs("audit", folder, "--out", tmp_path / "audit", "--model", clip_folder, *FAST).status == 0
     apply = ("apply", tmp_path / "audit", "--to", cleaned, "--confidence", 1.1)
-    assert "does not know" not in srrs(*apply).err
+    assert "not in the audit" not in srrs(*apply).err
     new = shutil.copy(folder / "cat" / "0.jpg", folder / "dog" / "new.jpg")
-    assert f"lie 1 that it does not know and that are not copied, {new} first." in srrs(*apply, "--yes").err
+    assert (
+        f"1 images in these folders are not in the audit and are not copied, {new} first." in srrs(*apply, "--yes").err
+    )
     assert len(list(cleaned.rglob("*.jpg"))) == 18
     (undo_file,) = (tmp_path / "audit").glob("undo-*.json")
     assert srrs("undo", undo_file).out.strip() == f"{cleaned}: undone"
     assert not cleaned.exists()
-    assert srrs("undo", undo_file).out.strip() == f"{cleaned}: undone before, nothing is left to do"
+    assert srrs("undo", undo_file).out.strip() == f"{cleaned}: was undone before, nothing to do"
     assert json.loads(srrs("undo", undo_file, "--json").out) == {"undone": str(cleaned), "files": 0}
 
 

@@ -1,4 +1,4 @@
-"""The demo: the bundled model on bundled photographs with wrong labels, and what each method makes of them.
+"""The demo: every method on the bundled images with wrong labels, with the bundled model.
 
 Half of the labels are wrong by default. True labels are used to draw the noise and to measure, nowhere else.
 """
@@ -38,7 +38,7 @@ class DemoRun:
     """One method on one draw of the noise."""
 
     correct: np.ndarray
-    """(test photographs,) whether each is classified rightly."""
+    """(test images,) whether each is classified correctly."""
     rectified_noise: float
     noise: tuple[float, float, float]
     audit: dict[str, float | None]

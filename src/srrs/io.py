@@ -7,7 +7,7 @@ import platform
 import re
 import stat
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ import platformdirs
 from srrs.errors import DataError
 
 FilePath = str | os.PathLike[str]
+Progress = Callable[[int, int], None]
+"""Called with how many units of work are done and how many there are."""
 _CAUSES = {
     errno.ENOSPC: "the disk is full. Free some space, then run the same command again.",
     errno.EDQUOT: "the disk quota is used up. Free some space, then run the same command again.",

@@ -118,6 +118,12 @@ def test_csv_opens_harmlessly_in_a_spreadsheet(rows, last_round, tmp_path):
     assert {unguarded(cell) for cell in cells[2::4]} == set(names)
 
 
+def test_a_file_name_whose_bytes_are_no_text_is_written_with_backslashes(rows, last_round, tmp_path):
+    rows = replace(rows, ids=("a\udcff", "bad", "b", "c", "d"))
+    text = audit_of(rows, last_round, ids=("d", "b", "a\udcff", "c")).to_csv(tmp_path / "audit.csv").read_text()
+    assert text.splitlines()[1].startswith("a\\udcff,")
+
+
 def test_csv_keeps_every_bit_of_a_float32(rows, last_round, tmp_path):
     quality = np.array([0.1, 1 / 3, 0.9999999, 1e-7], dtype=np.float32)
     audit = audit_of(rows, replace(last_round, quality=quality), SETTINGS)

@@ -45,7 +45,7 @@ def test_a_label_of_invisible_characters_is_none():
 
 
 def test_labels_that_differ_in_case_are_one_class_on_request_only():
-    with pytest.raises(DataError, match=r"'Dog' and 'dog' are both .* as one class, give merge_case=True"):
+    with pytest.raises(DataError, match=r"'Dog' and 'dog' are both .* as one class, give --merge-case"):
         labelled("Dog", "dog", "cat")
     samples = labelled("Dog", "dog", "dog", "cat", merge_case=True)
     assert samples.class_names == ("cat", "dog")

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from srrs.audit.journal import Journal, Progress, dropped_folder, run, unfinished
+from srrs.audit.journal import Journal, dropped_folder, run, unfinished
 from srrs.audit.plan import Plan
 from srrs.audit.table import Audit
 from srrs.errors import DataError
-from srrs.io import is_file
+from srrs.io import Progress, is_file
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names Windows keeps to itself
 

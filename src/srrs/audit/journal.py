@@ -18,10 +18,9 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from srrs.errors import DataError
-from srrs.io import cause, read_bytes, write_atomic
+from srrs.io import Progress, cause, read_bytes, write_atomic
 
 SCHEMA_VERSION = 1
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,10 @@ from srrs.records import Features, Floats, Ints, Keys
 from srrs.tuning import Task
 
 VIEW_SEED = 1
-"""The views are the same for every seed of a run, so that they are encoded once."""
+"""Seed of the augmented views. It is the same for all runs, so that views are encoded once."""
 NAME, CLASSES = "about.json", "classes.safetensors"
 MOST_SCORES = 1_000_000
-"""Up to so many (image, class) pairs are matched once for all runs."""
+"""Up to this number of (image, class) pairs, the matcher scores are computed once for all runs."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class FeatureCache:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """Names, paths and models, as JSON."""
+        """Class names, paths and models, as JSON."""
         about: dict[str, Any] = json.loads((self.folder / NAME).read_text(encoding="utf-8"))
         return about
 
@@ -77,7 +77,7 @@ class FeatureCache:
         return torch.from_numpy(arrays["plain"].astype(np.float32)), arrays["labels"]
 
     def models(self, settings: Settings) -> Models:
-        """The models that the settings name; for features without a model, those of the class vectors."""
+        """Load the models that the settings name; for features without a model, take the class vectors."""
         if settings.model.name != NO_MODEL:
             return pipeline.load_models(settings)
         vectors = None
@@ -91,7 +91,7 @@ class FeatureCache:
         )  # fmt: skip
 
     def task(self, paths: Sequence[str], labels: Ints, models: Models, settings: Settings) -> Task:
-        """The images of one run with their given labels, in the order drawn."""
+        """Return the images of one run with their given labels, in the order drawn."""
         rows = np.array([self.place[path] for path in paths])
         clauses: tuple[str | None, ...] = tuple(self.about["descriptions"])
         match = None

@@ -20,7 +20,7 @@ from srrs.bench.table import METRICS, table
 from srrs.errors import DataError
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Okabe and Ito's, told apart by colour-blind readers; beyond seven lines, dashes and markers tell the rest apart."""
+"""Colors of Okabe and Ito, which color-blind readers can distinguish; above seven lines, dashes and markers differ."""
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
 MARKERS = "osD^vPX"
 GROUPS = {"clean": "#0072B2", "ambiguous": "#999999", "noisy": "#D55E00", "outside": "#CC79A7"}
@@ -51,7 +51,7 @@ def accuracy_figure(
 
 
 def _kinds(part: pd.DataFrame) -> list[str]:
-    """Those with a rate above 0, or what there is."""
+    """Return the cells with a rate above 0, or all if there are none."""
     kinds = set(part.loc[part["noise_rate"] > 0, "noise_kind"]) or set(part["noise_kind"])
     return sorted(kinds, key=lambda kind: noise_order(kind, None))
 
@@ -121,7 +121,7 @@ def _histories(cell: Cell, found: Records) -> list[dict[int, float]]:
 
 
 def _history_of(path: Path) -> dict[int, float]:
-    """What can be read of a history; a line that is cut off is left out."""
+    """Read a history; a truncated line is left out."""
     line: dict[int, float] = {}
     for text in path.read_bytes().split(b"\n") if path.is_file() else ():
         try:
@@ -153,7 +153,7 @@ def _rate_colour(cell: Cell) -> Any:
 
 
 class Screened(NamedTuple):
-    """What screening said of N photographs."""
+    """The screening of N images."""
 
     score: str
     """`p_clean`, or the score that the thresholds cut, such as `loss`."""
@@ -180,7 +180,7 @@ def histogram_figure(found: Records, method: str = "srrs") -> Figure:
         for axes, (cell, seen) in each_panel(row, block):
             _histogram(axes, seen)
             entitle(axes, cell.name, f"{method}: {cell.table}" if axes is row[0] else "")
-        row[0].set_ylabel("photographs")
+        row[0].set_ylabel("images")
         row[0].set_ylim(bottom=0)
     shown = [group for group in GROUPS if any(group in seen.groups for _, seen in drawn)]
     add_legend(figure, [{"color": GROUPS[group], "linewidth": 6} for group in shown], shown)
@@ -188,7 +188,7 @@ def histogram_figure(found: Records, method: str = "srrs") -> Figure:
 
 
 def _screened(cell: Cell, found: Records) -> Screened | None:
-    """Of the first run that has it in its folder."""
+    """Read the screening of the first run that has one in its folder."""
     for folder in (found.folders[run.digest] for run in cell.runs if run.digest in found.folders):
         try:
             content = json.loads((folder / PARTITION).read_bytes())

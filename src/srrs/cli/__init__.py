@@ -1,4 +1,4 @@
-"""The command line. Imports stay inside the commands, so that `srrs --help` answers at once."""
+"""The command line. Commands import what they need when they run, so that `srrs --help` is fast."""
 
 import json
 import os
@@ -31,7 +31,7 @@ for function in (
     command(app)(function)
 
 INTERRUPTED = 130
-"""Exit status of a command that was interrupted; also what typer makes of an interruption."""
+"""Exit status of an interrupted command; typer uses the same."""
 
 
 def _version(wanted: bool) -> None:

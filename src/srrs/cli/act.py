@@ -12,21 +12,29 @@ from srrs.errors import SettingsError
 
 def apply(
     audit: Annotated[Path, typer.Argument(help="Folder that `srrs audit` wrote, or its audit.json.")],
-    decisions: Annotated[Path | None, typer.Option(help="decisions.csv of the page; else sure suggestions.")] = None,
-    to: Annotated[Path | None, typer.Option(help="New folder for copies under their class.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Where relative paths of the audit start; else found.")] = None,
-    drop: Annotated[str | None, typer.Option(help="Drop these as well: duplicates, unusable, or both.")] = None,
-    table: Annotated[Path | None, typer.Option(help="New table: .csv, .tsv or .parquet.")] = None,
-    source: Annotated[Path | None, typer.Option(help="Table the audit was made of, to keep its columns.")] = None,
+    decisions: Annotated[
+        Path | None, typer.Option(help="decisions.csv of the page; without it, sure suggestions are used.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="New folder for copies, in one subfolder per class.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder that the relative paths of the audit start from.")] = None,
+    drop: Annotated[
+        str | None, typer.Option(help="Also drop images: duplicates, unusable, or duplicates,unusable.")
+    ] = None,
+    table: Annotated[Path | None, typer.Option(help="New table to write: .csv, .tsv or .parquet.")] = None,
+    source: Annotated[Path | None, typer.Option(help="Table that was audited; its columns are kept.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of that table that holds the labels.")] = None,
-    confidence: Annotated[float, typer.Option(help="Without decisions, how sure a suggestion must be.")] = 0.9,
-    new_classes: Annotated[bool, typer.Option("--new-classes", help="Decisions may name new classes.")] = False,
-    every_row: Annotated[bool, typer.Option("--every-row", help="Keep all rows; a column `action` tells.")] = False,
-    in_place: Annotated[bool, typer.Option("--in-place", help="Change the originals; can be undone.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, what would be done is shown.")] = False,
+    confidence: Annotated[float, typer.Option(help="Without decisions: least confidence of a suggestion.")] = 0.9,
+    new_classes: Annotated[bool, typer.Option("--new-classes", help="Allow decisions to name new classes.")] = False,
+    every_row: Annotated[
+        bool, typer.Option("--every-row", help="Keep all rows; a column `action` says what was decided.")
+    ] = False,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Change the original files; srrs undo takes it back.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Carry it out; without --yes, only show the plan.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Relabel and drop what was decided, in a copy of the folder or a new table; shows what it would do until --yes."""
+    """Relabel and drop images as decided, in a copy of the folder or in a new table. Shows the plan without --yes."""
     from srrs.audit import apply as folders
     from srrs.audit import relabel as tables
     from srrs.audit.decisions import read_decisions
@@ -55,19 +63,19 @@ def apply(
         tables.write_table(todo, where, source=source, **columns)
     if to and not in_place and (others := _others(record, work, root)):
         console.note(
-            f"Beside the images of the audit lie {len(others):,} that it does not know and that are not copied, "
-            f"{others[0]} first. If they are new, audit again."
+            f"{len(others):,} images in these folders are not in the audit and are not copied, {others[0]} first. If "
+            "they are new, audit again."
         )
     undoable = yes and (to is not None or in_place)
     console.say(todo)
-    console.note(f"written: {where}" if yes else "Nothing is done yet: add --yes to do it.")
+    console.note(f"written: {where}" if yes else "Nothing is changed yet: add --yes to carry it out.")
     if undoable:
-        console.note(f"to take it back: srrs undo {undo_file}")
+        console.note(f"to undo: srrs undo {undo_file}")
     console.result(todo.to_dict() | {"done": yes, "undo": str(undo_file) if undoable else None})
 
 
 def _others(record: Any, work: Any, root: Path) -> list[str]:
-    """Return images that lie beside copied ones and that the audit does not know, new ones for instance."""
+    """Return images that are in the folders of copied images but not in the audit, such as new ones."""
     from srrs.data.folders import is_picture
 
     known = {os.path.abspath(root / path) for path in record.table.path if path}
@@ -77,9 +85,9 @@ def _others(record: Any, work: Any, root: Path) -> list[str]:
 
 
 def undo(
-    undo_file: Annotated[Path, typer.Argument(help="Undo file that `srrs apply` named.")], as_json: Json = False
+    undo_file: Annotated[Path, typer.Argument(help="Undo file whose name `srrs apply` printed.")], as_json: Json = False
 ) -> None:
-    """Take back what `srrs apply` did to files."""
+    """Undo a run of `srrs apply`."""
     from srrs.audit import journal
     from srrs.console import Console
 
@@ -87,5 +95,5 @@ def undo(
     before = journal.read_journal(undo_file).state == "undone"
     with console.progress("Undoing") as advance:
         done = journal.undo(undo_file, advance)
-    console.say(f"{done.folder}: {'undone before, nothing is left to do' if before else 'undone'}")
+    console.say(f"{done.folder}: {'was undone before, nothing to do' if before else 'undone'}")
     console.result({"undone": done.folder, "files": 0 if before else len(done.steps)})

@@ -33,6 +33,7 @@ def predict(
     from srrs.cli.job import read_input
     from srrs.cli.options import Embedded, go_offline
     from srrs.console import Console
+    from srrs.data.tables import csv_bytes
     from srrs.estimator import RobustClassifier
     from srrs.io import write_atomic
     from srrs.predictions import table
@@ -47,7 +48,7 @@ def predict(
         probs = classifier.predict_inputs(inputs, advance)
     frame = table(inputs.samples, probs, classifier.classes_)
     if out is not None:
-        write_atomic(out, frame.to_csv(index=False, lineterminator="\n").encode("utf-8", "backslashreplace"))
+        write_atomic(out, csv_bytes(frame, None))
         console.say(f"{len(frame)} predictions in {out}")
     else:
         console.say(frame.to_string(index=False))

@@ -34,6 +34,9 @@ class Columns:
     id: Annotated[
         str | None, typer.Option("--id", help="Column of a table that holds the row ids; equal ids are one object.")
     ] = None
+    merge_case: Annotated[
+        bool, typer.Option("--merge-case", help="Read labels that differ only in case ('Dog', 'dog') as one class.")
+    ] = False
 
     def keywords(self) -> dict[str, Any]:
         """As the readers take them."""
@@ -43,6 +46,7 @@ class Columns:
             "path_column": self.path,
             "label_column": self.label,
             "id_column": self.id,
+            "merge_case": self.merge_case,
         }
 
 

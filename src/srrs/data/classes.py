@@ -139,7 +139,7 @@ def _check_words(pairs: Sequence[tuple[str, str]], source: str) -> None:
 
 def _about_case(one: str, other: str) -> str:
     same = one != other and one.casefold() == other.casefold()
-    return " To read labels that differ only in case as one class, give merge_case=True." if same else ""
+    return " To read labels that differ only in case as one class, give --merge-case (merge_case=True)." if same else ""
 
 
 def _some(names: Sequence[str], most: int = 8) -> str:

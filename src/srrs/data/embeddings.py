@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from srrs.core.blocks import ROWS, release
 from srrs.data.arrays import KINDS, first_of, read_arrays
 from srrs.data.pictures import file_of
 from srrs.data.rows import MISSING, Samples
@@ -155,6 +156,8 @@ def joined(samples: Samples, embeddings: Embeddings) -> tuple[Samples, Features]
         own = samples.issues[row] if samples.issues[row] not in ("", MISSING) else ""
         issues.append(issue or own)
         keys.append("" if issue else embeddings.keys[place] if embeddings.keys else _digest(plain[place]))
+        if row % ROWS == 0:
+            release(plain)
     unused = len(embeddings) - len(set(at[~lacking].tolist()))
     notes = (f"{unused} embeddings of {embeddings.source} belong to no row and were left out.",) if unused else ()
     found = replace(

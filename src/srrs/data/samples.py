@@ -1,7 +1,7 @@
 """Read the user's dataset in the user's order: folder, table, DataFrame, Hugging Face dataset, image or list."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -27,15 +27,12 @@ from srrs.data.readers import (
 from srrs.data.rows import NO_LABEL, Samples
 from srrs.data.tables import TABLES
 from srrs.errors import DataError
-from srrs.io import there
+from srrs.io import Progress, there
 
 __all__ = [
     "NO_LABEL", "Progress", "ReadOptions", "Samples", "checked", "from_csv", "from_folder", "from_frame", "from_paths",
     "from_table", "label_key", "looks_like_codes", "read", "read_source",
 ]  # fmt: skip
-
-Progress = Callable[[int, int], None]
-"""Called with how many are done and how many there are."""
 
 
 def read(source: Any, labels: Sequence[Any] | None = None, **keywords: Unpack[ReadKeywords]) -> Samples:

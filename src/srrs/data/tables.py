@@ -161,10 +161,17 @@ def unguarded(cell: str) -> str:
     return cell[1:] if _GUARDED.match(cell) else cell
 
 
-def csv_bytes(frame: "pd.DataFrame") -> bytes:
+def csv_bytes(frame: "pd.DataFrame", digits: str | None = "%.9g") -> bytes:
     """Return a table for people as CSV, its texts guarded against spreadsheets that would run them."""
-    texts = {str(name): frame[name].map(guarded) for name in frame if frame[name].dtype == object}
-    text = frame.assign(**texts).to_csv(index=False, float_format="%.9g", lineterminator="\n")
+    import pandas as pd
+
+    # A list, because `Series.map` would make text that no file can hold an error.
+    texts = {
+        str(name): pd.Series([guarded(cell) for cell in frame[name]], frame.index, dtype=object)
+        for name in frame
+        if frame[name].dtype == object
+    }
+    text = frame.assign(**texts).to_csv(index=False, float_format=digits, lineterminator="\n")
     return str(text).encode("utf-8", "backslashreplace")
 
 

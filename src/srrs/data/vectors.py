@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from srrs.core.blocks import blocks, empty, is_large
+from srrs.core.blocks import blocks, empty, is_large, release
 from srrs.data.arrays import first_of, read_arrays
 from srrs.data.tables import text_of
 from srrs.errors import DataError
@@ -82,6 +82,7 @@ def _scaled(vectors: np.ndarray, lengths: np.ndarray, off: Bools, usable: Bools)
         chosen = off[rows]
         part[chosen] = part[chosen] / lengths[rows][chosen][..., None]
         out[rows] = part
+        release(vectors)
     return out
 
 
@@ -96,6 +97,7 @@ def _lengths(vectors: np.ndarray) -> np.ndarray:
             out[rows] = np.linalg.norm(part / safe, axis=-1) * safe[..., 0]
         else:
             out[rows] = np.sqrt(np.einsum("...d,...d->...", part, part, dtype=np.float64, casting="unsafe"))
+        release(vectors)
     return out
 
 

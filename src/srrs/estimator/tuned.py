@@ -68,7 +68,7 @@ class Tuned:
             found = inputs.features.take(rows) if inputs.features else encode_rows(
                 samples, rows, self._image_tower(), views=0, seed=0, progress=progress
             )  # fmt: skip
-            probs[rows] = self.of_features(found.rows(slice(None))[0])
+            probs[rows] = self.of_features(found.plain_rows())
         return probs
 
     def of_features(self, features: Floats) -> Floats:

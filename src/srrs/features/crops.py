@@ -5,8 +5,7 @@ import math
 
 import numpy as np
 
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom in pixels."""
+from srrs.models.preprocess import Box
 
 SCALE = (0.25, 1.0)
 """Share of the picture's area."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from srrs.errors import ModelError
 
 Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from srrs.features.cached import CachedFeatures
 from srrs.features.live import LiveImages
 from srrs.features.source import ViewSource
 from srrs.features.store import encode
-from srrs.io import cache_root, write_atomic
+from srrs.io import cache_root, save_tensors, write_atomic
 from srrs.models.base import ImageTower, Models
 from srrs.pipeline.request import ENCODING, Request, Stages
 from srrs.records import Features, Ints
@@ -89,8 +89,6 @@ def write_features(
     out: Path, samples: Samples, models: Models, settings: Settings, *, progress: Progress | None = None
 ) -> list[Path]:
     """Write `features.safetensors` (plain (n, D), views (n, V, D), float16) and `samples.csv`, row by row the same."""
-    from safetensors.numpy import save_file
-
     rows = samples.usable if len(samples.class_names) else readable_rows(samples)
     if not len(rows):
         raise DataError(f"Expected photographs that can be read, but found none among {len(samples)}.")
@@ -99,7 +97,7 @@ def write_features(
     out.mkdir(parents=True, exist_ok=True)
     arrays = {"plain": np.ascontiguousarray(features.plain), "views": np.ascontiguousarray(features.views)}
     made_by = {"model": models.fingerprint, "model_name": models.name}
-    save_file(arrays, out / "features.safetensors", metadata=made_by)
+    save_tensors(out / "features.safetensors", arrays, made_by)
     given = samples.given
     table = pd.DataFrame(
         {
