@@ -75,7 +75,7 @@ class Tuned:
         found = inputs.features.take(rows) if inputs.features else encode_rows(
             inputs.samples, rows, self._image_tower(), views=0, seed=0, progress=progress
         )  # fmt: skip
-        plain: Floats = found.rows(slice(None))[0]
+        plain: Floats = found.plain_rows()
         return plain
 
     def of_features(self, features: Floats) -> Floats:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from srrs.screening.decision.scales import fit_scales, pooled
 from srrs.screening.decision.stories import FREE, IMAGES, UNIFORM, Sample, Story, continued, tell
-from srrs.screening.decision.transition import likelihoods
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -33,9 +32,11 @@ MATERIAL = 0.05
 WHOLESALE = 0.85
 """Above this share of wrong labels, in all or in one class, the labels are believed unless they are found wrong by
 the "labels" story too."""
-PROOF, EACH, ENOUGH = 2.5, 0.15, 7.5
+PROOF, EACH, ENOUGH = 2.5, 0.15, 5.0
 """Least gain in log-likelihood of wrong labels over none for labels to change: in all, and for each wrong one up to
 so much."""
+PROOF_LATER = 17.0
+"""The same for a story that was fitted to its own posterior."""
 KNOWS = 0.1
 """A source knows something of the classes if it agrees with another this far above chance, on the way to 1."""
 NO_NOISE = 1e-4
@@ -55,9 +56,9 @@ class Choice:
     """Classes whose labels the model contradicts wholesale."""
     agreement: float | None
     """Share of images where zero-shot prediction and images alone predict the same class; None without both."""
-    first_rate: float = 0.0
+    first_rate: float
     """Noise rate of the "labels" story before any label was doubted."""
-    proven: bool = True
+    proven: bool
     """Whether wrong labels explain the given labels so much better than none that labels may change."""
 
 
@@ -68,40 +69,47 @@ def choose(sample: Sample, trust: Trust) -> Choice:
     if not sample.unseen and first.fit.rate > MANY:
         for _ in range(MORE_ROUNDS):
             labels = continued(sample, labels, UNIFORM)
-    choice = _chosen(sample, trust, labels)
-    gain = choice.story.log_likelihood - without_noise(sample, first)
-    expected = choice.story.fit.rate * len(sample.labels)
-    return replace(
-        choice, first_rate=first.fit.rate, proven=trust == "model" or gain >= PROOF + min(EACH * expected, ENOUGH)
-    )
-
-
-def _chosen(sample: Sample, trust: Trust, labels: Story) -> Choice:
-    """Choose between the "labels" story and "model" stories."""
-    agreement = agreement_of(sample, labels)
-    none = np.zeros(0, np.int64)
+    agreement, rate = agreement_of(sample, labels), first.fit.rate
+    none, doubtless = np.zeros(0, np.int64), without_noise(sample, first)
+    told = Choice(labels, labels.fit.posterior, none, agreement, rate, _proven(first, labels, doubtless))
     if not sample.unseen or trust == "labels":
-        return Choice(labels, labels.fit.posterior, none, agreement)
+        return told
     free = tell(sample, "model", FREE, sharp=True)
     if trust == "model":
         story = continued(sample, free, FREE)
-        return Choice(story, story.fit.posterior, none, agreement)
+        return Choice(story, story.fit.posterior, none, agreement, rate, True)
+    story, against = _believed(sample, free, labels)
+    if story is labels:
+        return replace(told, contradictions=against)
+    against = np.union1d(against, contradicted(sample, story, labels))
+    if story.fit.rate > WHOLESALE and labels.fit.rate < story.fit.rate - 0.25:
+        return replace(told, contradictions=against)
+    kept = np.isin(sample.labels, against)[:, None]
+    posterior = np.where(kept, labels.fit.posterior, story.fit.posterior)
+    structured = story.strength == FREE and story.fit.rate - labels.fit.rate >= MATERIAL
+    proven = told.proven or structured or story.log_likelihood - doubtless >= PROOF_LATER
+    return Choice(story, posterior, against, agreement, rate, proven)
+
+
+def _believed(sample: Sample, free: Story, labels: Story) -> tuple[Story, Ints]:
+    """Return the story to believe, and the classes that the model contradicts."""
     mild = tell(sample, "model", UNIFORM)
     against = contradicted(sample, free, labels)
     rest = ~np.isin(sample.labels, against)  # what the model explains by contradicting whole classes does not count
     known = _reliability(sample, mild)
-    story = labels
     if _pays(free, labels, rest, known):
-        story = continued(sample, free, FREE)
-    elif known >= above_chance(sample) and _gain(mild, labels, rest) >= GAIN_MILD:
-        story = continued(sample, mild, UNIFORM)
-    if story is labels:
-        return Choice(labels, labels.fit.posterior, against, agreement)
-    against = np.union1d(against, contradicted(sample, story, labels))
-    if story.fit.rate > WHOLESALE and labels.fit.rate < story.fit.rate - 0.25:
-        return Choice(labels, labels.fit.posterior, against, agreement)
-    kept = np.isin(sample.labels, against)[:, None]
-    return Choice(story, np.where(kept, labels.fit.posterior, story.fit.posterior), against, agreement)
+        return continued(sample, free, FREE), against
+    if known >= above_chance(sample) and _gain(mild, labels, rest) >= GAIN_MILD:
+        return continued(sample, mild, UNIFORM), against
+    return labels, against
+
+
+def _proven(first: Story, later: Story, without: float) -> bool:
+    """Whether wrong labels explain the labels so much better than none that labels may change."""
+    expected = first.fit.rate * len(first.fit.posterior)
+    if later.log_likelihood - without >= PROOF_LATER:
+        return True
+    return first.log_likelihood - without >= PROOF + min(EACH * expected, ENOUGH)
 
 
 def without_noise(sample: Sample, first: Story) -> float:
@@ -110,7 +118,7 @@ def without_noise(sample: Sample, first: Story) -> float:
     transition = np.where(sample.given, 1 - NO_NOISE, other).astype(np.float32)
     sources = list(first.scores.values())
     scales, _ = fit_scales(sources, sample.given, sample.classes, transition=transition)
-    joint = likelihoods(pooled(sources, scales)) * transition
+    joint = sample.likelihoods(pooled(sources, scales)) * transition
     return float(np.log(np.maximum(joint.sum(1), 1e-30)).sum(dtype=np.float64))
 
 
@@ -120,7 +128,7 @@ def agreement_of(sample: Sample, story: Story) -> float | None:
         return None
     scales = np.array([max(story.scales[name], 1e-6) for name in sample.unseen])
     unseen = pooled([story.scores[name] for name in sample.unseen], scales)
-    return float((unseen.argmax(1) == story.scores[IMAGES].argmax(1)).mean())
+    return float((sample.predicted(unseen) == sample.predicted(story.scores[IMAGES])).mean())
 
 
 def contradicted(sample: Sample, story: Story, labels: Story) -> Ints:
@@ -159,5 +167,5 @@ def _reliability(sample: Sample, story: Story) -> float:
     if agreement is not None:
         return agreement
     scales = np.array([max(story.scales[name], 1e-6) for name in sample.unseen])
-    predicted = pooled([story.scores[name] for name in sample.unseen], scales).argmax(1)
+    predicted = sample.predicted(pooled([story.scores[name] for name in sample.unseen], scales))
     return float(np.take_along_axis(story.fit.posterior, predicted[:, None], 1).mean())

@@ -28,7 +28,7 @@ from srrs.screening.decision.ranking import Ranking
 from srrs.screening.decision.report import report_of
 from srrs.screening.decision.scales import pooled
 from srrs.screening.decision.stories import IMAGES, UNIFORM, Sample, Story
-from srrs.screening.decision.transition import fit_matrix, likelihoods
+from srrs.screening.decision.transition import fit_matrix
 from srrs.screening.decision.verdicts import Verdicts
 
 Floats = NDArray[np.floating]
@@ -134,7 +134,7 @@ def _scores(sample: Sample, story: Story) -> dict[str, Floats]:
 
 def _predicted(sample: Sample, story: Story, scores: Mapping[str, Floats]) -> Floats:
     """Return the posterior (n, K) of images that the story was not fitted on."""
-    evidence = likelihoods(pooled(list(scores.values()), np.array(list(story.scales.values()))))
+    evidence = sample.likelihoods(pooled(list(scores.values()), np.array(list(story.scales.values()))))
     joint = evidence * story.fit.matrix[sample.index, sample.labels[:, None]].astype(np.float32)
     return np.asarray(joint / np.maximum(joint.sum(1, keepdims=True), np.finfo(np.float32).tiny))
 
@@ -156,7 +156,7 @@ def _verdicts(inputs: Inputs, sample: Sample, choice: Choice, found: Found, mixt
         posterior=found.posterior,
         p_outside=p_outside,
         p_clean=p_clean,
-        quality=ranking(p_clean, found.given_fit),
+        quality=ranking(of_given, p_outside, found.given_fit),
         group=group,
         target=np.where(pays, best, labels),
         noise=_noise(sample, choice, p_clean, mixture),
@@ -177,7 +177,7 @@ def _noise(sample: Sample, choice: Choice, p_clean: Floats, mixture: Mixture) ->
     if not sample.unseen:  # the labels taught every source: the rate lies between before and after doubting them
         rate += (choice.first_rate - story.fit.rate) / 2
     for power in (SOFT, SHARP):
-        evidence = likelihoods(power * story.logits)
+        evidence = sample.likelihoods(power * story.logits)
         start = float(np.clip(story.fit.rate, 0.01, 0.9))
         again = fit_matrix(evidence, sample.index, sample.labels, sample.classes, UNIFORM, start=start, iterations=15)
         rates.append(again.rate)

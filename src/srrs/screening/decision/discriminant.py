@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from srrs.screening.decision.evidence import narrowed
+
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
@@ -101,12 +103,13 @@ def variances(white: Floats, sums: Floats, weights: Floats) -> tuple[float, floa
 
 
 def scores(white: Floats, means: Means, fold: Ints, index: Ints) -> Floats:
-    """Return discriminant scores (N, K) of the candidate classes, from the means of other folds."""
-    found = np.empty(index.shape, np.float32)
+    """Return discriminant scores of the candidate classes as `narrowed` does, from the means of other folds."""
+    classes = means.mean.shape[1]
+    found = np.empty((len(index), index.shape[1] + (index.shape[1] < classes)), np.float32)
     for number, (mean, cost) in enumerate(zip(means.mean, means.cost, strict=True)):
         rows = np.flatnonzero(fold == number)
         if len(rows):
-            found[rows] = np.take_along_axis(white[rows] @ mean.T - cost, index[rows], axis=1)
+            found[rows] = narrowed(white[rows] @ mean.T - cost, index[rows])
     return found
 
 

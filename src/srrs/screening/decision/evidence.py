@@ -18,7 +18,7 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 FOLDS = 5
-SAMPLE, SAMPLE_OF_CLASS = 24_576, 128
+SAMPLE, SAMPLE_OF_CLASS = 8_192, 96
 """Images that the model is fitted on: so many, or so many per class where that is more."""
 CANDIDATES = 64
 """Candidate classes per image where there are more than DENSE classes; all classes otherwise."""
@@ -143,6 +143,20 @@ def candidates(log_probs: list[Floats], labels: Ints, classes: int) -> Ints:
         spare = np.setdiff1d(np.arange(min(classes, 3 * CANDIDATES)), there)[: found.shape[1] - len(there)]
         found[row] = np.sort(np.concatenate([there, spare]))
     return np.asarray(found)
+
+
+def narrowed(scores: Floats, index: Ints) -> Floats:
+    """Return the scores (n, C) of the candidates `index` (n, K), and in one more column the mean of all other classes.
+
+    As they are where all classes are candidates.
+    """
+    n, k = index.shape
+    if k == scores.shape[1]:
+        return scores
+    found = np.empty((n, k + 1), np.float32)
+    found[:, :k] = np.take_along_axis(scores, index, axis=1)
+    found[:, k] = (scores.sum(1) - found[:, :k].sum(1)) / (scores.shape[1] - k)
+    return found
 
 
 def balancing(log_probs: Floats, target: Floats, steps: int = 30) -> Floats:

@@ -23,9 +23,7 @@ from the second on the probabilities are taken at their word."""
 LEAST = 0.02
 """What probabilities are multiplied by at least: they keep their order where they count for nothing."""
 ITERATIONS = 100
-IMAGES, PREDICTIONS = "images", "predictions"
-ABSOLUTE = (IMAGES, PREDICTIONS)
-"""Sources whose scores compare images, too."""
+PREDICTIONS = "predictions"
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Fitting:
         total = np.zeros(index.shape, np.float32)
         for name, values in scores.items():
             if self.spread[name] > 0:
-                total += (_leveled(name, values) - self.center[name][index]) / self.spread[name]
+                total += (values[:, : index.shape[1]] - self.center[name][index]) / self.spread[name]
         return total
 
 
@@ -73,12 +71,14 @@ def fit_fitting(scores: Mapping[str, Floats], index: Ints, classes: int) -> Fitt
     """Return the centers and spreads of the sources (N, K)."""
     center: dict[str, Floats] = {}
     spread: dict[str, float] = {}
-    for name, values in scores.items():
-        leveled = _leveled(name, values)
+    for name, every in scores.items():
+        values = every[:, : index.shape[1]]
         count = np.bincount(index.ravel(), minlength=classes)
-        center[name] = np.bincount(index.ravel(), leveled.ravel(), classes) / np.maximum(count, 1)
-        center[name] = center[name].astype(np.float32) * (name != PREDICTIONS)
-        spread[name] = float((leveled - center[name][index]).std(dtype=np.float64))
+        center[name] = np.bincount(index.ravel(), values.ravel(), classes) / np.maximum(count, 1)
+        # predictions are probabilities, and a few candidates of many classes do not show the mean of a class
+        centered = name != PREDICTIONS and index.shape[1] == classes
+        center[name] = np.asarray(center[name] * centered, np.float32)
+        spread[name] = float((values - center[name][index]).std(dtype=np.float64))
         if spread[name] < 1e-6:
             spread[name] = 0.0
     return Fitting(center, spread)
@@ -106,11 +106,6 @@ def fit_mixture(fit: Floats, posterior: Floats, *, predictions_alone: bool) -> M
         share = float((outside.sum() + 0.5) / (len(best) + 10))
     weight = float(np.clip(((m0 - m1) / s0 - BLURRED) / (APART - BLURRED), LEAST, 1))
     return Mixture(share, LEAST if predictions_alone else weight, (m1, s1), (m0, s0))
-
-
-def _leveled(name: str, values: Floats) -> Floats:
-    """Scores (N, K) of unseen sources are free by a constant per image, those of the images and predictions are not."""
-    return values if name in ABSOLUTE else values - values.mean(1, keepdims=True)
 
 
 def _log_normal(x: Floats, mean: float, deviation: float) -> Floats:

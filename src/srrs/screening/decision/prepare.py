@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from srrs.core.blocks import release
 from srrs.screening.decision import discriminant
-from srrs.screening.decision.evidence import CELLS, Inputs, balancing, blocks, candidates
+from srrs.screening.decision.evidence import CELLS, Inputs, balancing, blocks, candidates, narrowed
 from srrs.screening.decision.stories import Sample
 
 Floats = NDArray[np.floating]
@@ -34,9 +34,9 @@ class Reader:
         unseen: dict[str, Floats] = {}
         learned: dict[str, Floats] = {}
         if inputs.zero_shot is not None and self.offset is not None:
-            unseen[ZERO_SHOT] = inputs.log_zero_shot(rows) + self.offset
+            unseen[ZERO_SHOT] = _leveled(inputs.log_zero_shot(rows) + self.offset)
         if inputs.match is not None:
-            unseen[MATCHER] = inputs.match_odds(rows)
+            unseen[MATCHER] = _leveled(inputs.match_odds(rows))
         if inputs.pred_probs is not None:
             learned[PREDICTIONS] = inputs.log_predicted(rows)
         white = None
@@ -45,9 +45,8 @@ class Reader:
             release(inputs.features)
         known = [*unseen.values(), *learned.values()] or [self._nearest(rows, white)]
         index = candidates(known, labels, inputs.classes)
-        if index.shape[1] < inputs.classes:
-            unseen = {name: np.take_along_axis(scores, index, 1) for name, scores in unseen.items()}
-            learned = {name: np.take_along_axis(scores, index, 1) for name, scores in learned.items()}
+        unseen = {name: narrowed(scores, index) for name, scores in unseen.items()}
+        learned = {name: narrowed(scores, index) for name, scores in learned.items()}
         return Sample(labels, inputs.fold[rows], inputs.classes, index, unseen, learned, white)
 
     def read_all(self, rows: Ints) -> Sample:
@@ -102,3 +101,8 @@ def prepare(inputs: Inputs, rows: Ints) -> Reader:
         offset = balancing(inputs.log_zero_shot(few), target)
     whitening = None if inputs.features is None else discriminant.fit_whitening(np.asarray(inputs.features[rows]))
     return Reader(inputs, offset, whitening)
+
+
+def _leveled(scores: Floats) -> Floats:
+    """Scores (n, C) less the mean of each row: a likelihood is free by a factor, and so images can be compared."""
+    return np.asarray(scores - scores.mean(1, keepdims=True), np.float32)

@@ -1,7 +1,7 @@
 """The score that ranks the given labels, worst first.
 
-It is not the posterior alone: the logit of `p_clean` plus how well the given class fits the image, on the scale of
-`outside`. The posterior compares classes; the fit also falls where no class fits.
+It is not the posterior alone, but its logit for the given class plus how well that class fits the image, on the scale
+of `outside`. The posterior compares classes; the fit also falls where no class fits.
 """
 
 from dataclasses import dataclass
@@ -31,10 +31,17 @@ class Ranking:
         weight = WEIGHT_ALONE if predictions_alone else WEIGHT
         return cls(float(fit.mean(dtype=np.float64)), float(fit.std(dtype=np.float64)), weight)
 
-    def __call__(self, p_clean: Floats, fit: Floats) -> Floats:
-        """Return the score (N,), 0 to 1, for `p_clean` (N,) and the fit (N,) of the given class."""
-        p = np.clip(np.asarray(p_clean, np.float64), 1e-9, 1 - 1e-9)
-        value = np.log(p) - np.log1p(-p)
+    def __call__(self, p_given: Floats, p_outside: Floats, fit: Floats) -> Floats:
+        """Return the score (N,), 0 to 1, for the posterior and the fit of the given class (N,), and `p_outside` (N,).
+
+        That an image may show none of the classes counts where it is likelier than not.
+        """
+        value = _logit(p_given) - np.maximum(_logit(p_outside), 0)
         if self.deviation > 1e-6:
             value = value + self.weight * (np.asarray(fit, np.float64) - self.mean) / self.deviation
         return np.asarray(1 / (1 + np.exp(-SLOPE * value)))
+
+
+def _logit(p: Floats) -> Floats:
+    p = np.clip(np.asarray(p, np.float64), 1e-9, 1 - 1e-9)
+    return np.asarray(np.log(p) - np.log1p(-p))

@@ -26,7 +26,7 @@ def sources_of(sample: Sample, story: Story) -> tuple[Source, ...]:
     """Describe the sources of a fitted story."""
     found = []
     for name, scores in story.scores.items():
-        predicted = scores.argmax(1)
+        predicted = sample.predicted(scores)
         chosen = np.take_along_axis(story.fit.posterior, predicted[:, None], 1)[:, 0]
         agrees = np.take_along_axis(sample.index, predicted[:, None], 1)[:, 0] == sample.labels
         reliability = float(chosen.mean(dtype=np.float64))

@@ -30,16 +30,22 @@ def fit_scales(
 ) -> tuple[Floats, float]:
     """Return the scale of each source (S,) and the rate of uniform noise (0 where `transition` is given).
 
-    `sources` are scores (N, K), `is_given` (N, K) marks the given label among the candidates, and `transition` (N, K)
-    holds the probability T[k, y] of the given label for each candidate class k.
+    `sources` are scores of the candidates, and of the other classes in one more column if there are any; `is_given`
+    (N, K) marks the given label among the candidates, and `transition` (N, K) holds the probability T[k, y] of the
+    given label for each candidate class k.
     """
+    others = sources[0].shape[1] - is_given.shape[1]
+    many = log_count(is_given.shape[1], classes, others)
+    if others:
+        is_given = np.pad(is_given, ((0, 0), (0, 1)))
+        transition = None if transition is None else np.pad(transition, ((0, 0), (0, 1)))
     scores = [np.asarray(s - s.max(1, keepdims=True), np.float32) for s in sources]
     start = [np.log(TYPICAL)] * len(scores) + ([] if transition is not None else [-1.5])
     bounds = [BOUNDS] * len(scores) + ([] if transition is not None else [RATE_BOUNDS])
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         scales = np.exp(parameters[: len(scores)])
-        probs = _softmax(pooled(scores, scales))
+        probs = _softmax(pooled(scores, scales) + many)
         if transition is None:
             value, residual, slope = _uniform(probs, is_given, classes, parameters[-1])
         else:
@@ -53,6 +59,20 @@ def fit_scales(
     found = minimize(loss, np.array(start), jac=True, method="L-BFGS-B", bounds=bounds).x
     rate = 0.0 if transition is not None else float(1 / (1 + np.exp(-found[-1])))
     return np.exp(found[: len(scores)]), rate
+
+
+def log_count(candidates: int, classes: int, others: int) -> Floats:
+    """Return the logarithm of how many classes each column stands for (1, K or K + 1)."""
+    found = np.zeros((1, candidates + others), np.float32)
+    if others:
+        found[0, -1] = np.log(classes - candidates)
+    return found
+
+
+def likelihoods(logits: Floats, candidates: int, classes: int) -> Floats:
+    """Return the probabilities (N, K) of the candidates, from pooled scores of one more column if there are others."""
+    others = logits.shape[1] - candidates
+    return _softmax(np.asarray(logits + log_count(candidates, classes, others), np.float32))[:, :candidates]
 
 
 def pooled(sources: Sequence[Floats], scales: Floats) -> Floats:

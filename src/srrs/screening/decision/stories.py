@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from srrs.screening.decision import discriminant
 from srrs.screening.decision.evidence import FOLDS
-from srrs.screening.decision.scales import fit_scales, pooled
-from srrs.screening.decision.transition import Fit, Strength, fit_matrix, likelihoods
+from srrs.screening.decision.scales import fit_scales, likelihoods, pooled
+from srrs.screening.decision.transition import Fit, Strength, fit_matrix
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -45,9 +45,9 @@ class Sample:
     index: Ints
     """(N, K) candidate classes; the given one is among them."""
     unseen: Mapping[str, Floats]
-    """Scores (N, K) of each source that never saw a label."""
+    """Scores of each source that never saw a label, (N, K) or with one more column for all other classes."""
     learned: Mapping[str, Floats]
-    """Scores (N, K) of each source that learned from the labels, but not from that of the image itself."""
+    """Scores of each source that learned from the labels, but not from that of the image itself."""
     white: Floats | None
     """(N, R) whitened features."""
 
@@ -56,6 +56,14 @@ class Sample:
         """(N, K) whether the candidate is the given label."""
         return np.asarray(self.index == self.labels[:, None])
 
+    def likelihoods(self, logits: Floats) -> Floats:
+        """(N, K) probabilities of the candidates, from pooled scores."""
+        return likelihoods(logits, self.index.shape[1], self.classes)
+
+    def predicted(self, scores: Floats) -> Ints:
+        """(N,) place of the candidate with the highest score."""
+        return np.asarray(scores[:, : self.index.shape[1]].argmax(1))
+
 
 @dataclass(frozen=True)
 class Story:
@@ -63,13 +71,14 @@ class Story:
 
     name: str
     """"model" or "labels": what it started from."""
+    strength: Strength
     fit: Fit
     scales: Mapping[str, float]
     """The power of each source."""
     means: discriminant.Means | None
     """Class means of other folds."""
     scores: Mapping[str, Floats]
-    """(N, K) of each source."""
+    """Of each source."""
 
     @property
     def log_likelihood(self) -> float:
@@ -78,7 +87,7 @@ class Story:
 
     @property
     def logits(self) -> Floats:
-        """(N, K) pooled evidence."""
+        """Pooled scores."""
         return pooled(list(self.scores.values()), np.array(list(self.scales.values())))
 
 
@@ -119,10 +128,10 @@ def _story(
     means: discriminant.Means | None,
 ) -> Story:
     """Fit the matrix to the scaled scores, from a first guess of the rate."""
-    evidence = likelihoods(pooled(list(scores.values()), scales))
+    evidence = sample.likelihoods(pooled(list(scores.values()), scales))
     start = float(np.clip(rate, 0.003, 0.9))
     fit = fit_matrix(evidence, sample.index, sample.labels, sample.classes, strength, start=start)
-    return Story(name, fit, dict(zip(scores, scales.tolist(), strict=True)), means, scores)
+    return Story(name, strength, fit, dict(zip(scores, scales.tolist(), strict=True)), means, scores)
 
 
 def _means(sample: Sample, probs: Floats) -> discriminant.Means:

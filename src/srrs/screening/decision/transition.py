@@ -24,6 +24,8 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 FLOOR = 1e-12
+ITERATIONS, ITERATIONS_LARGE, LARGE = 30, 12, 2**19
+"""Iterations, and those for at least so many entries of evidence: with many images the start is nearly the end."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,6 @@ class Fit:
     """(N,) of each given label, predicted without its own contribution to the matrix."""
 
 
-def likelihoods(log_evidence: Floats) -> Floats:
-    """Return evidence (N, K) as float32 probabilities, from logits."""
-    shifted = np.asarray(log_evidence, np.float32)
-    shifted = np.exp(shifted - shifted.max(1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(1, keepdims=True))
-
-
 def fit_matrix(
     evidence: Floats,
     index: Ints,
@@ -65,11 +60,11 @@ def fit_matrix(
     strength: Strength,
     *,
     start: float,
-    iterations: int = 30,
+    iterations: int | None = None,
 ) -> Fit:
     """Fit the matrix to evidence (N, K) for the candidate classes `index` (N, K), and to the given labels (N,).
 
-    `start` is the first guess of the noise rate.
+    `start` is the first guess of the noise rate; `iterations` by default depend on the size.
     """
     n, other = len(labels), max(classes - 1, 1)
     rate = start
@@ -79,6 +74,8 @@ def fit_matrix(
     q = _normalized(evidence * np.where(is_given, 1 - rate, rate / other).astype(np.float32))[0]
     total: Floats = np.ones(n)
     pull = Strength(strength.rate * n / classes, strength.target * n / classes)
+    if iterations is None:
+        iterations = ITERATIONS if evidence.size < LARGE else ITERATIONS_LARGE
     for _ in range(iterations):
         # M step: expected counts of each pair of true class and given label
         pairs = np.bincount(cell.ravel(), weights=q.ravel(), minlength=classes**2)
