@@ -41,9 +41,10 @@ def accuracies(
     for number in draws:
         train, test = draw(everything, number, classes)
         prepared = demo.prepare(train, test, settings, console)
+        whole = demo.task_of(prepared)
         for spec in noise:
             noisy = demo.with_noise(train, spec, number)
-            task = prepared.task.relabeled(np.asarray(noisy.labels)[prepared.rows])
+            task = whole.relabeled(np.asarray(noisy.labels)[prepared.rows])
             truth = prepared.truth[prepared.rows]
             knowledge = {"noise_rate": float((task.labels != truth).mean())}
             for name in methods:
@@ -64,7 +65,7 @@ def show(found: Accuracies, methods: list[str], rates: list[float]) -> str:
         at_end = best in (0, len(rates) - 1) and len(rates) > 1
         same = max(means) - min(means) < 1e-9
         choice = (
-            f"{LEARNING_RATE:g} (no effect)" if same else f"{rates[best]:g}" + (" (end of range)" if at_end else "")
+            f"{LEARNING_RATE:g} (all equal)" if same else f"{rates[best]:g}" + (" (end of range)" if at_end else "")
         )
         lines.append([name, *(f"{100 * mean:.1f}" for mean in means), choice])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

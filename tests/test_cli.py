@@ -101,7 +101,8 @@ def test_a_fitted_model_predicts_as_its_classifier_does(srrs: Run, photos, clip_
     assert found["accuracy"] == pytest.approx(classifier.score(photos))
     assert found["logistic_regression"]["given_labels_predicted"] > 0.9  # red, green and blue
     assert found["given_labels_predicted"] < 0.9  # of a random model
-    assert found["warning"].startswith("Logistic regression on the same features predicts more of the given labels")
+    assert found["logistic_regression"]["accuracy"] > found["accuracy"]
+    assert found["notes"][-1].startswith("Logistic regression on the same features predicts more of the given labels")
     assert {"config.json", "head.safetensors", "prompts.safetensors", "audit.csv", "report.html"} <= {
         path.name for path in model.iterdir()
     }
@@ -473,7 +474,7 @@ def test_a_time_limit_is_opt_in_and_says_that_the_result_depends_on_it(
     limited = json.loads(srrs(*audit, "--max-minutes", 0, "--json").out)
     assert (limited["settings"]["views"], limited["settings"]["max_minutes"]) == (0, 0)
     warning = "The result depends on the speed of this machine: within --max-minutes 0, 0 of 3 augmented views"
-    assert any(note.startswith(warning) for note in limited["notes"])
+    assert any(one["text"].startswith(warning) for one in limited["findings"])
     assert warning in (tmp_path / "audit" / "report.html").read_text()
     assert warning in (tmp_path / "audit" / "audit.json").read_text()
     assert warning in srrs(*audit, "--max-minutes", 0).err
