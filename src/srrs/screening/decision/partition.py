@@ -6,7 +6,6 @@ from srrs.records import Finding, Partition, Thresholds
 from srrs.screening.decision.decide import CERTAIN
 from srrs.screening.decision.verdicts import Report, Verdicts
 
-
 SUBJECTS = {
     "zero-shot": "Zero-shot prediction",
     "matcher": "The matcher",
