@@ -132,14 +132,15 @@ def begin(prepared: Prepared, spec: NoiseSpec) -> None:
     _here[:] = [(prepared, spec, task_of(prepared))]
 
 
-def tune(run: Run) -> tuple[DemoRun, Audit]:
-    """Tune one method on one draw of the noise."""
+def tune(run: Run) -> tuple[DemoRun, Audit | None]:
+    """Tune one method on one draw of the noise; with the audit of our own."""
     (prepared, spec, task), (seed, name) = _here[0], run
     noisy = with_noise(prepared.train, spec, seed)
     task = task.relabeled(np.asarray(noisy.labels)[prepared.rows])
     chosen = prepared.settings.with_(method=name, seed=seed)
     tuned = tuning.tune_task(task, chosen)
-    return measure(tuned, prepared), pipeline.make_audit(noisy, prepared.rows, tuned, task, chosen)
+    audit = pipeline.make_audit(noisy, prepared.rows, tuned, task, chosen) if name == "srrs" else None
+    return measure(tuned, prepared), audit
 
 
 def _all_seeds(
@@ -152,7 +153,7 @@ def _all_seeds(
         done = side_by_side(tune, runs, prepare=begin, arguments=[prepared, spec])
         for number, ((_, name), (outcome, audit)) in enumerate(zip(runs, done, strict=True), 1):
             outcomes[name].append(outcome)
-            first = audit if name == "srrs" and first is None else first
+            first = audit if first is None else first
             advance(number, len(runs))
     assert first is not None  # there is at least one seed
     return outcomes, first, with_noise(prepared.train, spec, seeds[0])

@@ -1,6 +1,7 @@
 """Packed linear layers against torch's own, and the choice between the two."""
 
 import copy
+import pickle
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,9 @@ def test_rows_and_threads_change_no_bit() -> None:
 def test_the_weight_can_be_had_back_and_only_plain_layers_are_replaced() -> None:
     layer = linear()
     assert torch.equal(FrozenLinear(layer).weight, layer.weight)
+
+    for twin in (copy.deepcopy(FrozenLinear(layer)), pickle.loads(pickle.dumps(FrozenLinear(layer)))):
+        assert torch.equal(twin(torch.ones(2, 40)), FrozenLinear(layer)(torch.ones(2, 40)))
 
     class Own(nn.Linear):
         pass

@@ -22,14 +22,14 @@ from srrs.io import printable
 from srrs.records import Floats, Ints
 
 COLOURS = {"noisy": "#c9483c", "ambiguous": "#b8801a", "clean": "#3b86a3", "outside": "#8269b5"}
-"""Each at least 3:1 against the light and the dark page."""
+"""Colors with a contrast of at least 3:1 to the light and the dark page."""
 WRONG, RIGHT = COLOURS["noisy"], "#8a8f96"
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
 
 
 def quality_histogram(scores: Mapping[str, Floats], band: tuple[float, float] | None, label: str = "quality") -> str:
-    """Scores in 0..1 of each status, stacked; `band` marks where ambiguous begins and ends."""
+    """Draw a stacked histogram of the scores (0 to 1) of each status; `band` marks where ambiguous begins and ends."""
     figure, axes = _figure(6.4, 3.1)
     known = {status: values[~np.isnan(values)] for status, values in scores.items()}
     shown = {status: known[status] for status in COLOURS if len(known.get(status, ()))}
@@ -64,7 +64,7 @@ def quality_histogram(scores: Mapping[str, Floats], band: tuple[float, float] | 
 
 
 def noise_matrix(matrix: Ints, class_names: Sequence[str], most: int = 20) -> str:
-    """Images by given class (rows) and suggested class (columns); the `most` classes with most changes are drawn."""
+    """Draw the images by given class (rows) and suggested class (columns), for the `most` classes with most changes."""
     wrong = matrix * (1 - np.eye(len(matrix), dtype=matrix.dtype))
     busiest = np.argsort(-(wrong.sum(0) + wrong.sum(1)), kind="stable")[:most]
     drawn = np.sort(busiest)
@@ -118,7 +118,7 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _svg(figure: Figure, name: str, title: str, words: str) -> str:
-    """The figure as an <svg> element."""
+    """Return the figure as an <svg> element."""
     settings = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9}
     bare = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     text = io.StringIO()

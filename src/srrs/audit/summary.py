@@ -1,4 +1,4 @@
-"""What the audit says of the data set as a whole.
+"""The audit in figures: what it says about the dataset as a whole.
 
 C classes. Every figure is computed from the audit table, so that a saved audit sums up as the fresh one did.
 """
@@ -24,7 +24,7 @@ STATUSES = (*(group.name.lower() for group in (Group.NOISY, Group.AMBIGUOUS, Gro
 
 @dataclass(frozen=True)
 class Pair:
-    """`count` photographs labelled `given` that look like `suggested`."""
+    """`count` images labelled `given` that look like `suggested`."""
 
     given: str
     suggested: str
@@ -51,7 +51,7 @@ class Summary:
 
     @classmethod
     def of(cls, table: pd.DataFrame, class_names: Sequence[str], noise: NoiseEstimate) -> "Summary":
-        """Sum up an audit table."""
+        """Summarize an audit table."""
         usable = table[table.status != "unusable"]
         matrix = confusion(usable, class_names)
         found = table.status.value_counts()
@@ -68,16 +68,16 @@ class Summary:
 
     @property
     def unusable(self) -> int:
-        """Images that could not be audited."""
+        """Number of images that could not be audited."""
         return self.counts["unusable"]
 
     @property
     def changed(self) -> int:
-        """Images whose suggested class is not the given one."""
+        """Number of images whose suggested class is not the given one."""
         return sum(pair.count for pair in self.pairs)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON; null where a figure cannot be told."""
+        """Return the summary as JSON; null where a figure is unknown."""
         return {
             "images": self.images,
             "classes": self.classes,
@@ -91,7 +91,7 @@ class Summary:
         }
 
     def lines(self) -> list[str]:
-        """The summary in words, a line each."""
+        """Return the summary in words, a line each."""
         head = f"{self.images:,} images, {self.classes:,} classes" + (
             f", {self.unusable:,} unusable" * bool(self.unusable)
         )
@@ -127,7 +127,7 @@ class Summary:
 
 
 def confusion(table: pd.DataFrame, class_names: Sequence[str]) -> Ints:
-    """(C, C) rows of an audit table by given and suggested class; rows without either are left out."""
+    """Count the rows of an audit table by given and suggested class (C, C); rows without either are left out."""
     size = len(class_names)
     given, suggested = (codes(table[column], class_names) for column in ("given", "suggested"))
     known = (given >= 0) & (suggested >= 0)
@@ -136,7 +136,7 @@ def confusion(table: pd.DataFrame, class_names: Sequence[str]) -> Ints:
 
 
 def codes(names: pd.Series, class_names: Sequence[str]) -> Ints:
-    """(N,) index of each name among the classes, -1 for none."""
+    """Return the index (N,) of each name among the classes, -1 for none."""
     index = {name: i for i, name in enumerate(class_names)}
     return np.fromiter((index.get(name, -1) for name in names), np.int64, len(names))
 
@@ -152,17 +152,17 @@ def _pairs(matrix: Ints, class_names: Sequence[str]) -> tuple[Pair, ...]:
 
 
 def finite(value: float) -> float | None:
-    """None for NaN and infinities, which JSON does not have."""
+    """Return None for NaN and infinities, which JSON does not have."""
     return float(value) if np.isfinite(value) else None
 
 
 def percent(rate: float) -> str:
-    """A rate as a whole percentage; `?` where it is not known."""
+    """Return a rate as a whole percentage; `?` where it is not known."""
     return f"{100 * rate:.0f} %" if np.isfinite(rate) else "?"
 
 
 def noise_range(noise: NoiseEstimate) -> str:
-    """The range of the noise estimate, such as 22-29 %."""
+    """Return the range of the noise estimate, such as 22-29 %."""
     return f"{100 * noise.low:.0f}-{percent(noise.high)}" if np.isfinite(noise.low) else "?"
 
 

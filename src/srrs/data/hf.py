@@ -11,12 +11,12 @@ from srrs.errors import DataError, MissingExtraError
 
 
 def is_dataset(source: Any) -> bool:
-    """Whether this is a dataset of Hugging Face; a dictionary of splits is not one."""
+    """Return whether this is a Hugging Face dataset; a dictionary of splits is not one."""
     return hasattr(source, "features") and hasattr(source, "cast_column")
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether `save_to_disk` wrote this folder."""
+    """Return whether `save_to_disk` wrote this folder."""
     return (folder / "dataset_info.json").is_file() or (folder / "dataset_dict.json").is_file()
 
 
@@ -89,7 +89,7 @@ def _usual(kinds: dict[str, str], names: tuple[str, ...]) -> str | None:
 
 
 def _pictures(dataset: Any, name: str) -> list[Any]:
-    """Paths, or pictures that are read from the dataset when they are opened."""
+    """Return images that are read from the dataset when they are opened."""
     import datasets
 
     raw = dataset.cast_column(name, datasets.Image(decode=False)).with_format(None).select_columns([name])
@@ -98,7 +98,7 @@ def _pictures(dataset: Any, name: str) -> list[Any]:
         def read() -> bytes:
             entry = raw[row][name]
             data: bytes | None = entry["bytes"] if entry else None
-            return data if data is not None else Path(entry["path"] if entry else "no picture").read_bytes()
+            return data if data is not None else Path(entry["path"] if entry else "no image").read_bytes()
 
         return Stored(f"row {row} of the dataset", read)
 

@@ -107,6 +107,14 @@ class FrozenLinear(nn.Module):
             self._transposed = torch.ops.mkldnn._reorder_linear_weight(self.weight.t().contiguous())
         return self._transposed
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which packed weights have none of: the weight in torch's own layout."""
+        return {**self.__dict__, "_packed": self.weight, "_transposed": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(self._packed)
+
     def forward(self, x: Tensor) -> Tensor:
         """Multiply (..., I) by the weight: (..., O)."""
         return self.product(x)
