@@ -94,7 +94,7 @@ def prepare(train: Samples, test: Samples, settings: Settings, console: Console)
     models = pipeline.load_models(settings)
     rows = pipeline.trainable_rows(train)
     views = settings.views(FIT_VIEWS)
-    with console.progress("Encoding photographs") as advance:
+    with console.progress("Encoding images") as advance:
         features = pipeline.encode_rows(train, rows, models.image, views=views, seed=settings.seed, progress=advance)
         held_out = pipeline.encode_rows(test, test.usable, models.image, views=0, seed=settings.seed)
     return Prepared(
