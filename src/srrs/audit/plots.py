@@ -64,7 +64,7 @@ def quality_histogram(scores: Mapping[str, Floats], band: tuple[float, float] | 
 
 
 def noise_matrix(cells: Ints, class_names: Sequence[str], most: int = 20) -> str:
-    """Draw counts (K, 3) by given class (rows) and suggested class (columns), for the `most` classes with most changes."""
+    """Draw counts (K, 3) by given class (rows) and suggested class (columns), for the `most` classes changed most."""
     size = len(class_names)
     wrong = cells[cells[:, 0] != cells[:, 1]]
     changes = sum(np.bincount(wrong[:, side], wrong[:, 2], size) for side in (0, 1))
