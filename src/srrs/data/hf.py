@@ -8,6 +8,7 @@ from srrs.data.options import ReadOptions
 from srrs.data.pictures import Stored
 from srrs.data.tables import LABEL_COLUMNS, PATH_COLUMNS, Table
 from srrs.errors import DataError, MissingExtraError
+from srrs.io import read_bytes
 
 
 def is_dataset(source: Any) -> bool:
@@ -98,7 +99,7 @@ def _pictures(dataset: Any, name: str) -> list[Any]:
         def read() -> bytes:
             entry = raw[row][name]
             data: bytes | None = entry["bytes"] if entry else None
-            return data if data is not None else Path(entry["path"] if entry else "no image").read_bytes()
+            return data if data is not None else read_bytes(entry["path"] if entry else "no image")
 
         return Stored(f"row {row} of the dataset", read)
 
