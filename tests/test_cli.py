@@ -122,7 +122,7 @@ def test_a_fitted_model_predicts_as_its_classifier_does(srrs: Run, photos, clip_
     assert (empty["predicted"], empty["confidence"], empty["issue"]) == (None, None, "empty file")
 
 
-def test_features_are_written_of_labelled_and_of_loose_photographs(
+def test_features_are_written_of_labeled_and_of_loose_photographs(
     srrs: Run, photos, clip_folder, tmp_path: Path
 ) -> None:
     for source, count in ((photos, 18), (photos / "cat", 6)):
@@ -413,7 +413,7 @@ def test_training_photos_that_are_also_test_photos_are_flagged(srrs: Run, photos
         path.unlink()
     srrs("fit", photos, "--out", tmp_path / "model", "--test", test, "--model", clip_folder, *FAST)
     found = {row["id"]: row["flags"] for row in read_csv(tmp_path / "model" / "audit.csv")}
-    assert "duplicate of test photo cat/0.jpg" in found["cat/0.jpg"]
+    assert "duplicate of test image cat/0.jpg" in found["cat/0.jpg"]
 
 
 def test_cleanvision_adds_its_words_to_the_flags_in_the_order_of_the_rows(
@@ -481,3 +481,35 @@ def test_a_time_limit_is_opt_in_and_says_that_the_result_depends_on_it(
     free = srrs(*audit, "--json")
     assert json.loads(free.out)["settings"]["views"] == 3
     assert "speed" not in free.out + free.err
+
+
+@pytest.mark.parametrize("method", ["srrs", "gce"])
+def test_the_same_images_have_the_same_audit_however_they_are_given(
+    srrs: Run, photos, clip_folder, tmp_path: Path, monkeypatch, method: str
+) -> None:
+    """From a folder, a shuffled table, another working directory, with other file names, and from Python."""
+    fast = ("--model", clip_folder, "--matcher", "none", "--device", "cpu", "--views", 1, "--set", "steps=3")
+    fast += ("--method", method)
+    assert srrs("audit", photos, "--out", tmp_path / "folder", *fast).status == 0
+    names = [path.relative_to(photos).as_posix() for path in sorted(photos.glob("*/*.jpg"))]
+    np.random.default_rng(1).shuffle(names)
+    renamed = {name: f"{number:03}.jpg" for number, name in enumerate(names)}
+    (tmp_path / "flat").mkdir()
+    for name, new in renamed.items():
+        shutil.copy(photos / name, tmp_path / "flat" / new)
+    rows = "".join(f"{new},{name.split('/')[0]},{name}\n" for name, new in renamed.items())
+    (tmp_path / "flat.csv").write_text("path,label,id\n" + rows)
+    monkeypatch.chdir(tmp_path)
+    assert srrs("audit", "flat.csv", "--images", "flat", "--out", "table", *fast).status == 0
+    settings = {"matcher": "none", "device": "cpu", "views": 1, "steps": 3, "method": method}
+    fitted = RobustClassifier(str(clip_folder), **settings).fit(photos)
+    fitted.audit_.to_csv(tmp_path / "python.csv")
+    by_folder, by_table, by_python = (
+        {row["id"]: row for row in read_csv(tmp_path / file)}
+        for file in ("folder/audit.csv", "table/audit.csv", "python.csv")
+    )
+    assert list(by_table) == names
+    for id, row in by_folder.items():
+        for name, value in row.items():
+            if name != "path":
+                assert by_table[id][name] == value == by_python[id][name], (id, name)

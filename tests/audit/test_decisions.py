@@ -1,4 +1,5 @@
 import csv
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -186,3 +187,10 @@ def test_an_audit_knows_what_it_was_made_with():
     ]
     audit = hand_audit(rows, ("wolf", "husky"))
     assert settled(audit) == {"a": Decision("relabel", "husky"), "b": Decision("keep", "wolf")}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_fifo_is_not_waited_for(audit, tmp_path):
+    os.mkfifo(tmp_path / "decisions.csv")
+    with pytest.raises(DataError, match="it cannot be read: not a regular file"):
+        read_decisions(tmp_path / "decisions.csv", audit)

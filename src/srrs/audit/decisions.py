@@ -16,6 +16,7 @@ from srrs.audit.flags import is_trusted
 from srrs.audit.table import Audit, Rows
 from srrs.data.tables import unguarded
 from srrs.errors import DataError
+from srrs.io import read_bytes
 
 ACTIONS = ("accept", "keep", "drop", "relabel")
 """Take the suggestion, keep the given label, leave the image out, or choose another class."""
@@ -178,7 +179,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the number and cells of each line; a column that the file lacks is empty."""
     wanted = f"Expected decisions with the columns {', '.join(COLUMNS)} in {path}"
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{wanted}, but it cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:

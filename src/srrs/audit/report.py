@@ -88,7 +88,7 @@ def render(
         settings=list(_flat(audit.settings)),
         histogram=Markup(quality_histogram(_by_status(audit.table, score), band, score)),
         histogram_note=_histogram_note(score, band),
-        matrix=Markup(noise_matrix(summary.matrix, audit.class_names)),
+        matrix=Markup(noise_matrix(summary.cells, audit.class_names)),
         rule=_rule(len(order), summary.images, budget),
         budget=budget,
         findings=sorted(audit.findings, key=lambda finding: finding.level != "warning"),

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 STATUSES = (*(group.name.lower() for group in (Group.NOISY, Group.AMBIGUOUS, Group.CLEAN, Group.OUTSIDE)), "unusable")
 """Every status, the one to look at first in front."""
 
+DENSE = 500
+"""Classes up to which the summary in JSON holds the matrix of given against suggested class."""
+
 
 @dataclass(frozen=True)
 class Pair:
-    """`count` images labelled `given` that look like `suggested`."""
+    """`count` images labeled `given` that look like `suggested`."""
 
     given: str
     suggested: str
@@ -44,8 +47,8 @@ class Summary:
     noise: NoiseEstimate
     flags: dict[str, int]
     """Images per kind of flag, those there are."""
-    matrix: Ints
-    """(C, C) usable images by given class (rows) and suggested class (columns)."""
+    cells: Ints
+    """(K, 3) given class, suggested class and number of usable images, of each pair that occurs."""
     pairs: tuple[Pair, ...]
     """Given and suggested classes that differ, most frequent first."""
 
@@ -53,7 +56,7 @@ class Summary:
     def of(cls, table: pd.DataFrame, class_names: Sequence[str], noise: NoiseEstimate) -> "Summary":
         """Summarize an audit table."""
         usable = table[table.status != "unusable"]
-        matrix = confusion(usable, class_names)
+        cells = confusion(usable, class_names)
         found = table.status.value_counts()
         return cls(
             images=len(table),
@@ -62,9 +65,16 @@ class Summary:
             zero_shot_agreement=_agreement(usable),
             noise=noise,
             flags=counts(table["flags"]),
-            matrix=matrix,
-            pairs=_pairs(matrix, class_names),
+            cells=cells,
+            pairs=_pairs(cells, class_names),
         )
+
+    @property
+    def matrix(self) -> Ints:
+        """(C, C) usable images by given class (rows) and suggested class (columns)."""
+        dense = np.zeros((self.classes, self.classes), dtype=np.int64)
+        dense[self.cells[:, 0], self.cells[:, 1]] = self.cells[:, 2]
+        return dense
 
     @property
     def unusable(self) -> int:
@@ -86,7 +96,7 @@ class Summary:
             "zero_shot_agreement": finite(self.zero_shot_agreement),
             "noise": {name: finite(getattr(self.noise, name)) for name in ("rate", "low", "high")},
             "worst_pairs": [vars(pair) for pair in self.pairs[:20]],
-            "noise_matrix": self.matrix.tolist(),
+            "noise_matrix": self.matrix.tolist() if self.classes <= DENSE else None,
             "flags": dict(self.flags),
         }
 
@@ -116,23 +126,26 @@ class Summary:
         from rich.table import Table
         from rich.text import Text
 
-        colours = {"noisy": "red", "ambiguous": "yellow", "clean": "green"}
+        colors = {"noisy": "red", "ambiguous": "yellow", "clean": "green"}
         grid = Table.grid(padding=(0, 2))
         for line in self.lines():
             text = Text(line)
-            for status, colour in colours.items():
-                text.highlight_regex(rf"^[\d,]+ {status}\b|(?<=, )[\d,]+ {status}\b", colour)
+            for status, color in colors.items():
+                text.highlight_regex(rf"^[\d,]+ {status}\b|(?<=, )[\d,]+ {status}\b", color)
             grid.add_row(text)
         return grid
 
 
 def confusion(table: pd.DataFrame, class_names: Sequence[str]) -> Ints:
-    """Count the rows of an audit table by given and suggested class (C, C); rows without either are left out."""
-    size = len(class_names)
+    """Count the rows of an audit table by given and suggested class: (K, 3) both classes and a number above 0.
+
+    Rows without either class are left out. The pairs are in the order of the given, then of the suggested class.
+    """
+    size = max(len(class_names), 1)
     given, suggested = (codes(table[column], class_names) for column in ("given", "suggested"))
     known = (given >= 0) & (suggested >= 0)
-    cells = given[known] * size + suggested[known]
-    return np.bincount(cells, minlength=size * size).reshape(size, size)
+    cells, count = np.unique(given[known] * size + suggested[known], return_counts=True)
+    return np.stack([cells // size, cells % size, count], axis=1)
 
 
 def codes(names: pd.Series, class_names: Sequence[str]) -> Ints:
@@ -141,14 +154,10 @@ def codes(names: pd.Series, class_names: Sequence[str]) -> Ints:
     return np.fromiter((index.get(name, -1) for name in names), np.int64, len(names))
 
 
-def _pairs(matrix: Ints, class_names: Sequence[str]) -> tuple[Pair, ...]:
-    off = matrix * (1 - np.eye(len(matrix), dtype=matrix.dtype))
-    given, suggested = np.nonzero(off)
-    order = np.argsort(-off[given, suggested], kind="stable")
-    return tuple(
-        Pair(class_names[i], class_names[j], int(off[i, j]))
-        for i, j in zip(given[order], suggested[order], strict=True)
-    )
+def _pairs(cells: Ints, class_names: Sequence[str]) -> tuple[Pair, ...]:
+    off = cells[cells[:, 0] != cells[:, 1]]
+    order = np.argsort(-off[:, 2], kind="stable")
+    return tuple(Pair(class_names[i], class_names[j], count) for i, j, count in off[order].tolist())
 
 
 def finite(value: float) -> float | None:

@@ -34,8 +34,8 @@ def forward_corrected(
     """Fit classifiers of the true class by forward correction (Patrini et al. 2017) with a transition matrix.
 
     `matrix` (C, C) is given, or estimated by HOC or Dual-T. Dual-T reads predictions with a tenth of the penalty, since
-    its anchors are taken for certain; with few images per class no prediction is, and HOC is the better estimate.
-    Raises ValueError for any other name.
+    its anchors are taken for certain, and needs features that predict the labels well. Raises ValueError for any other
+    name.
     """
     if isinstance(matrix, str):
         if matrix not in ("dual-t", "hoc"):
