@@ -18,6 +18,7 @@ from splits import development, development_ids, tiny_classes
 from srrs import demo, tuning
 from srrs.cli.resolved import read_pairs
 from srrs.config import Settings
+from srrs.console import Console
 from srrs.core.noise import NoiseSpec
 from srrs.data.samples import Samples, checked, read
 from srrs.methods.spec import split_list
@@ -75,10 +76,11 @@ def main() -> None:
     table: dict[tuple[str, str], list[list[float]]] = {}
     for number in map(int, arguments.draws.split(",")):
         train, test = draw(everything, number, arguments.classes)
-        prepared = demo.prepare(train, test, settings, demo.Console())
+        prepared = demo.prepare(train, test, settings, Console())
+        whole = demo.task_of(prepared)
         for noise in arguments.noise.split(","):
             noisy = demo.with_noise(train, NoiseSpec.parse(noise), number)
-            task = tuning.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])
+            task = whole.relabeled(np.asarray(noisy.labels)[prepared.rows])
             for name in split_list(arguments.methods):
                 started = time.monotonic()
                 tuned = tuning.tune_task(task, settings.with_(method=name, seed=number))

@@ -21,18 +21,17 @@ def main() -> None:
     photos, settings = Path(str(files("srrs") / "assets" / "photos")), Settings.of(model="bundled")
     train, test = checked(read(photos / "train")), checked(read(photos / "test"))
     prepared = demo.prepare(train, test, settings, Console())
-    task, truth = prepared.task, prepared.truth[prepared.rows]
-    probe = LogisticRegression(C=10, max_iter=2000).fit(
-        task.all_views.flatten(0, 1).numpy(), np.repeat(truth, task.all_views.shape[1])
-    )
+    task, truth = demo.task_of(prepared), prepared.truth[prepared.rows]
+    every = np.tile(np.arange(1 + task.source.augmented), (len(truth), 1))
+    views = task.source.batch(np.arange(len(truth)), every).features
+    probe = LogisticRegression(C=10, max_iter=2000).fit(views.numpy(), np.repeat(truth, every.shape[1]))
     figures = {"linear_probe": probe.score(prepared.test_features.numpy(), prepared.test_labels)}
     for name, noise in (("zero-shot", "sym:0"), ("coop", "sym:0"), ("coop", "sym:0.75"), ("coop", "pair:0.5")):
         noisy = demo.with_noise(train, NoiseSpec.parse(noise), 1)
-        tuned = tuning.tune_task(
-            tuning.relabelled(task, np.asarray(noisy.labels)[prepared.rows]), settings.with_(method=name)
-        )
+        given = task.relabeled(np.asarray(noisy.labels)[prepared.rows])
+        tuned = tuning.tune_task(given, settings.with_(method=name))
         figures[f"{name} at {noise}"] = float(demo.measure(tuned, prepared).correct.mean())
-    matcher = prepared.models.matcher
+    matcher = task.models.matcher
     if matcher is not None:
         texts = [MACRO.text(n) for n in test.class_names]
         states = matcher.encode_images([open_rgb(p) for p in test.paths])

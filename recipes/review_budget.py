@@ -5,8 +5,7 @@
 DATA holds caltech101. Prints, for each noise and seed, the share of wrong labels in the first tenth of the ranking and
 their number among the first 100: of the budget's order, of quality alone, of the better of two zero-shot rankings, and
 of confident learning. Then the AUROC over the labels nobody looked at and their share of wrong labels after
-rectification, without and with true answers to those 100. Screening asks nothing of the learners here, so that nothing
-is tuned.
+rectification, without and with true answers to those 100. The decision of srrs reads no logits, so nothing is tuned.
 """
 
 import argparse
@@ -22,19 +21,20 @@ from srrs.config import Settings
 from srrs.core import metrics
 from srrs.core.noise import NoiseSpec
 from srrs.data.published import read_dataset
-from srrs.methods.trusted import Settled
+from srrs.methods.trusted import VerifiedLabel
 from srrs.models.base import Models
 
 
 def measure(run: Run, models: Models, budget: int) -> list[float]:
     """The figures of one draw of the noise."""
     task = run.cache.task(run.paths, run.draw.given, models, run.settings)
-    last = tuning.tune_task(task, run.settings).round
-    peer = tuning.tune_task(task, run.settings.with_(method="confident")).round
-    wrong, given, rows = run.draw.given != run.draw.truth, last.evidence.labels, np.arange(len(task.ids))
-    own = last.evidence.zero_shot[rows, given]
-    zero_shot = max(_among(q, wrong, budget) for q in (own, own - last.evidence.zero_shot.max(1)))
-    order = np.argsort(-doubt(last), kind="stable")
+    last = tuning.audit_task(task, run.settings).round
+    peer = tuning.audit_task(task, run.settings.with_(method="confident")).round
+    wrong, given, rows = run.draw.given != run.draw.truth, last.evidence.labels, np.arange(len(task.labels))
+    untuned = tuning.untuned_probs(task)
+    own = untuned[rows, given]
+    zero_shot = max(_among(q, wrong, budget) for q in (own, own - untuned.max(1)))
+    order = np.argsort(-doubt(last, task.source.unit_features()), kind="stable")
     found = [
         wrong[order[: len(wrong) // 10]].mean(),
         wrong[order[:budget]].sum(),
@@ -45,8 +45,8 @@ def measure(run: Run, models: Models, budget: int) -> list[float]:
     seen = order[:budget]
     labels = given.copy()
     labels[seen] = run.draw.truth[seen]
-    decided = {task.ids[row]: Settled(int(labels[row]), int(given[row])) for row in seen}
-    again = tuning.tune_task(tuning.relabelled(task, labels), run.settings, decided=decided).round
+    verified = {int(row): VerifiedLabel(int(labels[row]), int(given[row])) for row in seen}
+    again = tuning.audit_task(task.relabeled(labels), run.settings, verified=verified).round
     rest = np.setdiff1d(rows, seen)
     for audit in (last, again):
         found.append(metrics.audit_auroc(audit.quality[rest], wrong[rest]) or np.nan)
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=100)
     parser.add_argument("--protocol", default="label-flip")
     asked = parser.parse_args()
-    settings = Settings.of(model=asked.model, steps=0)
+    settings = Settings.of(model=asked.model)
     specs = tuple(NoiseSpec.parse(text) for text in asked.noise.split(","))
     grid = Grid(("srrs",), specs, (asked.shots,), tuple(map(int, asked.seeds.split(","))), settings, asked.protocol)
     models = pipeline.load_models(settings)

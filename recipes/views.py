@@ -42,10 +42,11 @@ def measured(everything: object, views: int, number: int) -> np.ndarray:
     settings = Settings.of(model="bundled", matcher="none", views=views, seed=number)
     train, test = draw(everything, number, 20)
     prepared = demo.prepare(train, test, settings, Console())
+    whole = demo.task_of(prepared)
     truth, rows = prepared.truth[prepared.rows], []
     for noise in NOISES:
         noisy = demo.with_noise(prepared.train, NoiseSpec.parse(noise), number)
-        task = prepared.task.relabeled(np.asarray(noisy.labels)[prepared.rows])
+        task = whole.relabeled(np.asarray(noisy.labels)[prepared.rows])
         audit = tuning.audit_task(task, settings).round
         wrong = task.labels != truth
         precision = metrics.average_precision(audit.quality, wrong) if wrong.any() else np.nan

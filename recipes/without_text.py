@@ -3,7 +3,7 @@
     python recipes/without_text.py DATA WORK --noise sym:0.2,pair:0.2 --draws 4,5,6
 
 Prints, for embeddings of the bundled model, the AUROC of the audit, the estimated rate and the share of wrong labels
-after rectification, means over draws. Screening asks nothing of the learners, so that nothing is tuned.
+after rectification, means over draws. The decision of srrs reads no logits, so nothing is tuned.
 """
 
 import argparse
@@ -12,23 +12,33 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from srrs.models.vectors import Vectors
-from srrs.training.task import Task
-from torch.nn.functional import normalize
 
 from develop import draw, unpack
 from srrs import demo, tuning
 from srrs.config import Settings
+from srrs.console import Console
+from srrs.core import metrics
 from srrs.core.noise import NoiseSpec
 from srrs.data.samples import checked, read
+from srrs.models.base import ClassVectors, Models
+from srrs.records import Round
+from srrs.tuning import Task
 
 
 def both(task: Task) -> Iterator[tuple[str, Task]]:
     """The task on its embeddings alone, with the text features of its classes and without."""
-    size, scale = task.plain.shape[1], task.model.logit_scale
-    words = normalize(tuning.untuned_weights(task), dim=1)
-    yield "with", replace(task, model=Vectors(size, words, logit_scale=scale), match=None)
-    yield "without", tuning.without_tower(replace(task, model=Vectors(size), match=None))[0]
+    head = tuning.untuned_head(task)
+    assert head is not None  # the bundled model has a text tower
+    for name, vectors in (("with", ClassVectors(head.weights)), ("without", None)):
+        bare = Models.without_towers(task.source.feature_size, vectors, logit_scale=head.scale)
+        yield name, replace(task, models=bare, match=None)
+
+
+def figures_of(audited: Round, truth: np.ndarray) -> list[float]:
+    """AUROC, estimated noise rate and rectified noise of an audit."""
+    auroc = metrics.audit_auroc(audited.quality, audited.evidence.labels != truth)
+    rectified = metrics.label_noise(audited.targets.hard, truth)
+    return [np.nan if auroc is None else auroc, audited.noise.rate, rectified]
 
 
 def main() -> None:
@@ -45,13 +55,13 @@ def main() -> None:
     table: dict[tuple[str, str], list[list[float]]] = {}
     for number in map(int, asked.draws.split(",")):
         train, test = draw(everything, number, asked.classes)
-        prepared = demo.prepare(train, test, encoding, demo.Console())
+        prepared = demo.prepare(train, test, encoding, Console())
+        whole = demo.task_of(prepared)
         for noise in asked.noise.split(","):
             noisy = demo.with_noise(train, NoiseSpec.parse(noise), number)
-            for name, task in both(tuning.relabelled(prepared.task, np.asarray(noisy.labels)[prepared.rows])):
-                tuned = tuning.tune_task(task, Settings.of(model="none", steps=0, seed=number))
-                found = demo.measure(tuned, prepared)
-                figures = [found.audit["auroc"] or np.nan, found.noise[0], found.rectified_noise]
+            for name, task in both(whole.relabeled(np.asarray(noisy.labels)[prepared.rows])):
+                audited = tuning.audit_task(task, Settings.of(model="none", seed=number)).round
+                figures = figures_of(audited, prepared.truth[prepared.rows])
                 table.setdefault((noise, name), []).append(figures)
     print("noise      class vectors  auroc   rate  rectified")
     for (noise, name), rows in table.items():

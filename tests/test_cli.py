@@ -101,7 +101,8 @@ def test_a_fitted_model_predicts_as_its_classifier_does(srrs: Run, photos, clip_
     assert found["accuracy"] == pytest.approx(classifier.score(photos))
     assert found["logistic_regression"]["given_labels_predicted"] > 0.9  # red, green and blue
     assert found["given_labels_predicted"] < 0.9  # of a random model
-    assert found["warning"].startswith("Logistic regression on the same features predicts more of the given labels")
+    assert found["logistic_regression"]["accuracy"] > found["accuracy"]
+    assert found["notes"][-1].startswith("Logistic regression on the same features predicts more of the given labels")
     assert {"config.json", "head.safetensors", "prompts.safetensors", "audit.csv", "report.html"} <= {
         path.name for path in model.iterdir()
     }
@@ -121,7 +122,7 @@ def test_a_fitted_model_predicts_as_its_classifier_does(srrs: Run, photos, clip_
     assert (empty["predicted"], empty["confidence"], empty["issue"]) == (None, None, "empty file")
 
 
-def test_features_are_written_of_labelled_and_of_loose_photographs(
+def test_features_are_written_of_labeled_and_of_loose_photographs(
     srrs: Run, photos, clip_folder, tmp_path: Path
 ) -> None:
     for source, count in ((photos, 18), (photos / "cat", 6)):
@@ -352,14 +353,16 @@ def test_applying_names_photographs_that_came_since_and_undoing_again_says_so(
     folder, cleaned = shutil.copytree(photos, tmp_path / "photos"), tmp_path / "cleaned"
     assert srrs("audit", folder, "--out", tmp_path / "audit", "--model", clip_folder, *FAST).status == 0
     apply = ("apply", tmp_path / "audit", "--to", cleaned, "--confidence", 1.1)
-    assert "does not know" not in srrs(*apply).err
+    assert "not in the audit" not in srrs(*apply).err
     new = shutil.copy(folder / "cat" / "0.jpg", folder / "dog" / "new.jpg")
-    assert f"lie 1 that it does not know and that are not copied, {new} first." in srrs(*apply, "--yes").err
+    assert (
+        f"1 images in these folders are not in the audit and are not copied, {new} first." in srrs(*apply, "--yes").err
+    )
     assert len(list(cleaned.rglob("*.jpg"))) == 18
     (undo_file,) = (tmp_path / "audit").glob("undo-*.json")
     assert srrs("undo", undo_file).out.strip() == f"{cleaned}: undone"
     assert not cleaned.exists()
-    assert srrs("undo", undo_file).out.strip() == f"{cleaned}: undone before, nothing is left to do"
+    assert srrs("undo", undo_file).out.strip() == f"{cleaned}: was undone before, nothing to do"
     assert json.loads(srrs("undo", undo_file, "--json").out) == {"undone": str(cleaned), "files": 0}
 
 
@@ -410,7 +413,7 @@ def test_training_photos_that_are_also_test_photos_are_flagged(srrs: Run, photos
         path.unlink()
     srrs("fit", photos, "--out", tmp_path / "model", "--test", test, "--model", clip_folder, *FAST)
     found = {row["id"]: row["flags"] for row in read_csv(tmp_path / "model" / "audit.csv")}
-    assert "duplicate of test photo cat/0.jpg" in found["cat/0.jpg"]
+    assert "duplicate of test image cat/0.jpg" in found["cat/0.jpg"]
 
 
 def test_cleanvision_adds_its_words_to_the_flags_in_the_order_of_the_rows(
@@ -471,10 +474,42 @@ def test_a_time_limit_is_opt_in_and_says_that_the_result_depends_on_it(
     limited = json.loads(srrs(*audit, "--max-minutes", 0, "--json").out)
     assert (limited["settings"]["views"], limited["settings"]["max_minutes"]) == (0, 0)
     warning = "The result depends on the speed of this machine: within --max-minutes 0, 0 of 3 augmented views"
-    assert any(note.startswith(warning) for note in limited["notes"])
+    assert any(one["text"].startswith(warning) for one in limited["findings"])
     assert warning in (tmp_path / "audit" / "report.html").read_text()
     assert warning in (tmp_path / "audit" / "audit.json").read_text()
     assert warning in srrs(*audit, "--max-minutes", 0).err
     free = srrs(*audit, "--json")
     assert json.loads(free.out)["settings"]["views"] == 3
     assert "speed" not in free.out + free.err
+
+
+@pytest.mark.parametrize("method", ["srrs", "gce"])
+def test_the_same_images_have_the_same_audit_however_they_are_given(
+    srrs: Run, photos, clip_folder, tmp_path: Path, monkeypatch, method: str
+) -> None:
+    """From a folder, a shuffled table, another working directory, with other file names, and from Python."""
+    fast = ("--model", clip_folder, "--matcher", "none", "--device", "cpu", "--views", 1, "--set", "steps=3")
+    fast += ("--method", method)
+    assert srrs("audit", photos, "--out", tmp_path / "folder", *fast).status == 0
+    names = [path.relative_to(photos).as_posix() for path in sorted(photos.glob("*/*.jpg"))]
+    np.random.default_rng(1).shuffle(names)
+    renamed = {name: f"{number:03}.jpg" for number, name in enumerate(names)}
+    (tmp_path / "flat").mkdir()
+    for name, new in renamed.items():
+        shutil.copy(photos / name, tmp_path / "flat" / new)
+    rows = "".join(f"{new},{name.split('/')[0]},{name}\n" for name, new in renamed.items())
+    (tmp_path / "flat.csv").write_text("path,label,id\n" + rows)
+    monkeypatch.chdir(tmp_path)
+    assert srrs("audit", "flat.csv", "--images", "flat", "--out", "table", *fast).status == 0
+    settings = {"matcher": "none", "device": "cpu", "views": 1, "steps": 3, "method": method}
+    fitted = RobustClassifier(str(clip_folder), **settings).fit(photos)
+    fitted.audit_.to_csv(tmp_path / "python.csv")
+    by_folder, by_table, by_python = (
+        {row["id"]: row for row in read_csv(tmp_path / file)}
+        for file in ("folder/audit.csv", "table/audit.csv", "python.csv")
+    )
+    assert list(by_table) == names
+    for id, row in by_folder.items():
+        for name, value in row.items():
+            if name != "path":
+                assert by_table[id][name] == value == by_python[id][name], (id, name)

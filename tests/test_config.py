@@ -1,5 +1,7 @@
 import json
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
@@ -99,3 +101,14 @@ def test_the_digest_text_changes_with_every_setting() -> None:
         changed = Settings().with_(**{name: other[name] if name in other else value * 2})
         assert changed.digest_text() != Settings().digest_text(), name
     assert Settings().digest_text() == Settings().digest_text()
+
+
+def test_the_page_of_settings_has_each_with_its_default_and_meaning() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "api" / "settings.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (\w+|) \| `(.*?)` \| (.*) \|$", page, re.MULTILINE)
+    topics = {own: topic for topic, inner in Settings().by_topic().items() if isinstance(inner, dict) for own in inner}
+    expected = [
+        (name, topics.get("name" if name == "model" else name, ""), str(field.default), field.description)
+        for name, field in flat_fields().items()
+    ]
+    assert rows == expected

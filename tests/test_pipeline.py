@@ -352,7 +352,7 @@ def test_an_audit_of_very_many_embeddings_compares_nobody_with_everybody(monkeyp
     built = []
     given = Samples.given.func
     monkeypatch.setattr(Samples.given, "func", lambda samples: built.append(1) or given(samples))
-    for search in ("srrs.core.neighbors.nearest", "srrs.audit.flags.nearest", "srrs.audit.flags.twins"):
+    for search in ("srrs.core.neighbors.nearest", "srrs.audit.flags.nearest", "srrs.audit.flags.near_duplicates"):
         monkeypatch.setattr(search, lambda *_: pytest.fail("compared all with all"))
     inputs = read_inputs(embeddings, labels.tolist(), class_names=list("abcde"), class_vectors=vectors, bare=True)
     settings = Settings.of(model="none", device="cpu")
@@ -360,6 +360,6 @@ def test_an_audit_of_very_many_embeddings_compares_nobody_with_everybody(monkeyp
     table = pipeline.audit(pipeline.Request(inputs.samples, models, settings, features=inputs.features)).audit.table
     assert len(built) <= 3
     assert len(table) == count
-    assert table.neighbours_agree.isna().all()
+    assert table.neighbors_agree.isna().all()
     suggested = table.suggested.map("abcde".index).to_numpy()
     assert (suggested != truth).mean() < 0.5 * (labels != truth).mean()

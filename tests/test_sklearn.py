@@ -113,16 +113,17 @@ def test_values_that_make_no_sense_are_refused_by_fit_and_unknown_names_at_once(
 
 def test_methods_tuners_and_models_may_be_objects(clip_folder, photos) -> None:
     from srrs import load_model
-    from srrs.tuners import LinearProbe
+    from srrs.tuners import tuner_class
 
     features, labels = clouds()
     chosen = method_named("linear-probe")
+    kind = chosen.tuners[0].kind
     named = RobustClassifier("none", method="linear-probe", steps=5).fit(features, labels)
     for classifier in (
         RobustClassifier("none", method=chosen, steps=5),
-        RobustClassifier("none", method=chosen, tuners=["linear-probe"], steps=5),
-        RobustClassifier("none", method=chosen, tuners=[LinearProbe], steps=5),
-        RobustClassifier("none", method=chosen, tuners=[TunerSpec("mine", "linear-probe")], steps=5),
+        RobustClassifier("none", method=chosen, tuners=[kind], steps=5),
+        RobustClassifier("none", method=chosen, tuners=[tuner_class(kind)], steps=5),
+        RobustClassifier("none", method=chosen, tuners=[TunerSpec("mine", kind)], steps=5),
     ):
         np.testing.assert_array_equal(clone(classifier).fit(features, labels).head_, named.head_)
     model = load_model(str(clip_folder), "cpu")
@@ -150,3 +151,15 @@ def test_a_saved_classifier_of_an_array_predicts_the_same_labels(labels: list, t
     classifier = RobustClassifier("none", steps=5).fit(features, np.array(labels)[classes])
     loaded = RobustClassifier.load(classifier.save(tmp_path))
     assert loaded.predict(features).tolist() == classifier.predict(features).tolist()
+
+
+def test_trust_reaches_the_decision(monkeypatch) -> None:
+    from srrs.methods import zoo
+
+    asked, decision = [], zoo.screen.decision
+    monkeypatch.setattr(
+        zoo.screen, "decision", lambda trust="auto", **rest: asked.append(trust) or decision(trust, **rest)
+    )
+    features, labels = clouds()
+    RobustClassifier("none", steps=1, trust="labels").fit(features, labels)
+    assert asked == ["labels"]

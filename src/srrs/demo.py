@@ -1,4 +1,4 @@
-"""The demo: the bundled model on bundled photographs with wrong labels, and what each method makes of them.
+"""The demo: every method on the bundled images with wrong labels, with the bundled model.
 
 Half of the labels are wrong by default. True labels are used to draw the noise and to measure, nowhere else.
 """
@@ -24,7 +24,7 @@ from srrs.errors import SettingsError
 from srrs.features.cached import CachedFeatures
 from srrs.io import write_atomic
 from srrs.models.device import choose_device
-from srrs.models.matcher import MemoisedScores
+from srrs.models.matcher import MemoizedScores
 from srrs.parallel import side_by_side
 from srrs.records import Batch, Features, Group, Ints
 from srrs.training.loop import Outcome as Tuned
@@ -38,7 +38,7 @@ class DemoRun:
     """One method on one draw of the noise."""
 
     correct: np.ndarray
-    """(test photographs,) whether each is classified rightly."""
+    """(test images,) whether each is classified correctly."""
     rectified_noise: float
     noise: tuple[float, float, float]
     audit: dict[str, float | None]
@@ -94,7 +94,7 @@ def prepare(train: Samples, test: Samples, settings: Settings, console: Console)
     models = pipeline.load_models(settings)
     rows = pipeline.trainable_rows(train)
     views = settings.views(FIT_VIEWS)
-    with console.progress("Encoding photographs") as advance:
+    with console.progress("Encoding images") as advance:
         features = pipeline.encode_rows(train, rows, models.image, views=views, seed=settings.seed, progress=advance)
         held_out = pipeline.encode_rows(test, test.usable, models.image, views=0, seed=settings.seed)
     return Prepared(
@@ -115,7 +115,7 @@ def task_of(prepared: Prepared) -> tuning.Task:
     match = None
     if models.matcher is not None and prepared.states is not None:
         texts = tuning.match_texts(prepared.train.class_names, prepared.descriptions)
-        match = MemoisedScores(models.matcher, prepared.states, texts, kind=prepared.settings.model.match_by)
+        match = MemoizedScores(models.matcher, prepared.states, texts, kind=prepared.settings.model.match_by)
     rows, names = prepared.rows, prepared.train.class_names
     source = CachedFeatures(prepared.features, prepared.train.content_keys[rows], models.device)
     return tuning.Task(models, names, prepared.descriptions, source, prepared.truth[rows], match)
@@ -132,14 +132,15 @@ def begin(prepared: Prepared, spec: NoiseSpec) -> None:
     _here[:] = [(prepared, spec, task_of(prepared))]
 
 
-def tune(run: Run) -> tuple[DemoRun, Audit]:
-    """Tune one method on one draw of the noise."""
+def tune(run: Run) -> tuple[DemoRun, Audit | None]:
+    """Tune one method on one draw of the noise; with the audit of our own."""
     (prepared, spec, task), (seed, name) = _here[0], run
     noisy = with_noise(prepared.train, spec, seed)
     task = task.relabeled(np.asarray(noisy.labels)[prepared.rows])
     chosen = prepared.settings.with_(method=name, seed=seed)
     tuned = tuning.tune_task(task, chosen)
-    return measure(tuned, prepared), pipeline.make_audit(noisy, prepared.rows, tuned, task, chosen)
+    audit = pipeline.make_audit(noisy, prepared.rows, tuned, task, chosen) if name == "srrs" else None
+    return measure(tuned, prepared), audit
 
 
 def _all_seeds(
@@ -152,7 +153,7 @@ def _all_seeds(
         done = side_by_side(tune, runs, prepare=begin, arguments=[prepared, spec])
         for number, ((_, name), (outcome, audit)) in enumerate(zip(runs, done, strict=True), 1):
             outcomes[name].append(outcome)
-            first = audit if name == "srrs" and first is None else first
+            first = audit if first is None else first
             advance(number, len(runs))
     assert first is not None  # there is at least one seed
     return outcomes, first, with_noise(prepared.train, spec, seeds[0])

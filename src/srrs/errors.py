@@ -1,28 +1,28 @@
-"""What goes wrong on the user's side. Each message says what was expected, what was found, where, and what to do."""
+"""Errors that a user can fix. Each message says what was expected, what was found, where, and what to do."""
 
 
 class SrrsError(Exception):
-    """Root of every error that a user can cause and mend; the command line prints its message and no traceback."""
+    """Base of all errors that a user can cause and fix; the command line prints the message without a traceback."""
 
 
 class DataError(SrrsError):
-    """Photographs, labels, tables or class names that cannot be used as given."""
+    """Images, labels, tables or class names that cannot be used as given."""
 
 
 class ModelError(SrrsError):
-    """A model that is not there, cannot be loaded, or cannot do what is asked of it."""
+    """A model that is missing, cannot be loaded, or cannot do what was asked."""
 
 
 class SettingsError(SrrsError):
-    """A setting or an option with a value that makes no sense."""
+    """A setting or an option with a value that is not allowed."""
 
 
 class MissingExtraError(SrrsError):
-    """An optional package is needed for what was asked."""
+    """An optional package is needed."""
 
     def __init__(self, package: str, extra: str, purpose: str):
         super().__init__(f"{purpose} needs the package {package}: pip install 'srrs[{extra}]'")
 
 
 class NotFittedError(SrrsError, AttributeError):
-    """Something was asked of a classifier that has not been fitted or loaded."""
+    """A classifier was used before it was fitted or loaded."""

@@ -73,6 +73,10 @@ class Features:
         rows = np.asarray(rows, dtype=np.int64)
         return Features(self.plain, self.views[:, :views], rows if self.at is None else self.at[rows])
 
+    def plain_rows(self, rows: "Ints | slice" = slice(None)) -> Floats:
+        """Plain features (n, D) of some samples, by default of all."""
+        return self.plain[rows if self.at is None else self.at[rows]]
+
     def rows(self, rows: "Ints | slice") -> tuple[Floats, Floats]:
         """Plain (n, D) and augmented (n, V, D) features of some samples."""
         at = rows if self.at is None else self.at[rows]

@@ -1,4 +1,5 @@
 import csv
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_a_new_class_is_taken_when_told_so(small, tmp_path):
         (HEAD + "wolf/a.jpg,,wolf,relabel,huskey\n", "found 'huskey'. Did you mean 'husky'[?] If .* --new-classes"),
         (
             HEAD + "wolf/a.jpg,,wolf,relabel,fox\n",
-            "one of the 2 classes .* found 'fox'. Mend it or, if .* --new-classes",
+            "one of the 2 classes .* found 'fox'. Fix it or, if .* --new-classes",
         ),
         (HEAD + "wolf/a.jpg,,wolf,relabel,\n", "column label of line 2 .* empty: relabel needs one"),
         (HEAD + "wolf/a.jpg,,fox,keep,fox\n", "line 2 of .* was made when the label was 'fox', and it is 'wolf' now"),
@@ -145,9 +146,9 @@ def test_a_label_that_was_put_right_since_is_trusted(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("gone,,fox,drop,\n", "on these 3 photographs in .* but none is on any of them"),
+        ("gone,,fox,drop,\n", "on these 3 images in .* but none is on any of them"),
         ("wolf/a.jpg,,husky,keep,husky\n", "was made when the label was 'husky', and it is 'wolf' now"),
-        ("wolf/a.jpg,,wolf,relabel,huskey\n", "Did you mean 'husky'[?] If it is a new class, give it photographs"),
+        ("wolf/a.jpg,,wolf,relabel,huskey\n", "Did you mean 'husky'[?] If it is a new class, give it images"),
         ("wolf/a.jpg,,wolf,accept,\n", "a class in the column label of line 2"),
     ],
 )
@@ -168,8 +169,8 @@ def test_a_mapping_of_labels_is_a_decision_on_each() -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"gone": "wolf"}, "of these 3 photographs by their id, but no .* 'gone', is theirs. .* 'wolf/a.jpg'"),
-        ({}, "of these 3 photographs by their id, but found none"),
+        ({"gone": "wolf"}, "of these 3 images by their id, but no .* 'gone', is theirs. .* 'wolf/a.jpg'"),
+        ({}, "of these 3 images by their id, but found none"),
         ({"c": "huskey"}, "the trusted label of 'c', but found 'huskey'. Did you mean 'husky'[?] If it is a new class"),
     ],
 )
@@ -186,3 +187,10 @@ def test_an_audit_knows_what_it_was_made_with():
     ]
     audit = hand_audit(rows, ("wolf", "husky"))
     assert settled(audit) == {"a": Decision("relabel", "husky"), "b": Decision("keep", "wolf")}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_fifo_is_not_waited_for(audit, tmp_path):
+    os.mkfifo(tmp_path / "decisions.csv")
+    with pytest.raises(DataError, match="it cannot be read: not a regular file"):
+        read_decisions(tmp_path / "decisions.csv", audit)

@@ -1,10 +1,11 @@
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from audits import audit_of
+from audits import audit_of, hand_audit
 from srrs.audit.table import Rows
 from srrs.io import printable
 from srrs.records import NoiseEstimate
@@ -62,3 +63,13 @@ def test_control_and_direction_characters_are_replaced():
 def test_class_names_must_be_unique():
     with pytest.raises(ValueError, match="class_names must be unique"):
         Rows((), (), np.array([], dtype=int), ("a", "a"), ())
+
+
+def test_of_very_many_classes_only_the_pairs_that_occur_are_kept() -> None:
+    names = [f"class {i:04}" for i in range(5000)]
+    rows = [{"id": str(i), "given": name, "suggested": names[i // 2]} for i, name in enumerate(names)]
+    summary = hand_audit(rows, names).summary()
+    assert summary.cells.shape == (5000, 3)
+    assert summary.changed == 4999
+    assert summary.to_dict()["noise_matrix"] is None
+    assert len(json.dumps(summary.to_dict())) < 10_000

@@ -94,5 +94,5 @@ def test_noise_comes_in_the_usual_order():
 def test_the_title_names_everything_that_agrees():
     (cell,) = cells([record(as_published=True, shots=None)])
     assert cell.table == (
-        "caltech101, 100 classes, all photographs, fp-injection, as published, model bundled, 4 test photographs"
+        "caltech101, 100 classes, all images, fp-injection, as published, model bundled, 4 test images"
     )

@@ -22,7 +22,7 @@ def run(correct=(1, 1, 1, 0), **values):
 RUNS = [run(seed=1), run((1, 1, 0, 0), seed=2), run(method="zero-shot"), run(noise_rate=0.0)]
 ANCHORS = [anchor(), anchor("JoAPR", 0.8), anchor("SRRS", 0.7, noise_rate=0.75), anchor("SRRS", 0.6, dataset="DTD")]
 TEXT = """\
-caltech101, 100 classes, 16 shots, fp-injection, as published, model open_clip:RN50:openai, 4 test photographs
+caltech101, 100 classes, 16 shots, fp-injection, as published, model open_clip:RN50:openai, 4 test images
 accuracy, %; ours: mean ± sample standard deviation over seeds
 
 method           sym:0  sym:0.5
@@ -38,7 +38,7 @@ published JoAPR  –      80.0
 - source: Someone (2025), Table 1
 """
 APART = """\
-**caltech101, 100 classes, 16 shots, fp-injection, model bundled, 4 test photographs**
+**caltech101, 100 classes, 16 shots, fp-injection, model bundled, 4 test images**
 
 accuracy, %; ours: mean ± sample standard deviation over seeds
 

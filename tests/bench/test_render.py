@@ -16,7 +16,7 @@ RUNS = [
     record((1, 0, 0, 0), method="joapr*", seed=2, needs=("noise rate",)),
 ]
 TEXT = """\
-caltech101, 100 classes, 16 shots, fp-injection, model bundled, 4 test photographs
+caltech101, 100 classes, 16 shots, fp-injection, model bundled, 4 test images
 accuracy, %; mean ± sample standard deviation over 2 seeds; ≈: not told from the best by the paired 95 % bootstrap; *: best
 
 method  must be told  sym:0.5        sym:0.75
@@ -25,7 +25,7 @@ joapr*  noise rate    12.5 ± 17.7 ≈  –
 srrs                  62.5 ± 17.7 *  100.0 (n 1)
 """  # noqa: E501
 MARKDOWN = """\
-**caltech101, 100 classes, 16 shots, fp-injection, model bundled, 4 test photographs**
+**caltech101, 100 classes, 16 shots, fp-injection, model bundled, 4 test images**
 
 accuracy, %; mean ± sample standard deviation over 2 seeds; ≈: not told from the best by the paired 95 % bootstrap
 
@@ -35,7 +35,7 @@ accuracy, %; mean ± sample standard deviation over 2 seeds; ≈: not told from 
 | srrs |  | **62.5 ± 17.7** | 100.0 (n 1) |
 """
 LATEX = r"""\begin{table}
-\caption{caltech101, 100 classes, 16 shots, fp-injection, model bundled, 4 test photographs. accuracy, \%; mean $\pm$ sample standard deviation over 2 seeds; $\approx$: not told from the best by the paired 95 \% bootstrap}
+\caption{caltech101, 100 classes, 16 shots, fp-injection, model bundled, 4 test images. accuracy, \%; mean $\pm$ sample standard deviation over 2 seeds; $\approx$: not told from the best by the paired 95 \% bootstrap}
 \begin{tabular}{llrr}
 \toprule
 method & must be told & sym:0.5 & sym:0.75 \\

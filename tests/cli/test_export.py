@@ -87,7 +87,7 @@ def test_pictures_are_found_below_the_folder_of_the_images(export, tmp_path: Pat
         (("--out", "x.onnx"), "Expected a folder written by `srrs fit --out`"),
         (("--out", "audit"), "ends with none of .csv"),
         (("--out", "audit", "--format", "csv"), "Cannot write audit: "),
-        (("--out", "ls", "--format", "label-studio", "--served", "/nowhere"), "Expected pictures below /nowhere"),
+        (("--out", "ls", "--format", "label-studio", "--served", "/nowhere"), "Expected images below /nowhere"),
     ],
 )
 def test_what_cannot_be_exported_is_one_sentence(export, words: tuple[str, ...], message: str) -> None:

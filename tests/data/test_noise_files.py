@@ -52,7 +52,7 @@ def test_labels_of_people_are_read_by_name_or_number(tmp_path: Path) -> None:
     [
         ("path,label\na,cat\nb,cow\n", "found 'cow'"),
         ("path,label\na,0\nb,3\n", "found '3'"),
-        ("path,label\na,cat\na,dog\n", "one label for each photograph in .*, but 'a' has several"),
+        ("path,label\na,cat\na,dog\n", "one label for each image in .*, but 'a' has several"),
         ("path,mark\na,cat\n", "a column with the label"),
     ],
 )

@@ -20,10 +20,10 @@ NAMES = ("cat", "dog", "sea horse")
 
 
 def split(*sizes: int, outside: int = 0) -> tuple[np.ndarray, list[str]]:
-    """Labels and paths of as many photographs of each class, and of none of them, in no particular order."""
+    """Labels and paths of as many images of each class, and of none of them, in no particular order."""
     labels = np.concatenate([np.repeat(np.arange(len(sizes)), sizes), np.full(outside, -1)])
     order = np.random.default_rng(0).permutation(len(labels))
-    return labels[order], [f"photos/{i * 7919 % 100_003}.jpg" for i in range(len(labels))]
+    return labels[order], [f"images/{i * 7919 % 100_003}.jpg" for i in range(len(labels))]
 
 
 def drawn(
@@ -258,7 +258,7 @@ def of(labels: list[int], paths: str, noise: str = "sym:0.5", **more: Any) -> Dr
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: of([0, 1], "abc"), "one label for each of 3 photographs"),
+        (lambda: of([0, 1], "abc"), "one label for each of 3 images"),
         (lambda: of([0, 1, 1], "aba"), "'a' is there 2 times"),
         (lambda: of([0, 1, 2], "abc"), r"labels from 0 to 1, or -1 .* run from 0 to 2"),
         (lambda: of([0, 1, -2], "abc"), r"run from -2 to 1"),
@@ -267,7 +267,7 @@ def of(labels: list[int], paths: str, noise: str = "sym:0.5", **more: Any) -> Dr
         (lambda: drawn("sym:0.5", 90, 10, shots=None), r"0 is 45 of 50\. Set a number of shots"),
         (
             lambda: drawn("open:0.5", 20, 20, outside=3),
-            r"at least 16 pictures of no class .* found 3\. .*open:0\.2:FOLDER",
+            r"at least 16 images of no class .* found 3\. .*open:0\.2:FOLDER",
         ),
         (lambda: of([0, 1], "ab", "human"), "no labels of people beside its own.*human:FILE"),
         (lambda: of([0, 1], "ab", "human", given=np.array([0, 2])), "labels of people from 0 to 1"),
@@ -280,7 +280,7 @@ def test_a_split_that_does_not_fit_is_answered_with_what_is_expected(call: Calla
 
 def test_a_photograph_that_people_gave_no_label_is_named(tmp_path: Path) -> None:
     (tmp_path / "h.csv").write_text("path,label\na,cat\n")
-    with pytest.raises(DataError, match=r"every training photograph in .*h\.csv, but 1 have none, 'b' for one"):
+    with pytest.raises(DataError, match=r"every training image in .*h\.csv, but 1 have none, 'b' for one"):
         of([0, 1], "ab", f"human:{tmp_path / 'h.csv'}", class_names=NAMES[:2])
 
 

@@ -68,7 +68,7 @@ def test_every_variable_of_the_configuration_is_in_every_task(folder: Path) -> N
 
 
 def test_pictures_that_label_studio_would_not_serve_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"Expected pictures below .*/served, .* but found .*/p/ü"):
+    with pytest.raises(DataError, match=r"Expected images below .*/served, .* but found .*/p/ü"):
         write_label_studio(hand_audit(ROWS, NAMES), tmp_path / "out", tmp_path, served=tmp_path / "served")
 
 

@@ -125,3 +125,14 @@ def test_commas_within_parentheses_do_not_end_a_method() -> None:
 def test_every_stage_is_found_by_its_kind() -> None:
     assert {"trust_all", "bands", "transition"} <= stages(Screen).keys()
     assert "keep" not in stages(Screen)
+
+
+def test_the_package_offers_methods_by_name_and_what_they_are_made_of() -> None:
+    from srrs import methods
+
+    assert methods.method("coop").tuners == (methods.MACRO,)
+    assert set(methods.__all__) == set(dir(methods))
+    assert all(getattr(methods, name) is not None for name in methods.__all__)
+    assert "srrs" in methods.METHODS
+    with pytest.raises(AttributeError, match="no attribute 'coop'"):
+        methods.coop  # noqa: B018

@@ -11,8 +11,8 @@ from srrs.records import Group
 from srrs.screening.corrected import forward_corrected, mbem, volminnet
 
 RULES = {
-    "dual-t": forward_corrected,
-    "hoc": partial(forward_corrected, matrix="hoc"),
+    "dual-t": partial(forward_corrected, matrix="dual-t"),
+    "hoc": forward_corrected,
     "given": partial(forward_corrected, matrix=0.7 * np.eye(4) + 0.1),
     "volminnet": volminnet,
     "mbem": mbem,

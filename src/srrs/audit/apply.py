@@ -22,13 +22,13 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  
 
 @dataclass(frozen=True)
 class _Photo:
-    """A row of a plan with its file, and where below a folder of classes it belongs."""
+    """A row of a plan with its file, and its target path below a folder of classes."""
 
     row: Any
     file: Path
     target: str
     home: Path
-    """The folder of classes it lies in, or where there is none the folder it lies in."""
+    """The folder of class folders that holds the file, else the folder of the file."""
 
     @property
     def action(self) -> str:
@@ -78,7 +78,7 @@ def into_folder(
     """Return the steps that put every image under the class of its label; nothing is done yet, see `act`.
 
     A new folder gets copies, `<class>/<the name it had>`, without the dropped and the unusable ones. `in_place`, the
-    folder that holds the images is changed: relabelled ones move to their class, dropped ones into `<folder>-dropped`
+    folder that holds the images is changed: relabeled ones move to their class, dropped ones into `<folder>-dropped`
     beside it. A name that is taken gets -2, -3 and so on. Relative paths of the audit start from `root`, by default
     the working directory. Where `undo_file` says that the same work was interrupted, the rest of it is returned.
 
@@ -104,17 +104,17 @@ def into_folder(
 
 
 def act(journal: Journal, undo_file: str | os.PathLike[str], progress: Progress | None = None) -> Path:
-    """Take the steps of `into_folder`, recorded in `undo_file` before the first; where to find the result.
+    """Take the steps of `into_folder`, which are first recorded in `undo_file`; return the folder of the result.
 
-    Interrupted, the same call goes on; `journal.undo(undo_file)` takes everything back. Raises DataError where a file
-    is in the way or cannot be written.
+    After an interruption the same call continues; `journal.undo(undo_file)` undoes everything. Raises DataError where a
+    file is in the way or cannot be written.
     """
     run(journal, Path(undo_file), progress)
     return Path(journal.folder)
 
 
 def undo_name(plan: Plan, what: str | os.PathLike[str]) -> str:
-    """Name of the undo file of a plan carried out on a folder or table: the same again for the same work."""
+    """Return the name of the undo file of a plan for a folder or table; the same work has the same name."""
     work = f"{plan.digest} {os.path.abspath(what)}".encode("utf-8", "surrogateescape")
     return f"undo-{hashlib.sha256(work).hexdigest()[:12]}.json"
 
@@ -167,11 +167,11 @@ def _moves(photos: list[_Photo], folder: Path) -> list[tuple[Path, Path]]:
             "instead, with --table, or leave --in-place out."
         )
     aside = dropped_folder(folder)
-    relabelled, dropped = ([photo for photo in photos if photo.action == action] for action in ("relabel", "drop"))
-    names = _apart([photo.target for photo in relabelled], _below(folder))
+    relabeled, dropped = ([photo for photo in photos if photo.action == action] for action in ("relabel", "drop"))
+    names = _apart([photo.target for photo in relabeled], _below(folder))
     lost = _apart([photo.file.relative_to(folder).as_posix() for photo in dropped], _below(aside))
     return [
-        *((photo.file, folder / name) for photo, name in zip(relabelled, names, strict=True)),
+        *((photo.file, folder / name) for photo, name in zip(relabeled, names, strict=True)),
         *((photo.file, aside / name) for photo, name in zip(dropped, lost, strict=True)),
     ]
 
@@ -181,7 +181,7 @@ def _below(folder: Path) -> list[str]:
 
 
 def _layout(rows: Sequence[Any], files: Sequence[Path | None]) -> tuple[dict[str, str], list[str]]:
-    """The folder of each given class, and each row's path below the folder of its class.
+    """Return the folder of each given class, and each row's path below the folder of its class.
 
     Where the images do not lie in one folder per class, there are no such folders, and the paths are file names.
     """
@@ -207,14 +207,14 @@ def _name_folders(folders: dict[str, str], labels: Iterable[str]) -> None:
 
 
 def _apart(names: Sequence[str], there: Iterable[str]) -> list[str]:
-    """Names that differ from each other and from those that are there, also where case does not count."""
+    """Return names that differ from each other and from existing ones, also on file systems that ignore case."""
     taken = {name.casefold() for name in there}
     suffixes = {name: PurePath(name).suffix for name in names}
     return [_free(name.removesuffix(suffixes[name]), suffixes[name], taken) for name in names]
 
 
 def _free(stem: str, suffix: str, taken: set[str]) -> str:
-    """The first of a.jpg, a-2.jpg, a-3.jpg and so on that is not taken; it is from then on."""
+    """Return the first of a.jpg, a-2.jpg, a-3.jpg and so on that is not taken, and add it to the taken ones."""
     name, number = stem + suffix, 1
     while name.casefold() in taken:
         number += 1
@@ -224,7 +224,7 @@ def _free(stem: str, suffix: str, taken: set[str]) -> str:
 
 
 def safe_name(label: str) -> str:
-    """A class name as a folder's name on every system, never one above or below the folder it is put in."""
+    """Return a class name as a folder name that is valid on every system and never leaves its parent folder."""
     name = "".join(c if c.isprintable() and c not in '<>:"/\\|?*' else "_" for c in label).strip().rstrip(".")
     name = name.encode("utf-8")[:200].decode("utf-8", "ignore").rstrip(". ")
     return f"_{name}" if not name or name.startswith(".") or _RESERVED.fullmatch(name) else name

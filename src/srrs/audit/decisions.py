@@ -1,8 +1,7 @@
-"""What a person decided: decisions.csv as the review page writes it, read and checked against its audit.
+"""Read decisions.csv, which the review page writes, and check it against its audit.
 
 The columns are id, path, given, action and label; path and given may be missing. A cell that a spreadsheet would run
-as a formula (it begins with = + - @, a tab or a carriage return) has a quote ' in front, taken off here; one more
-quote is added to a cell that has quotes before such a character already, so that every text comes back as it was.
+as a formula (it begins with = + - @, a tab or a carriage return) has a quote ' in front, which is removed here.
 """
 
 import csv
@@ -17,30 +16,31 @@ from srrs.audit.flags import is_trusted
 from srrs.audit.table import Audit, Rows
 from srrs.data.tables import unguarded
 from srrs.errors import DataError
+from srrs.io import read_bytes
 
 ACTIONS = ("accept", "keep", "drop", "relabel")
-"""Take the suggestion, keep the given label, leave the photo out, or give another class."""
+"""Take the suggestion, keep the given label, leave the image out, or choose another class."""
 COLUMNS = ("id", "path", "given", "action", "label")
-NEW_CLASS = "if it is a new class, give it photographs and audit again."
+NEW_CLASS = "if it is a new class, give it images and audit again."
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with one photo, and the label it ends with; None for a dropped one."""
+    """What to do with one image, and its final label; None for a dropped image."""
 
     action: str
     label: str | None
 
 
 def read_decisions(path: str | os.PathLike[str], audit: Audit, *, new_classes: bool = False) -> dict[str, Decision]:
-    """Decisions by the id of their row.
+    """Read decisions, by the id of their row.
 
     Raises
     ------
     DataError
-        The file is missing or no such table; an id is not the audit's; the given label is another than the audit's;
-        an action is none of `ACTIONS`; a class is none of the audit's and `new_classes` is not set; or two lines
-        decide differently on one photo.
+        The file is missing or no such table; an id is not in the audit; the given label differs from the audit's; an
+        action is none of `ACTIONS`; a class is none of the audit's and `new_classes` is not set; or two lines
+        decide differently on one image.
     """
     path = Path(path)
     rows = zip(audit.table.id, audit.table.given, audit.table.suggested, strict=True)
@@ -50,9 +50,9 @@ def read_decisions(path: str | os.PathLike[str], audit: Audit, *, new_classes: b
 
 
 def read_trusted(path: str | os.PathLike[str], rows: Rows) -> dict[str, Decision]:
-    """Decisions on photographs that are to be audited again, by id, for their labels to be trusted.
+    """Read decisions on images that are audited again, by id, so that their labels are trusted.
 
-    Photographs that are gone are passed over, and a label that was put right since counts as kept. Raises DataError as
+    Images that are gone are skipped, and a label that was corrected since counts as kept. Raises DataError as
     `read_decisions` does, and where no decision is on any of the rows.
     """
     path = Path(path)
@@ -66,16 +66,16 @@ def read_trusted(path: str | os.PathLike[str], rows: Rows) -> dict[str, Decision
             lines.append((line, cells | {"given": now or ""} if cells["label"] == now else cells))
     if not lines:
         raise DataError(
-            f"Expected decisions on these {len(records):,} photographs in {path}, but none is on any of them. Give the "
+            f"Expected decisions on these {len(records):,} images in {path}, but none is on any of them. Give the "
             "decisions.csv of an audit of the same folder or table."
         )
     return _checked(lines, path, records, rows.class_names, NEW_CLASS)
 
 
 def trusted_labels(labels: Mapping[str, str | None], rows: Rows) -> dict[str, Decision]:
-    """Classes that are certain, by id, as decisions; None leaves a photograph out.
+    """Return certain classes, by id, as decisions; None leaves an image out.
 
-    Ids that are gone are passed over, as `read_trusted` does. Raises DataError where a class is none of the rows', and
+    Ids that are gone are skipped, as `read_trusted` does. Raises DataError where a class is none of the rows', and
     where no id is theirs.
     """
     given = {id: rows.class_names[at] if at >= 0 else None for id, at in zip(rows.ids, rows.given, strict=True)}
@@ -83,8 +83,8 @@ def trusted_labels(labels: Mapping[str, str | None], rows: Rows) -> dict[str, De
     if not here:
         found = f"no id that was given, such as '{next(iter(labels))}', is theirs" if labels else "found none"
         raise DataError(
-            f"Expected trusted labels of these {len(given):,} photographs by their id, but {found}. The first "
-            f"photograph has the id '{rows.ids[0]}'."
+            f"Expected trusted labels of these {len(given):,} images by their id, but {found}. The first "
+            f"image has the id '{rows.ids[0]}'."
         )
     for id, label in here.items():
         if label is not None:
@@ -97,7 +97,7 @@ def _action(label: str | None, given: str | None) -> str:
 
 
 def settled(audit: Audit) -> dict[str, Decision]:
-    """The decisions that an audit was made with: its trusted rows end with the class it suggests."""
+    """Return the decisions that an audit was made with: its trusted rows have the suggested class."""
     rows = zip(audit.table.id, audit.table.suggested, audit.table.given, audit.table["flags"], strict=True)
     return {
         id: Decision(_action(suggested, given), suggested) for id, suggested, given, flags in rows if is_trusted(flags)
@@ -105,7 +105,7 @@ def settled(audit: Audit) -> dict[str, Decision]:
 
 
 def _as_written(ids: Iterable[str]) -> dict[str, str]:
-    """Ids by how a text file has them."""
+    """Return the ids by how a text file writes them."""
     known = {id.encode("utf-8", "backslashreplace").decode(): id for id in ids}
     return known | {id: id for id in ids}
 
@@ -134,7 +134,7 @@ def _checked(
             _check_class(decision.label, class_names, where, advice)
         if decisions.setdefault(id, decision) != decision:
             raise DataError(
-                f"Expected one decision on each photo, but lines {first[id]} and {line} of {path} differ on '{id}': "
+                f"Expected one decision on each image, but lines {first[id]} and {line} of {path} differ on '{id}': "
                 f"{_words(decisions[id])}, and {_words(decision)}. Remove one of them."
             )
         first.setdefault(id, line)
@@ -169,17 +169,17 @@ def _check_class(label: str, class_names: tuple[str, ...], where: str, advice: s
     if label in class_names:
         return
     near = difflib.get_close_matches(label, class_names, 1)
-    hint = f"Did you mean '{near[0]}'? {advice[0].upper()}{advice[1:]}" if near else f"Mend it or, {advice}"
+    hint = f"Did you mean '{near[0]}'? {advice[0].upper()}{advice[1:]}" if near else f"Fix it or, {advice}"
     raise DataError(
         f"Expected one of the {len(class_names):,} classes of the audit in {where}, but found '{label}'. {hint}"
     )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Number and cells of each line; a column that the file lacks is empty."""
+    """Yield the number and cells of each line; a column that the file lacks is empty."""
     wanted = f"Expected decisions with the columns {', '.join(COLUMNS)} in {path}"
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{wanted}, but it cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:

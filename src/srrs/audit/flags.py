@@ -1,6 +1,6 @@
-"""What else is the matter with a photograph, beside its label: the words of the column `flags`.
+"""Further problems of an image, beside its label: the column `flags`.
 
-Flags stand in one cell, parted by `; `. None of them changes a verdict.
+The flags of an image are in one cell, separated by `; `. No flag changes a status.
 """
 
 import re
@@ -16,20 +16,22 @@ from srrs.core.neighbors import nearest
 from srrs.records import Bools, Floats
 
 TRUSTED = "trusted"
-"""A person has decided on this photograph; always the first flag."""
+"""A person has decided on this image; always the first flag."""
 KINDS = (TRUSTED, "duplicate", "near-duplicate", "off-topic", "tiny", "blank", "dark", "blurry")
 _TWIN = re.compile("(near-)?duplicate of ")
+_LABEL = re.compile(r" \(labell?ed (?!.* \(labell?ed )")
+"""What precedes the label of the other image; earlier releases wrote "labelled"."""
 FAR = -3.0
-"""How far below the median a photograph is off-topic whatever its label."""
+"""An image this far below the median is off-topic, whatever its label."""
 UNLIKE = 0.02
-"""One with a doubted label is off-topic where at most this share of the clean ones is less like the classes."""
+"""An image with a doubted label is off-topic where at most this share of clean images is less like the classes."""
 FEWEST = 50
 NEAR = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """N photographs as flags need them."""
+    """What flags are computed from, for N images."""
 
     ids: tuple[str, ...]
     given: tuple[str, ...]
@@ -39,17 +41,17 @@ class Photos:
     features: Floats
     """(N, D) unit-length features of the plain view."""
     looks: Floats
-    """(N, P) small grey pictures, centred and of unit length, or zero."""
+    """(N, P) small gray images, centered and of unit length, or zero."""
     defects: tuple[tuple[str, ...], ...] = ()
-    """(N,) what is wrong with the picture itself: tiny, blank, dark, blurry."""
+    """(N,) what is wrong with the image itself: tiny, blank, dark, blurry."""
 
 
 def cells(
     photos: Photos, outside: Bools, decided: Collection[str] = (), test: Photos | None = None
 ) -> dict[str, str | None]:
-    """The cell of each photograph by its id; None where there is nothing to say.
+    """Return the cell of each image by its id; None for an image without flags.
 
-    `outside` (N,) says which are off-topic, `decided` holds the ids a person has decided on, `test` the photographs a
+    `outside` (N,) says which are off-topic, `decided` holds the ids a person has decided on, `test` the images a
     classifier is to be tested on.
     """
     found = zip(photos.ids, duplicates(photos, test), outside, photos.defects, strict=True)
@@ -60,13 +62,13 @@ def cells(
 
 
 def duplicates(photos: Photos, test: Photos | None = None) -> list[list[str]]:
-    """Flags (N lists) of photographs that are there twice, in the same class or another, or among the test ones.
+    """Return the flags (N lists) of images with a copy, in the same class or another, or among the test images.
 
-    The same whatever order the photographs are in. Of very many, files of the same bytes alone are found: the others
-    are compared all with all.
+    They do not depend on the order of the images. Of very many images only files of equal bytes are found, because the
+    others would all be compared with all.
     """
     flags: list[list[str]] = [[] for _ in photos.ids]
-    for pool, where in ((photos, ""), (test, "test photo ")):
+    for pool, where in ((photos, ""), (test, "test image ")):
         if pool is None:
             continue
         order = np.argsort(np.array(pool.ids))
@@ -82,7 +84,7 @@ def duplicates(photos: Photos, test: Photos | None = None) -> list[list[str]]:
             if exact or at >= 0:
                 other = exact[0] if exact else int(order[at])
                 kind = "duplicate" if exact else "near-duplicate"
-                label = "" if photos.given[row] == pool.given[other] else f" (labelled {_plain(pool.given[other])})"
+                label = "" if photos.given[row] == pool.given[other] else f" (labeled {_plain(pool.given[other])})"
                 flags[row].append(f"{kind} of {where}{_plain(pool.ids[other])}{label}")
     return flags
 
@@ -120,24 +122,24 @@ def twins_of(cells: Sequence[str | None], ids: Collection[str]) -> list[list[str
     found = []
     for cell in cells:
         words = [flag.split(" of ", 1)[1] for flag in (cell or "").split("; ") if _TWIN.match(flag)]
-        spelled = [word if word in named else word.rsplit(" (labelled ", 1)[0] for word in words]
+        spelled = [word if word in named else _LABEL.split(word)[0] for word in words]
         found.append([named[word] for word in spelled if word in named])
     return found
 
 
 def is_trusted(cell: str | None) -> bool:
-    """Whether a cell of the column says that a person has decided."""
+    """Return whether a cell of the column says that a person has decided."""
     return bool(cell) and str(cell).split("; ")[0] == TRUSTED
 
 
 def joined(cell: str | None, words: Sequence[str]) -> str | None:
-    """A cell with the words that it lacks behind its own."""
+    """Return a cell with further flags, each once."""
     own = cell.split("; ") if cell else []
     return "; ".join([*own, *(word for word in map(_plain, words) if word not in own)]) or None
 
 
 def counts(cells: pd.Series) -> dict[str, int]:
-    """Photographs per kind of flag, those there are: ours in their order, then others by name."""
+    """Return the number of images per kind of flag: our kinds in their order, then others by name."""
     kinds = [{flag.split(" of ")[0] for flag in cell.split("; ")} for cell in cells.dropna()]
     there = set().union(*kinds)
     order = [*(kind for kind in KINDS if kind in there), *sorted(there - {*KINDS})]
@@ -145,7 +147,7 @@ def counts(cells: pd.Series) -> dict[str, int]:
 
 
 def _first_of_each(photos: Photos, order: Sequence[int] | np.ndarray) -> dict[str, list[int]]:
-    """The first two photographs, by id, of each file's content."""
+    """Return the first two images, by id, of each file content."""
     same: dict[str, list[int]] = {}
     for row in order:
         rows = same.setdefault(photos.keys[row], [])
@@ -155,5 +157,5 @@ def _first_of_each(photos: Photos, order: Sequence[int] | np.ndarray) -> dict[st
 
 
 def _plain(text: str) -> str:
-    """A name that cannot be taken for another flag."""
+    """Return a name without the separator of flags."""
     return text.replace(";", ",")

@@ -152,7 +152,7 @@ def undo(path: str | os.PathLike[str], progress: Progress | None = None) -> Jour
         more = f" and {len(left) - 3:,} more" if len(left) > 3 else ""
         raise DataError(
             f"Expected the files as srrs apply left them, but these were changed or removed since: "
-            f"{', '.join(left[:3])}{more}. They were left alone, all else is undone; mend them and run "
+            f"{', '.join(left[:3])}{more}. They were left alone, all else is undone; fix them and run "
             f"srrs undo {path} again."
         )
     for folder in sorted(journal.made, key=len, reverse=True):

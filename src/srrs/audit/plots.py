@@ -1,7 +1,7 @@
 """The figures of the page, as SVG to put inside HTML.
 
 Drawn with matplotlib, then made part of the page: text stays text and takes the page's fonts, black becomes the
-page's text colour (light or dark), no styles or scripts are left (so that a strict content policy holds), and each
+page's text color (light or dark), no styles or scripts are left (so that a strict content policy holds), and each
 figure says in words what it shows. The same audit gives the same bytes.
 """
 
@@ -21,23 +21,23 @@ from matplotlib.ticker import MaxNLocator
 from srrs.io import printable
 from srrs.records import Floats, Ints
 
-COLOURS = {"noisy": "#c9483c", "ambiguous": "#b8801a", "clean": "#3b86a3", "outside": "#8269b5"}
-"""Each at least 3:1 against the light and the dark page."""
-WRONG, RIGHT = COLOURS["noisy"], "#8a8f96"
+COLORS = {"noisy": "#c9483c", "ambiguous": "#b8801a", "clean": "#3b86a3", "outside": "#8269b5"}
+"""Colors with a contrast of at least 3:1 to the light and the dark page."""
+WRONG, RIGHT = COLORS["noisy"], "#8a8f96"
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
 
 
 def quality_histogram(scores: Mapping[str, Floats], band: tuple[float, float] | None, label: str = "quality") -> str:
-    """Scores in 0..1 of each status, stacked; `band` marks where ambiguous begins and ends."""
+    """Draw a stacked histogram of the scores (0 to 1) of each status; `band` marks where ambiguous begins and ends."""
     figure, axes = _figure(6.4, 3.1)
     known = {status: values[~np.isnan(values)] for status, values in scores.items()}
-    shown = {status: known[status] for status in COLOURS if len(known.get(status, ()))}
+    shown = {status: known[status] for status in COLORS if len(known.get(status, ()))}
     axes.hist(
         list(shown.values()) or [[]],
         bins=np.linspace(0, 1, 41).tolist(),
         stacked=True,
-        color=[COLOURS[status] for status in shown] or None,
+        color=[COLORS[status] for status in shown] or None,
         label=list(shown) or None,
         rwidth=0.9,
     )
@@ -63,13 +63,20 @@ def quality_histogram(scores: Mapping[str, Floats], band: tuple[float, float] | 
     return _svg(figure, "histogram", f"How {label} is spread", words)
 
 
-def noise_matrix(matrix: Ints, class_names: Sequence[str], most: int = 20) -> str:
-    """Images by given class (rows) and suggested class (columns); the `most` classes with most changes are drawn."""
-    wrong = matrix * (1 - np.eye(len(matrix), dtype=matrix.dtype))
-    busiest = np.argsort(-(wrong.sum(0) + wrong.sum(1)), kind="stable")[:most]
-    drawn = np.sort(busiest)
+def noise_matrix(cells: Ints, class_names: Sequence[str], most: int = 20) -> str:
+    """Draw counts (K, 3) by given class (rows) and suggested class (columns), for the `most` classes changed most."""
+    size = len(class_names)
+    wrong = cells[cells[:, 0] != cells[:, 1]]
+    changes = sum(np.bincount(wrong[:, side], wrong[:, 2], size) for side in (0, 1))
+    drawn = np.sort(np.argsort(-changes, kind="stable")[:most])
     names = [_short(class_names[i]) for i in drawn]
-    part, part_wrong = matrix[np.ix_(drawn, drawn)], wrong[np.ix_(drawn, drawn)]
+    part = np.zeros((size if size < most else most,) * 2, dtype=np.int64)
+    place = np.full(size, -1)
+    place[drawn] = np.arange(len(drawn))
+    given, suggested = place[cells[:, 0]], place[cells[:, 1]]
+    inside = (given >= 0) & (suggested >= 0)
+    part[given[inside], suggested[inside]] = cells[inside, 2]
+    part_wrong = part * (1 - np.eye(len(part), dtype=np.int64))
     side = max(3.4, 0.27 * len(drawn) + 1.6)
     figure, axes = _figure(side, side)
     _cells(axes, part, part_wrong)
@@ -84,8 +91,8 @@ def noise_matrix(matrix: Ints, class_names: Sequence[str], most: int = 20) -> st
     axes.invert_yaxis()
     axes.set_aspect("equal")
     axes.spines[:].set_visible(False)
-    cut = f" The {most} classes with most changes of {len(matrix)} are drawn." if len(matrix) > most else ""
-    words = f"{int(wrong.sum()):,} of {int(matrix.sum()):,} labels have another class suggested.{cut}"
+    cut = f" The {most} classes with most changes of {size} are drawn." if size > most else ""
+    words = f"{int(wrong[:, 2].sum()):,} of {int(cells[:, 2].sum()):,} labels have another class suggested.{cut}"
     return _svg(figure, "matrix", "Given class against suggested class", f"{words} The table of pairs has the figures.")
 
 
@@ -118,7 +125,7 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _svg(figure: Figure, name: str, title: str, words: str) -> str:
-    """The figure as an <svg> element."""
+    """Return the figure as an <svg> element."""
     settings = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9}
     bare = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     text = io.StringIO()

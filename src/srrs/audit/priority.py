@@ -1,4 +1,4 @@
-"""Which photographs a person should look at first, where there is time for some of them only."""
+"""Choose the images that a person should look at first, if there is time for only some of them."""
 
 import os
 from pathlib import Path
@@ -32,7 +32,7 @@ def doubt(last: Round, features: Floats) -> Floats:
 
 
 def review_order(audit: Audit, budget: int) -> Ints:
-    """(at most `budget`,) rows of the table most worth a look, best first; those decided on already are left out.
+    """Return at most `budget` rows of the table most worth a look, best first, without those decided on already.
 
     Raises DataError for an audit that was read from a file, which has no features.
     """

@@ -1,4 +1,4 @@
-"""Acting on a plan: a table (CSV, TSV or parquet) with the labels replaced."""
+"""Act on a plan: write a table (CSV, TSV or parquet) with the labels replaced."""
 
 import hashlib
 import importlib.util
@@ -28,14 +28,14 @@ def write_table(
     """Write a new table with the new labels, without the dropped and the unusable rows.
 
     `source` is the table that the audit was made of: its other columns are kept. Without it the columns are id, path
-    and label. With `every_row` all rows stay, and a column `action` says what became of each. A `dry` run finds what
-    is wrong and writes nothing.
+    and label. With `every_row` all rows stay, and a column `action` says what was done with each. A `dry` run checks
+    everything and writes nothing.
 
     Raises
     ------
     DataError
-        Something is at `path`; or the source is not the audit's table, or it does not show which column has the labels
-        (then name it).
+        `path` exists; or the source is not the audit's table; or it is not clear which column has the labels (then name
+        it).
     """
     path = Path(path)
     content = _content(plan, path, source, label_column, every_row)
@@ -90,7 +90,7 @@ def _content(
         style: dict[str, Any] = {}
     else:
         frame, style = _read(Path(source))
-        frame = _relabelled(frame, table, label_column, str(source))
+        frame = _relabeled(frame, table, label_column, str(source))
     if every_row:
         frame = frame.assign(action=table.action.to_numpy())
     else:
@@ -101,8 +101,8 @@ def _content(
     return _bytes(frame, path, style)
 
 
-def _relabelled(frame: pd.DataFrame, table: pd.DataFrame, label_column: str | None, source: str) -> pd.DataFrame:
-    """The user's table with the cells of its label column replaced, each class written as the table writes it."""
+def _relabeled(frame: pd.DataFrame, table: pd.DataFrame, label_column: str | None, source: str) -> pd.DataFrame:
+    """Return the user's table with new labels, each class spelled as in the table."""
     if len(frame) != len(table):
         raise DataError(f"Expected the {len(table):,} rows of the audit in {source}, but found {len(frame):,}.")
     texts = [[str(cell).strip() for cell in row] for row in frame.itertuples(index=False)]
@@ -120,7 +120,7 @@ def _relabelled(frame: pd.DataFrame, table: pd.DataFrame, label_column: str | No
 
 
 def _label_column(frame: pd.DataFrame, table: pd.DataFrame, asked: str | None, source: str) -> str:
-    """The column whose cells tell the given classes apart, one cell for one class."""
+    """Return the column whose cells correspond one to one to the given classes."""
     if asked is not None and asked not in frame.columns:
         raise DataError(f"Expected a column {asked} in {source}, but found {', '.join(map(str, frame.columns))}.")
     known = table.given.notna().to_numpy()
@@ -144,7 +144,7 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A table with text as it is written, and how it is written."""
+    """Return a table with its text unchanged, and its separator, line ends and encoding."""
     if _is_parquet(path):
         return read_parquet(path).to_pandas(), {}
     table = read_text_table(path)

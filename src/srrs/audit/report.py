@@ -1,8 +1,8 @@
-"""The audit as one HTML page that opens offline and asks nothing of any network.
+"""The audit as one HTML page that opens offline and connects to no network.
 
-Names of files and classes come from strangers: Jinja escapes what is HTML, the data travel as JSON with every
-character escaped that could end a script, the script of the page sets text and never markup, and a content policy
-lets only that one script and that one style sheet run.
+Names of files and classes come from strangers. Jinja escapes them in HTML; in the JSON data every character is escaped
+that could end a script; the script of the page sets text and never markup; and a content security policy allows only
+that script, that style sheet, and images of the same disk.
 """
 
 import base64
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 JPEG_QUALITY = 85
 SCRIPTS = ("data.js", "decisions.js", "gallery.js", "panel.js", "chooser.js", "keys.js")
-"""In the order in which they need each other."""
+"""In the order of their dependencies."""
 
 
 def write_report(
@@ -88,7 +88,7 @@ def render(
         settings=list(_flat(audit.settings)),
         histogram=Markup(quality_histogram(_by_status(audit.table, score), band, score)),
         histogram_note=_histogram_note(score, band),
-        matrix=Markup(noise_matrix(summary.matrix, audit.class_names)),
+        matrix=Markup(noise_matrix(summary.cells, audit.class_names)),
         rule=_rule(len(order), summary.images, budget),
         budget=budget,
         findings=sorted(audit.findings, key=lambda finding: finding.level != "warning"),
@@ -99,7 +99,7 @@ def render(
 
 
 def ranked(table: pd.DataFrame, first: Sequence[int] | Ints | None = None) -> Ints:
-    """Row numbers, those named first in front and the rest by quality."""
+    """Return the row numbers, those in `first` in front and the rest by quality."""
     order = worst_first(table)
     if first is None:
         return order
@@ -108,7 +108,7 @@ def ranked(table: pd.DataFrame, first: Sequence[int] | Ints | None = None) -> In
 
 
 def worst_first(table: pd.DataFrame) -> Ints:
-    """Row numbers by quality, lowest first; rows without one come last."""
+    """Return the row numbers by quality, lowest first; rows without quality come last."""
     return np.argsort(table.quality.to_numpy(), kind="stable")
 
 
@@ -123,7 +123,7 @@ def cut_score(audit: "Audit") -> tuple[str, tuple[float, float] | None]:
 
 
 def photo_reader(audit: "Audit", root: str | os.PathLike[str] | None) -> Thumbnail:
-    """Thumbnails read from the paths of the table, relative ones below `root`."""
+    """Return what reads thumbnails from the paths of the table, relative ones below `root`."""
     paths = audit.table.path.tolist()
     return lambda row: photo(Path(root or ".") / paths[row]) if paths[row] else None
 
@@ -146,7 +146,7 @@ def jpeg(image: Image.Image) -> bytes:
 
 
 def _embedded(data: Mapping[str, Any]) -> Markup:
-    """JSON in pure ASCII that cannot end the script element it stands in, nor open a comment."""
+    """Return JSON in ASCII that can neither end the script element that holds it nor open a comment."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -162,7 +162,7 @@ def _histogram_note(score: str, band: tuple[float, float] | None) -> str:
         "quality": "Quality ranks the given labels, 0 worst.",
         "p_clean": "p_clean is the chance that a given label is right.",
     }[score]
-    lines = "The dashed lines part noisy, ambiguous and clean." if band else "The method cuts on a score of its own."
+    lines = "The dashed lines separate noisy, ambiguous and clean." if band else "The method cuts another score."
     return f"{meaning} {lines}"
 
 
@@ -184,7 +184,7 @@ def _issues(table: pd.DataFrame) -> list[tuple[str, int]]:
 
 
 def _used(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Method, model and matcher for the head of the page."""
+    """Return method, model and matcher for the head of the page."""
     named = {"Method": settings.get("method"), "Model": settings.get("model"), "Matcher": settings.get("matcher")}
     return [(name, _words(value)) for name, value in named.items() if value or name == "Matcher"]
 
@@ -209,7 +209,7 @@ def _source(templates: Environment, name: str) -> str:
 
 
 def _script(templates: Environment) -> str:
-    """The scripts as one, with names of their own."""
+    """Return the scripts as one function, so that their names are private."""
     parts = "\n\n".join(_source(templates, name) for name in SCRIPTS)
     return f'(() => {{\n"use strict";\n\n{parts}\n}})();'
 

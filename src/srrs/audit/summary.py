@@ -1,4 +1,4 @@
-"""What the audit says of the data set as a whole.
+"""The audit in figures: what it says about the dataset as a whole.
 
 C classes. Every figure is computed from the audit table, so that a saved audit sums up as the fresh one did.
 """
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 STATUSES = (*(group.name.lower() for group in (Group.NOISY, Group.AMBIGUOUS, Group.CLEAN, Group.OUTSIDE)), "unusable")
 """Every status, the one to look at first in front."""
 
+DENSE = 500
+"""Classes up to which the summary in JSON holds the matrix of given against suggested class."""
+
 
 @dataclass(frozen=True)
 class Pair:
-    """`count` photographs labelled `given` that look like `suggested`."""
+    """`count` images labeled `given` that look like `suggested`."""
 
     given: str
     suggested: str
@@ -44,16 +47,16 @@ class Summary:
     noise: NoiseEstimate
     flags: dict[str, int]
     """Images per kind of flag, those there are."""
-    matrix: Ints
-    """(C, C) usable images by given class (rows) and suggested class (columns)."""
+    cells: Ints
+    """(K, 3) given class, suggested class and number of usable images, of each pair that occurs."""
     pairs: tuple[Pair, ...]
     """Given and suggested classes that differ, most frequent first."""
 
     @classmethod
     def of(cls, table: pd.DataFrame, class_names: Sequence[str], noise: NoiseEstimate) -> "Summary":
-        """Sum up an audit table."""
+        """Summarize an audit table."""
         usable = table[table.status != "unusable"]
-        matrix = confusion(usable, class_names)
+        cells = confusion(usable, class_names)
         found = table.status.value_counts()
         return cls(
             images=len(table),
@@ -62,22 +65,29 @@ class Summary:
             zero_shot_agreement=_agreement(usable),
             noise=noise,
             flags=counts(table["flags"]),
-            matrix=matrix,
-            pairs=_pairs(matrix, class_names),
+            cells=cells,
+            pairs=_pairs(cells, class_names),
         )
 
     @property
+    def matrix(self) -> Ints:
+        """(C, C) usable images by given class (rows) and suggested class (columns)."""
+        dense = np.zeros((self.classes, self.classes), dtype=np.int64)
+        dense[self.cells[:, 0], self.cells[:, 1]] = self.cells[:, 2]
+        return dense
+
+    @property
     def unusable(self) -> int:
-        """Images that could not be audited."""
+        """Number of images that could not be audited."""
         return self.counts["unusable"]
 
     @property
     def changed(self) -> int:
-        """Images whose suggested class is not the given one."""
+        """Number of images whose suggested class is not the given one."""
         return sum(pair.count for pair in self.pairs)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON; null where a figure cannot be told."""
+        """Return the summary as JSON; null where a figure is unknown."""
         return {
             "images": self.images,
             "classes": self.classes,
@@ -86,12 +96,12 @@ class Summary:
             "zero_shot_agreement": finite(self.zero_shot_agreement),
             "noise": {name: finite(getattr(self.noise, name)) for name in ("rate", "low", "high")},
             "worst_pairs": [vars(pair) for pair in self.pairs[:20]],
-            "noise_matrix": self.matrix.tolist(),
+            "noise_matrix": self.matrix.tolist() if self.classes <= DENSE else None,
             "flags": dict(self.flags),
         }
 
     def lines(self) -> list[str]:
-        """The summary in words, a line each."""
+        """Return the summary in words, a line each."""
         head = f"{self.images:,} images, {self.classes:,} classes" + (
             f", {self.unusable:,} unusable" * bool(self.unusable)
         )
@@ -116,53 +126,52 @@ class Summary:
         from rich.table import Table
         from rich.text import Text
 
-        colours = {"noisy": "red", "ambiguous": "yellow", "clean": "green"}
+        colors = {"noisy": "red", "ambiguous": "yellow", "clean": "green"}
         grid = Table.grid(padding=(0, 2))
         for line in self.lines():
             text = Text(line)
-            for status, colour in colours.items():
-                text.highlight_regex(rf"^[\d,]+ {status}\b|(?<=, )[\d,]+ {status}\b", colour)
+            for status, color in colors.items():
+                text.highlight_regex(rf"^[\d,]+ {status}\b|(?<=, )[\d,]+ {status}\b", color)
             grid.add_row(text)
         return grid
 
 
 def confusion(table: pd.DataFrame, class_names: Sequence[str]) -> Ints:
-    """(C, C) rows of an audit table by given and suggested class; rows without either are left out."""
-    size = len(class_names)
+    """Count the rows of an audit table by given and suggested class: (K, 3) both classes and a number above 0.
+
+    Rows without either class are left out. The pairs are in the order of the given, then of the suggested class.
+    """
+    size = max(len(class_names), 1)
     given, suggested = (codes(table[column], class_names) for column in ("given", "suggested"))
     known = (given >= 0) & (suggested >= 0)
-    cells = given[known] * size + suggested[known]
-    return np.bincount(cells, minlength=size * size).reshape(size, size)
+    cells, count = np.unique(given[known] * size + suggested[known], return_counts=True)
+    return np.stack([cells // size, cells % size, count], axis=1)
 
 
 def codes(names: pd.Series, class_names: Sequence[str]) -> Ints:
-    """(N,) index of each name among the classes, -1 for none."""
+    """Return the index (N,) of each name among the classes, -1 for none."""
     index = {name: i for i, name in enumerate(class_names)}
     return np.fromiter((index.get(name, -1) for name in names), np.int64, len(names))
 
 
-def _pairs(matrix: Ints, class_names: Sequence[str]) -> tuple[Pair, ...]:
-    off = matrix * (1 - np.eye(len(matrix), dtype=matrix.dtype))
-    given, suggested = np.nonzero(off)
-    order = np.argsort(-off[given, suggested], kind="stable")
-    return tuple(
-        Pair(class_names[i], class_names[j], int(off[i, j]))
-        for i, j in zip(given[order], suggested[order], strict=True)
-    )
+def _pairs(cells: Ints, class_names: Sequence[str]) -> tuple[Pair, ...]:
+    off = cells[cells[:, 0] != cells[:, 1]]
+    order = np.argsort(-off[:, 2], kind="stable")
+    return tuple(Pair(class_names[i], class_names[j], count) for i, j, count in off[order].tolist())
 
 
 def finite(value: float) -> float | None:
-    """None for NaN and infinities, which JSON does not have."""
+    """Return None for NaN and infinities, which JSON does not have."""
     return float(value) if np.isfinite(value) else None
 
 
 def percent(rate: float) -> str:
-    """A rate as a whole percentage; `?` where it is not known."""
+    """Return a rate as a whole percentage; `?` where it is not known."""
     return f"{100 * rate:.0f} %" if np.isfinite(rate) else "?"
 
 
 def noise_range(noise: NoiseEstimate) -> str:
-    """The range of the noise estimate, such as 22-29 %."""
+    """Return the range of the noise estimate, such as 22-29 %."""
     return f"{100 * noise.low:.0f}-{percent(noise.high)}" if np.isfinite(noise.low) else "?"
 
 

@@ -1,4 +1,4 @@
-"""The published numbers, and by which names they go.
+"""Published numbers, and the names that they are published under.
 
 `anchors.csv` holds top-1 accuracies in percent as printed, each with its source; noise rates run from 0 to 1.
 """
@@ -19,7 +19,7 @@ PUBLISHED = {
     "srrs-paper": "SRRS",
     "srrs": "SRRS",
 }
-"""Under which name a method of the zoo was published. A method with parts replaced was not."""
+"""The published name of each method of the zoo. A method with replaced parts has none."""
 ALIASES = {
     "describabletextures": "dtd",
     "oxfordflowers": "flowers102",
@@ -45,7 +45,7 @@ class Anchor(NamedTuple):
 
 
 def anchors() -> list[Anchor]:
-    """The published numbers that come with the package."""
+    """Read the published numbers that come with the package."""
     text = files("srrs.bench").joinpath("anchors.csv").read_text(encoding="utf-8")
     return [_anchor(row) for row in csv.DictReader(text.splitlines())]
 
@@ -73,6 +73,6 @@ def backbone(model: str) -> str:
 
 
 def plain(dataset: str) -> str:
-    """One name for all spellings of a data set's."""
+    """Return one spelling for all spellings of a dataset's name."""
     name = re.sub("[^a-z0-9]", "", dataset.lower())
     return ALIASES.get(name, name)

@@ -35,7 +35,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
 
 
 def make_panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with rows of panels, each of `width` by `height` inches, and room for a legend at the right."""
+    """Return a figure with rows of panels of `width` by `height` inches, and room for a legend at the right."""
     figure = Figure(figsize=(width * columns + 1.6, height * rows + 0.4), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(rows, columns, squeeze=False, sharey="row")
@@ -46,21 +46,21 @@ def make_panels(rows: int, columns: int, width: float, height: float) -> tuple[F
 
 
 def each_panel(row: Sequence[Axes], things: Sequence[T]) -> Iterator[tuple[Axes, T]]:
-    """Panels with what they show; panels too many are hidden."""
+    """Return panels with what they show, and hide the panels left over."""
     for axes in row[len(things) :]:
         axes.set_visible(False)
     yield from zip(row, things, strict=False)
 
 
 def entitle(axes: Axes, name: str, above: str) -> None:
-    """The name of a panel and, above the first of a row, what the row shows."""
+    """Write the name of a panel and, above the first panel of a row, the name of the row."""
     figure = axes.get_figure(root=True)
     lines = wrap(above, int(12 * figure.get_figwidth())) if figure and above else []
     axes.set_title("\n".join([*lines, name]), loc="left", fontsize=9, parse_math=False)
 
 
 def noise_name(kind: str) -> str:
-    """A kind of noise in words."""
+    """Return a kind of noise in words."""
     return {"sym": "symmetric noise", "pair": "pair noise"}.get(kind, f"{kind} noise")
 
 

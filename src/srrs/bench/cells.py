@@ -1,6 +1,6 @@
-"""Which runs may stand beside each other, and which differ in nothing but the seed.
+"""Sort runs into tables, rows and cells; the runs of a cell differ only in the seed.
 
-Runs share a table only where data set, classes, test photographs, model, protocol and shots agree. Runs of one method
+Runs share a table if dataset, classes, test images, model, protocol and shots agree. Runs of one method
 with different settings are different rows. The order of the records changes nothing.
 """
 
@@ -15,9 +15,9 @@ from srrs.bench.schema import Bools
 from srrs.errors import DataError, SettingsError
 
 GROUP = ("dataset", "classes", "model", "protocol", "as_published", "shots", "test_samples")
-"""What must agree within one table."""
+"""Fields that agree within one table."""
 AXES = {*GROUP, "method", "noise", "noise_kind", "noise_rate", "seed", "device"}
-"""Settings that make no row of their own: they are tables, columns or seeds, or do not change the result."""
+"""Settings that do not make separate rows: they make tables or columns, or do not change the result."""
 
 
 KINDS = ("sym", "pair")
@@ -25,10 +25,10 @@ KINDS = ("sym", "pair")
 
 
 class Cell(NamedTuple):
-    """The runs that differ in nothing but the seed, sorted by it."""
+    """Runs that differ only in the seed, sorted by it."""
 
     table: str
-    """Title of the table they belong to; it names everything that agrees within it."""
+    """Title of their table; it names everything that agrees within it."""
     row: str
     kind: str
     rate: float | None
@@ -41,11 +41,11 @@ class Cell(NamedTuple):
 
     @property
     def seeds(self) -> set[int]:
-        """Of its runs."""
+        """The seeds of its runs."""
         return {run.seed for run in self.runs}
 
     def correct(self, seeds: set[int] | None = None) -> Bools:
-        """(seeds, test photographs) which are classified rightly; by all runs, or by those of some seeds."""
+        """(seeds, test images) which images are classified correctly, by all runs or by those of some seeds."""
         return np.stack([run.right for run in self.runs if seeds is None or run.seed in seeds])
 
 
@@ -55,22 +55,22 @@ def cell_name(kind: str, rate: float | None) -> str:
 
 
 def noise_order(kind: str, rate: float | None) -> tuple[int, str, float]:
-    """Sorts noise as tables show it."""
+    """Sort key of noise, in the order of the tables."""
     return KINDS.index(kind) if kind in KINDS else len(KINDS), kind, -1.0 if rate is None or np.isnan(rate) else rate
 
 
 def cells(
     records: Iterable[Record], *, by: Sequence[str] = ("method",), methods: Sequence[str] | None = None
 ) -> list[Cell]:
-    """Runs sorted into cells: by table, then row, then noise.
+    """Sort runs into cells: by table, then row, then noise.
 
     Parameters
     ----------
     by : what makes a row: `method`, and whatever of `GROUP` is to stand side by side in one table.
     methods : only these, in this order; otherwise all, by name.
 
-    Raises DataError where there are no runs, and for two runs of one cell with the same seed: which of them counts is
-    not ours to choose. Raises SettingsError for a name in `by` that cannot be one.
+    Raises DataError where there are no runs, and for two runs of one cell with the same seed: neither can be
+    preferred. Raises SettingsError for a name in `by` that cannot be one.
     """
     if "method" not in by or not set(by) <= {"method", *GROUP}:
         raise SettingsError(f"Expected rows by method and any of {', '.join(GROUP)}, but found {', '.join(by)}.")
@@ -109,17 +109,17 @@ def _title(r: Record, by: Sequence[str]) -> str:
     parts = {
         "dataset": r.dataset,
         "classes": f"{r.classes} classes",
-        "shots": "all photographs" if r.shots is None else f"{r.shots} shots",
+        "shots": "all images" if r.shots is None else f"{r.shots} shots",
         "protocol": r.protocol,
         "as_published": "as published" if r.as_published else "",
         "model": f"model {r.model}",
-        "test_samples": f"{r.test_samples} test photographs",
+        "test_samples": f"{r.test_samples} test images",
     }
     return ", ".join(part for name, part in parts.items() if part and name not in by)
 
 
 def _labels(records: Sequence[Record], by: Sequence[str]) -> Callable[[Record], str]:
-    """The name of a record's row: its method, and in brackets what else tells it from others of the method."""
+    """Return the function that names a record's row: its method, and in brackets the settings that differ."""
     values: dict[tuple[str, str], set[str]] = {}
     for record in records:
         for name, value in record.settings.items():

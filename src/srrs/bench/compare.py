@@ -1,4 +1,4 @@
-"""Our table beside the published numbers, where that is fair, and a line for every reason why it is not."""
+"""Our table beside published numbers where they are comparable, with a remark for each difference."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -18,13 +18,13 @@ COLUMNS = (
 
 
 class Comparison(NamedTuple):
-    """Our numbers and the published ones, and what to bear in mind."""
+    """Our numbers, the published ones, and remarks on their differences."""
 
     table: pd.DataFrame
-    """Columns `COLUMNS`, accuracies from 0 to 1; `difference` is ours minus the published one. Where `apart` says in
-    which way a published number is of something else, nothing is subtracted."""
+    """Columns `COLUMNS`, accuracies from 0 to 1; `difference` is ours minus the published one. If `apart` names
+    a difference in what was measured, nothing is subtracted."""
     remarks: dict[str, list[str]]
-    """For each table, one line per way in which ours and the published ones do not match."""
+    """For each table, one line for each difference between ours and the published ones."""
 
 
 def compare(records: Iterable[Record], published: Sequence[Anchor] | None = None) -> Comparison:
@@ -48,13 +48,13 @@ def compare(records: Iterable[Record], published: Sequence[Anchor] | None = None
 
 
 def _nearest(ours: Any, fair: Sequence[Anchor]) -> list[Anchor]:
-    """Those of one backbone, number of classes and shots that differ in the fewest of these from ours."""
+    """Return the numbers of the backbone, number of classes and shots that are nearest to ours."""
     best = min((_unlike(ours, a) for a in fair), key=len, default=None)
     return [a for a in fair if _unlike(ours, a) == best]
 
 
 def _unlike(ours: Any, theirs: Anchor) -> dict[str, tuple[Any, Any]]:
-    """What is not the same: ours and theirs."""
+    """Return the fields that differ, with our value and theirs."""
     pairs = {
         "backbone": (backbone(ours.model), theirs.backbone),
         "number of classes": (ours.classes, theirs.classes),
@@ -64,7 +64,7 @@ def _unlike(ours: Any, theirs: Anchor) -> dict[str, tuple[Any, Any]]:
 
 
 def _differences(ours: Any, same: Sequence[Anchor], fair: Sequence[Anchor]) -> tuple[str, list[str]]:
-    """In which ways the published numbers are of something else, in short and as remarks."""
+    """Return how the published numbers differ from ours, in short and as remarks."""
     if not same:
         return "", [f"data set: there are no published numbers for {ours.dataset}"]
     if not fair:
@@ -78,7 +78,7 @@ def _differences(ours: Any, same: Sequence[Anchor], fair: Sequence[Anchor]) -> t
 
 
 def _gaps(part: pd.DataFrame, numbers: dict[tuple[str, str], Anchor]) -> Iterator[str]:
-    """What we ran and nobody published."""
+    """Return a remark on runs without published numbers."""
     noise = dict.fromkeys(cell_name(c.noise_kind, c.noise_rate) for c in each(part))
     if lacking := [name for name in noise if name not in {cell for _, cell in numbers}]:
         yield f"noise without a published number: {', '.join(lacking)}"
@@ -102,7 +102,7 @@ def _beside(part: pd.DataFrame, numbers: dict[tuple[str, str], Anchor], apart: s
 
 
 def render_comparison(comparison: Comparison, format: str = "text") -> str:
-    """What `compare` made, as `text`, `markdown`, `latex` or `csv` (the numbers alone, all of them).
+    """Render the result of `compare` as `text`, `markdown`, `latex` or `csv` (the numbers alone, all of them).
 
     Raises SettingsError for another format.
     """
@@ -118,7 +118,7 @@ def render_comparison(comparison: Comparison, format: str = "text") -> str:
 
 
 def _grids(title: str, part: pd.DataFrame) -> Iterator[Shown]:
-    """Ours with the numbers that may stand beside them, then the others."""
+    """Yield our numbers with the comparable ones, then the others."""
     together = part[part["apart"] == ""]
     others = part[part["apart"] != ""]
     caption = "accuracy, %; ours: mean ± sample standard deviation over seeds"

@@ -26,15 +26,15 @@ from srrs.errors import DataError
 from srrs.features.cached import CachedFeatures
 from srrs.models.base import NO_MODEL, ClassVectors, Models
 from srrs.models.device import choose_device
-from srrs.models.matcher import MemoisedScores
+from srrs.models.matcher import MemoizedScores
 from srrs.records import Features, Floats, Ints, Keys
 from srrs.tuning import Task
 
 VIEW_SEED = 1
-"""The views are the same for every seed of a run, so that they are encoded once."""
+"""Seed of the augmented views. It is the same for all runs, so that views are encoded once."""
 NAME, CLASSES = "about.json", "classes.safetensors"
 MOST_SCORES = 1_000_000
-"""Up to so many (image, class) pairs are matched once for all runs."""
+"""Up to this number of (image, class) pairs, the matcher scores are computed once for all runs."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class FeatureCache:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """Names, paths and models, as JSON."""
+        """Class names, paths and models, as JSON."""
         about: dict[str, Any] = json.loads((self.folder / NAME).read_text(encoding="utf-8"))
         return about
 
@@ -77,7 +77,7 @@ class FeatureCache:
         return torch.from_numpy(arrays["plain"].astype(np.float32)), arrays["labels"]
 
     def models(self, settings: Settings) -> Models:
-        """The models that the settings name; for features without a model, those of the class vectors."""
+        """Load the models that the settings name; for features without a model, take the class vectors."""
         if settings.model.name != NO_MODEL:
             return pipeline.load_models(settings)
         vectors = None
@@ -91,14 +91,14 @@ class FeatureCache:
         )  # fmt: skip
 
     def task(self, paths: Sequence[str], labels: Ints, models: Models, settings: Settings) -> Task:
-        """The images of one run with their given labels, in the order drawn."""
+        """Return the images of one run with their given labels, in the order drawn."""
         rows = np.array([self.place[path] for path in paths])
         clauses: tuple[str | None, ...] = tuple(self.about["descriptions"])
         match = None
         if models.matcher is not None:
             held, kind = load_file(self.folder / "matcher.safetensors"), settings.model.match_by
             texts = tuning.match_texts(self.class_names, clauses)
-            match = MemoisedScores(models.matcher, torch.from_numpy(held["states"][rows]), texts, kind=kind)
+            match = MemoizedScores(models.matcher, torch.from_numpy(held["states"][rows]), texts, kind=kind)
             if kind == "itm" and "scores" in held:
                 match.know(held["scores"][rows])
         features = Features(self.train["plain"], self.train["views"], rows)
@@ -201,7 +201,7 @@ def _encode(
         held = {"states": states.numpy()}
         if len(samples) * len(texts) <= MOST_SCORES:
             every_pair = np.divmod(np.arange(len(samples) * len(texts)), len(texts))
-            held["scores"] = MemoisedScores(models.matcher, states, texts)(*every_pair).reshape(-1, len(texts))
+            held["scores"] = MemoizedScores(models.matcher, states, texts)(*every_pair).reshape(-1, len(texts))
         save_file(held, folder / "matcher.safetensors")
 
 
@@ -210,7 +210,7 @@ def _digest(*parts: object) -> str:
 
 
 def _readable(files: Sequence[Path], part: str) -> Samples:
-    samples = checked(from_paths(files, labelled=False))
+    samples = checked(from_paths(files, labeled=False))
     broken = [row for row, issue in enumerate(samples.issues) if issue not in ("", NO_LABEL)]
     if broken:
         named = ", ".join(f"'{samples.paths[row]}' ({samples.issues[row]})" for row in broken[:3])

@@ -1,4 +1,4 @@
-"""A grid of runs: methods x noise x shots x seeds on one data set, each in its own folder, resumable at any point."""
+"""A grid of runs: methods x noise x shots x seeds on one dataset. Each run has a folder, and a grid can be resumed."""
 
 import hashlib
 import json
@@ -27,18 +27,18 @@ from srrs.models.base import Models
 from srrs.records import Floats, Ints
 
 SHARED = ".shared"
-"""The folder of a grid with what its runs share."""
+"""Name of the folder that holds the features of a grid's runs."""
 NO_CLASS = -1
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What to run."""
+    """The runs to compute."""
 
     methods: tuple[str, ...]
     noise: tuple[NoiseSpec, ...]
     shots: tuple[int | None, ...]
-    """Photographs per class; None for all."""
+    """Images per class; None for all."""
     seeds: tuple[int, ...]
     settings: Settings
     protocol: str = "fp-injection"
@@ -54,7 +54,7 @@ class Grid:
             method_named(method, {"noise_rate": 0.5})  # an unknown one is refused before anything is encoded
 
     def cells(self) -> Iterator[tuple[NoiseSpec, int | None, int]]:
-        """Every draw of the noise once: no noise of either kind is the same unless the published lists are drawn."""
+        """Yield each draw once. Noise of rate 0 is one draw for all kinds, except in the published lists."""
         seen = set()
         for noise in self.noise:
             same = noise.rate == 0 and noise.kind in ("sym", "pair") and not self.as_published
@@ -68,12 +68,12 @@ class Grid:
 
 @dataclass
 class GridResult:
-    """What became of a grid."""
+    """The result of a grid."""
 
     records: list[Record] = field(default_factory=list)
-    """Of this grid, in the order of its runs."""
+    """Records of this grid, in the order of its runs."""
     computed: int = 0
-    """How many of them were not there before."""
+    """Number of runs that were computed now."""
     failed: list[tuple[Run, SrrsError]] = field(default_factory=list)
 
 
@@ -125,9 +125,9 @@ def carry_out(
     ray: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> GridResult:
-    """Do the runs whose result is neither in their folder nor among the `known` records.
+    """Compute the runs whose result is neither in their folder nor among the `known` records.
 
-    Raises KeyboardInterrupt through: what is finished stays, the others go on from their checkpoints next time.
+    After a KeyboardInterrupt, finished runs stay, and the others continue from their checkpoints next time.
     """
     finished = {r.digest: r for r in read_records([*known, *(r.folder for r in runs if r.folder.exists())]).records}
     left = [run for run in runs if run.digest not in finished]
@@ -164,8 +164,7 @@ def _draw(
     noise, shots, seed = cell
     if train.given is not None and noise.kind != "human" and not train.truth_known:
         raise DataError(
-            "The labels of this data set are as people or the web gave them, and nobody knows the true ones: there "
-            f"is nothing to add {noise} noise to. Use --noise human."
+            "The true labels of this dataset are unknown, so {noise} noise cannot be added. Use --noise human."
         )
     return draw(
         train.labels,
@@ -183,7 +182,7 @@ def _draw(
 
 
 def _with_outsiders(dataset: DataSet, named: DataSet, grid: Grid) -> Split:
-    """The training split, for open-set noise with pictures of no class: of the other classes, or of a folder."""
+    """Return the training split; for open-set noise with images of no class: of other classes, or of a folder."""
     wanted = [noise for noise in grid.noise if noise.kind == "open"]
     train = named.train
     if not wanted:
@@ -193,7 +192,7 @@ def _with_outsiders(dataset: DataSet, named: DataSet, grid: Grid) -> Split:
         if noise.source:
             found = sorted(p for p in Path(noise.source).rglob("*") if is_picture(p.name))
             if not found:
-                raise DataError(f"Expected a folder of pictures of no class at '{noise.source}', but found none.")
+                raise DataError(f"Expected a folder of images of no class at '{noise.source}', but found none.")
             files.update({f"open:{path.relative_to(noise.source).as_posix()}": path for path in found})
     if not files:
         inside = set(named.train.paths)
@@ -209,7 +208,7 @@ def _with_outsiders(dataset: DataSet, named: DataSet, grid: Grid) -> Split:
 
 
 def _name(dataset: DataSet, named: DataSet) -> str:
-    """The data set's name; of a subset with a digest of its classes, lest two of one size be taken for one."""
+    """Return the dataset's name; for a subset, with a digest of its classes."""
     if named is dataset:
         return dataset.name
     return f"{dataset.name}-{hashlib.sha256(json.dumps(named.class_names).encode()).hexdigest()[:6]}"
@@ -220,12 +219,12 @@ def _asks_for_features(grid: Grid) -> bool:
 
 
 def _all_features(train: Split, models: Models, given: Inputs | None) -> Floats:
-    """Plain features of the whole split: some kinds of noise follow the images."""
+    """Return plain features of the whole split, for noise that follows the images."""
     if given is not None and given.features is not None:
         place = {id: row for row, id in enumerate(given.samples.ids)}
         at = np.array([place[path] for path in train.paths])
-        return np.asarray(given.features.take(at, 0).rows(slice(None))[0], np.float32)
-    samples = checked(from_paths(train.files, labelled=False))
+        return np.asarray(given.features.take(at, 0).plain_rows(), np.float32)
+    samples = checked(from_paths(train.files, labeled=False))
     rows: Ints = np.arange(len(samples))
     plain = pipeline.encode_rows(samples, rows, models.image, views=0, seed=VIEW_SEED).plain
     return np.asarray(plain, np.float32)

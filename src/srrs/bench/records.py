@@ -1,4 +1,4 @@
-"""What is kept of a finished run: one JSON object, in the run's folder (`result.json`) or as a line of a JSONL file."""
+"""The record of a finished run: a JSON object in the run's folder (`result.json`), or a line of a JSONL file."""
 
 import json
 import os
@@ -122,24 +122,24 @@ _RECORD = TypeAdapter(Record)
 
 
 def to_jsonl(records: Iterable[Record]) -> str:
-    """One line per record, in an order that does not depend on theirs."""
+    """Write one line per record, in an order that does not depend on the order of the records."""
     ordered = sorted(records, key=lambda r: (r.dataset, r.model, r.protocol, r.method, r.noise_kind, r.digest))
     return "".join(json.dumps(record.to_json(), allow_nan=False) + "\n" for record in ordered)
 
 
 class Records(NamedTuple):
-    """What was found: records in the order read, remarks on what was skipped, and the folder of each digest."""
+    """Records in the order read, remarks on skipped files, and the folder of each digest."""
 
     records: list[Record]
     notes: list[str]
     folders: dict[str, Path]
-    """Only of records read from a run's folder; the figures over training are drawn from what else lies there."""
+    """Folders of records that were read from one; figures over training need the other files there."""
 
 
 def read_records(paths: Sequence[Path]) -> Records:
-    """Records from run folders, folders of them, `result.json` and JSONL files, in any mixture.
+    """Read records from run folders, folders of them, `result.json` and JSONL files, in any mixture.
 
-    What is cut off or half written is skipped with a note. Of several records with one digest the first counts; a
+    Truncated content is skipped with a note. Of several records with one digest the first counts; a
     note says where they contradict each other (in more than time and versions). Raises DataError where a path does
     not exist, and for records of another schema version.
     """
@@ -181,7 +181,7 @@ def _files(path: Path, unfinished: list[Path]) -> Iterator[Path]:
 
 
 def _read(file: Path, notes: list[str]) -> Iterator[tuple[Record, str]]:
-    """Records of a file, each with where it stands."""
+    """Yield the records of a file, each with its place."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -204,5 +204,5 @@ def _no_constant(name: str) -> None:
 
 
 def _same(a: Record, b: Record) -> bool:
-    """Whether two records tell the same, however long it took and on whatever machine."""
+    """Whether two records agree in everything but time and versions."""
     return a is b or replace(a, seconds=0.0, versions={}) == replace(b, seconds=0.0, versions={})

@@ -1,4 +1,4 @@
-"""The long table as text, markdown, LaTeX or CSV: methods down, noise across, the best in bold."""
+"""Render the long table as text, markdown, LaTeX or CSV: a row per method, a column per noise, the best in bold."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from srrs.bench.table import METRICS
 from srrs.errors import SettingsError
 
 WIDE = 8
-"""With more columns than this, each kind of noise gets a table of its own."""
+"""With more columns than this, each kind of noise gets a separate table."""
 _LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -22,7 +22,7 @@ _LATEX = str.maketrans(
 
 
 class Entry(NamedTuple):
-    """What stands in one place of a grid."""
+    """One cell of a rendered table."""
 
     text: str
     best: bool = False
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A table as it is shown: the first `names` columns are words, the others figures."""
+    """A rendered table: the first `names` columns are text, the others figures."""
 
     title: str
     caption: str
@@ -40,7 +40,7 @@ class Shown(NamedTuple):
 
 
 def render(frame: pd.DataFrame, format: str = "text", *, intervals: bool = False) -> str:
-    """What `table` made, as `text`, `markdown`, `latex` or `csv`; CSV holds everything.
+    """Render the result of `table` as `text`, `markdown`, `latex` or `csv`; CSV holds everything.
 
     `intervals` adds the bootstrap interval to every figure that has one. Raises SettingsError for another format.
     """
@@ -50,21 +50,21 @@ def render(frame: pd.DataFrame, format: str = "text", *, intervals: bool = False
 
 
 def draw(shown: Sequence[Shown], format: str) -> str:
-    """Grids one below the other, as `text`, `markdown` or `latex`. Raises SettingsError for another format."""
+    """Render tables one below the other, as `text`, `markdown` or `latex`. Raises SettingsError for another format."""
     if format not in _STYLES:
         raise SettingsError(f"Expected a format of {', '.join(_STYLES)} or csv, but found {format!r}.")
     return "\n".join(_STYLES[format](grid) for grid in shown)
 
 
 def grids(frame: pd.DataFrame, *, intervals: bool = False) -> Iterator[Shown]:
-    """One grid per table, metric and, where there are many columns, kind of noise."""
+    """Yield one rendered table per table, metric and, for many columns, kind of noise."""
     for (title, metric), part in frame.groupby(["table", "metric"], sort=False):
         for columns in blocks(part):
             yield _grid(str(title), str(metric), part, columns, intervals)
 
 
 def blocks(part: pd.DataFrame) -> Iterator[list[str]]:
-    """The noise of some rows as columns, `sym:0.25` and so on, in one block or, where they are many, one per kind."""
+    """Yield the columns (`sym:0.25` and so on) in one block or, if there are many, one block per kind of noise."""
     noise = sorted(
         {(c.noise_kind, c.noise_rate) for c in each(part[["noise_kind", "noise_rate"]].drop_duplicates())},
         key=lambda at: noise_order(*at),
@@ -101,12 +101,12 @@ def _entry(cell: Any, metric: str, seeds: int, intervals: bool) -> Entry:
 
 
 def each(frame: pd.DataFrame) -> Iterator[Any]:
-    """Its rows, with the columns as attributes."""
+    """Yield its rows, with the columns as attributes."""
     yield from frame.itertuples()
 
 
 def number(value: float, scale: float = 100, digits: int = 1, *, sign: str = "") -> str:
-    """0.6123 as 61.2; negative numbers with a minus sign, with `sign="+"` the others with a plus."""
+    """Format 0.6123 as 61.2; negative numbers get a minus sign, with `sign="+"` the others a plus."""
     return f"{scale * value:{sign}.{digits}f}".replace("-", "−")
 
 

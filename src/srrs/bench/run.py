@@ -1,6 +1,6 @@
 """One run of a grid: tune a method on one draw of the noise, measure it, and leave its records in a folder.
 
-Truth is known here, where it is measured with, and handed to no stage.
+True labels are used here to measure, and are passed to no stage.
 """
 
 import csv
@@ -39,7 +39,7 @@ CHECKPOINT = "run"
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Everything that decides one run."""
+    """Everything that determines one run."""
 
     cache: FeatureCache
     out: Path
@@ -49,9 +49,9 @@ class Run:
     as_published: bool
     shots: int | None
     settings: Settings
-    """With the method and the seed of this run."""
+    """Settings with the method and the seed of this run."""
     paths: tuple[str, ...]
-    """(N,) the photographs in the order drawn, as the split file writes them."""
+    """(N,) the images in the order drawn, as the split file writes them."""
     draw: Draw
     truth_known: bool = True
 
@@ -73,7 +73,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Where the run's records go, named for people; the digest keeps runs apart."""
+        """Folder of the run's records, with a readable name; the digest keeps runs apart."""
         shots = "all" if self.shots is None else f"{self.shots}-shots"
         drawn = f"{self.protocol}-as-published" if self.as_published else self.protocol
         method = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.settings.tuning.method)[:60]
@@ -83,12 +83,12 @@ class Run:
 
     @property
     def title(self) -> str:
-        """For people."""
+        """A readable name."""
         return f"{self.settings.tuning.method} at {self.noise}, seed {self.settings.seed}"
 
 
 def execute(run: Run) -> Record:
-    """Do the run, from where it was killed, and write its records; the result comes last and at once.
+    """Compute the run, from its checkpoint if there is one, and write its records; the result is written last.
 
     A run computes in one thread, since its bits depend on the number of threads.
     """
@@ -121,12 +121,12 @@ def _execute(run: Run) -> Record:
 
 @lru_cache(maxsize=1)
 def _models(cache: FeatureCache, settings: Settings) -> Models:
-    """Loaded once per process."""
+    """Load the models, once per process."""
     return cache.models(settings)
 
 
 def _knowledge(run: Run) -> dict[str, Any]:
-    """What a method may ask for; the table says which do."""
+    """Facts that a method may ask for; tables show which methods do."""
     wrong = float((run.draw.given != run.draw.truth).mean()) if run.truth_known else None
     return {} if wrong is None else {"noise_rate": wrong}
 
@@ -189,7 +189,7 @@ def _audit(tuned: Tuned, wrong: np.ndarray | None) -> AuditScores:
 
 
 def _scores(partition: Partition) -> dict[str, Any]:
-    """What `srrs plot` draws of a screening: the score that was cut, and where."""
+    """Return what `srrs plot` draws of a screening: the score and its thresholds."""
     cut, p_clean = partition.thresholds, np.round(partition.p_clean, 5).tolist()
     if cut is None:
         return {"p_clean": p_clean, "score": "p_clean", "thresholds": []}

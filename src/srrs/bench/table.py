@@ -56,7 +56,7 @@ def table(
     methods: Sequence[str] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The long table: one row per table, metric, method and noise, with columns `COLUMNS`.
+    """Return the long table: one row per table, metric, method and noise, with columns `COLUMNS`.
 
     `mean`, `spread` (sample standard deviation; NaN for one run) and `n` are over the seeds that have the figure.
     `low` and `high` are a 95 % interval: of the accuracy by bootstrap over images and seeds, of macro-F1 by Student's t
@@ -90,7 +90,7 @@ def _row(cell: Cell, bounds: tuple[float, float], marks: tuple[bool, bool], name
 
 
 def _over_seeds(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Student's interval of the mean; NaN for one value."""
+    """Return Student's interval of the mean; NaN for one value."""
     from scipy.stats import t
 
     if len(values) < 2:
@@ -144,9 +144,9 @@ def _bounds(values: NDArray[Any], seed: int, level: float = 0.95) -> tuple[float
 
 
 def paired(records: Iterable[Record], ours: str = "srrs", *, seed: int = 0) -> pd.DataFrame:
-    """Accuracy of `ours` (a row) minus that of every other row in every cell, with columns `PAIRED`.
+    """Return the accuracy of `ours` (a row) minus that of every other row in every cell, with columns `PAIRED`.
 
-    `low` and `high` are the paired 95 % bootstrap interval over photographs and the `n` seeds that both ran; cells
+    `low` and `high` are the paired 95 % bootstrap interval over images and the `n` seeds that both ran; cells
     without common seeds are left out. Raises DataError where no run is called `ours`.
     """
     found = cells(records)
@@ -168,7 +168,7 @@ def _differences(found: Sequence[Cell], ours: str, seed: int) -> Iterator[tuple[
 
 
 def against_best(differences: pd.DataFrame, points: float = 0.01) -> pd.DataFrame:
-    """Of what `paired` made, the best other row of each cell, and whether ours keeps up with it.
+    """Return the best other row of each cell of the result of `paired`, and whether ours keeps up with it.
 
     `holds`: ours is not below it by more than the interval (`high` at least 0), nor by more than `points`.
     """

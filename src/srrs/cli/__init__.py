@@ -1,6 +1,7 @@
-"""The command line. Imports stay inside the commands, so that `srrs --help` answers at once."""
+"""The command line. Commands import what they need when they run, so that `srrs --help` is fast."""
 
 import json
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -30,7 +31,7 @@ for function in (
     command(app)(function)
 
 INTERRUPTED = 130
-"""Exit status of a command that was interrupted; also what typer makes of an interruption."""
+"""Exit status of an interrupted command; typer uses the same."""
 
 
 def _version(wanted: bool) -> None:
@@ -57,6 +58,7 @@ def main() -> None:
     """
     with suppress(ValueError):  # only the main thread may set a handler
         signal.signal(signal.SIGTERM, _terminated)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait do not keep a core busy; read by torch
     try:
         if status := app(standalone_mode=False):
             _interrupted() if status == INTERRUPTED else sys.exit(status)

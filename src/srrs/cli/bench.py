@@ -1,60 +1,111 @@
 """The command bench: a grid of runs."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from srrs.cli.options import Json, integers
+from srrs.cli.options import Json, folder, integers
 from srrs.cli.resolved import Chosen
 from srrs.cli.signature import Takes
-from srrs.config import FIT_VIEWS
+from srrs.config import FIT_VIEWS, Settings
 from srrs.errors import SettingsError, SrrsError
 
 if TYPE_CHECKING:
     from srrs.bench.grid import Grid
     from srrs.bench.own import OwnData
+    from srrs.console import Advance
     from srrs.core.noise import NoiseSpec
 
 SETTINGS = Takes("model", "matcher", "views", "device", views=FIT_VIEWS, matcher="none")
 
 
-def bench(
-    *,
+@dataclass(frozen=True)
+class Dataset:
+    """The dataset of a grid."""
+
     dataset: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="A published dataset (caltech101, dtd, cifar10n, ...), or your own as folder:PATH, table:FILE or "
             "features:FILE."
         ),
-    ],
-    root: Annotated[Path | None, typer.Option(help="Folder that holds the folder of a published dataset.")] = None,
+    ] = None
+    root: Annotated[Path | None, typer.Option(help="Folder that holds the folder of a published dataset.")] = None
     truth: Annotated[
         Path | None,
         typer.Option(
             help="Table of ids and true labels of your own dataset, such as decisions.csv. If it names some images "
             "only, these are the test set."
         ),
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="Column of your table that holds the given labels.")] = None,
-    images: Annotated[str | None, typer.Option(help="Folder that the paths of your table start from.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the runs. An interrupted grid continues.")] = Path("runs"),
-    methods: Annotated[str, typer.Option(help="Comma list; parts replaced as in `srrs(screen=bands)`.")] = "coop,srrs",
+    ] = None
+    label: Annotated[str | None, typer.Option(help="Column of your table that holds the given labels.")] = None
+    images: Annotated[str | None, typer.Option(help="Folder that the paths of your table start from.")] = None
+
+    def read(self, model: str, progress: "Advance") -> "OwnData":
+        """Read a published dataset, or one of the user's own."""
+        from srrs.bench.own import OwnData, is_own, read_own
+        from srrs.data.published import read_dataset
+        from srrs.models.base import NO_MODEL
+
+        if self.dataset is None:
+            raise SettingsError("expected --dataset: the name of a published dataset, or folder:PATH of your own")
+        if is_own(self.dataset):
+            return read_own(
+                self.dataset, self.truth, label=self.label, images=self.images, bare=model == NO_MODEL,
+                progress=progress,
+            )  # fmt: skip
+        if self.truth is not None:
+            raise SettingsError("--truth names the true labels of a dataset of your own: give --dataset folder:PATH")
+        if self.root is None:
+            raise SettingsError(f"expected --root, the folder that holds the published dataset {self.dataset}")
+        return OwnData(read_dataset(self.dataset, self.root))
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of a grid."""
+
+    methods: Annotated[str, typer.Option(help="Comma list; parts replaced as in `srrs(screen=bands)`.")] = "coop,srrs"
     noise: Annotated[
         str | None,
         typer.Option(
             help="Comma list of kind:rate, as in sym:0.5,near:0.2,open:0.2,sym:0.2+tail:10. Kinds: sym, pair, near, "
             "half, inst, instance, open, matrix, human.  [default: human with --truth, else sym:0.5]"
         ),
-    ] = None,
-    shots: Annotated[str, typer.Option(help="Comma list of images per class, or all.")] = "16",
-    seeds: Annotated[str, typer.Option(help="Comma list.")] = "1,2,3",
+    ] = None
+    shots: Annotated[str, typer.Option(help="Comma list of images per class, or all.")] = "16"
+    seeds: Annotated[str, typer.Option(help="Comma list.")] = "1,2,3"
     protocol: Annotated[
         str, typer.Option(help="fp-injection (as many images of each given class) or label-flip (of each true class).")
-    ] = "fp-injection",
-    as_published: Annotated[bool, typer.Option("--as-published", help="Draw the published generator's lists.")] = False,
-    classes: Annotated[str | None, typer.Option(help="First k classes, base, new, or a comma list of names.")] = None,
+    ] = "fp-injection"
+    as_published: Annotated[bool, typer.Option("--as-published", help="Draw the published generator's lists.")] = False
+    classes: Annotated[str | None, typer.Option(help="First k classes, base, new, or a comma list of names.")] = None
+
+    def grid(self, settings: Settings, usual_noise: str) -> "Grid":
+        """The grid. Raises SettingsError for text that cannot be read."""
+        from srrs.bench.grid import Grid
+        from srrs.methods.spec import split_list
+
+        return Grid(
+            methods=tuple(split_list(self.methods)),
+            noise=noise_specs(self.noise or usual_noise),
+            shots=tuple(None if part.strip() == "all" else integers(part)[0] for part in self.shots.split(",")),
+            seeds=tuple(integers(self.seeds)),
+            settings=settings,
+            protocol=self.protocol,
+            as_published=self.as_published,
+            classes=_classes(self.classes),
+        )
+
+
+def bench(
+    *,
+    source: Dataset,
+    out: Annotated[Path, typer.Option(help="Folder for the runs. An interrupted grid continues.")] = Path("runs"),
+    cells: Cells,
     known: Annotated[
         list[Path] | None, typer.Option(help="Records of the same code that need not be computed again; repeatable.")
     ] = None,
@@ -71,10 +122,10 @@ def bench(
     console, settings = Console(as_json), chosen.settings
     sys.path.insert(0, str(Path.cwd()))  # for a method of one's own
     with console.progress("Reading the dataset") as advance:
-        data = _dataset(dataset, root, truth, label, images, settings.model.name, advance)
-    human = data.dataset.train.given is not None and (truth is not None or data.given is not None)
-    wanted = _grid(methods, noise or ("human" if human else "sym:0.5"), shots, seeds, chosen, protocol, as_published,
-                   classes)  # fmt: skip
+        data = source.read(settings.model.name, advance)
+    human = data.dataset.train.given is not None and (source.truth is not None or data.given is not None)
+    wanted = cells.grid(settings, "human" if human else "sym:0.5")
+    chosen.write(folder(out), "bench")
     with console.progress("Encoding") as advance:
         models = pipeline.load_models(settings, data.given.embeddings if data.given else None)
         runs = grids.plan(wanted, data.dataset, models, out, given=data.given, progress=advance)
@@ -87,42 +138,6 @@ def bench(
         raise SrrsError(f"{len(outcome.failed)} of {len(runs)} runs failed; {run.title}: {first}")
 
 
-def _dataset(
-    name: str, root: Path | None, truth: Path | None, label: str | None, images: str | None, model: str, advance: Any
-) -> "OwnData":
-    """A published dataset, or one of the user's own."""
-    from srrs.bench.own import OwnData, is_own, read_own
-    from srrs.data.published import read_dataset
-    from srrs.models.base import NO_MODEL
-
-    if is_own(name):
-        return read_own(name, truth, label=label, images=images, bare=model == NO_MODEL, progress=advance)
-    if truth is not None:
-        raise SettingsError("--truth names the true labels of a dataset of your own: give --dataset folder:PATH")
-    if root is None:
-        raise SettingsError(f"expected --root, the folder that holds the published dataset {name}")
-    return OwnData(read_dataset(name, root))
-
-
-def _grid(
-    methods: str, noise: str, shots: str, seeds: str, chosen: Chosen, protocol: str, as_published: bool,
-    classes: str | None,
-) -> "Grid":  # fmt: skip
-    from srrs.bench.grid import Grid
-    from srrs.methods.spec import split_list
-
-    return Grid(
-        methods=tuple(split_list(methods)),
-        noise=noise_specs(noise),
-        shots=tuple(None if part.strip() == "all" else integers(part)[0] for part in shots.split(",")),
-        seeds=tuple(integers(seeds)),
-        settings=chosen.settings,
-        protocol=protocol,
-        as_published=as_published,
-        classes=_classes(classes),
-    )
-
-
 def noise_specs(text: str) -> "tuple[NoiseSpec, ...]":
     """A comma list of kinds of noise. Raises SettingsError with what was expected."""
     from srrs.core.noise import NoiseSpec
@@ -133,7 +148,7 @@ def noise_specs(text: str) -> "tuple[NoiseSpec, ...]":
         raise SettingsError(str(error)) from None
 
 
-def _classes(text: str | None) -> Any:
+def _classes(text: str | None) -> int | str | tuple[str, ...] | None:
     if text is None or text in ("base", "new"):
         return text
     return int(text) if text.isdigit() else tuple(part.strip() for part in text.split(","))

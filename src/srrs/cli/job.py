@@ -1,6 +1,6 @@
 """What `srrs audit` and `srrs fit` share: read the input, run, write the files, show the result."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +81,8 @@ class Job:
 
     def _limited(self, fitted: "Fitted") -> "Fitted":
         """The result; where a time limit decided the number of views, it says so."""
+        from srrs.records import Finding
+
         limit, asked = self.working.max_minutes, self.chosen.settings.data.views
         if limit is None:
             return fitted
@@ -89,8 +91,9 @@ class Job:
             f"The result depends on the speed of this machine: within --max-minutes {limit:g}, {found} of {asked} "
             f"augmented views of each image were encoded. --views {found} gives the same result everywhere."
         )
-        settings = {**fitted.audit.settings, "max_minutes": limit, "warning": warning}
-        return replace(fitted, audit=replace(fitted.audit, settings=settings), notes=(*fitted.notes, warning))
+        settings = {**fitted.audit.settings, "max_minutes": limit}
+        findings = (*fitted.audit.findings, Finding("warning", warning))
+        return replace(fitted, audit=replace(fitted.audit, settings=settings, findings=findings))
 
     def _cleanvision(self, samples: "Samples") -> Mapping[str, Any]:
         from srrs.data.imagelab import cleanvision_words
@@ -113,15 +116,26 @@ class Job:
         return files if first is None else [*files, write_review(audit, first, self.out / "review.csv")]
 
     def show(
-        self, fitted: "Fitted", files: list[Path], figures: Mapping[str, Any] | None = None, failed: str = ""
+        self,
+        fitted: "Fitted",
+        files: list[Path],
+        figures: Mapping[str, Any] | None = None,
+        *,
+        lines: Sequence[str] = (),
+        warnings: Sequence[str] = (),
+        failed: str = "",
     ) -> None:
-        """Print the summary and the written files; with `failed`, end with status 1."""
+        """Print the summary, further lines and warnings, and the written files; with `failed`, end with status 1."""
         for note in fitted.notes:
             self.console.note(note)
         summary = fitted.audit.summary()
         self.console.say(summary)
         for finding in fitted.audit.findings:
             (self.console.note if finding.level == "warning" else self.console.say)(finding.text)
+        for line in lines:
+            self.console.say(line)
+        for warning in warnings:
+            self.console.note(warning)
         self.console.say("written: " + ", ".join(map(str, files)))
         self.console.result(
             {
@@ -130,7 +144,7 @@ class Job:
                 "trusted": fitted.audit.trusted,
                 "findings": [{"level": one.level, "text": one.text} for one in fitted.audit.findings],
                 **(figures or {}),
-                "notes": list(fitted.notes),
+                "notes": [*fitted.notes, *warnings],
                 "files": list(map(str, files)),
                 **({"failed": failed} if failed else {}),
             }
@@ -171,7 +185,7 @@ def read_any(console: Console, source: str, columns: Columns) -> "Samples":
         samples = read(source, **columns.keywords())
     except DataError as error:
         console.note(f"No labels are read: {error}")
-        samples = read(source, labelled=False, **columns.keywords())
+        samples = read(source, labeled=False, **columns.keywords())
     with console.progress("Reading images") as advance:
         return checked(samples, advance)
 

@@ -11,7 +11,6 @@ from srrs.cli.signature import Takes
 from srrs.config import AUDIT_VIEWS, FIT_VIEWS
 
 if TYPE_CHECKING:
-    from srrs.cli.job import Job
     from srrs.data.inputs import Inputs
     from srrs.estimator import RobustClassifier
     from srrs.pipeline import Fitted
@@ -76,7 +75,7 @@ def fit(
     source: Source = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder for the tuned model, its audit and settings.yaml.")],
-    test: Annotated[str | None, typer.Option(help="Labelled source to measure the accuracy on.")] = None,
+    test: Annotated[str | None, typer.Option(help="Labeled source to measure the accuracy on.")] = None,
     columns: Columns,
     chosen: Annotated[Chosen, Takes(*SETTINGS, views=FIT_VIEWS)],
     embedded: Embedded,
@@ -99,34 +98,36 @@ def fit(
     classifier = RobustClassifier(**chosen.settings.flat())._adopt(fitted)
     classifier.save(folder(out))
     files = [out, *job.write(fitted.audit, inputs.samples)]
-    figures = _accuracies(job, classifier, fitted, held_out)
-    job.show(fitted, files, figures)
+    figures, lines, warnings = _accuracies(classifier, fitted, held_out)
+    job.show(fitted, files, figures, lines=lines, warnings=warnings)
 
 
 def _accuracies(
-    job: "Job", classifier: "RobustClassifier", fitted: "Fitted", held_out: "Inputs | None"
-) -> dict[str, Any]:
-    """Accuracies of the classifier beside those of logistic regression on the same features, printed as well."""
-
+    classifier: "RobustClassifier", fitted: "Fitted", held_out: "Inputs | None"
+) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Accuracies of the classifier beside those of logistic regression on the same features; lines and warnings."""
     from srrs.predictions import accuracy, logistic_baseline
 
     features, labels = fitted.task.source.unit_features(), fitted.task.labels
     own = float((classifier.of_features(features).argmax(1) == labels).mean())
     baseline = logistic_baseline(features, labels)
     figures: dict[str, Any] = {"given_labels_predicted": own}
+    lines, warnings, other = [], [], {}
     if baseline is not None:
-        figures["logistic_regression"] = {"given_labels_predicted": baseline.accuracy}
-        job.console.say(
+        other["given_labels_predicted"] = baseline.accuracy
+        lines.append(
             f"predicts {own:.1%} of the given labels; logistic regression on the same features "
             f"{baseline.accuracy:.1%}, cross-validated"
         )
-        if own < baseline.accuracy:
-            figures["warning"] = WORSE
-            job.console.note(WORSE)
+        warnings += [WORSE] if own < baseline.accuracy else []
     if held_out is not None:
         figures["accuracy"] = accuracy(held_out.samples, classifier.predict_inputs(held_out))
-        job.console.say(f"accuracy {figures['accuracy']:.3f}")
-    return figures
+        lines.append(f"accuracy {figures['accuracy']:.3f}")
+        rows = held_out.samples.usable
+        if baseline is not None:
+            other["accuracy"] = baseline.test(classifier.features_of(held_out, rows), held_out.samples.labels[rows])
+            lines[-1] += f"; logistic regression {other['accuracy']:.3f}"
+    return figures | ({"logistic_regression": other} if other else {}), lines, warnings
 
 
 def _too_noisy(noise: Any, limit: float | None) -> str:

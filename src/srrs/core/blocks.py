@@ -61,7 +61,29 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         return np.memmap(file, dtype=kind, mode="w+", shape=shape)
 
 
-def release(array: Array) -> None:
+class TakenRows:
+    """Some rows of a large array, in an order of their own, read only where they are asked for.
+
+    It takes the place of `array[rows]`, which would copy them all.
+    """
+
+    def __init__(self, array: Array, rows: NDArray[np.integer]):
+        self._array, self._rows = array, rows
+        self.shape, self.dtype, self.ndim = (len(rows), *array.shape[1:]), array.dtype, array.ndim
+        self._mmap = getattr(array, "_mmap", None)
+        self.nbytes = array.nbytes
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: Any) -> Array:
+        return np.asarray(self._array[self._rows[rows]])
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        return np.asarray(self._array[self._rows], dtype)
+
+
+def release(array: Array | TakenRows) -> None:
     """Take the pages of a large memory-mapped array out of this process's memory, after a pass over it.
 
     They stay valid. Those of a smaller array stay: fetching them again at each pass costs more than keeping them.

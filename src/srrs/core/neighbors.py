@@ -1,6 +1,7 @@
 """Exact nearest neighbors by cosine, in chunks that bound the memory. N samples, D feature size."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
@@ -45,7 +46,7 @@ def nearest_in_order(features: Floats, k: int, order: Ints | None) -> tuple[Ints
 def label_agreement(features: Floats, labels: Ints, k: int, chunk: int = 512) -> Floats:
     """Return the share (N,) of the k nearest samples with the same label; all others count where there are fewer.
 
-    NaN for a single sample, which has no neighbour.
+    NaN for a single sample, which has no neighbor.
     """
     n = len(features)
     if n < 2:
@@ -55,10 +56,18 @@ def label_agreement(features: Floats, labels: Ints, k: int, chunk: int = 512) ->
     return np.asarray((labels[indices] == labels[:, None]).mean(1))
 
 
+SPARE = 8
+"""Candidates beyond the k best, by which ties after rounding are noticed."""
+
+
 def _best(found: Floats, k: int) -> Ints:
     """Columns of the k largest entries of each row, in order; the smaller column first among equals."""
-    bound = np.partition(found, -k, axis=1)[:, -k, None]
-    rows, columns = np.nonzero(found >= bound)
-    order = np.lexsort((columns, -found[rows, columns], rows))
-    first = np.searchsorted(rows, np.arange(len(found)))
-    return np.asarray(columns[order][first[:, None] + np.arange(k)])
+    width = min(k + SPARE, found.shape[1])
+    values, columns = (part.numpy() for part in torch.topk(torch.from_numpy(found), width, dim=1))
+    order = np.lexsort((columns, -values), axis=1)
+    best = np.take_along_axis(columns, order, 1)[:, :k]
+    # More entries than the spare ones may tie with the k-th: those rows are searched whole.
+    tied = np.flatnonzero(values[:, -1] == values[:, k - 1]) if width < found.shape[1] else ()
+    for row in tied:
+        best[row] = np.argsort(-found[row], kind="stable")[:k]
+    return np.asarray(best, np.int64)

@@ -1,4 +1,4 @@
-"""What the pixels of a photograph tell without any model: whether it is worth having, and what it looks like small."""
+"""Judge images by their pixels alone: defects such as blur and darkness, and small copies to find duplicates with."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,34 +12,36 @@ from srrs.data.samples import Progress, Samples
 from srrs.records import Floats
 
 SIDE, LOOK = 256, 16
-"""Longest side that is judged, and side of the small picture, in pixels."""
+"""Longest side on which defects are judged, and side of the small copy, in pixels."""
 TINY = 32
 BLANK = 5.0
-"""Standard deviation of the grey values (0..255) below which there is nothing to see."""
+"""Standard deviation of the gray values (0..255) below which an image is blank."""
 DARK = 50.0
-"""Grey value that 95 % of a dark photograph stay below."""
+"""An image is dark where 95 % of its pixels are below this gray value."""
 BLURRED = 0.15
-"""Laplacian against grey values, in standard deviations. Of 2,670 photographs of Caltech101 none is below; blurred by a
+"""An image is blurry where the standard deviation of its Laplacian, divided by that of its gray values, is below.
+
+Of 2,670 images of Caltech101 none is below; blurred by a
 Gaussian of 3 pixels more than 99 % are."""
 
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """Of n photographs."""
+    """Small copies and defects of n images."""
 
     looks: Floats
-    """(n, 256) small grey pictures, centred and of unit length; zero where there is nothing to see."""
+    """(n, 256) small gray images, centered and of unit length; zero for blank images."""
     defects: tuple[tuple[str, ...], ...]
     """(n,) any of tiny, blank, dark, blurry."""
 
 
 def unseen(count: int) -> Appearance:
-    """Of photographs that are known by their features alone."""
+    """Return the appearance of images of which only features are known: zero, without defects."""
     return Appearance(np.zeros((count, LOOK * LOOK), np.float32), ((),) * count)
 
 
 def appearance(samples: Samples, rows: Sequence[int] | np.ndarray, progress: Progress | None = None) -> Appearance:
-    """Look at each of the rows, in threads. Raises DataError for a picture that does not open."""
+    """Compute the appearance of the rows, in threads. Raises DataError for an image that does not open."""
     looks, defects = np.zeros((len(rows), LOOK * LOOK), np.float32), []
     with quiet(), ThreadPoolExecutor(WORKERS) as pool:
         pictures = pool.map(lambda row: _judged(open_rgb(samples.paths[row], at_least=SIDE // 2)), rows)
@@ -53,10 +55,10 @@ def appearance(samples: Samples, rows: Sequence[int] | np.ndarray, progress: Pro
 
 def _judged(picture: Image.Image) -> tuple[Floats, tuple[str, ...]]:
     side = min(picture.size)
-    grey = picture.convert("L")
-    grey.thumbnail((SIDE, SIDE))
-    values = np.asarray(grey, np.float32)
-    small = np.asarray(grey.resize((LOOK, LOOK), Image.Resampling.BOX), np.float32).ravel()
+    gray = picture.convert("L")
+    gray.thumbnail((SIDE, SIDE))
+    values = np.asarray(gray, np.float32)
+    small = np.asarray(gray.resize((LOOK, LOOK), Image.Resampling.BOX), np.float32).ravel()
     small = small - small.mean()
     tiny, blank = side < TINY, bool(values.std() < BLANK)
     found = {
@@ -69,9 +71,9 @@ def _judged(picture: Image.Image) -> tuple[Floats, tuple[str, ...]]:
     return look, tuple(name for name, is_so in found.items() if is_so)
 
 
-def _sharpness(grey: Floats) -> float:
-    if min(grey.shape) < 3:
+def _sharpness(gray: Floats) -> float:
+    if min(gray.shape) < 3:
         return float("inf")
-    inner = 4 * grey[1:-1, 1:-1]
-    edges = grey[1:-1, :-2] + grey[1:-1, 2:] + grey[:-2, 1:-1] + grey[2:, 1:-1] - inner
-    return float(edges.std() / grey.std())
+    inner = 4 * gray[1:-1, 1:-1]
+    edges = gray[1:-1, :-2] + gray[1:-1, 2:] + gray[:-2, 1:-1] + gray[2:, 1:-1] - inner
+    return float(edges.std() / gray.std())

@@ -67,5 +67,5 @@ def _check(pool: list[int], wrong: int, c: int) -> None:
     if wrong and not pool:
         raise DataError(
             f"Expected false positives left for class {c}, but the second halves of the other classes have none that "
-            "the published generator would use. Use more photographs, or draw without --as-published."
+            "the published generator would use. Use more images, or draw without --as-published."
         )

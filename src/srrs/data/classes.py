@@ -19,7 +19,7 @@ _CODE = re.compile(r"[a-z]?\d+|(class|label|category|id)[ _-]?\d+", re.IGNORECAS
 
 @dataclass(frozen=True)
 class Classes:
-    """C classes, in the order of their words unless the user fixed another one."""
+    """C classes, in the order of their names unless the user fixed another order."""
 
     keys: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
@@ -27,12 +27,12 @@ class Classes:
 
 
 def looks_like_codes(class_names: Iterable[str]) -> list[str]:
-    """The names that a model of words cannot know, such as n01443537, c01, 12 or class_3."""
+    """Return the names that are codes, which a text model cannot know, such as n01443537, c01, 12 or class_3."""
     return [name for name in class_names if _CODE.fullmatch(name.strip())]
 
 
 def read_names(source: Names) -> dict[str, str]:
-    """Words of each class key, from a mapping or from a JSON, YAML, CSV, TSV or `code words` text file.
+    """Read the name of each class key from a mapping or from a JSON, YAML, CSV, TSV or `code words` text file.
 
     Raises
     ------
@@ -71,9 +71,9 @@ def words_of(key: str) -> str:
 
 
 def find_classes(present: set[str], names: Names | None, source: str) -> Classes:
-    """The classes that a table's keys make, at least two.
+    """Return the classes of a table's keys, at least two.
 
-    They are sorted by their words, so that a folder `hot_dog` and a CSV's `hot dog` give the same order.
+    They are sorted by their names, so that a folder `hot_dog` and `hot dog` in a CSV give the same order.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def find_classes(present: set[str], names: Names | None, source: str) -> Classes
 def match_classes(
     present: set[str], class_names: Sequence[str], names: Names | None, source: str
 ) -> tuple[Classes, dict[str, int]]:
-    """Classes fixed beforehand, and the index of each key that a table uses.
+    """Return classes that were fixed beforehand, and the index of each key that a table uses.
 
     Raises
     ------

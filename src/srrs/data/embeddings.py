@@ -65,8 +65,11 @@ class Embeddings:
 
 
 def is_embeddings(source: Any) -> bool:
-    """Whether a source is embeddings: a 2-d array of floats, an npz or safetensors file, a parquet file with a column
-    of vectors, or a folder that `srrs embed` wrote."""
+    """Return whether a source is embeddings.
+
+    These are a 2-d array of floats, an npz, npy or safetensors file, a parquet file with a column of vectors, and a
+    folder that `srrs embed` wrote.
+    """
     if isinstance(source, Embeddings):
         return True
     if not isinstance(source, str | Path):
@@ -84,13 +87,13 @@ def _no_frame(source: Any) -> bool:
 
 
 def read_embeddings(source: Any, class_vectors: Any = None, class_names: Sequence[str] | None = None) -> Embeddings:
-    """Embeddings from a file, from the folder that `srrs embed` wrote, or from an (n, D) array.
+    """Read embeddings from a file, from the folder that `srrs embed` wrote, or from an (n, D) array.
 
     Parameters
     ----------
-    source: an npz, safetensors or parquet file. Its array `embeddings` (or `features`, `plain`, …) is (n, D); `views`
-        (n, V, D), `ids`, `paths`, `labels`, `class_names`, `class_vectors`, `described_vectors`, `logit_scale` and
-        `model` may be there. Of safetensors the texts stand in the metadata, as JSON lists.
+    source: an npz, npy, safetensors or parquet file. Its array `embeddings` (or `features`, `plain`, …) is (n, D);
+        `views` (n, V, D), `ids`, `paths`, `labels`, `class_names`, `class_vectors`, `described_vectors`, `logit_scale`
+        and `model` may be there. Of safetensors the texts stand in the metadata, as JSON lists.
     class_vectors: (C, D) array, or a file of such, where the first does not hold them.
     class_names: their names.
 
@@ -139,9 +142,10 @@ def read_embeddings(source: Any, class_vectors: Any = None, class_names: Sequenc
 
 
 def joined(samples: Samples, embeddings: Embeddings) -> tuple[Samples, Features]:
-    """Samples with the keys and issues of their embeddings, and features (N, D) and (N, V, D) in their order.
+    """Join samples and embeddings: samples with keys and issues, and features (N, D) and (N, V, D) in their order.
 
-    Rows are found by id, else by path; embeddings without ids go row by row. A row without an embedding has an issue.
+    Rows are matched by id, else by path; embeddings without ids are matched row by row. A row without an embedding has
+    an issue.
 
     Raises
     ------
@@ -168,15 +172,15 @@ def joined(samples: Samples, embeddings: Embeddings) -> tuple[Samples, Features]
     return found, embeddings.features if in_order else embeddings.features.take(at)
 
 
-def table_of(embeddings: Embeddings, labelled: bool) -> dict[str, list[Any]]:
-    """The rows that embeddings bring along, as columns `id`, `path` and `label`.
+def table_of(embeddings: Embeddings, labeled: bool) -> dict[str, list[Any]]:
+    """Return the rows that a file of embeddings names, as columns `id`, `path` and `label`.
 
     Raises
     ------
     DataError
         Labels are asked for, and there are none.
     """
-    if labelled and embeddings.labels is None:
+    if labeled and embeddings.labels is None:
         raise DataError(
             f"Expected labels beside the embeddings of {embeddings.source} ({', '.join(LABELS)}), but found none. Give "
             "a table of ids and labels, with the embeddings as --features."
@@ -208,7 +212,7 @@ def _places(samples: Samples, embeddings: Embeddings) -> np.ndarray:
 
 
 def _content(path: Path) -> tuple[dict[str, Any], str]:
-    """Arrays of a file, with the table that `srrs embed` writes beside it."""
+    """Read the arrays of a file, and the table that `srrs embed` writes beside it."""
     file = path / "features.safetensors" if path.is_dir() else path
     arrays = read_arrays(file)
     beside = file.with_name("samples.csv")

@@ -8,15 +8,16 @@ from srrs.data.options import ReadOptions
 from srrs.data.pictures import Stored
 from srrs.data.tables import LABEL_COLUMNS, PATH_COLUMNS, Table
 from srrs.errors import DataError, MissingExtraError
+from srrs.io import read_bytes
 
 
 def is_dataset(source: Any) -> bool:
-    """Whether this is a dataset of Hugging Face; a dictionary of splits is not one."""
+    """Return whether this is a Hugging Face dataset; a dictionary of splits is not one."""
     return hasattr(source, "features") and hasattr(source, "cast_column")
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether `save_to_disk` wrote this folder."""
+    """Return whether `save_to_disk` wrote this folder."""
     return (folder / "dataset_info.json").is_file() or (folder / "dataset_dict.json").is_file()
 
 
@@ -66,10 +67,10 @@ def columns_of(dataset: Any, options: ReadOptions) -> Table:
         raise DataError("Expected a dataset whose rows can be counted, but found a stream: load it without streaming.")
     kinds = {name: type(kind).__name__ for name, kind in dataset.features.items()}
     table: dict[str, list[Any]] = {}
-    pictured, labelled = (next((n for n, k in kinds.items() if k == kind), None) for kind in ("Image", "ClassLabel"))
+    pictured, labeled = (next((n for n, k in kinds.items() if k == kind), None) for kind in ("Image", "ClassLabel"))
     for role, asked, guess in (
         ("path", options.path_column, pictured or _usual(kinds, PATH_COLUMNS)),
-        ("label", options.label_column, labelled or _usual(kinds, LABEL_COLUMNS)),
+        ("label", options.label_column, labeled or _usual(kinds, LABEL_COLUMNS)),
         ("id", options.id_column, _usual(kinds, ("id",))),
     ):
         name = asked or guess
@@ -89,7 +90,7 @@ def _usual(kinds: dict[str, str], names: tuple[str, ...]) -> str | None:
 
 
 def _pictures(dataset: Any, name: str) -> list[Any]:
-    """Paths, or pictures that are read from the dataset when they are opened."""
+    """Return images that are read from the dataset when they are opened."""
     import datasets
 
     raw = dataset.cast_column(name, datasets.Image(decode=False)).with_format(None).select_columns([name])
@@ -98,7 +99,7 @@ def _pictures(dataset: Any, name: str) -> list[Any]:
         def read() -> bytes:
             entry = raw[row][name]
             data: bytes | None = entry["bytes"] if entry else None
-            return data if data is not None else Path(entry["path"] if entry else "no picture").read_bytes()
+            return data if data is not None else read_bytes(entry["path"] if entry else "no image")
 
         return Stored(f"row {row} of the dataset", read)
 

@@ -1,7 +1,7 @@
-"""What cleanvision finds in photographs: a second opinion, as an extra, on their pixels, sizes and shapes.
+"""Flags of cleanvision, an optional package, for the pixels, sizes and shapes of images.
 
-cleanvision's own loop prints, and ends at the first picture that does not open; so its measures are taken here, and its
-verdicts of them are left to it.
+cleanvision's own loop prints, and ends at the first image that does not open. So this module computes cleanvision's
+measures, and cleanvision decides on them.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from srrs.data.images import WORKERS, open_grey_or_rgb, quiet
+from srrs.data.images import WORKERS, open_gray_or_rgb, quiet
 from srrs.data.pictures import Picture
 from srrs.data.samples import Progress, Samples
 from srrs.errors import DataError, MissingExtraError
@@ -23,20 +23,21 @@ WORDS = {
     "odd_size": "odd size",
     "odd_aspect_ratio": "odd aspect ratio",
 }
-"""cleanvision's names of what it finds, and ours. Duplicates are ours to find: we know classes and features."""
+"""cleanvision's names of its findings, and ours. Duplicates are left to `srrs`, which knows classes and features."""
 
 
 def cleanvision_words(samples: Samples, progress: Progress | None = None) -> dict[str, tuple[str, ...]]:
-    """What cleanvision finds in each photograph that opens, by id, the same whatever order the rows are in.
+    """Return the flags of cleanvision for each image that opens, by id; they do not depend on the order of the rows.
 
-    A size is odd beside the sizes of the others. Palettes, transparency and deep greys, which cleanvision misreads, are
-    brought to RGB first. Raises MissingExtraError without cleanvision, and DataError where no photograph opens at all.
+    A size is odd in comparison with the other images. Palettes, transparency and deep grays, which cleanvision
+    misreads, are converted to RGB first. Raises MissingExtraError without cleanvision, and DataError where no image
+    opens at all.
     """
     measures = _measures()
 
     def measured(picture: Picture) -> dict[str, Any] | None:
         try:
-            opened = open_grey_or_rgb(picture)
+            opened = open_gray_or_rgb(picture)
         except DataError:
             return None
         of_kinds = [measure.calculate(opened) for kind, measure in measures.image_properties.items() if kind != "light"]
@@ -51,8 +52,8 @@ def cleanvision_words(samples: Samples, progress: Progress | None = None) -> dic
                 progress(row + 1, len(samples))
     if not found:
         raise DataError(
-            f"Expected photographs for cleanvision, but none of {len(samples)} rows has one that opens. Leave it out, "
-            "or give the folder of the photographs."
+            f"Expected images for cleanvision, but none of {len(samples)} rows has one that opens. Leave it out, "
+            "or give the folder of the images."
         )
     table = pd.DataFrame.from_dict(found, orient="index")
     measures.issues = pd.DataFrame(index=table.index)
@@ -62,7 +63,7 @@ def cleanvision_words(samples: Samples, progress: Progress | None = None) -> dic
 
 
 def _measures() -> Any:
-    """cleanvision's measures of a single picture, with its thresholds."""
+    """Return cleanvision's measures of a single image, with its thresholds."""
     try:
         from cleanvision.issue_managers.image_property_issue_manager import ImagePropertyIssueManager
     except ImportError:

@@ -1,4 +1,4 @@
-"""Pictures that a user holds in memory (Pillow's, arrays, bytes of a file) beside paths, as the entries of a list."""
+"""Entries of a list or column: paths, and images in memory (Pillow images, arrays, bytes of a file)."""
 
 import os
 import threading
@@ -15,23 +15,23 @@ from srrs.data.tables import text_of
 from srrs.errors import DataError
 from srrs.io import there
 
-_LOCK = threading.Lock()  # Pillow reads a picture's pixels when they are first asked for, which two threads must not do
+_LOCK = threading.Lock()  # Pillow reads the pixels of an image on first use, which two threads must not do at once
 
 
 def picture_of(entry: Any, bases: Sequence[Path], name: str) -> tuple[Picture, str]:
-    """What an entry of a list or column shows, and its path as written ('' where it is none).
+    """Return the image of an entry of a list or column, and its path as written ('' where it is no path).
 
     Parameters
     ----------
-    entry: a path, a Pillow picture, an array or tensor, bytes of a picture file, or a mapping with `bytes` and `path`
-        as Hugging Face's data sets store pictures.
-    bases: folders that paths start from; the first that has the file.
-    name: how messages call an entry that is no path.
+    entry: a path, a Pillow image, an array or tensor, bytes of an image file, or a mapping with `bytes` and `path`
+        as Hugging Face's datasets store images.
+    bases: folders that paths start from; the first that has the file counts.
+    name: what messages call an entry that is no path.
 
     Raises
     ------
     DataError
-        The entry is something else.
+        The entry has another type.
     """
     if isinstance(entry, Mapping) and {"bytes", "path"} & entry.keys():
         entry = entry.get("bytes") or entry.get("path")
@@ -47,8 +47,8 @@ def picture_of(entry: Any, bases: Sequence[Path], name: str) -> tuple[Picture, s
     if isinstance(entry, Image.Image) or hasattr(entry, "__array__"):
         return Stored(name, lambda: _as_file(entry)), ""
     raise DataError(
-        f"Expected paths, pictures or arrays, but {name} is of the type {type(entry).__name__}. Give paths, or "
-        "pictures that Pillow or numpy hold."
+        f"Expected paths, images or arrays, but {name} is of the type {type(entry).__name__}. Give paths, or "
+        "images that Pillow or numpy hold."
     )
 
 
@@ -58,7 +58,7 @@ def _as_file(picture: Any) -> bytes:
 
 
 def _locate(bases: Sequence[Path], text: str) -> Path:
-    """The file below the first base that has it; below the first one where none has."""
+    """Return the path below the first base that has the file, else below the first base."""
     spellings = (text, text.replace("\\", "/")) if "\\" in text else (text,)  # a table written on Windows
     found = (base / spelling for spelling in spellings for base in bases if there(base / spelling))
     return next(found, bases[0] / spellings[-1])

@@ -39,7 +39,7 @@ def read_given(path: Path, paths: Sequence[str], class_names: Sequence[str]) -> 
     Raises
     ------
     DataError
-        The table cannot be read, names a photograph twice, or names a class that there is not.
+        The table cannot be read, names an image twice, or names a class that there is not.
     """
     table = read_table(path)
     photos = find_column(table, None, PATH_COLUMNS, "path", str(path))
@@ -48,7 +48,7 @@ def read_given(path: Path, paths: Sequence[str], class_names: Sequence[str]) -> 
     found: dict[str, int] = {}
     for photo, text in zip(photos, texts, strict=True):
         if text and found.setdefault(photo, index[text]) != index[text]:
-            raise DataError(f"Expected one label for each photograph in {path}, but '{photo}' has several.")
+            raise DataError(f"Expected one label for each image in {path}, but '{photo}' has several.")
     return np.array([found.get(photo, -1) for photo in paths], np.int64)
 
 

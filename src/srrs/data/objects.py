@@ -1,4 +1,4 @@
-"""Several photographs of one object: rows of a table with one id become one row."""
+"""Merge the rows of a table that have the same id: they are images of one object."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from srrs.errors import DataError
 
 
 def merged(samples: Samples, source: str) -> Samples:
-    """Samples whose ids differ, the photographs of each id in the order of their names.
+    """Return samples with one row per id; the images of an id are in the order of their names.
 
     Raises
     ------
@@ -30,19 +30,22 @@ def merged(samples: Samples, source: str) -> Samples:
     return replace(
         firsts,
         others=tuple(tuple(("", samples.paths[row]) for row in rows[1:]) for rows in groups),
-        notes=(*samples.notes, f"{several} ids stand in several rows: taken as photographs of one object each."),
+        notes=(
+            *samples.notes,
+            f"{several} ids stand in several rows: the rows of an id are read as images of one object.",
+        ),
     )
 
 
 def _label(samples: Samples, rows: list[int], source: str) -> int:
-    """The one label that rows of an id have, -1 where none has one."""
-    labelled = sorted(row for row in rows if samples.labels[row] >= 0)
-    for row in labelled[1:]:
-        if samples.labels[row] != samples.labels[labelled[0]]:
-            first, other = samples.given[labelled[0]], samples.given[row]
+    """Return the label of the rows of an id, -1 where no row has one."""
+    labeled = sorted(row for row in rows if samples.labels[row] >= 0)
+    for row in labeled[1:]:
+        if samples.labels[row] != samples.labels[labeled[0]]:
+            first, other = samples.given[labeled[0]], samples.given[row]
             raise DataError(
                 f"Expected one label for each id of {source}, but '{samples.ids[row]}' is '{first}' in row "
-                f"{labelled[0] + 1} and '{other}' in row {row + 1}. Mend it, or give ids that differ to audit each "
-                "photograph by itself."
+                f"{labeled[0] + 1} and '{other}' in row {row + 1}. Fix it, or give ids that differ to audit each "
+                "image by itself."
             )
-    return int(samples.labels[labelled[0]]) if labelled else -1
+    return int(samples.labels[labeled[0]]) if labeled else -1

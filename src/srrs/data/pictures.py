@@ -1,4 +1,4 @@
-"""What a row shows: a file, or a picture that is no file of its own (held in memory, or inside a data set)."""
+"""The image of a row: a file, or an image without a file (in memory, or inside a dataset)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from pathlib import Path
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """A picture that is no file; it answers as a path does, as far as readers of pictures ask."""
+    """An image without a file. It has the methods of a path that readers of images call."""
 
     name: str
-    """How messages call it."""
+    """What messages call the image."""
     read: Callable[[], bytes] | None = None
-    """Gives the bytes of a picture file; None where there is no picture at all."""
+    """Returns the bytes of an image file; None where there is no image."""
 
     def is_file(self) -> bool:
-        """Whether there is something to read."""
+        """Return whether there is an image."""
         return self.read is not None
 
     def read_bytes(self) -> bytes:
-        """The bytes; FileNotFoundError where there are none."""
+        """Return the bytes; raises FileNotFoundError where there is no image."""
         if self.read is None:
             raise FileNotFoundError(self.name)
         return self.read()
@@ -29,10 +29,10 @@ class Stored:
 
 
 Picture = Path | Stored
-NOWHERE = Stored("no picture")
-"""A row that is known by its embedding alone."""
+NOWHERE = Stored("no image")
+"""The image of a row of which only an embedding is known."""
 
 
 def file_of(picture: Picture) -> str | None:
-    """The path of a picture, None where it is no file."""
+    """Return the path of an image, None where it has no file."""
     return str(picture) if isinstance(picture, Path) else None

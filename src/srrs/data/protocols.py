@@ -1,4 +1,4 @@
-"""Which training photographs a run sees, and the label each is given: few-shot sampling and label noise.
+"""Which training images a run sees, and the label each is given: few-shot sampling and label noise.
 
 Truth is known here, to draw noise from and to measure with, and goes no further. N training rows, C classes, D
 feature size.
@@ -38,14 +38,14 @@ FOLDS = 5
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """The N photographs of a run, class by class of the given label."""
+    """The N images of a run, class by class of the given label."""
 
     rows: Ints
     """(N,) into the training split, in the order drawn."""
     given: Ints
     """(N,) label as given."""
     truth: Ints
-    """(N,) -1: a picture of none of the classes."""
+    """(N,) -1: an image of none of the classes."""
 
     def digest(self, paths: Sequence[str]) -> str:
         """`digest` of this draw from the paths of the whole training split."""
@@ -72,10 +72,10 @@ def draw(
     features: Floats | None = None,
     given: Ints | None = None,
 ) -> Draw:
-    """Draw `shots` photographs per class (all where None, or where a class has fewer) and give them their labels.
+    """Draw `shots` images per class (all where None, or where a class has fewer) and give them their labels.
 
     `labels` (N,) is the truth of the training split and runs over 0..C-1: to use some classes only, renumber those,
-    and leave the rows of the others out or label them -1, pictures of no class. `paths` (N,), as the split file
+    and leave the rows of the others out or label them -1, images of no class. `paths` (N,), as the split file
     writes them, are what the draws hang on: another order of the rows gives the same draw. The rows come class by
     class of the given label, in each class first those it describes rightly.
 
@@ -85,14 +85,14 @@ def draw(
     *fp-injection* keeps the observed classes balanced. sym and pair: each class is permuted once; the first shots - k
     are its own, the next k go to other classes, where k = round(rate * shots) - so the rate is met exactly where
     rate * shots is whole. pair sends them to the preceding class, sym to classes at random, each of which gets as
-    many as it gives, so that all photographs are distinct and stay the same ones at every rate. (pair shifts the
+    many as it gives, so that all images are distinct and stay the same ones at every rate. (pair shifts the
     balance where classes have fewer than `shots`.) open replaces k of each class. matrix, near,
     half, inst, instance and human noise comes first; then `shots` are drawn of each given label.
 
     *label-flip* keeps the true classes balanced: `shots` are drawn of each true class, then round(rate * samples) of
     all samples become wrong (sym, pair, open), or each on its own (matrix, near, half, inst, instance, human).
 
-    open takes the pictures labelled -1, each once. near, half, inst and instance need `features` (N, D).
+    open takes the images labeled -1, each once. near, half, inst and instance need `features` (N, D).
     human takes its file, else `given` (N,), -1 where nobody gave one. Files name the classes by `class_names` (C,) or
     by number.
 
@@ -105,7 +105,7 @@ def draw(
         A protocol, number of shots or seed that there is not, or `as_published` with anything but sym or pair
         noise, fp-injection and a number of shots.
     DataError
-        Labels, paths or a file that do not fit, a class without photographs, too few pictures of no class.
+        Labels, paths or a file that do not fit, a class without images, too few images of no class.
     """
     labels = np.asarray(labels)
     names = tuple(class_names or map(str, range(classes)))
@@ -128,7 +128,7 @@ def draw(
         return Draw(part[found.rows], found.given, found.truth)
     balanced = protocol == "fp-injection"
     if noise.kind in ("matrix", "human", *BY_FEATURES):
-        noisy = _relabelled(labels, paths, names, noise, seed, features, given)
+        noisy = _relabeled(labels, paths, names, noise, seed, features, given)
         pools = _few_shot(noisy if balanced else np.where(noisy < 0, -1, labels), order, classes, shots)
         rows = np.concatenate(pools)
         return _class_by_class(rows, noisy[rows], labels)
@@ -167,18 +167,18 @@ def _check_asked(noise: NoiseSpec, protocol: str, shots: int | None, seed: int, 
 
 def _check_split(labels: Ints, paths: Sequence[str], names: tuple[str, ...], noise: NoiseSpec) -> None:
     if labels.shape != (len(paths),):
-        raise DataError(f"Expected one label for each of {len(paths)} photographs, but found {labels.shape}.")
+        raise DataError(f"Expected one label for each of {len(paths)} images, but found {labels.shape}.")
     if len(set(paths)) < len(paths):
         path, times = Counter(paths).most_common(1)[0]
-        raise DataError(f"Expected every photograph once in the training split, but '{path}' is there {times} times.")
+        raise DataError(f"Expected every image once in the training split, but '{path}' is there {times} times.")
     counts = np.bincount(labels[labels >= 0], minlength=len(names))
     if labels.size and (labels.min() < -1 or len(counts) > len(names)):
         raise DataError(
-            f"Expected labels from 0 to {len(names) - 1}, or -1 for pictures of no class, but they run from "
+            f"Expected labels from 0 to {len(names) - 1}, or -1 for images of no class, but they run from "
             f"{labels.min()} to {labels.max()}."
         )
     if noise.kind != "human" and not counts.all():
-        raise DataError(f"Expected training photographs of every class, but found none of '{names[counts.argmin()]}'.")
+        raise DataError(f"Expected training images of every class, but found none of '{names[counts.argmin()]}'.")
     if noise.kind in ("sym", "pair", *BY_FEATURES) and noise.rate and len(names) < 2:
         raise DataError(f"Expected at least 2 classes for {noise} noise, but got {len(names)}.")
 
@@ -213,8 +213,8 @@ def _other_classes(owners: Ints, classes: int, noise: NoiseSpec, generator: np.r
 def _outsiders(rows: Ints, count: int, noise: NoiseSpec) -> Ints:
     if len(rows) < count:
         raise DataError(
-            f"Expected at least {count} pictures of no class for {noise} noise, but found {len(rows)}. Use some of "
-            "the classes only, so that the others' pictures serve, or name a folder, as in open:0.2:FOLDER."
+            f"Expected at least {count} images of no class for {noise} noise, but found {len(rows)}. Use some of "
+            "the classes only, so that the others' images serve, or name a folder, as in open:0.2:FOLDER."
         )
     return rows[:count]
 
@@ -224,7 +224,7 @@ def _class_by_class(rows: Ints, given: Ints, labels: Ints) -> Draw:
     return Draw(rows[place], given[place], labels[rows[place]])
 
 
-def _relabelled(
+def _relabeled(
     labels: Ints,
     paths: Sequence[str],
     names: tuple[str, ...],
@@ -267,11 +267,11 @@ def _human(labels: Ints, paths: Sequence[str], names: tuple[str, ...], noise: No
         given = read_given(Path(noise.source), paths, names)
         if len(missing := np.flatnonzero((given < 0) & (labels >= 0))):
             raise DataError(
-                f"Expected a label for every training photograph in {noise.source}, but {len(missing)} have none, "
+                f"Expected a label for every training image in {noise.source}, but {len(missing)} have none, "
                 f"'{paths[int(missing[0])]}' for one. Write the paths as the split file does."
             )
     if given is None:
-        raise DataError("This data set has no labels of people beside its own. Name a file of them: human:FILE.")
+        raise DataError("This dataset has no labels of people beside its own. Name a file of them: human:FILE.")
     if given.shape != labels.shape or (given.size and not -1 <= given.min() <= given.max() < len(names)):
-        raise DataError(f"Expected labels of people from 0 to {len(names) - 1}, -1 for none, one for each photograph.")
+        raise DataError(f"Expected labels of people from 0 to {len(names) - 1}, -1 for none, one for each image.")
     return np.asarray(given)

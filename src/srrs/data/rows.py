@@ -1,4 +1,4 @@
-"""The record of what a user gave us: one row per photograph or object, in the user's order."""
+"""The record of the user's data: one row per image or object, in the user's order."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -16,26 +16,26 @@ MISSING = "missing file"
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """N photographs and the labels given to them."""
+    """N images and the labels given to them."""
 
     ids: tuple[str, ...]
     """(N,) stable and unique: the path below the folder, the id column, or the path as the table writes it."""
     paths: tuple[Picture, ...]
-    """(N,) files, or pictures that are none."""
+    """(N,) files, or images without a file."""
     labels: Ints
     """(N,) index into `class_names`, -1 where none was given."""
     class_names: tuple[str, ...]
-    """(C,) words, used in prompts and in everything that is written."""
+    """(C,) class names, used in prompts and in all outputs."""
     class_keys: tuple[str, ...]
-    """(C,) classes as the user wrote them, a folder's name for instance."""
+    """(C,) classes as the user wrote them, for example the names of folders."""
     issues: tuple[str, ...]
     """(N,) why a row cannot be used; '' where it can."""
     keys: tuple[str, ...]
     """(N,) sha256 of each file's bytes; '' before `checked` and where a file cannot be read."""
     notes: tuple[str, ...] = ()
-    """What the reader left out or guessed, in sentences for the user."""
+    """Sentences for the user on what the reader left out or guessed."""
     others: tuple[tuple[tuple[str, Picture], ...], ...] = ()
-    """(N,) further photographs of a row's object, each with its key; () where no row has any."""
+    """(N,) further images of a row's object, each with its key; () where no row has any."""
     keyed_by_id: bool = False
     """Whether ids, not contents, identify the samples: embeddings made elsewhere that bring ids along."""
 
@@ -53,12 +53,12 @@ class Samples:
 
     @property
     def usable(self) -> Ints:
-        """Rows without an issue."""
+        """Return the rows without an issue."""
         return np.array([row for row, issue in enumerate(self.issues) if not issue], dtype=np.int64)
 
     @cached_property
     def given(self) -> tuple[str, ...]:
-        """(N,) the words of each given label; '' where none was given."""
+        """(N,) the class name of each given label; '' where there is none."""
         return tuple(self.class_names[label] if label >= 0 else "" for label in self.labels.tolist())
 
     @cached_property
@@ -69,11 +69,11 @@ class Samples:
         return content_keys(self)
 
     def pictures(self, row: int) -> tuple[tuple[str, Picture], ...]:
-        """Key and picture of everything that shows a row."""
+        """Return the key and the image of each image of a row."""
         return ((self.keys[row], self.paths[row]), *(self.others[row] if self.others else ()))
 
     def take(self, rows: Iterable[int]) -> "Samples":
-        """These rows, in this order."""
+        """Return these rows, in this order."""
         rows = [int(row) for row in rows]
         ids, paths, issues, keys = (
             tuple(column[row] for row in rows) for column in (self.ids, self.paths, self.issues, self.keys)
@@ -84,7 +84,7 @@ class Samples:
         )  # fmt: skip
 
     def canonical_order(self) -> Ints:
-        """(N,) rows by content, given label and id: the same whatever order the user's rows are in."""
+        """Return the rows (N,) sorted by content, given label and id, which does not depend on the user's order."""
         given = self.given
         order = sorted(range(len(self)), key=lambda row: (self.keys[row], given[row], self.ids[row]))
         return np.array(order, dtype=np.int64)

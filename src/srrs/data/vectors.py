@@ -103,8 +103,11 @@ def _lengths(vectors: np.ndarray) -> np.ndarray:
 
 def floats(values: Any, axes: int, what: str, name: str) -> np.ndarray:
     """Return an array of floats with this many axes."""
-    array = np.asarray(values) if not isinstance(values, list) else None
-    if array is None or array.dtype.kind not in "fiu":
+    # A memory-mapped array stays one; other kinds of arrays (masked, matrix) become plain ones.
+    array: np.ndarray = (
+        values if isinstance(values, np.memmap) else np.asarray([] if isinstance(values, list) else values)
+    )
+    if isinstance(values, list) or array.dtype.kind not in "fiu":
         raise DataError(f"Expected {what} of one length each in {name}, but found vectors of several lengths or texts.")
     if array.ndim != axes or 0 in (array.shape[0], array.shape[-1]):
         raise DataError(f"Expected {what} in {name}, but found an array of the shape {array.shape}.")

@@ -139,7 +139,8 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         from srrs import pipeline
         from srrs.data.imagelab import cleanvision_words
 
-        settings, method = self.settings, self._method()
+        settings = self.settings
+        method = self._method(settings)
         inputs = self._read(X, y, features=features, class_vectors=class_vectors, **columns)
         decisions = None if trusted is None else certain(trusted, inputs.samples, columns.get("class_names"))
         flags = cleanvision_words(inputs.samples) if cleanvision else {}
@@ -173,11 +174,11 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         model = self.model if isinstance(self.model, str) else self.model.name
         return read_inputs(X, y, bare=model == NO_MODEL, **options)
 
-    def _method(self) -> "Method":
+    def _method(self, settings: Settings) -> "Method":
         """The method, with this classifier's tuners where they are given."""
-        from srrs.methods.spec import method as method_named
+        from srrs.tuning import method_of
 
-        method = method_named(self.method) if isinstance(self.method, str) else self.method
+        method = method_of(settings) if isinstance(self.method, str) else self.method
         if self.tuners is None:
             return method
         specs = tuple(map(tuner_spec, self.tuners))
@@ -222,7 +223,7 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         self._check_fitted()
         if hasattr(self, "n_features_in_") and features is None and is_matrix(X, fitted=True):
             X = validate_data(self, X, reset=False, dtype=FLOATS, ensure_all_finite="allow-nan")  # noqa: N806
-        return self.predict_inputs(read_inputs(X, features=features, labelled=False, **columns))
+        return self.predict_inputs(read_inputs(X, features=features, labeled=False, **columns))
 
     def predict(self, X: Any = None, *, features: Any = None, **columns: Any) -> np.ndarray:  # noqa: N803
         """Labels or class names (N,); None where an image or embedding cannot be used."""

@@ -12,7 +12,7 @@ import sklearn.exceptions
 from srrs.config import Settings
 from srrs.errors import NotFittedError, SettingsError
 from srrs.models.base import NO_MODEL
-from srrs.records import Floats
+from srrs.records import Floats, Ints
 
 if TYPE_CHECKING:
     from srrs.data.embeddings import Embeddings
@@ -56,7 +56,7 @@ class Tuned:
 
     def predict_inputs(self, inputs: "Inputs", progress: "Progress | None" = None) -> Floats:
         """Probabilities (N, C) of checked inputs; NaN where an image or embedding cannot be used."""
-        from srrs.pipeline import encode_rows, readable_rows
+        from srrs.pipeline import readable_rows
 
         self._check_fitted()
         samples = inputs.samples
@@ -65,11 +65,18 @@ class Tuned:
         if inputs.embeddings is not None:
             self._check_embeddings(inputs.embeddings)
         if len(rows):
-            found = inputs.features.take(rows) if inputs.features else encode_rows(
-                samples, rows, self._image_tower(), views=0, seed=0, progress=progress
-            )  # fmt: skip
-            probs[rows] = self.of_features(found.rows(slice(None))[0])
+            probs[rows] = self.of_features(self.features_of(inputs, rows, progress))
         return probs
+
+    def features_of(self, inputs: "Inputs", rows: Ints, progress: "Progress | None" = None) -> Floats:
+        """Features (len(rows), D) of some rows of checked inputs, encoded where they are not given."""
+        from srrs.pipeline import encode_rows
+
+        found = inputs.features.take(rows) if inputs.features else encode_rows(
+            inputs.samples, rows, self._image_tower(), views=0, seed=0, progress=progress
+        )  # fmt: skip
+        plain: Floats = found.plain_rows()
+        return plain
 
     def of_features(self, features: Floats) -> Floats:
         """Probabilities (N, C) of unit-length features (N, D)."""
@@ -135,6 +142,7 @@ class Tuned:
 
     def _load_tower(self, device: str, precision: str) -> "ImageTower | None":
         """The image tower that this classifier was tuned on; None for embeddings without a model."""
+        from srrs.models.fingerprint import same_weights
         from srrs.models.hub import load_model
 
         if self.model == NO_MODEL:
@@ -143,7 +151,7 @@ class Tuned:
             tower: ImageTower | None = getattr(self.model, "image", self.model)
             return tower
         loaded = load_model(self.model, device, precision)
-        if loaded.fingerprint.split("-")[0] != self._fingerprint.split("-")[0]:
+        if not same_weights(loaded.fingerprint, self._fingerprint):
             raise SettingsError(
                 f"The model '{self.model}' is not the one this classifier was tuned on: its weights or its "
                 "preprocessing have changed. Tune again, or bring back the old ones."

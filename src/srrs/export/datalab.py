@@ -10,13 +10,13 @@ from srrs.data.tables import csv_bytes
 from srrs.io import write_atomic
 
 WRONG = ("noisy", "outside")
-"""Statuses of a label that is not the photograph's: another class's, or no class's."""
+"""Statuses of wrong labels: the image shows another class, or none."""
 
 
 def datalab_issues(audit: Audit) -> pd.DataFrame:
     """Columns `is_label_issue, label_score, given_label, predicted_label` as of `Datalab.get_issues("label")`.
 
-    A row per photograph in the user's order, by its id. As in Datalab, a score runs from 0 to 1 and lower is worse. An
+    A row per image in the user's order, by its id. As in Datalab, a score runs from 0 to 1 and lower is worse. An
     unusable row is no label issue and has neither score nor prediction.
     """
     table = audit.table.set_index("id")

@@ -1,7 +1,7 @@
 """The audit as a folder that FiftyOne imports as a `FiftyOneDataset`, written without FiftyOne.
 
 Its JSON form is written (`samples.json`, and a `metadata.json` without a version), which every version of FiftyOne
-reads in the order of the file, without copies of the pictures and without a schema of its own.
+reads in the order of the file, without copies of the images and without a schema of its own.
 """
 
 import json

@@ -20,7 +20,7 @@ SHOWN = (
     *("suggested", "suggested_confidence", "issue", "flags"),
 )
 SERVED = "/data/local-files/?d="
-"""Where Label Studio serves the files of its machine, below a folder that it is told."""
+"""URL under which Label Studio serves files of its machine, below the folder in its settings."""
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -32,14 +32,14 @@ def write_label_studio(
 ) -> Path:
     """Write `tasks.json`, a task per row in the user's order, and `label_config.xml`, the classes to choose from.
 
-    Pictures are named as Label Studio serves local files; `served` is the folder that its setting
+    Images are named as Label Studio serves local files; `served` is the folder that its setting
     LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT names. A row without a suggestion has no prediction. Characters that XML
     cannot hold become U+FFFD in the choices.
 
     Raises
     ------
     DataError
-        A row is no file, a picture lies outside `served`, two classes would become one choice, or the folder cannot be
+        A row is no file, an image lies outside `served`, two classes would become one choice, or the folder cannot be
         written.
     """
     folder = Path(folder)
@@ -64,7 +64,7 @@ def _task(row: dict[Any, Any], url: str, choices: dict[str, str]) -> dict[str, A
 
 def _url(file: Path, served: Path) -> str:
     if not file.is_relative_to(served):
-        raise DataError(f"Expected pictures below {served}, which Label Studio serves, but found {file}.")
+        raise DataError(f"Expected images below {served}, which Label Studio serves, but found {file}.")
     return SERVED + quote(os.fsencode(file.relative_to(served).as_posix()))
 
 

@@ -1,7 +1,7 @@
 """A tuned classifier as one ONNX graph: the image tower and the head, from pixels to probabilities.
 
-The graph starts at pixels, since resizing differs between libraries: what turns a picture into pixels stands in a JSON
-file beside it. Features are rounded to float16 between tower and head, as srrs keeps them, so that graph and
+The graph starts at pixels, because resizing differs between libraries; the preprocessing is in a JSON file beside the
+graph. Features are rounded to float16 between tower and head, as srrs keeps them, so that graph and
 `predict_proba` give the same probabilities.
 """
 
@@ -81,7 +81,7 @@ def write_onnx(
         "output": {"name": "probabilities", "shape": ["batch", len(class_names)], "type": "float32"},
         "class_names": list(class_names),
         "preprocessing": tower.preprocessing,
-        "preprocessing_order": "RGB, resize (an integer is the shorter side), centre crop, rescale, (x - mean) / std",
+        "preprocessing_order": "RGB, resize (an integer is the shorter side), center crop, rescale, (x - mean) / std",
     }
     write_atomic(path, graph)
     return path, write_atomic(path.with_name(f"{path.name}.json"), json.dumps(about, indent=1).encode())

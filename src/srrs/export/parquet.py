@@ -10,7 +10,7 @@ from srrs.io import write_atomic
 
 
 def write_parquet(audit: Audit, path: str | os.PathLike[str]) -> Path:
-    """Write the columns of the audit table, a row per photograph in the user's order, nulls where nothing is known.
+    """Write the columns of the audit table, a row per image in the user's order, nulls where nothing is known.
 
     The schema version stands in the file's metadata as `srrs_schema_version`. Text that no file can hold (the name of
     a file whose bytes are no text) is written with backslashes, as in the CSV. Raises MissingExtraError without

@@ -1,4 +1,4 @@
-"""Where the pictures of an audit lie, for tools that show them."""
+"""Paths of the images of an audit, for tools that show them."""
 
 import os
 from pathlib import Path
@@ -8,14 +8,14 @@ from srrs.errors import DataError
 
 
 def picture_files(audit: Audit, root: str | os.PathLike[str] | None) -> list[Path]:
-    """The absolute path of each row's picture; relative ones start from `root`, by default the working directory.
+    """Return the absolute path of each row's image; relative ones start from `root`, by default the working directory.
 
     Raises DataError where a row is no file.
     """
     rows = zip(audit.table.id, audit.table.path, strict=True)
     if without := [id for id, path in rows if not path]:
         raise DataError(
-            f"Expected a picture for each row of the audit, but '{without[0]}' is no file, {len(without):,} of "
-            f"{len(audit):,} rows are not. Export csv, parquet, json or datalab, which need no pictures."
+            f"Expected an image for each row of the audit, but '{without[0]}' is no file, {len(without):,} of "
+            f"{len(audit):,} rows are not. Export csv, parquet, json or datalab, which need no images."
         )
     return [Path(os.path.abspath(Path(root or ".") / path)) for path in audit.table.path]

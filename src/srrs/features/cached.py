@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srrs.core.blocks import by_blocks, is_large, release, single
+from srrs.core.blocks import TakenRows, by_blocks, is_large, release, single
 from srrs.records import Batch, Features, Floats, Ints, Keys
 
 CPU = torch.device("cpu")
@@ -55,24 +56,26 @@ class CachedFeatures:
         return self._mean(rows)
 
     def unit_features(self) -> Floats:
-        """(N, D) float32, or float16 where there are very many samples."""
+        """(N, D) float32; of very many samples float16, and without augmented views not copied."""
+        return self._unit
+
+    @cached_property
+    def _unit(self) -> Floats:
         large = is_large(len(self.keys))
-        if large and self._in_place:
-            return self.features.plain
+        if large and not self.augmented:
+            at = self.features.at
+            return self.features.plain if at is None else cast(Floats, TakenRows(self.features.plain, at))
         kind = torch.float16 if large else torch.float32
-        return by_blocks(len(self.keys), lambda rows: {"unit": F.normalize(self.mean_view(rows), dim=1).to(kind)})[
-            "unit"
-        ]
+
+        def unit(rows: slice) -> dict[str, Tensor]:
+            return {"unit": F.normalize(self.mean_view(rows), dim=1).to(kind)}
+
+        return by_blocks(len(self.keys), unit)["unit"]
 
     @cached_property
     def _small_mean(self) -> Tensor | None:
         """The mean view of all samples where they are few; else None."""
         return None if is_large(len(self.keys)) else self._mean(slice(None))
-
-    @property
-    def _in_place(self) -> bool:
-        """Whether the plain features themselves, as they lie on disk, are the mean views at unit length."""
-        return self.augmented == 0 and self.features.at is None
 
     def _mean(self, rows: slice) -> Tensor:
         plain, augmented = self.features.rows(rows)

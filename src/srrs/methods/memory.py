@@ -31,7 +31,7 @@ def given(evidence: Evidence, name: str) -> Floats:
     values: Floats | None = getattr(evidence, name)
     if values is None:
         raise ValueError(
-            f"a stage reads {name}, but the evidence has none: give the model or the arrays that it comes from, and declare "
-            f"it with @reads({name!r})"
+            f"a stage reads {name}, but the evidence has none: give the model or the arrays that it comes from, and "
+            f"declare it with @reads({name!r})"
         )
     return values

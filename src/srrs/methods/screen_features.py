@@ -75,9 +75,9 @@ def agreement(
 
 
 def lemon(k: int = 30) -> Screen:
-    """Call a label noisy if it is far from image, neighbors and the images of like labels. See `srrs.screening.multimodal`.
+    """Call a label noisy if it is far from image, neighbors and the images of like labels (LEMoN).
 
-    `k` is the number of neighbors.
+    `k` is the number of neighbors. See `srrs.screening.multimodal`.
     """
 
     @reads("features", "class_vectors")
@@ -111,8 +111,8 @@ def simifeat_rank(k: int = 10) -> Screen:
     return screen
 
 
-def forward_corrected(matrix: Literal["dual-t", "hoc"] = "dual-t", strength: float = 3.0) -> Screen:
-    """Decide by forward correction with a transition matrix of Dual-T or HOC. See `srrs.screening.corrected`."""
+def forward_corrected(matrix: Literal["dual-t", "hoc"] = "hoc", strength: float = 3.0) -> Screen:
+    """Decide by forward correction with a transition matrix of HOC or Dual-T. See `srrs.screening.corrected`."""
 
     @reads("features")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:

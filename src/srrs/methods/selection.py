@@ -134,12 +134,13 @@ def simifeat(vote: bool = False) -> Method:
     return replace(plain("simifeat", (MACRO,), q=0.0), screen=rule, rectify=subset.clean_alone())
 
 
-def forward(matrix: Literal["dual-t", "hoc"] = "dual-t") -> Method:
+def forward(matrix: Literal["dual-t", "hoc"] = "hoc") -> Method:
     """Return forward correction (Patrini et al. 2017) with an estimated transition matrix.
 
-    The matrix is that of Dual-T (Yao et al. 2020) or HOC (Zhu et al. 2021). Ours: the corrected
-    classifier is logistic regression on the features, out of fold; its posterior given the label decides, and CoOp
-    learns that posterior.
+    The matrix is that of HOC (Zhu et al. 2021) or Dual-T (Yao et al. 2020). Dual-T needs confident predictions: with
+    the bundled model, 16 images per class and half of the labels wrong it ranks no better than chance, while on strong
+    features with 20 % symmetric noise it is the better of the two. Ours: the corrected classifier is logistic
+    regression on the features, out of fold; its posterior given the label decides, and CoOp learns that posterior.
     """
     return replace(
         plain("forward", (MACRO,), q=0.0), screen=screen_features.forward_corrected(matrix), rectify=rectify.posterior()
@@ -157,6 +158,6 @@ def volminnet() -> Method:
 def mbem() -> Method:
     """Return MBEM (Khetan et al. 2018): classifier and confusion matrix in turns, with one label per image.
 
-    Ours: as in `forward`; two rounds, out of fold.
+    Ours: on frozen features; two rounds, out of fold; CoOp then learns the labels that the classifier predicts, too.
     """
-    return replace(plain("mbem", (MACRO,), q=0.0), screen=screen_features.mbem(), rectify=rectify.posterior())
+    return replace(plain("mbem", (MACRO,), q=0.0), screen=screen_features.mbem(), rectify=subset.clean_alone())

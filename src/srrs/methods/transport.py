@@ -31,8 +31,8 @@ def temporal_transport(
 ) -> Screen:
     """Split by the plan's class and by how large its share has been over screenings (TecoPrompt).
 
-    See `srrs.screening.optimal_transport.by_confidence`. The classes and shares of the last `window` screenings are kept for
-    `rewritten`.
+    See `srrs.screening.optimal_transport.by_confidence`. The classes and shares of the last `window` screenings are
+    kept for `rewritten`.
     """
 
     @reads("logits")

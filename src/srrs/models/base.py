@@ -8,7 +8,7 @@ C classes, L prompt length, W token embedding size, D feature size, B batch.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from PIL import Image
@@ -183,6 +183,14 @@ class Models:
         )  # fmt: skip
 
     @classmethod
+    def of_images(cls, tower: ImageTower) -> "Models":
+        """The models of a run with an image tower alone, such as a network that was trained without text."""
+        return cls(
+            image=tower, text=None, matcher=None, class_vectors=None, logit_scale=LOGIT_SCALE,
+            fingerprint=tower.fingerprint, device=tower.device, feature_size=tower.feature_size, name=tower.name,
+        )  # fmt: skip
+
+    @classmethod
     def without_towers(
         cls,
         feature_size: int,
@@ -201,6 +209,6 @@ class Models:
         )  # fmt: skip
 
     @property
-    def clip(self) -> VisionLanguage:
-        """The dual encoder. Deprecated: use `image` and `text`."""
-        return cast(VisionLanguage, self.image)
+    def kernels(self) -> str:
+        """Library and precision of the towers' products, such as `onednn-packed fp32`; '' where it is unknown."""
+        return str(getattr(self.image, "kernels", ""))

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from srrs.models.base import Prompts
+from srrs.models.frozen import kernels_of
 from srrs.models.imagepass import VisionTransformer, image_pass
 from srrs.models.ownpass import OwnTower, own_text_pass
 from srrs.models.preprocess import Box, Preprocessing
@@ -25,6 +26,7 @@ class DualEncoder:
         self.name = name
         self.fingerprint = fingerprint
         self.model = model
+        self.kernels = kernels_of(model)
         self.device = cast(torch.device, model.device)
         self.logit_scale = float(model.logit_scale.detach().float().exp())
         self._tokenizer = tokenizer

@@ -27,6 +27,7 @@ Activation = Literal["none", "silu", "gelu"]
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 """Largest difference to `linear` that passes the check, relative to the largest value; by precision."""
 
+SHORT = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 NAMES: tuple[Activation, ...] = ("none", "silu", "gelu")
 _ATTRIBUTES: dict[Activation, tuple[str, str]] = {"none": ("none", ""), "silu": ("swish", ""), "gelu": ("gelu", "none")}
 """oneDNN's names of the activations: attribute and algorithm."""
@@ -106,6 +107,14 @@ class FrozenLinear(nn.Module):
             self._transposed = torch.ops.mkldnn._reorder_linear_weight(self.weight.t().contiguous())
         return self._transposed
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which packed weights have none of: the weight in torch's own layout."""
+        return {**self.__dict__, "_packed": self.weight, "_transposed": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(self._packed)
+
     def forward(self, x: Tensor) -> Tensor:
         """Multiply (..., I) by the weight: (..., O)."""
         return self.product(x)
@@ -159,6 +168,13 @@ def pack(model: nn.Module) -> nn.Module:
             if type(child) is nn.Linear:
                 setattr(parent, name, FrozenLinear(child))
     return model
+
+
+def kernels_of(model: nn.Module) -> str:
+    """Kernel and precision of a model's linear layers, such as `onednn-packed fp32`."""
+    kernel: Kernel = "onednn-packed" if any(isinstance(part, FrozenLinear) for part in model.modules()) else "torch"
+    dtype = next(model.parameters()).dtype
+    return f"{kernel} {SHORT.get(dtype, str(dtype).removeprefix('torch.'))}"
 
 
 @contextmanager

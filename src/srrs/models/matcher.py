@@ -3,9 +3,9 @@
 N images, T texts, S states per image, W state width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -17,12 +17,17 @@ from torch.nn.functional import normalize
 from srrs.models.base import Matcher
 from srrs.models.device import choose_device
 from srrs.models.fingerprint import digest
+from srrs.models.frozen import kernel_for, pack
 from srrs.models.hub import BUNDLED, find_cached, find_folder, load_preprocessing, load_tokenizer, load_weights
+from srrs.models.lanes import in_lanes
 from srrs.models.preprocess import Preprocessing
 
 MATCHERS = {"blip": "BlipForImageTextRetrieval"}
 BLIP = "Salesforce/blip-itm-base-coco"
 BATCH = 64
+CPU_BATCH = 16
+"""Images or pairs at a time on a CPU, where such batches run side by side in threads."""
+Part = TypeVar("Part")
 
 
 def load_matcher(choice: str, model_name: str, device: str = "auto") -> Matcher | None:
@@ -53,8 +58,12 @@ def load_matcher(choice: str, model_name: str, device: str = "auto") -> Matcher 
 def _blip(folder: Path, name: str, device: torch.device) -> "BlipMatcher":
     model = load_weights(folder, MATCHERS, name)
     tokenizer, preprocessing = load_tokenizer(folder, name), load_preprocessing(folder, name)
-    fingerprint = digest(model, (folder / "config.json").read_bytes(), preprocessing)
-    return BlipMatcher(model.to(device), tokenizer, preprocessing, name=name, fingerprint=fingerprint)
+    kernel = kernel_for(device, torch.float32)
+    fingerprint = digest(model, (folder / "config.json").read_bytes(), preprocessing, kernel=kernel)
+    model = model.to(device)
+    if kernel == "onednn-packed":
+        pack(model)
+    return BlipMatcher(model, tokenizer, preprocessing, name=name, fingerprint=fingerprint)
 
 
 MatchKind = Literal["itm", "itc"]
@@ -79,28 +88,40 @@ class BlipMatcher:
     def encode_images(self, images: Sequence[Image.Image]) -> Tensor:
         """RGB pictures -> (N, S, W) states, float16 on the CPU."""
         pixels = torch.stack([self._preprocessing.plain(image) for image in images])
-        states = [
-            self._model.vision_model(pixel_values=batch.to(self.device)).last_hidden_state.half().cpu()
-            for batch in torch.split(pixels, BATCH)
-        ]
-        return torch.cat(states)
+
+        def encode(batch: Tensor) -> Tensor:
+            return cast(Tensor, self._model.vision_model(pixel_values=batch.to(self.device)).last_hidden_state.half())
+
+        return torch.cat([states.cpu() for states in self._side_by_side(encode, torch.split(pixels, self._batch))])
 
     @torch.no_grad()
     def scores(self, states: Tensor, texts: Sequence[str], rows: Tensor, texts_of: Tensor) -> Tensor:
         """Match probability (ITM) of `states[rows[i]]` with `texts[texts_of[i]]`: (len(rows),) in 0..1, float32."""
         ids, mask = self._tokenize(texts)
-        found = [torch.empty(0)]
-        order = mask.sum(1)[texts_of.cpu()].argsort(stable=True)  # alike in length, lest short texts be padded
+        order = mask.sum(1)[texts_of.cpu()].argsort(stable=True)  # of similar length, so that few are padded
         rows, texts_of = rows.cpu()[order], texts_of.cpu()[order]
-        for images, words in zip(torch.split(rows, BATCH), torch.split(texts_of, BATCH), strict=True):
+
+        def match(part: tuple[Tensor, Tensor]) -> Tensor:
+            images, words = part
             longest = int(mask[words].sum(1).max())
             fused = self._model.text_encoder(
                 input_ids=ids[words, :longest].to(self.device),
                 attention_mask=mask[words, :longest].to(self.device),
                 encoder_hidden_states=states[images].to(self.device, torch.float32),
             ).last_hidden_state
-            found.append(self._model.itm_head(fused[:, 0]).softmax(-1)[:, 1].float().cpu())
-        return torch.cat(found)[order.argsort()]
+            return cast(Tensor, self._model.itm_head(fused[:, 0]).softmax(-1)[:, 1].float())
+
+        parts = zip(torch.split(rows, self._batch), torch.split(texts_of, self._batch), strict=True)
+        found = self._side_by_side(match, list(parts)) if len(rows) else []
+        return torch.cat([torch.empty(0), *(scores.cpu() for scores in found)])[order.argsort()]
+
+    def _side_by_side(self, function: Callable[[Part], Tensor], parts: Sequence[Part]) -> list[Tensor]:
+        """In lanes on a CPU; elsewhere one after the other."""
+        return in_lanes(function, parts) if self.device.type == "cpu" else list(map(function, parts))
+
+    @property
+    def _batch(self) -> int:
+        return CPU_BATCH if self.device.type == "cpu" else BATCH
 
     @torch.no_grad()
     def similarity(self, states: Tensor, texts: Sequence[str]) -> Tensor:
@@ -124,7 +145,7 @@ class BlipMatcher:
         return made["input_ids"], made["attention_mask"]
 
 
-class MemoisedScores:
+class MemoizedScores:
     """Scores of (image, class) pairs, each computed once, ever: matcher, pictures and class texts are all fixed.
 
     Calling it with `rows` and `classes` (K,) gives their scores (K,), float32 in 0..1.

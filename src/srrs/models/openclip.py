@@ -30,7 +30,7 @@ from torch.nn.functional import normalize
 from srrs.errors import MissingExtraError, ModelError
 from srrs.models.base import Prompts
 from srrs.models.fingerprint import digest
-from srrs.models.frozen import FrozenLinear, Kernel, pack
+from srrs.models.frozen import FrozenLinear, Kernel, kernels_of, pack
 from srrs.models.preprocess import Box, Preprocessing
 from srrs.models.reach import is_reachable
 from srrs.models.textpass import CausalTower, causal_text_pass
@@ -48,12 +48,12 @@ OTHER_TOWERS = {
     "embed_cls": "is read at a token of its own",
     "no_causal_mask": "is not causal",
     "hf_tokenizer_name": "has a tokenizer of its own",
-    "qk_norm": "normalises queries and keys",
+    "qk_norm": "normalizes queries and keys",
     "scaled_cosine_attn": "attends by cosine",
     "scale_heads": "scales its heads",
-    "scale_attn_inner": "normalises inside its attention",
-    "scale_attn": "normalises behind its attention",
-    "scale_fc": "normalises inside its MLP",
+    "scale_attn_inner": "normalizes inside its attention",
+    "scale_attn": "normalizes behind its attention",
+    "scale_fc": "normalizes inside its MLP",
 }
 """Settings of a text tower, and what they make of it."""
 
@@ -80,6 +80,7 @@ class OpenClipEncoder:
         self.name = name
         self.fingerprint = fingerprint
         self.model = model
+        self.kernels = kernels_of(model)
         self.device = cast(torch.device, text.positional_embedding.device)
         self.logit_scale = scale
         self.preprocessing = preprocessing.to_json()

@@ -8,6 +8,7 @@ from srrs.config import Settings
 from srrs.data.embeddings import Embeddings
 from srrs.errors import SettingsError
 from srrs.models.base import NO_MODEL, ClassVectors, ImageTower, Models
+from srrs.models.fingerprint import same_weights
 
 
 def load_models(settings: Settings, embeddings: Embeddings | None = None) -> Models:
@@ -46,7 +47,7 @@ def _tensor(array: Any) -> torch.Tensor | None:
 
 def check_made_by(embeddings: Embeddings, clip: ImageTower) -> None:
     """Raises SettingsError where embeddings are known to be another model's."""
-    if embeddings.model and embeddings.model != clip.fingerprint:
+    if embeddings.model and not same_weights(embeddings.model, clip.fingerprint):
         name = f" ('{embeddings.model_name}')" if embeddings.model_name else ""
         raise SettingsError(
             f"The embeddings of {embeddings.source} were made by another model{name} than '{clip.name}': give that one "

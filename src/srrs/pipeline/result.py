@@ -73,6 +73,7 @@ def make_audit(
         **settings.flat(),
         "matcher": task.models.matcher.name if task.models.matcher else "none",
         "model_fingerprint": task.models.fingerprint,
+        "kernels": task.models.kernels,
         "views": task.source.augmented,
         "text_passes": outcome.text_passes,
         "versions": versions(),

@@ -9,6 +9,7 @@ from srrs.audit import flags as flagging
 from srrs.audit.decisions import Decision
 from srrs.audit.rows import AFTER, BEFORE
 from srrs.config import AUDIT_VIEWS, FIT_VIEWS
+from srrs.core.blocks import is_large
 from srrs.data.samples import NO_LABEL, Progress, Samples
 from srrs.errors import SettingsError
 from srrs.methods.trusted import VerifiedLabel
@@ -58,7 +59,10 @@ def _run(
     if models.text is not None:
         notes += class_name_notes(samples, outcome, task)
     test = _test_images(request, stages) if request.held_out else None
-    images = flag_images(samples, rows, features.rows(slice(None))[0], opened=request.features is None, stages=stages)
+    plain = (
+        features.plain if is_large(len(rows)) else features.plain_rows()
+    )  # nothing is compared with all of very many
+    images = flag_images(samples, rows, plain, opened=request.features is None, stages=stages)
     clean = outcome.round.partition.group == Group.CLEAN
     outside = flagging.off_topic(source.unit_features(), clean, class_vectors(task))
     flags = flagging.cells(images, outside, {samples.ids[row] for row in decided}, test)
@@ -103,4 +107,4 @@ def _test_images(request: Request, stages: Stages | None) -> flagging.Photos | N
         samples, rows, request.models.image, views=0, seed=request.settings.seed,
         progress=stages and stages(TESTING), cache=request.cache,
     )  # fmt: skip
-    return flag_images(samples, rows, found.rows(slice(None))[0], opened=given is None)
+    return flag_images(samples, rows, found.plain_rows(), opened=given is None)

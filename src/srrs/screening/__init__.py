@@ -1,7 +1,7 @@
 """Screening: which labels to trust, from arrays of evidence.
 
-Every rule is a function of this package, such as `screening.gmm_bands(loss)`, and returns a `Partition`; `decide` is the
-default decision.
+Every rule is a function of this package, such as `screening.gmm_bands(loss)`, and returns a `Partition`. `decide` is
+the default decision.
 """
 
 from importlib import import_module

@@ -28,13 +28,14 @@ def forward_corrected(
     keys: Keys,
     classes: int,
     *,
-    matrix: Floats | Literal["dual-t", "hoc"] = "dual-t",
+    matrix: Floats | Literal["dual-t", "hoc"] = "hoc",
     strength: float = 3.0,
 ) -> Partition:
     """Fit classifiers of the true class by forward correction (Patrini et al. 2017) with a transition matrix.
 
-    `matrix` (C, C) is given, or estimated by Dual-T or HOC. Dual-T reads predictions with a tenth of the penalty, since
-    its anchors are taken for certain. Raises ValueError for any other name.
+    `matrix` (C, C) is given, or estimated by HOC or Dual-T. Dual-T reads predictions with a tenth of the penalty, since
+    its anchors are taken for certain, and needs features that predict the labels well. Raises ValueError for any other
+    name.
     """
     if isinstance(matrix, str):
         if matrix not in ("dual-t", "hoc"):

@@ -42,9 +42,7 @@ def test_an_unknown_name_gets_a_hint(tmp_path):
 
 
 def test_a_root_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(
-        DataError, match=r"Expected the folder that holds the data sets at .*nowhere, but there is none"
-    ):
+    with pytest.raises(DataError, match=r"Expected the folder that holds the datasets at .*nowhere, but there is none"):
         read_dataset("dtd", tmp_path / "nowhere")
 
 
@@ -110,7 +108,7 @@ def test_missing_files_are_counted_and_the_first_three_named(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "0.jpg").touch()
     files = [tmp_path / folder / f"{number}.jpg" for folder in "ab" for number in range(3)]
-    with pytest.raises(DataError, match=r"the 6 photographs of set, but 5 are missing: .*and so on. Do so") as error:
+    with pytest.raises(DataError, match=r"the 6 images of set, but 5 are missing: .*and so on. Do so") as error:
         check_files(files, "set", "Do so.")
     assert [str(file) in str(error.value) for file in files] == [False, True, True, True, False, False]
 

@@ -86,7 +86,7 @@ def test_a_cache_folder_can_be_given_and_may_be_unwritable(cifar10, tmp_path):
     read = cifar10n(cifar10, cache=tmp_path / "mine")
     assert read.train.files[0].is_relative_to(tmp_path / "mine")
     (tmp_path / "a file").touch()
-    with pytest.raises(DataError, match=r"Expected to write the photographs to .*SRRS_CACHE"):
+    with pytest.raises(DataError, match=r"Expected to write the images to .*SRRS_CACHE"):
         cifar10n(cifar10, cache=tmp_path / "a file")
 
 
@@ -161,7 +161,7 @@ def test_columns_that_lack_or_are_no_whole_numbers_are_named(cifar10, cache):
 def test_a_truncated_file_is_named(cifar10, cache):
     path = cifar10 / CIFAR10.folder / "data_batch_3.bin"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DataError, match=r"data_batch_3.bin with 3073 bytes for each photograph, but found 6145 bytes"):
+    with pytest.raises(DataError, match=r"data_batch_3.bin with 3073 bytes for each image, but found 6145 bytes"):
         read_dataset("cifar10n", cifar10)
     path.unlink()
     with pytest.raises(DataError, match=r"data_batch_3.bin .*but found nothing"):

@@ -27,7 +27,7 @@ def write(path, text):
 
 
 def miniature(root, name, folder=0, rows=ROWS):
-    """A data set of `LAYOUTS` with these rows; the folder of its split file."""
+    """A dataset of `LAYOUTS` with these rows; the folder of its split file."""
     layout = LAYOUTS[name]
     home = root / layout.folders[folder]
     write(home / layout.split, rows)
@@ -75,7 +75,7 @@ def test_missing_photographs_are_counted_over_all_splits(tmp_path):
     home = miniature(tmp_path, "dtd")
     (home / "images/b/2.jpg").unlink()
     (home / "images/a/1.jpg").unlink()
-    with pytest.raises(DataError, match=r"the 6 photographs of dtd, but 2 are missing: .*a/1.jpg, .*b/2.jpg. Download"):
+    with pytest.raises(DataError, match=r"the 6 images of dtd, but 2 are missing: .*a/1.jpg, .*b/2.jpg. Download"):
         read_dataset("dtd", tmp_path)
 
 
@@ -89,7 +89,7 @@ def test_missing_photographs_are_counted_over_all_splits(tmp_path):
         (ROWS | {"val": [["a/1.jpg", 0]]}, "row 1 of val"),
         (ROWS | {"val": [["a/1.jpg", 0, "bee"]]}, "one name per class in .*, but 0 is 'ant' and 'bee'"),
         (ROWS | {"val": [["a/1.jpg", 4, "bee"]]}, "found 0 to 4 with gaps"),
-        (ROWS | {"test": []}, "photographs in the test split of ucf101, but found none"),
+        (ROWS | {"test": []}, "images in the test split of ucf101, but found none"),
     ],
 )
 def test_a_split_file_that_is_not_coops_is_refused(tmp_path, content, message):
@@ -142,7 +142,7 @@ def test_imagenet_is_read_by_folder_and_tested_on_its_validation_part(imagenet):
 
 def test_imagenets_validation_part_has_to_be_sorted_into_folders(imagenet):
     os.rename(imagenet / "imagenet/images/val/n01484850", imagenet / "imagenet/images/val/elsewhere")
-    with pytest.raises(DataError, match=r"1 are missing: n01484850. Sort the validation photographs"):
+    with pytest.raises(DataError, match=r"1 are missing: n01484850. Sort the validation images"):
         read_dataset("imagenet", imagenet)
 
 

@@ -1,4 +1,4 @@
-"""Published data sets, read by their published splits; each reader takes the folder that holds the set's folder."""
+"""Published datasets, read by their published splits; each reader takes the folder that holds the set's folder."""
 
 import difflib
 from collections.abc import Callable
@@ -29,17 +29,17 @@ DATASETS: dict[str, Callable[[Path], DataSet]] = {
 
 
 def read_dataset(name: str, root: str | Path) -> DataSet:
-    """Read a published data set; no photograph is opened, but each file of the split is looked for.
+    """Read a published dataset; no image is opened, but each file of the split is looked for.
 
     Parameters
     ----------
     name: one of `DATASETS`.
-    root: folder that holds the data set's own folder, such as CoOp's `$DATA`.
+    root: folder that holds the dataset's own folder, such as CoOp's `$DATA`.
 
     Raises
     ------
     DataError
-        There is no such data set, or something of it is missing or malformed. The message says what was looked for
+        There is no such dataset, or something of it is missing or malformed. The message says what was looked for
         where, what to download and where to put it.
     """
     known = {_plain(key): reader for key, reader in DATASETS.items()}
@@ -47,10 +47,10 @@ def read_dataset(name: str, root: str | Path) -> DataSet:
     if reader is None:
         near = difflib.get_close_matches(name.lower(), DATASETS, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise DataError(f"Expected one of the data sets {', '.join(DATASETS)}, but got '{name}'.{hint}")
+        raise DataError(f"Expected one of the datasets {', '.join(DATASETS)}, but got '{name}'.{hint}")
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise DataError(f"Expected the folder that holds the data sets at {root}, but there is none.")
+        raise DataError(f"Expected the folder that holds the datasets at {root}, but there is none.")
     return reader(root)
 
 

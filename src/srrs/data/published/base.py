@@ -1,4 +1,4 @@
-"""What every published data set comes down to, and what its readers share: finding, checking and narrowing."""
+"""What every published dataset comes down to, and what its readers share: finding, checking and narrowing."""
 
 import difflib
 import os
@@ -15,7 +15,7 @@ from srrs.records import Bools, Ints
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """N photographs of a published split, in its order."""
+    """N images of a published split, in its order."""
 
     paths: tuple[str, ...]
     """(N,) as the split file writes them."""
@@ -52,7 +52,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """A published data set of C classes."""
+    """A published dataset of C classes."""
 
     name: str
     class_names: tuple[str, ...]
@@ -63,9 +63,9 @@ class DataSet:
 
 
 def subset(dataset: DataSet, classes: int | str | Sequence[str]) -> DataSet:
-    """Some of the classes, renumbered from 0 in the data set's order.
+    """Some of the classes, renumbered from 0 in the dataset's order.
 
-    A photograph stays where its label, and its given label where it has one, are among them.
+    An image stays where its label, and its given label where it has one, are among them.
 
     Parameters
     ----------
@@ -174,12 +174,12 @@ def make_split(
 def assemble(
     name: str, class_names: Sequence[str], train: Split, val: Split | None, test: Split, advice: str
 ) -> DataSet:
-    """A data set whose splits have photographs, whose labels have names and whose files are there.
+    """A dataset whose splits have images, whose labels have names and whose files are there.
 
     Raises
     ------
     DataError
-        One of that is not so; the message names the split, the photograph, or how many files are missing and the
+        One of that is not so; the message names the split, the image, or how many files are missing and the
         first three of them, and ends with `advice`.
     """
     splits = {"train": train, "val": val, "test": test}
@@ -188,7 +188,7 @@ def assemble(
         if split is None:
             continue
         if not len(split):
-            raise DataError(f"Expected photographs in the {part} split of {name}, but found none. {advice}")
+            raise DataError(f"Expected images in the {part} split of {name}, but found none. {advice}")
         for labels in (split.labels, split.labels if split.given is None else split.given):
             if (wrong := np.flatnonzero((labels < 0) | (labels >= len(class_names)))).size:
                 raise DataError(
@@ -214,7 +214,7 @@ def check_files(files: Sequence[Path], name: str, advice: str) -> None:
     if missing:
         more = " and so on" if len(missing) > 3 else ""
         raise DataError(
-            f"Expected the {len(files)} photographs of {name}, but {len(missing)} are missing: "
+            f"Expected the {len(files)} images of {name}, but {len(missing)} are missing: "
             f"{', '.join(map(str, missing[:3]))}{more}. {advice}"
         )
 

@@ -1,7 +1,7 @@
-"""CIFAR-10N and CIFAR-100N: the CIFAR photographs with labels that people gave them anew (Wei et al., ICLR 2022).
+"""CIFAR-10N and CIFAR-100N: the CIFAR images with labels that people gave them anew (Wei et al., ICLR 2022).
 
 Read from CIFAR's binary version, since the Python version and the published human labels are pickles, which could run
-anything; the labels have to be copied once into an .npz or .csv file. Photographs are written once as PNG, uncompressed
+anything; the labels have to be copied once into an .npz or .csv file. Images are written once as PNG, uncompressed
 and thus the same bytes with every version of zlib.
 """
 
@@ -94,7 +94,7 @@ def cifar10n(root: Path, human: str = "worst", cache: Path | None = None) -> Dat
     Parameters
     ----------
     human: one of `HUMAN`.
-    cache: folder that photographs are written below; `srrs.io.cache_root()` if not given.
+    cache: folder that images are written below; `srrs.io.cache_root()` if not given.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def _read(layout: Layout, name: str, columns: tuple[str, ...], root: Path, cache
         for part in ("train", "test")
     )
     train = replace(train, given=given)
-    return assemble(name, names, train, None, test, f"Remove {pictures} and read the data set again. {advice}")
+    return assemble(name, names, train, None, test, f"Remove {pictures} and read the dataset again. {advice}")
 
 
 def _records(path: Path, layout: Layout, advice: str) -> Bytes:
@@ -138,7 +138,7 @@ def _records(path: Path, layout: Layout, advice: str) -> Bytes:
     data = np.fromfile(path, dtype=np.uint8) if path.is_file() else np.empty(0, dtype=np.uint8)
     if not len(data) or len(data) % size:
         found = f"{len(data)} bytes" if path.is_file() else "nothing"
-        raise DataError(f"Expected {path} with {size} bytes for each photograph, but found {found}. {advice}")
+        raise DataError(f"Expected {path} with {size} bytes for each image, but found {found}. {advice}")
     return data.reshape(-1, size)
 
 
@@ -158,7 +158,7 @@ def _human_labels(layout: Layout, columns: tuple[str, ...], labels: Ints, root: 
     if clean.shape != labels.shape or given.shape != labels.shape or (clean != labels).any():
         raise DataError(
             f"Expected {path} to have CIFAR's {len(labels)} training labels as clean_label, in CIFAR's order, but "
-            f"they differ. {layout.human}_ordered.npy has the order of TensorFlow's data set: do not use it. {advice}"
+            f"they differ. {layout.human}_ordered.npy has the order of TensorFlow's dataset: do not use it. {advice}"
         )
     return given
 
@@ -199,7 +199,7 @@ def _write_once(layout: Layout, parts: dict[str, Bytes], cache: Path | None) -> 
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise DataError(
-            f"Expected to write the photographs to {folder}, but could not: {error}. Free some space, or set "
+            f"Expected to write the images to {folder}, but could not: {error}. Free some space, or set "
             "SRRS_CACHE to a folder that can be written."
         ) from None
     return folder

@@ -1,4 +1,4 @@
-"""The data sets of CoOp and its followers, in CoOp's folders and by its fixed splits.
+"""The datasets of CoOp and its followers, in CoOp's folders and by its fixed splits.
 
 Class names come from the split files, underscores read as spaces, so they are CoOp's own: EuroSAT's longer names, the
 Pets' in lower case, the Cars' with the year in front. FGVC Aircraft comes with splits of its own; ImageNet has none,
@@ -24,7 +24,7 @@ _LINKS = "All links: https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md."
 
 
 class Layout(NamedTuple):
-    """Where a data set with a split file lies below the root, and where it comes from."""
+    """Where a dataset with a split file lies below the root, and where it comes from."""
 
     folders: tuple[str, ...]
     """CoOp's folder first."""
@@ -119,7 +119,7 @@ def by_split_file(name: str, root: Path) -> DataSet:
     Raises
     ------
     DataError
-        The split file or a photograph is missing, or the split file is not CoOp's.
+        The split file or an image is missing, or the split file is not CoOp's.
     """
     layout = LAYOUTS[name]
     advice = layout.advice(root)
@@ -140,7 +140,7 @@ def fgvc_aircraft(root: Path) -> DataSet:
     Raises
     ------
     DataError
-        A list or a photograph is missing, or a list names a variant that `variants.txt` lacks.
+        A list or an image is missing, or a list names a variant that `variants.txt` lacks.
     """
     advice = (
         "Download and unpack https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz, "
@@ -186,7 +186,7 @@ def imagenet(root: Path) -> DataSet:
     if lacking := sorted(set(codes) - set(_folders(images / "val", advice))):
         raise DataError(
             f"Expected the {len(codes)} class folders of train in {images / 'val'} as well, but {len(lacking)} are "
-            f"missing: {', '.join(lacking[:3])}. Sort the validation photographs into class folders."
+            f"missing: {', '.join(lacking[:3])}. Sort the validation images into class folders."
         )
     train, test = (
         make_split(images, _pictures(images, [f"{part}/{code}" for code in codes])) for part in ("train", "val")

@@ -1,4 +1,4 @@
-"""Data sets whose labels come from the web or from hurried people, in the folders that their archives unpack to.
+"""Datasets whose labels come from the web or from hurried people, in the folders that their archives unpack to.
 
 Nobody knows the truth of most of their training labels: `labels` and `given` are then the same and `truth_known` is
 False. Test labels are true.
@@ -25,12 +25,12 @@ _MINI = 50
 def food101n(root: Path) -> DataSet:
     """Read Food-101N, its verification labels, and Food-101's own test split (not CoOp's).
 
-    `train.verified` says of about 52,868 photographs whether their label is right; what a wrong one shows is unknown.
+    `train.verified` says of about 52,868 images whether their label is right; what a wrong one shows is unknown.
 
     Raises
     ------
     DataError
-        A list or a photograph is missing, or a list names a class that `meta/classes.txt` lacks.
+        A list or an image is missing, or a list names a class that `meta/classes.txt` lacks.
     """
     advice = (
         "Download Food-101N from https://kuanghuei.github.io/Food-101N/ and food-101.tar.gz from "
@@ -58,14 +58,14 @@ def food101n(root: Path) -> DataSet:
 
 
 def clothing1m(root: Path, both: bool = False) -> DataSet:
-    """Read Clothing1M: a million photographs with labels of the web, true labels for validation and test.
+    """Read Clothing1M: a million images with labels of the web, true labels for validation and test.
 
-    With `both`, train on the photographs that have a true label and one of the web, so that the truth is known.
+    With `both`, train on the images that have a true label and one of the web, so that the truth is known.
 
     Raises
     ------
     DataError
-        A list or a photograph is missing, or a list names a photograph that has no label.
+        A list or an image is missing, or a list names an image that has no label.
     """
     advice = (
         "Ask for Clothing1M at https://github.com/Cysu/noisy_label, and unpack its images and its lists into "
@@ -82,7 +82,7 @@ def clothing1m(root: Path, both: bool = False) -> DataSet:
         path = lists / f"{part}_key_list.txt"
         keys = read_lines(path, advice)
         if unknown := [key for key in keys if key not in labels]:
-            raise DataError(f"Expected a label of every photograph of {path}, but '{unknown[0]}' has none. {advice}")
+            raise DataError(f"Expected a label of every image of {path}, but '{unknown[0]}' has none. {advice}")
         return make_split(folder, [(key, labels[key]) for key in keys], given=given)
 
     if both:
@@ -97,14 +97,14 @@ def clothing1m(root: Path, both: bool = False) -> DataSet:
 
 
 def mini_webvision(root: Path) -> DataSet:
-    """Read the Google part of the first 50 classes of WebVision 1.0; its validation photographs are the test split.
+    """Read the Google part of the first 50 classes of WebVision 1.0; its validation images are the test split.
 
     Classes have the first name of their WordNet synset.
 
     Raises
     ------
     DataError
-        A list or a photograph is missing.
+        A list or an image is missing.
     """
     advice = (
         "Download from https://data.vision.ee.ethz.ch/cvl/webvision/dataset2017.html the resized Google images, the "
@@ -136,7 +136,7 @@ def animal10n(root: Path) -> DataSet:
     Raises
     ------
     DataError
-        A folder is missing, or a photograph's name does not start with the number of its class.
+        A folder is missing, or an image's name does not start with the number of its class.
     """
     advice = (
         "Ask for ANIMAL-10N (raw images) at https://dm.kaist.ac.kr/datasets/animal-10n, and unpack it into "
@@ -154,12 +154,12 @@ def _by_first_folder(source: Path, paths: list[str], number: Mapping[str, int]) 
     """Paths `<class>/<photograph>` and the number of the class."""
     rows = [(path, number.get(path.partition("/")[0], -1)) for path in paths]
     if unknown := [path for path, label in rows if label < 0]:
-        raise DataError(f"Expected <class>/<photograph> in each line of {source}, but found '{unknown[0]}'.")
+        raise DataError(f"Expected <class>/<image> in each line of {source}, but found '{unknown[0]}'.")
     return rows
 
 
 def _by_prefix(folder: Path) -> list[tuple[str, int]]:
     names = sorted(name for name in os.listdir(folder) if is_picture(name) and not name.startswith("."))
     if wrong := [name for name in names if not re.match(r"\d_", name)]:
-        raise DataError(f"Expected photographs called <class number>_<id>.jpg in {folder}, but found {wrong[0]}.")
+        raise DataError(f"Expected images called <class number>_<id>.jpg in {folder}, but found {wrong[0]}.")
     return [(name, int(name[0])) for name in names]

@@ -6,6 +6,14 @@ from srrs.records import Finding, Partition, Thresholds
 from srrs.screening.decision.decide import CERTAIN
 from srrs.screening.decision.verdicts import Report, Verdicts
 
+SUBJECTS = {
+    "zero-shot": "Zero-shot prediction",
+    "matcher": "The matcher",
+    "images": "Prediction from the other images",
+    "predictions": "The given predictions",
+}
+"""Each source of evidence as the subject of a sentence."""
+
 
 def partition_of(verdicts: Verdicts) -> Partition:
     """Return the verdicts as screening's result, with the report as findings."""
@@ -30,11 +38,15 @@ def findings_of(report: Report) -> tuple[Finding, ...]:
     if report.contradictions:
         sentence = "The model and the labels contradict each other in these classes:"
         found.append(Finding("info" if report.trusted else "warning", sentence, report.contradictions))
-    found.append(Finding("info", f"The evidence of the {report.decided_by} decided."))
+    decided = SUBJECTS.get(report.decided_by, report.decided_by)
+    found.append(Finding("info", f"{decided} had the most weight in the decision."))
     for source in report.sources:
-        share = f"is right for an estimated {source.reliability:.0%} of the images"
-        found.append(Finding("info", f"{source.name} predicts {source.agreement:.0%} of the given labels and {share}."))
+        subject = SUBJECTS.get(source.name, source.name)
+        right = f"and is right for an estimated {source.reliability:.0%}"
+        found.append(
+            Finding("info", f"{subject} gives the given label for {source.agreement:.0%} of the images {right}.")
+        )
     if report.agreement is not None:
-        sentence = f"Zero-shot prediction and images alone agree on {report.agreement:.0%} of the images."
+        sentence = f"Zero-shot prediction and the other images agree on {report.agreement:.0%} of the images."
         found.append(Finding("info", sentence))
     return (*found, Finding("info", report.limits))
