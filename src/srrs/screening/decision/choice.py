@@ -16,7 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srrs.screening.decision.scales import fit_scales, pooled
-from srrs.screening.decision.stories import IMAGES, LABELS, MILD, SHARP, TEMPERED, Sample, Story, continued, tell
+from srrs.screening.decision.stories import (
+    CLUSTERS,
+    IMAGES,
+    LABELS,
+    MILD,
+    SHARP,
+    TEMPERED,
+    Sample,
+    Story,
+    continued,
+    tell,
+)
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -43,6 +54,9 @@ KNOWS = 0.1
 """A source knows something of the classes if it agrees with another this far above chance, on the way to 1."""
 MOST = 0.5
 """Least noise rate that is proven by two sources that agree."""
+APART, LOSS = 0.95, -0.05
+"""Least mean certainty of the images alone to believe that classes are clusters, and the most that this may cost in
+log-likelihood per label."""
 NO_NOISE = 1e-4
 """Noise rate that counts as none."""
 MANY, MORE_ROUNDS = 0.35, 2
@@ -78,6 +92,10 @@ def choose(sample: Sample, trust: Trust) -> Choice:
     # model and images that agree with each other and not with most labels need no further proof
     plain = agreement is not None and agreement >= AGREE and min(rate, labels.fit.rate) >= MOST
     told = Choice(labels, labels.fit.posterior, none, agreement, rate, plain or _proven(first, labels, doubtless))
+    if not sample.unseen and sample.white is not None and trust != "labels":
+        clusters = tell(sample, CLUSTERS, rounds=4)
+        if _are_clusters(sample, clusters, labels):
+            return Choice(clusters, clusters.fit.posterior, none, agreement, clusters.fit.rate, True)
     if not sample.unseen or trust == "labels":
         return told
     free = tell(sample, SHARP)
@@ -95,6 +113,13 @@ def choose(sample: Sample, trust: Trust) -> Choice:
     structured = story.kind == SHARP and story.fit.rate - labels.fit.rate >= MATERIAL
     proven = told.proven or structured or story.log_likelihood - doubtless >= PROOF_LATER
     return Choice(story, posterior, against, agreement, rate, proven)
+
+
+def _are_clusters(sample: Sample, clusters: Story, labels: Story) -> bool:
+    """Whether the classes lie so well apart that the images say which labels are wrong, and some are."""
+    certainty = float(sample.likelihoods(clusters.logits).max(1).mean())
+    gain = (clusters.log_likelihood - labels.log_likelihood) / len(sample.labels)
+    return certainty >= APART and gain >= LOSS and clusters.fit.rate >= MATERIAL
 
 
 def _believed(sample: Sample, free: Story, labels: Story) -> tuple[Story, Ints]:
