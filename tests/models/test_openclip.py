@@ -203,7 +203,7 @@ def test_preprocessing_gives_the_bits_of_open_clips_transform(name: str, size: t
 @pytest.mark.parametrize(("mode", "size"), [("longest", 64), ("shortest", (40, 56))])
 def test_preprocessing_that_pads_or_cuts_oblongs_is_refused(mode: str, size: object) -> None:
     settings = {"size": size, "resize_mode": mode, "interpolation": "bicubic", "mean": (0,) * 3, "std": (1,) * 3}
-    with pytest.raises(ModelError, match=f"squashes a picture or cuts a square, but that of 'x' has .*{mode}"):
+    with pytest.raises(ModelError, match=f"squashes an image or cuts a square, but that of 'x' has .*{mode}"):
         preprocessing_of(settings, "x")
 
 

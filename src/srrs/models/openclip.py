@@ -67,7 +67,7 @@ class Source:
     config: dict[str, Any]
     weights: Path | None = None
     tag: dict[str, Any] = field(default_factory=dict)
-    """open_clip's entry of the weights: where they are and how their pictures were prepared."""
+    """open_clip's entry of the weights: where they are and how their images were prepared."""
 
 
 class OpenClipEncoder:
@@ -164,14 +164,14 @@ def preprocessing_of(settings: dict[str, Any], name: str) -> Preprocessing:
     Raises
     ------
     ModelError
-        If pictures are padded, or cut to another shape than a square.
+        If images are padded, or cut to another shape than a square.
     """
     size = settings["size"]
     height, width = (size, size) if isinstance(size, int) else size
     mode = settings["resize_mode"]
     if mode not in ("shortest", "squash") or (mode == "shortest" and height != width):
         raise ModelError(
-            f"Expected preprocessing that squashes a picture or cuts a square, but that of {name!r} has the resize "
+            f"Expected preprocessing that squashes an image or cuts a square, but that of {name!r} has the resize "
             f"mode {mode!r} and the size {height} x {width}."
         )
     bilinear = settings["interpolation"] == "bilinear"

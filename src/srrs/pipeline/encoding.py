@@ -40,7 +40,7 @@ def trainable_rows(samples: Samples) -> Ints:
 
 
 def readable_rows(samples: Samples) -> np.ndarray:
-    """Rows whose picture opens, labeled or not."""
+    """Rows whose image opens, labeled or not."""
     readable = [r for r in range(len(samples)) if samples.keys[r] and samples.issues[r] in ("", NO_LABEL)]
     return np.array(readable, dtype=np.int64)
 
@@ -91,7 +91,7 @@ def write_features(
     """Write `features.safetensors` (plain (n, D), views (n, V, D), float16) and `samples.csv`, row by row the same."""
     rows = samples.usable if len(samples.class_names) else readable_rows(samples)
     if not len(rows):
-        raise DataError(f"Expected photographs that can be read, but found none among {len(samples)}.")
+        raise DataError(f"Expected images that can be read, but found none among {len(samples)}.")
     views = settings.data.views or 0
     features = encode_rows(samples, rows, models.image, views=views, seed=settings.seed, progress=progress)
     out.mkdir(parents=True, exist_ok=True)

@@ -51,7 +51,7 @@ def check_made_by(embeddings: Embeddings, clip: ImageTower) -> None:
         name = f" ('{embeddings.model_name}')" if embeddings.model_name else ""
         raise SettingsError(
             f"The embeddings of {embeddings.source} were made by another model{name} than '{clip.name}': give that one "
-            "with --model, or --model none to work without any, or embed the photographs again."
+            "with --model, or --model none to work without any, or embed the images again."
         )
     if embeddings.size != clip.feature_size:
         raise SettingsError(

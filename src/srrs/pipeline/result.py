@@ -96,7 +96,7 @@ def user_rows(samples: Samples) -> Rows:
 
 
 def thumbnails(samples: Samples) -> Callable[[int], bytes | None]:
-    """Thumbnails for the page, by row; None where the picture does not open."""
+    """Thumbnails for the page, by row; None where the image does not open."""
 
     def thumbnail(row: int) -> bytes | None:
         try:

@@ -163,7 +163,9 @@ def fgvc_aircraft(root: Path) -> DataSet:
 
 
 def imagenet(root: Path) -> DataSet:
-    """Read ImageNet by folder; classes are the sorted folders of the training part, named by `classnames.txt`.
+    """Read ImageNet from its folders.
+
+    The classes are the sorted folders of the training part, and `classnames.txt` gives their names.
 
     Raises
     ------
