@@ -25,7 +25,7 @@ from srrs.config import Settings
 from srrs.methods import zoo
 from srrs.methods.stages import Method
 from srrs.models.dual import DualEncoder
-from srrs.models.matcher import MemoisedScores
+from srrs.models.matcher import MemoizedScores
 from srrs.prompts.templates import MACRO
 from srrs.records import Floats, Ints
 from srrs.training.schedule import Schedule
@@ -135,7 +135,7 @@ class Asked:
 
     def scores(self, samples: int, classes: int) -> Callable[[Ints, Ints], Floats]:
         """Of every picture and class, remembered by the package's own memory."""
-        known = MemoisedScores(_Never(), torch.empty(0), [""] * classes)  # type: ignore[arg-type]
+        known = MemoizedScores(_Never(), torch.empty(0), [""] * classes)  # type: ignore[arg-type]
         known.know(np.random.default_rng(ours.SEED).random((samples, classes)))
 
         def match(rows: Ints, of: Ints) -> Floats:

@@ -2,7 +2,7 @@
 
     python recipes/figures.py docs/figures
 
-True labels colour the figures; no method is told them. `flow.svg`, the way of the data, is drawn by hand.
+True labels color the figures; no method is told them. `flow.svg`, the way of the data, is drawn by hand.
 """
 
 import sys
@@ -67,7 +67,7 @@ def screened(photos: Path, settings: Settings) -> Case:
 
 
 def screening(case: Case) -> Figure:
-    """What each method parts the labels by, with its thresholds, coloured by who is right."""
+    """What each method parts the labels by, with its thresholds, colored by who is right."""
     wrong = case.ours.evidence.labels != case.truth
     figure = Figure(figsize=(7.6, 2.7), layout="constrained")
     left, right = figure.subplots(1, 2)

@@ -242,7 +242,7 @@ def _audit() -> SavedAudit:
     rows = [
         {"id": id, "path": f"photos/{id}.png", "given": "cat", "status": "noisy", "quality": 0.1, "p_clean": 0.1,
          "suggested": "dog", "suggested_confidence": 0.9, "match": None, "zero_shot": "dog", "macro": "dog",
-         "neighbours_agree": 0.2, "issue": None, "flags": "duplicate of b"} for id in "abcdef"
+         "neighbors_agree": 0.2, "issue": None, "flags": "duplicate of b"} for id in "abcdef"
     ]  # fmt: skip
     return {
         "schema_version": 3, "summary": {"noise": {"rate": 0.2, "low": 0.1, "high": 0.3}}, "settings": {"model": "x"},

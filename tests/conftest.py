@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 import support
 
 CLASSES = ("cat", "dog", "sea_horse")
-COLOURS = {"cat": (210, 60, 40), "dog": (40, 160, 70), "sea_horse": (50, 80, 210)}
+COLORS = {"cat": (210, 60, 40), "dog": (40, 160, 70), "sea_horse": (50, 80, 210)}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,13 +54,13 @@ def draw_photos(root: Path, generator: np.random.Generator, each: int = 6) -> Pa
 
 def _draw(name: str, generator: np.random.Generator, size: int = 48) -> Image.Image:
     ground = tuple(generator.integers(150, 256, 3).tolist())
-    colour = tuple(np.clip(np.array(COLOURS[name]) + generator.integers(-35, 36, 3), 0, 255).tolist())
+    color = tuple(np.clip(np.array(COLORS[name]) + generator.integers(-35, 36, 3), 0, 255).tolist())
     x, y = generator.integers(18, 31, 2).tolist()
     radius = int(generator.integers(10, 17))
     image = Image.new("RGB", (size, size), ground)
     pen = ImageDraw.Draw(image)
     if name == "cat":
-        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
     else:
-        pen.regular_polygon((x, y, radius), 4 if name == "dog" else 3, fill=colour)
+        pen.regular_polygon((x, y, radius), 4 if name == "dog" else 3, fill=color)
     return image

@@ -122,7 +122,7 @@ def test_a_fitted_model_predicts_as_its_classifier_does(srrs: Run, photos, clip_
     assert (empty["predicted"], empty["confidence"], empty["issue"]) == (None, None, "empty file")
 
 
-def test_features_are_written_of_labelled_and_of_loose_photographs(
+def test_features_are_written_of_labeled_and_of_loose_photographs(
     srrs: Run, photos, clip_folder, tmp_path: Path
 ) -> None:
     for source, count in ((photos, 18), (photos / "cat", 6)):
@@ -413,7 +413,7 @@ def test_training_photos_that_are_also_test_photos_are_flagged(srrs: Run, photos
         path.unlink()
     srrs("fit", photos, "--out", tmp_path / "model", "--test", test, "--model", clip_folder, *FAST)
     found = {row["id"]: row["flags"] for row in read_csv(tmp_path / "model" / "audit.csv")}
-    assert "duplicate of test photo cat/0.jpg" in found["cat/0.jpg"]
+    assert "duplicate of test image cat/0.jpg" in found["cat/0.jpg"]
 
 
 def test_cleanvision_adds_its_words_to_the_flags_in_the_order_of_the_rows(

@@ -71,8 +71,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "more").mkdir()
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,object", *rows]))
     (tmp_path / "views.csv").write_text("\n".join(["path,label,object", *(f"photos/{row}" for row in rows)]))
-    labelled = (f"{n:03},{('crab', 'ferry', 'ibis')[n % 3]}" for n in range(60))
-    (tmp_path / "rows.csv").write_text("\n".join(["id,label", *labelled]))
+    labeled = (f"{n:03},{('crab', 'ferry', 'ibis')[n % 3]}" for n in range(60))
+    (tmp_path / "rows.csv").write_text("\n".join(["id,label", *labeled]))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

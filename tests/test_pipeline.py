@@ -360,6 +360,6 @@ def test_an_audit_of_very_many_embeddings_compares_nobody_with_everybody(monkeyp
     table = pipeline.audit(pipeline.Request(inputs.samples, models, settings, features=inputs.features)).audit.table
     assert len(built) <= 3
     assert len(table) == count
-    assert table.neighbours_agree.isna().all()
+    assert table.neighbors_agree.isna().all()
     suggested = table.suggested.map("abcde".index).to_numpy()
     assert (suggested != truth).mean() < 0.5 * (labels != truth).mean()

@@ -26,12 +26,12 @@ def test_the_table_has_a_row_per_sample_in_the_users_order() -> None:
     assert found.issue.tolist() == ["", "empty file", "", ""]  # a label is not needed to predict
 
 
-def test_accuracy_counts_what_is_usable_and_labelled() -> None:
+def test_accuracy_counts_what_is_usable_and_labeled() -> None:
     assert accuracy(samples(), PROBS) == 0.5
 
 
 def test_accuracy_of_nothing_is_refused() -> None:
-    with pytest.raises(DataError, match="Expected labelled images to test on, but found none usable among 4"):
+    with pytest.raises(DataError, match="Expected labeled images to test on, but found none usable among 4"):
         accuracy(samples(("empty file",) * 4), PROBS)
 
 

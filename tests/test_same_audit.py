@@ -53,7 +53,7 @@ def audit_of(clip_folder: Path, tmp_path_factory: pytest.TempPathFactory, monkey
 
 
 def table_of(root: Path, names: list[str]) -> pd.DataFrame:
-    """Rows of images below a folder, labelled by their subfolder."""
+    """Rows of images below a folder, labeled by their subfolder."""
     return pd.DataFrame({"id": names, "path": names, "label": [name.split("/")[0] for name in names]})
 
 

@@ -24,7 +24,7 @@ from srrs.errors import SettingsError
 from srrs.features.cached import CachedFeatures
 from srrs.io import write_atomic
 from srrs.models.device import choose_device
-from srrs.models.matcher import MemoisedScores
+from srrs.models.matcher import MemoizedScores
 from srrs.parallel import side_by_side
 from srrs.records import Batch, Features, Group, Ints
 from srrs.training.loop import Outcome as Tuned
@@ -115,7 +115,7 @@ def task_of(prepared: Prepared) -> tuning.Task:
     match = None
     if models.matcher is not None and prepared.states is not None:
         texts = tuning.match_texts(prepared.train.class_names, prepared.descriptions)
-        match = MemoisedScores(models.matcher, prepared.states, texts, kind=prepared.settings.model.match_by)
+        match = MemoizedScores(models.matcher, prepared.states, texts, kind=prepared.settings.model.match_by)
     rows, names = prepared.rows, prepared.train.class_names
     source = CachedFeatures(prepared.features, prepared.train.content_keys[rows], models.device)
     return tuning.Task(models, names, prepared.descriptions, source, prepared.truth[rows], match)

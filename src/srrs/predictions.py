@@ -36,10 +36,10 @@ def table(samples: "Samples", probs: Floats, class_names: Sequence[str] | np.nda
 
 
 def accuracy(samples: "Samples", probs: Floats) -> float:
-    """Share of usable labelled samples whose label is the most probable class."""
+    """Share of usable labeled samples whose label is the most probable class."""
     rows = samples.usable
     if not len(rows):
-        raise DataError(f"Expected labelled images to test on, but found none usable among {len(samples)}.")
+        raise DataError(f"Expected labeled images to test on, but found none usable among {len(samples)}.")
     return float((probs[rows].argmax(1) == np.asarray(samples.labels)[rows]).mean())
 
 

@@ -23,7 +23,7 @@ from srrs.methods.spec import method as method_named
 from srrs.methods.stages import Method, TunerSpec
 from srrs.methods.trusted import VerifiedLabel, trusting
 from srrs.models.base import ClassVectors, Matcher, Models
-from srrs.models.matcher import MatchKind, MemoisedScores
+from srrs.models.matcher import MatchKind, MemoizedScores
 from srrs.prompts.descriptions import bundled_descriptions, load_descriptions, match_descriptions
 from srrs.prompts.templates import MICRO
 from srrs.records import Floats, Ints, MatchScores
@@ -95,10 +95,10 @@ def match_scores(
     descriptions: Sequence[str | None],
     kind: MatchKind = "itm",
     progress: Progress | None = None,
-) -> MemoisedScores:
+) -> MemoizedScores:
     """Scores of each row's image with each class's described prompt; every image is encoded once."""
     states = matcher_states(samples, rows, matcher, progress)
-    return MemoisedScores(matcher, states, match_texts(samples.class_names, descriptions), kind=kind)
+    return MemoizedScores(matcher, states, match_texts(samples.class_names, descriptions), kind=kind)
 
 
 def untuned_head(task: Task) -> Head | None:

@@ -14,7 +14,7 @@ SETTINGS = {"model": "bundled", "matcher": None, "method": "srrs", "seed": 1, "v
 
 
 def one_hot(classes, rest=0.1):
-    """(N, 3) rows that favour the classes given."""
+    """(N, 3) rows that favor the classes given."""
     return np.eye(3)[classes] * (1 - 1.5 * rest) + rest / 2
 
 
@@ -53,4 +53,4 @@ def last_round():
 @pytest.fixture
 def audit(rows, last_round):
     audit = audit_of(rows, last_round, SETTINGS)
-    return replace(audit, table=audit.table.assign(neighbours_agree=[1.0, np.nan, 0.2, 0.5, 0.0]))
+    return replace(audit, table=audit.table.assign(neighbors_agree=[1.0, np.nan, 0.2, 0.5, 0.0]))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from srrs.audit.flags import Photos, cells, counts, duplicates, is_trusted, joined, off_topic
+from srrs.audit.flags import Photos, cells, counts, duplicates, is_trusted, joined, off_topic, twins_of
 from srrs.records import Group
 
 
@@ -26,8 +26,8 @@ def shuffled(photos: Photos, order: np.ndarray) -> Photos:
 
 def test_duplicates_name_each_other_and_the_other_class(photos) -> None:
     found = dict(zip(photos.ids, duplicates(photos), strict=True))
-    assert found["b"] == ["duplicate of e (labelled dog)"]
-    assert found["e"] == ["duplicate of b (labelled cat)"]
+    assert found["b"] == ["duplicate of e (labeled dog)"]
+    assert found["e"] == ["duplicate of b (labeled cat)"]
     assert found["c"] == ["near-duplicate of f"]
     assert not found["a"] and not found["d"]  # noqa: PT018
 
@@ -35,7 +35,7 @@ def test_duplicates_name_each_other_and_the_other_class(photos) -> None:
 def test_of_very_many_photos_the_same_files_alone_are_found(photos, monkeypatch) -> None:
     monkeypatch.setattr("srrs.core.blocks.WHOLE", 5)
     found = dict(zip(photos.ids, duplicates(photos), strict=True))
-    assert found["b"] == ["duplicate of e (labelled dog)"]
+    assert found["b"] == ["duplicate of e (labeled dog)"]
     assert found["c"] == []
 
 
@@ -49,8 +49,8 @@ def test_the_order_of_the_photos_changes_no_flag(photos) -> None:
 
 def test_photos_that_are_also_in_the_test_set_say_so(photos) -> None:
     test = Photos(("x;y",), ("dog",), ("1",), photos.features[:1], photos.looks[:1])
-    assert duplicates(photos, test)[0] == ["duplicate of test photo x,y (labelled dog)"]
-    assert duplicates(photos, replace(test, keys=("9",)))[0] == ["near-duplicate of test photo x,y (labelled dog)"]
+    assert duplicates(photos, test)[0] == ["duplicate of test image x,y (labeled dog)"]
+    assert duplicates(photos, replace(test, keys=("9",)))[0] == ["near-duplicate of test image x,y (labeled dog)"]
 
 
 def test_cells_hold_all_flags_and_counts_tell_them(photos) -> None:
@@ -92,3 +92,9 @@ def test_what_is_unlike_all_classes_is_off_topic(monkeypatch) -> None:
     assert not off_topic(features[:20], group[:20] == Group.CLEAN, np.eye(8)[:2]).any()  # too few to say
     monkeypatch.setattr("srrs.core.blocks.WHOLE", 399)
     assert not off_topic(features, group == Group.CLEAN, np.eye(8)[:2]).any()  # too many to compare
+
+
+@pytest.mark.parametrize("spelled", ["labeled", "labelled"])
+def test_the_other_image_is_named_before_its_label_in_both_spellings(spelled):
+    cells = [f"tiny; near-duplicate of b (labeled 1) ({spelled} dog)", f"duplicate of c ({spelled} cat)", None]
+    assert twins_of(cells, ["b (labeled 1)", "c"]) == [["b (labeled 1)"], ["c"], []]

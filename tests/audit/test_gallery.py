@@ -15,7 +15,7 @@ def data_of(audit, photos=9, thumbnail=lambda row: None, **options):
     return gallery(audit, ranked(audit.table), audit.summary(), thumbnail, photos, **options)
 
 
-def test_neighbours_are_the_most_similar_clean_photos_in_rows_of_the_table(rows, last_round):
+def test_neighbors_are_the_most_similar_clean_photos_in_rows_of_the_table(rows, last_round):
     features = np.array([[1, 0, 0], [0.9, 0.1, 0], [0.6, 0.8, 0], [0, 0, 1]], dtype=np.float32)  # of d, b, a, c
     audit = audit_of(rows, last_round, features=features)
     audit = replace(audit, table=audit.table.assign(status=["clean", "unusable", "noisy", "clean", "clean"]))
@@ -23,14 +23,14 @@ def test_neighbours_are_the_most_similar_clean_photos_in_rows_of_the_table(rows,
     assert found.tolist() == [[4, 0, 3], [4, 3, -1], [-1, -1, -1], [0, 4, -1]]
 
 
-def test_ties_among_neighbours_do_not_depend_on_the_order_of_rows(rows, last_round):
+def test_ties_among_neighbors_do_not_depend_on_the_order_of_rows(rows, last_round):
     features = np.ones((4, 2), dtype=np.float32)
     audit = audit_of(rows, last_round, features=features)
     audit = replace(audit, table=audit.table.assign(status="clean"))
     assert [audit.table.id[row] for row in nearest_trusted(audit, np.array([2]))[0] if row >= 0] == ["a", "c", "d"]
 
 
-def test_neighbours_travel_with_label_and_picture_once_each(audit, monkeypatch):
+def test_neighbors_travel_with_label_and_picture_once_each(audit, monkeypatch):
     near = np.array([[0, 2], [0, -1], [-1, -1], [-1, -1], [-1, -1]])
     monkeypatch.setattr("srrs.audit.gallery.nearest_trusted", lambda audit, rows: near)
     red = jpeg(Image.new("RGB", (300, 200), "red"))
@@ -105,12 +105,12 @@ def test_links_lead_from_the_page_to_every_file(tmp_path):
 
 
 def test_duplicates_are_found_by_their_flags_whatever_they_are_called(tmp_path):
-    names = ["a.jpg", "b; c.jpg", "d (labelled cat)", "e.jpg"]
-    flags = ["duplicate of b, c.jpg", "near-duplicate of d (labelled cat) (labelled cat)", "trusted; blurry", None]
+    names = ["a.jpg", "b; c.jpg", "d (labeled cat)", "e.jpg"]
+    flags = ["duplicate of b, c.jpg", "near-duplicate of d (labeled cat) (labeled cat)", "trusted; blurry", None]
     rows = [
         {"id": id, "path": id, "given": "cat", "flags": flag, "quality": at / 9}
         for at, (id, flag) in enumerate(zip(names, flags, strict=True))
     ]
-    rows[3]["flags"] = "duplicate of test photo a.jpg"
+    rows[3]["flags"] = "duplicate of test image a.jpg"
     data = data_of(hand_audit(rows, ("cat", "dog")), links=Links(tmp_path / "r.html", tmp_path))
-    assert data["twins"] == {0: [["b; c.jpg", 0, 1, "b%3B%20c.jpg"]], 1: [[names[2], 0, 2, "d%20%28labelled%20cat%29"]]}
+    assert data["twins"] == {0: [["b; c.jpg", 0, 1, "b%3B%20c.jpg"]], 1: [[names[2], 0, 2, "d%20%28labeled%20cat%29"]]}

@@ -48,7 +48,7 @@ def test_the_plan_tells_itself_in_words_and_never_as_markup(small):
     assert "[red]\ufffd[0m" in said
     assert "[b]" in said
     assert plan(small).lines() == [
-        "5 images: 1 relabelled, 0 dropped, 3 kept, 1 unusable",
+        "5 images: 1 relabeled, 0 dropped, 3 kept, 1 unusable",
         "the audit's own suggestions, reviewed by nobody: 1",
     ]
 
@@ -96,9 +96,9 @@ def test_duplicates_and_unreadable_files_are_dropped_on_request_alone():
         {"id": "a", "given": "cat", "flags": "duplicate of b; dark"},
         {"id": "b", "given": "cat", "flags": "trusted; duplicate of a", "suggested": "cat"},
         {"id": "c", "given": "cat", "flags": "duplicate of a"},
-        {"id": "d", "given": "dog", "flags": "duplicate of a (labelled cat)"},
+        {"id": "d", "given": "dog", "flags": "duplicate of a (labeled cat)"},
         {"id": "e", "given": "cat", "flags": "near-duplicate of a"},
-        {"id": "f", "given": "cat", "flags": "duplicate of test photo a"},
+        {"id": "f", "given": "cat", "flags": "duplicate of test image a"},
         {"id": "g", "status": "unusable", "issue": "truncated"},
         {"id": "h", "status": "unusable", "issue": "missing file"},
         {"id": "i", "status": "unusable", "issue": "no label", "flags": "duplicate of a"},

@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from srrs.audit.plots import COLOURS, noise_matrix, quality_histogram
+from srrs.audit.plots import COLORS, noise_matrix, quality_histogram
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = ("<script>alert(1)</script>", "$\\frac{a$", "a\x00b", "猫", "&amp;", "\udc80")
@@ -57,7 +57,7 @@ def test_two_figures_share_no_ids():
 def test_histogram_text_is_text_and_thresholds_are_named():
     svg = quality_histogram(scores(), (0.31, 0.72))
     assert {"noisy below 0.31", "clean above 0.72", "noisy", "ambiguous", "clean"} <= set(texts(svg))
-    assert all(COLOURS[status] in svg for status in scores())
+    assert all(COLORS[status] in svg for status in scores())
     assert "30 noisy, 5 ambiguous, 50 clean" in svg
     assert not any("below" in text for text in texts(quality_histogram(scores(), None)))
 

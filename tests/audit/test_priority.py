@@ -13,7 +13,7 @@ from srrs.records import Evidence, Group, Matched, NoiseEstimate, Partition, Rou
 
 
 def noisy_round(seed: int = 0) -> tuple[Round, np.ndarray, np.ndarray]:
-    """Two hundred samples of four classes, a fifth labelled wrongly, and a screening that is right most of the time."""
+    """Two hundred samples of four classes, a fifth labeled wrongly, and a screening that is right most of the time."""
     rng = np.random.default_rng(seed)
     classes = np.arange(200) % 4
     labels = np.where(np.arange(200) % 5 == 0, (classes + 1) % 4, classes)

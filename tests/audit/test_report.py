@@ -94,8 +94,8 @@ def test_the_gallery_is_sorted_by_quality_with_unusable_rows_last(audit, tmp_pat
     assert columns["issue"][-1] == "truncated image file"
 
 
-def picture(colour="red", side=300):
-    return report.jpeg(Image.new("RGB", (side, side), colour))
+def picture(color="red", side=300):
+    return report.jpeg(Image.new("RGB", (side, side), color))
 
 
 def test_photos_are_cut_to_the_worst_and_the_page_says_so(audit, tmp_path):
@@ -105,7 +105,7 @@ def test_photos_are_cut_to_the_worst_and_the_page_says_so(audit, tmp_path):
     page = page_of(
         audit, tmp_path, photos=2, rows=4, root=tmp_path, thumbnail=lambda row: asked.append(row) or picture()
     )
-    assert sorted(asked) == [0, 2, 4]  # the two of lowest quality, and the one clean photo that is their neighbour
+    assert sorted(asked) == [0, 2, 4]  # the two of lowest quality, and the one clean photo that is their neighbor
     photos = [Image.open(io.BytesIO(base64.b64decode(photo))) for photo in page.data["columns"]["photo"]]
     assert [photo.size for photo in photos] == [(256, 256)] * 2
     assert len(page.data["columns"]["id"]) == 4
@@ -180,7 +180,7 @@ def test_a_page_without_a_usable_row(rows, last_round, tmp_path):
     assert "no usable image" in page_of(replace(audit, table=table), tmp_path).text
 
 
-def test_a_saved_audit_makes_the_same_page_but_for_the_neighbours(audit, tmp_path):
+def test_a_saved_audit_makes_the_same_page_but_for_the_neighbors(audit, tmp_path):
     back = Audit.from_json(audit.to_json(tmp_path / "audit.json"))
     fresh, again = (page_of(one, tmp_path).data for one in (audit, back))
     assert any(fresh.pop("nearest")["of"])
@@ -206,7 +206,7 @@ def test_thumbnails_of_every_mode_are_small_upright_jpegs(mode, tmp_path):
     assert (small.format, small.mode, small.size) == ("JPEG", "RGB", (128, 256))
 
 
-def test_a_16_bit_grey_keeps_its_shades(tmp_path):
+def test_a_16_bit_gray_keeps_its_shades(tmp_path):
     Image.fromarray(np.full((20, 20), 32768, dtype=np.uint16)).save(tmp_path / "x.png")
     small = Image.open(io.BytesIO(report.photo(tmp_path / "x.png")))
     assert abs(int(np.asarray(small)[0, 0, 0]) - 128) <= 2

@@ -35,7 +35,7 @@ HOSTILE = (
     "=cmd|' /C calc'!A0",
 )
 FLAGS = {
-    1: "near-duplicate of a of b, c.jpg (labelled dark fox)",
+    1: "near-duplicate of a of b, c.jpg (labeled dark fox)",
     4: "trusted; dark",
     5: "dark; low information",
     8: "duplicate of 0001.jpg",
@@ -57,15 +57,15 @@ def rows_of(n, classes=CLASSES):
             "id": f"{i:04}.jpg", "path": f"photos/{i:04}.jpg", "quality": i / n, "p_clean": i / n,
             "status": STATUSES[4 * i // n], "given": classes[i % len(classes)], "zero_shot": classes[0],
             "suggested": classes[(i + i % 2) % len(classes)], "suggested_confidence": 0.9, "macro": classes[0],
-            "micro": classes[-1], "match": 0.5, "neighbours_agree": 0.2,
+            "micro": classes[-1], "match": 0.5, "neighbors_agree": 0.2,
         }
         for i in range(n)
     ]  # fmt: skip
 
 
 def page(folder, audit, photos=500):
-    colours = np.random.default_rng(0).integers(0, 256, (len(audit), 3))
-    thumbnails = [jpeg(Image.new("RGB", (120, 90), tuple(colour))) for colour in colours[:40].tolist()]
+    colors = np.random.default_rng(0).integers(0, 256, (len(audit), 3))
+    thumbnails = [jpeg(Image.new("RGB", (120, 90), tuple(color))) for color in colors[:40].tolist()]
     return audit.report(folder / "report.html", thumbnail=lambda row: thumbnails[row % len(thumbnails)], photos=photos)
 
 
@@ -183,7 +183,7 @@ def filed(browser, tmp_path):
     rows = rows_of(4)
     for at, row in enumerate(rows):
         row["path"] = f"photos/a b#{at}.png"
-        row["flags"] = {2: "near-duplicate of 0003.jpg (labelled cat)"}.get(at)
+        row["flags"] = {2: "near-duplicate of 0003.jpg (labeled cat)"}.get(at)
         (tmp_path / "photos").mkdir(exist_ok=True)
         Image.new("RGB", (900, 600), (60 * at, 0, 0)).save(tmp_path / row["path"])
     audit = hand_audit(rows, CLASSES)
@@ -572,7 +572,7 @@ def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def mislabelled(folder):
+def mislabeled(folder):
     """The demo's photos with a third of them in the folder of another class; the class each shows, by its id."""
     rng = np.random.default_rng(1)
     classes = sorted(path.name for path in PHOTOS.iterdir())
@@ -588,7 +588,7 @@ def mislabelled(folder):
 
 def test_a_person_reviews_fifty_photos_and_exactly_that_is_applied_and_undone(browser, tmp_path):
     photos = tmp_path / "photos"
-    shows = mislabelled(photos)
+    shows = mislabeled(photos)
     before, folder_before = contents(photos), digests(photos)
     rng = np.random.default_rng(2)
     classes = sorted(set(shows.values()))

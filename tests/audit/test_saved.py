@@ -22,7 +22,7 @@ AUDIT = {
     "rows": [
         {"id": "a", "path": "x/a.jpg", "given": "wolf", "status": "noisy", "quality": 0.1, "p_clean": 0.2,
          "suggested": "husky", "suggested_confidence": 0.9, "match": None, "zero_shot": "husky", "macro": "husky",
-         "neighbours_agree": 0, "issue": None, "flags": "blurry"},
+         "neighbors_agree": 0, "issue": None, "flags": "blurry"},
         {"id": "b\udc80", "path": None, "given": None, "status": "unusable", "issue": "truncated"},
     ],
 }  # fmt: skip
@@ -36,6 +36,13 @@ def written(folder, content):
 
 def test_a_whole_audit_is_read(tmp_path):
     assert read_saved(written(tmp_path, AUDIT)) == AUDIT
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_an_audit_with_the_earlier_spelling_of_a_column_is_read(tmp_path, version):
+    earlier = changed(schema_version=version)
+    earlier["rows"][0]["neighbours_agree"] = earlier["rows"][0].pop("neighbors_agree")
+    assert read_saved(written(tmp_path, earlier))["rows"] == AUDIT["rows"]
 
 
 def changed(**changes):

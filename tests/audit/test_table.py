@@ -16,7 +16,7 @@ from srrs.records import Evidence, Finding, Group, Matched, NoiseEstimate, Parti
 
 COLUMNS = [
     *("id", "path", "given", "status", "quality", "p_clean", "suggested", "suggested_confidence"),
-    *("match", "zero_shot", "macro", "micro", "neighbours_agree", "issue", "flags"),
+    *("match", "zero_shot", "macro", "micro", "neighbors_agree", "issue", "flags"),
 ]
 SETTINGS = {"model": "bundled", "matcher": None, "method": "srrs"}
 
@@ -44,7 +44,7 @@ def test_classes_are_names_and_numbers_are_the_rounds(audit):
     noisy = audit.to_pandas().set_index("id").loc["b"]
     assert (noisy.given, noisy.suggested, noisy.zero_shot, noisy.macro, noisy.micro) == ("wolf", *["husky"] * 3, "wolf")
     assert noisy.suggested_confidence == pytest.approx(0.9)
-    assert (noisy.quality, noisy.p_clean, noisy.neighbours_agree) == (0.1, 0.1, 0.2)
+    assert (noisy.quality, noisy.p_clean, noisy.neighbors_agree) == (0.1, 0.1, 0.2)
     assert np.isnan(noisy.match)
 
 
@@ -83,17 +83,17 @@ def test_the_order_of_the_round_changes_nothing(order):
     pd.testing.assert_frame_equal(*(audit.to_pandas() for audit in tables))
 
 
-def test_neighbours_agreement_comes_from_the_features(rows, last_round):
+def test_neighbors_agreement_comes_from_the_features(rows, last_round):
     features = np.array([[1, 0], [0, 1], [0, 1], [1, 0]], dtype=np.float32)
     evidence = replace(last_round.evidence, labels=np.array([1, 0, 0, 1]))
     rows = replace(rows, given=np.array([0, 1, 0, 1, 1]))
     table = audit_of(rows, replace(last_round, evidence=evidence), features=features).to_pandas()
-    assert table.neighbours_agree.dropna().tolist() == [1, 1, 1, 1]
+    assert table.neighbors_agree.dropna().tolist() == [1, 1, 1, 1]
 
 
-def test_of_very_many_no_neighbours_are_searched(rows, last_round, monkeypatch):
+def test_of_very_many_no_neighbors_are_searched(rows, last_round, monkeypatch):
     monkeypatch.setattr("srrs.core.blocks.WHOLE", 3)
-    assert audit_of(rows, last_round).to_pandas().neighbours_agree.isna().all()
+    assert audit_of(rows, last_round).to_pandas().neighbors_agree.isna().all()
 
 
 def test_csv_holds_names_and_empty_cells(audit, tmp_path):

@@ -154,8 +154,8 @@ def test_without_histories_there_is_no_figure_of_noise():
 
 
 def bars(axes):
-    """Height of every bar, by its colour."""
-    groups = {colour: group for group, colour in GROUPS.items()}
+    """Height of every bar, by its color."""
+    groups = {color: group for group, color in GROUPS.items()}
     heights = {}
     for part in axes.containers:
         group = groups[to_hex(part[0].get_facecolor()).upper()]

@@ -112,10 +112,10 @@ def test_no_prediction_has_seen_its_own_label_and_each_is_scikit_learns() -> Non
     probs, fold = out_of_fold_probs(features, labels, keys, 3, fold_count=4), folds(keys, 4, 0)
     for number in range(4):
         seen, held = fold != number, fold == number
-        centred = features - features[seen].mean(0)
-        spread = np.sqrt((centred[seen] ** 2).sum(1).mean())
-        fit = LogisticRegression(C=3.0, max_iter=1000).fit(centred[seen] / spread, labels[seen])
-        np.testing.assert_allclose(probs[held], fit.predict_proba(centred[held] / spread), atol=1e-3)
+        centered = features - features[seen].mean(0)
+        spread = np.sqrt((centered[seen] ** 2).sum(1).mean())
+        fit = LogisticRegression(C=3.0, max_iter=1000).fit(centered[seen] / spread, labels[seen])
+        np.testing.assert_allclose(probs[held], fit.predict_proba(centered[held] / spread), atol=1e-3)
     changed = labels.copy()
     changed[7] = (labels[7] + 1) % 3
     np.testing.assert_array_equal(

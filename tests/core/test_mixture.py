@@ -108,7 +108,7 @@ def test_theta_must_be_positive() -> None:
         density_thresholds(mixture((0, 1, 0.5), (1, 1, 0.5)), 0)
 
 
-def test_normalising_runs_from_zero_to_one() -> None:
+def test_normalizing_runs_from_zero_to_one() -> None:
     np.testing.assert_allclose(normalize(np.array([2.0, 4.0, 3.0])), [0, 1, 0.5])
     np.testing.assert_array_equal(normalize(np.full(4, 3.0)), 0)
     assert normalize(np.array([])).shape == (0,)

@@ -12,7 +12,7 @@ def features_of(n: int, size: int = 8, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 512])
-def test_neighbours_are_scikit_learns(chunk: int) -> None:
+def test_neighbors_are_scikit_learns(chunk: int) -> None:
     features = features_of(60)
     distance, theirs = NearestNeighbors(n_neighbors=6, metric="cosine").fit(features).kneighbors(features)
     indices, similarity = nearest(features, 5, chunk)
@@ -27,7 +27,7 @@ def test_among_equals_the_earlier_sample_comes_first() -> None:
     np.testing.assert_array_equal(similarity[:, 0], [1, 0, 1, 1, 1])
 
 
-def test_duplicates_never_name_a_sample_its_own_neighbour() -> None:
+def test_duplicates_never_name_a_sample_its_own_neighbor() -> None:
     indices, _ = nearest(np.ones((9, 3)), 8)
     for i, row in enumerate(indices):
         assert sorted([*row, i]) == list(range(9))
@@ -50,13 +50,13 @@ def test_agreement_is_the_share_of_like_labels_and_follows_a_permutation(n: int,
     np.testing.assert_array_equal(label_agreement(features[perm], labels[perm], k), agreement[perm])
 
 
-def test_a_single_sample_has_no_neighbour_to_agree_with() -> None:
+def test_a_single_sample_has_no_neighbor_to_agree_with() -> None:
     assert np.isnan(label_agreement(np.ones((1, 4)), np.array([0]), 5)).all()
     assert label_agreement(np.ones((0, 4)), np.array([], int), 5).shape == (0,)
 
 
 @pytest.mark.parametrize("k", [0, 3])
-def test_more_neighbours_than_there_are_is_refused(k: int) -> None:
+def test_more_neighbors_than_there_are_is_refused(k: int) -> None:
     with pytest.raises(ValueError, match="k from 1 to 2"):
         nearest(np.ones((3, 2)), k)
 

@@ -19,7 +19,7 @@ def scene(size: int = 300) -> Image.Image:
 def seen(folder: Path, *pictures: Image.Image):
     for number, picture in enumerate(pictures):
         picture.save(folder / f"{number}.png")
-    samples = checked(from_paths(sorted(folder.glob("*.png")), labelled=False))
+    samples = checked(from_paths(sorted(folder.glob("*.png")), labeled=False))
     return appearance(samples, range(len(samples)))
 
 
@@ -48,7 +48,7 @@ def test_looks_are_alike_after_saving_anew_and_unlike_otherwise(tmp_path: Path) 
 
 
 def test_a_picture_that_does_not_open_is_an_error_of_the_user(tmp_path: Path) -> None:
-    samples = checked(from_paths([_broken(tmp_path)], labelled=False))
+    samples = checked(from_paths([_broken(tmp_path)], labeled=False))
     with pytest.raises(DataError, match="unreadable: not an image"):
         appearance(samples, [0])
 

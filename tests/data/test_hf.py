@@ -48,8 +48,8 @@ def test_several_splits_and_unknown_columns_are_named(dataset, tmp_path: Path) -
         read(tmp_path / "both")
     with pytest.raises(DataError, match="found train, held: give one of them"):
         read(both)
-    with pytest.raises(DataError, match="column colour with the label in the dataset, but found picture, kind, id"):
-        read(dataset, label_column="colour")
+    with pytest.raises(DataError, match="column color with the label in the dataset, but found picture, kind, id"):
+        read(dataset, label_column="color")
 
 
 def test_a_stored_data_set_without_the_package_names_it(tmp_path: Path, monkeypatch) -> None:

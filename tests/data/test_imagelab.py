@@ -22,10 +22,10 @@ PICTURES = {
     "plain too.jpg": scene(seed=1),
     "dark.png": scene().point(lambda value: value // 8),
     "light.png": scene().point(lambda value: 250 + value // 64),
-    "grey.png": scene().convert("L"),
+    "gray.png": scene().convert("L"),
     "long.png": scene(600, 60),
     "huge.png": scene(1500, 1200),
-    "one colour.png": Image.new("RGB", (120, 90), (90, 120, 10)),
+    "one color.png": Image.new("RGB", (120, 90), (90, 120, 10)),
     "blurred.png": Image.linear_gradient("L").convert("RGB").filter(ImageFilter.GaussianBlur(20)),
     "one pixel.png": Image.new("RGB", (1, 1)),
 }
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words_of(paths: list[Path]) -> dict[str, tuple[str, ...]]:
-    return {Path(id).name: words for id, words in cleanvision_words(checked(from_paths(paths, labelled=False))).items()}
+    return {Path(id).name: words for id, words in cleanvision_words(checked(from_paths(paths, labeled=False))).items()}
 
 
 def test_words_are_the_verdicts_of_cleanvision(folder: Path) -> None:
@@ -67,11 +67,11 @@ def test_pictures_that_do_not_open_are_passed_over(folder: Path, tmp_path: Path)
     (tmp_path / "cut.png").write_bytes((folder / "plain.png").read_bytes()[:900])
     paths = sorted(folder.iterdir())
     lost = [tmp_path / "broken.png", tmp_path / "cut.png", tmp_path / "gone.png"]
-    samples = checked(from_paths([lost[0], *paths, *lost[1:]], labelled=False))
+    samples = checked(from_paths([lost[0], *paths, *lost[1:]], labeled=False))
     found = cleanvision_words(samples)
     assert {Path(id).name: words for id, words in found.items()} == words_of(paths)
     with pytest.raises(DataError, match="for cleanvision, but none of 3 rows has one that opens"):
-        cleanvision_words(checked(from_paths(lost, labelled=False)))
+        cleanvision_words(checked(from_paths(lost, labeled=False)))
 
 
 @pytest.mark.parametrize("mode", ["P", "RGBA", "LA", "1", "CMYK", "I;16"])
@@ -85,7 +85,7 @@ def test_modes_that_cleanvision_misreads_are_what_a_person_sees(tmp_path: Path, 
 
 def test_progress_is_told_to_the_end(folder: Path) -> None:
     told: list[tuple[int, int]] = []
-    samples = checked(from_paths(sorted(folder.iterdir()), labelled=False))
+    samples = checked(from_paths(sorted(folder.iterdir()), labeled=False))
     cleanvision_words(samples, progress=lambda done, total: told.append((done, total)))
     assert told == [(at + 1, len(PICTURES)) for at in range(len(PICTURES))]
 

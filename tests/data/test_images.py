@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from srrs.data import images
-from srrs.data.images import inspect, open_grey_or_rgb, open_rgb, problem
+from srrs.data.images import inspect, open_gray_or_rgb, open_rgb, problem
 from srrs.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -34,16 +34,16 @@ def test_orientation_is_applied_as_pillow_does(orientation, kind):
     assert np.array_equal(open_rgb(data), expected)
 
 
-def test_grey_files_stay_grey_where_that_is_asked(tmp_path):
+def test_gray_files_stay_gray_where_that_is_asked(tmp_path):
     picture = noise()
     for name, mode in (("a.png", "L"), ("b.jpg", "L"), ("c.png", "RGB"), ("d.png", "LA"), ("e.png", "P")):
         path = tmp_path / name
         picture.convert("L").convert(mode).save(path)
-        opened = open_grey_or_rgb(path)
+        opened = open_gray_or_rgb(path)
         assert opened.mode == ("L" if mode == "L" else "RGB")
         assert np.array_equal(opened.convert("RGB"), open_rgb(path))
     with pytest.raises(DataError, match=r"gone.png is not: missing file"):
-        open_grey_or_rgb(tmp_path / "gone.png")
+        open_gray_or_rgb(tmp_path / "gone.png")
 
 
 def test_damaged_exif_does_not_spoil_the_picture():
@@ -59,7 +59,7 @@ def test_other_modes_become_rgb(mode):
     assert np.array_equal(opened, image.convert("RGB"))
 
 
-def test_a_cmyk_jpeg_keeps_its_colour():
+def test_a_cmyk_jpeg_keeps_its_color():
     data = saved(Image.new("RGB", (32, 32), (200, 40, 40)).convert("CMYK"), "JPEG", quality=95)
     assert np.abs(np.asarray(open_rgb(data), int) - (200, 40, 40)).max() < 6
 
@@ -67,8 +67,8 @@ def test_a_cmyk_jpeg_keeps_its_colour():
 def test_transparency_is_laid_on_white():
     half = Image.new("RGBA", (4, 4), (0, 0, 0, 128))
     assert np.asarray(open_rgb(saved(half, "PNG")))[0, 0].tolist() == [127, 127, 127]
-    grey = Image.new("LA", (4, 4), (10, 0))
-    assert np.asarray(open_rgb(saved(grey, "PNG"))).min() == 255
+    gray = Image.new("LA", (4, 4), (10, 0))
+    assert np.asarray(open_rgb(saved(gray, "PNG"))).min() == 255
     palette = Image.new("P", (4, 4), 0)
     palette.putpalette([255, 0, 0, 0, 0, 255])
     assert np.asarray(open_rgb(saved(palette, "PNG", transparency=0))).min() == 255
@@ -91,7 +91,7 @@ def test_floats_are_scaled_by_the_range_they_use(top):
 
 
 def test_the_first_frame_of_an_animation_counts():
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert np.asarray(open_rgb(data))[0, 0].tolist() == [255, 0, 0]
 

@@ -13,7 +13,7 @@ from srrs.features.store import encode
 
 
 class Means:
-    """An encoder whose features are the mean colours, of unit length."""
+    """An encoder whose features are the mean colors, of unit length."""
 
     fingerprint, feature_size, device, preprocessing = "means", 3, torch.device("cpu"), {}
 
@@ -29,9 +29,9 @@ class Means:
 
 @pytest.fixture
 def table(tmp_path: Path) -> dict[str, list[str]]:
-    colours = {"a2": (250, 9, 9), "a1": (9, 250, 9), "b1": (9, 9, 250), "c1": (90, 90, 9)}
-    for name, colour in colours.items():
-        Image.new("RGB", (64, 64), colour).save(tmp_path / f"{name}.png")
+    colors = {"a2": (250, 9, 9), "a1": (9, 250, 9), "b1": (9, 9, 250), "c1": (90, 90, 9)}
+    for name, color in colors.items():
+        Image.new("RGB", (64, 64), color).save(tmp_path / f"{name}.png")
     (tmp_path / "b0.png").write_text("no picture")
     names = ["a2", "b0", "c1", "a1", "b1"]
     return {

@@ -160,7 +160,7 @@ def test_other_encodings_are_named(photos):
 def test_folders_that_cannot_be_used_say_what_was_expected(photos, tmp_path):
     with pytest.raises(DataError, match=r"lie in .*cat itself"):
         from_folder(photos / "cat")
-    assert len(read(photos / "cat", labelled=False)) == 2
+    assert len(read(photos / "cat", labeled=False)) == 2
     (tmp_path / "void").mkdir()
     with pytest.raises(DataError, match="found none"):
         from_folder(tmp_path / "void")
@@ -172,12 +172,12 @@ def test_folders_that_cannot_be_used_say_what_was_expected(photos, tmp_path):
         from_folder(tmp_path / "split")
 
 
-def test_unlabelled_reading_leaves_labels_open(photos):
-    samples = read(photos, labelled=False)
+def test_unlabeled_reading_leaves_labels_open(photos):
+    samples = read(photos, labeled=False)
     assert samples.labels.tolist() == [-1] * 4
     assert samples.class_names == ()
     assert samples.usable.size == 4
-    one = read(photos / "cat" / "1.JPG", labelled=False)
+    one = read(photos / "cat" / "1.JPG", labeled=False)
     assert one.ids == ((photos / "cat" / "1.JPG").as_posix(),)
 
 

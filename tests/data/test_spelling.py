@@ -13,7 +13,7 @@ from srrs.errors import DataError
 COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 
 
-def labelled(*labels, **options):
+def labeled(*labels, **options):
     return from_paths([__file__] * len(labels), labels, **options)
 
 
@@ -25,7 +25,7 @@ def labelled(*labels, **options):
     ],
 )  # fmt: skip
 def test_labels_that_unicode_writes_in_two_ways_are_one_class_and_a_note_says_so(often, seldom):
-    samples = labelled(often, often, seldom, "dog")
+    samples = labeled(often, often, seldom, "dog")
     assert samples.class_keys == tuple(sorted(("dog", often)))
     assert len(set(samples.labels[:3].tolist())) == 1
     (note,) = samples.notes
@@ -35,19 +35,19 @@ def test_labels_that_unicode_writes_in_two_ways_are_one_class_and_a_note_says_so
 
 
 def test_fixed_classes_are_found_in_either_form():
-    assert labelled(DECOMPOSED, "dog", class_names=[COMPOSED, "dog"]).labels.tolist() == [0, 1]
+    assert labeled(DECOMPOSED, "dog", class_names=[COMPOSED, "dog"]).labels.tolist() == [0, 1]
 
 
 def test_a_label_of_invisible_characters_is_none():
-    samples = labelled("cat", "\u200b", "dog")
+    samples = labeled("cat", "\u200b", "dog")
     assert samples.issues == ("", "no label", "")
     assert samples.notes == ("1 labels hold only invisible characters: read as no label.",)
 
 
 def test_labels_that_differ_in_case_are_one_class_on_request_only():
     with pytest.raises(DataError, match=r"'Dog' and 'dog' are both .* as one class, give --merge-case"):
-        labelled("Dog", "dog", "cat")
-    samples = labelled("Dog", "dog", "dog", "cat", merge_case=True)
+        labeled("Dog", "dog", "cat")
+    samples = labeled("Dog", "dog", "dog", "cat", merge_case=True)
     assert samples.class_names == ("cat", "dog")
     assert "'Dog' (1) and 'dog' (2) differ only in case" in samples.notes[0]
 
@@ -78,7 +78,7 @@ def test_dates_above_the_classes_are_noticed(tmp_path):
     ):
         from_folder(tmp_path)
     assert from_folder(tmp_path / "2024-01-05").class_names == ("cat", "dog")
-    assert len(read(tmp_path, labelled=False)) == 4
+    assert len(read(tmp_path, labeled=False)) == 4
 
 
 def test_other_folders_that_repeat_below_the_classes_are_a_note(tmp_path):

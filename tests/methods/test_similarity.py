@@ -12,7 +12,7 @@ from srrs.screening.similarity import class_distances
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 512])
-def test_distances_are_to_the_pictures_labelled_alike(evidence, chunk: int) -> None:
+def test_distances_are_to_the_pictures_labeled_alike(evidence, chunk: int) -> None:
     given = evidence(n=30)
     expected = [
         np.linalg.norm(given.features[given.labels == label] - one, axis=1).mean()

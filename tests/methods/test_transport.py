@@ -16,7 +16,7 @@ GIVEN = np.arange(12) % 3
 
 
 def sure_of(classes: np.ndarray, chance: float = 0.98) -> np.ndarray:
-    """(N, 1, 3) predictions that favour a class."""
+    """(N, 1, 3) predictions that favor a class."""
     probs = np.full((len(classes), 1, 3), (1 - chance) / 2)
     probs[np.arange(len(classes)), 0, classes] = chance
     return probs

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, BlipForImageTextRetrieval
 import support
 from srrs.errors import ModelError
 from srrs.models import hub, matcher
-from srrs.models.matcher import MemoisedScores, load_matcher
+from srrs.models.matcher import MemoizedScores, load_matcher
 
 TEXTS = ["a photo of a cat.", "a bad photo of the sea horse", "dog"]
 
@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pictures() -> list[Image.Image]:
-    draw = np.random.default_rng(0)  # large patches of colour: fine noise looks alike to any tower
+    draw = np.random.default_rng(0)  # large patches of color: fine noise looks alike to any tower
     patches = [Image.fromarray(draw.integers(0, 256, (3, 3, 3), dtype=np.uint8)) for _ in range(4)]
     return [patch.resize((50, 40), Image.Resampling.NEAREST) for patch in patches]
 
@@ -68,9 +68,9 @@ def test_each_pair_is_computed_once_ever(folder, pictures, kind, monkeypatch) ->
         else ours.similarity(states, TEXTS)
     )
     asked: list[int] = []
-    compute = MemoisedScores._compute
-    monkeypatch.setattr(MemoisedScores, "_compute", lambda self, keys: asked.extend(keys) or compute(self, keys))
-    memo = MemoisedScores(ours, states, TEXTS, kind=kind)
+    compute = MemoizedScores._compute
+    monkeypatch.setattr(MemoizedScores, "_compute", lambda self, keys: asked.extend(keys) or compute(self, keys))
+    memo = MemoizedScores(ours, states, TEXTS, kind=kind)
     for rows, classes in (([2, 0, 2], [1, 0, 1]), ([0, 1, 2, 3], [0, 2, 1, 2]), ([2], [1])):
         scores = memo(np.array(rows), np.array(classes))
         np.testing.assert_allclose(scores, table[rows, classes], atol=1e-5)

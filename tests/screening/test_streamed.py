@@ -38,8 +38,8 @@ def many(keys) -> Arrays:
     """3,000 samples of 8 classes, a quarter of the labels wrong."""
     generator = np.random.default_rng(0)
     true = generator.integers(0, CLASSES, N)
-    centres = generator.standard_normal((CLASSES, SIZE))
-    features = centres[true] + 1.5 * generator.standard_normal((N, SIZE)) + 0.5
+    centers = generator.standard_normal((CLASSES, SIZE))
+    features = centers[true] + 1.5 * generator.standard_normal((N, SIZE)) + 0.5
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     logits = 3 * (np.eye(CLASSES)[true] + generator.standard_normal((N, CLASSES)))
     zero_shot = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)

@@ -26,8 +26,8 @@ def task(model: VisionLanguage) -> Task:
     """24 samples of three clusters with two augmented views; some labels are wrong, and a matcher has its doubts."""
     generator = np.random.default_rng(0)
     classes = np.arange(24) % 3
-    centres = generator.standard_normal((3, model.feature_size))
-    views = centres[classes][:, None] + generator.standard_normal((24, 3, model.feature_size))
+    centers = generator.standard_normal((3, model.feature_size))
+    views = centers[classes][:, None] + generator.standard_normal((24, 3, model.feature_size))
     views = (views / np.linalg.norm(views, axis=2, keepdims=True)).astype(np.float32)
     scores = generator.random((24, 3))
     keys = np.sort(generator.integers(0, 2**64, 24, dtype=np.uint64))

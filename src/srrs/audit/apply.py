@@ -78,7 +78,7 @@ def into_folder(
     """Return the steps that put every image under the class of its label; nothing is done yet, see `act`.
 
     A new folder gets copies, `<class>/<the name it had>`, without the dropped and the unusable ones. `in_place`, the
-    folder that holds the images is changed: relabelled ones move to their class, dropped ones into `<folder>-dropped`
+    folder that holds the images is changed: relabeled ones move to their class, dropped ones into `<folder>-dropped`
     beside it. A name that is taken gets -2, -3 and so on. Relative paths of the audit start from `root`, by default
     the working directory. Where `undo_file` says that the same work was interrupted, the rest of it is returned.
 
@@ -167,11 +167,11 @@ def _moves(photos: list[_Photo], folder: Path) -> list[tuple[Path, Path]]:
             "instead, with --table, or leave --in-place out."
         )
     aside = dropped_folder(folder)
-    relabelled, dropped = ([photo for photo in photos if photo.action == action] for action in ("relabel", "drop"))
-    names = _apart([photo.target for photo in relabelled], _below(folder))
+    relabeled, dropped = ([photo for photo in photos if photo.action == action] for action in ("relabel", "drop"))
+    names = _apart([photo.target for photo in relabeled], _below(folder))
     lost = _apart([photo.file.relative_to(folder).as_posix() for photo in dropped], _below(aside))
     return [
-        *((photo.file, folder / name) for photo, name in zip(relabelled, names, strict=True)),
+        *((photo.file, folder / name) for photo, name in zip(relabeled, names, strict=True)),
         *((photo.file, aside / name) for photo, name in zip(dropped, lost, strict=True)),
     ]
 

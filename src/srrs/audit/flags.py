@@ -19,6 +19,8 @@ TRUSTED = "trusted"
 """A person has decided on this image; always the first flag."""
 KINDS = (TRUSTED, "duplicate", "near-duplicate", "off-topic", "tiny", "blank", "dark", "blurry")
 _TWIN = re.compile("(near-)?duplicate of ")
+_LABEL = re.compile(r" \(labell?ed (?!.* \(labell?ed )")
+"""What precedes the label of the other image; earlier releases wrote "labelled"."""
 FAR = -3.0
 """An image this far below the median is off-topic, whatever its label."""
 UNLIKE = 0.02
@@ -66,7 +68,7 @@ def duplicates(photos: Photos, test: Photos | None = None) -> list[list[str]]:
     others would all be compared with all.
     """
     flags: list[list[str]] = [[] for _ in photos.ids]
-    for pool, where in ((photos, ""), (test, "test photo ")):
+    for pool, where in ((photos, ""), (test, "test image ")):
         if pool is None:
             continue
         order = np.argsort(np.array(pool.ids))
@@ -82,7 +84,7 @@ def duplicates(photos: Photos, test: Photos | None = None) -> list[list[str]]:
             if exact or at >= 0:
                 other = exact[0] if exact else int(order[at])
                 kind = "duplicate" if exact else "near-duplicate"
-                label = "" if photos.given[row] == pool.given[other] else f" (labelled {_plain(pool.given[other])})"
+                label = "" if photos.given[row] == pool.given[other] else f" (labeled {_plain(pool.given[other])})"
                 flags[row].append(f"{kind} of {where}{_plain(pool.ids[other])}{label}")
     return flags
 
@@ -120,7 +122,7 @@ def twins_of(cells: Sequence[str | None], ids: Collection[str]) -> list[list[str
     found = []
     for cell in cells:
         words = [flag.split(" of ", 1)[1] for flag in (cell or "").split("; ") if _TWIN.match(flag)]
-        spelled = [word if word in named else word.rsplit(" (labelled ", 1)[0] for word in words]
+        spelled = [word if word in named else _LABEL.split(word)[0] for word in words]
         found.append([named[word] for word in spelled if word in named])
     return found
 

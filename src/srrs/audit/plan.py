@@ -42,7 +42,7 @@ class Plan:
 
     @property
     def changes(self) -> pd.DataFrame:
-        """The rows that are relabelled or dropped."""
+        """The rows that are relabeled or dropped."""
         return self.table[self.table.action.isin(["relabel", "drop"])]
 
     @property
@@ -58,7 +58,7 @@ class Plan:
     def lines(self) -> list[str]:
         """Return the plan in words, a line each."""
         counts, by = self.counts(), self.changes.by.value_counts()
-        words = {"relabel": "relabelled", "drop": "dropped", "keep": "kept", "unusable": "unusable"}
+        words = {"relabel": "relabeled", "drop": "dropped", "keep": "kept", "unusable": "unusable"}
         told = [f"{count:,} {words[action]}" for action, count in counts.items() if count or action != "unusable"]
         lines = [f"{len(self.table):,} images: {', '.join(told)}"]
         if by.get("suggestion", 0):

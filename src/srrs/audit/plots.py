@@ -1,7 +1,7 @@
 """The figures of the page, as SVG to put inside HTML.
 
 Drawn with matplotlib, then made part of the page: text stays text and takes the page's fonts, black becomes the
-page's text colour (light or dark), no styles or scripts are left (so that a strict content policy holds), and each
+page's text color (light or dark), no styles or scripts are left (so that a strict content policy holds), and each
 figure says in words what it shows. The same audit gives the same bytes.
 """
 
@@ -21,9 +21,9 @@ from matplotlib.ticker import MaxNLocator
 from srrs.io import printable
 from srrs.records import Floats, Ints
 
-COLOURS = {"noisy": "#c9483c", "ambiguous": "#b8801a", "clean": "#3b86a3", "outside": "#8269b5"}
+COLORS = {"noisy": "#c9483c", "ambiguous": "#b8801a", "clean": "#3b86a3", "outside": "#8269b5"}
 """Colors with a contrast of at least 3:1 to the light and the dark page."""
-WRONG, RIGHT = COLOURS["noisy"], "#8a8f96"
+WRONG, RIGHT = COLORS["noisy"], "#8a8f96"
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
 
@@ -32,12 +32,12 @@ def quality_histogram(scores: Mapping[str, Floats], band: tuple[float, float] | 
     """Draw a stacked histogram of the scores (0 to 1) of each status; `band` marks where ambiguous begins and ends."""
     figure, axes = _figure(6.4, 3.1)
     known = {status: values[~np.isnan(values)] for status, values in scores.items()}
-    shown = {status: known[status] for status in COLOURS if len(known.get(status, ()))}
+    shown = {status: known[status] for status in COLORS if len(known.get(status, ()))}
     axes.hist(
         list(shown.values()) or [[]],
         bins=np.linspace(0, 1, 41).tolist(),
         stacked=True,
-        color=[COLOURS[status] for status in shown] or None,
+        color=[COLORS[status] for status in shown] or None,
         label=list(shown) or None,
         rwidth=0.9,
     )

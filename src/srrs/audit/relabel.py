@@ -90,7 +90,7 @@ def _content(
         style: dict[str, Any] = {}
     else:
         frame, style = _read(Path(source))
-        frame = _relabelled(frame, table, label_column, str(source))
+        frame = _relabeled(frame, table, label_column, str(source))
     if every_row:
         frame = frame.assign(action=table.action.to_numpy())
     else:
@@ -101,7 +101,7 @@ def _content(
     return _bytes(frame, path, style)
 
 
-def _relabelled(frame: pd.DataFrame, table: pd.DataFrame, label_column: str | None, source: str) -> pd.DataFrame:
+def _relabeled(frame: pd.DataFrame, table: pd.DataFrame, label_column: str | None, source: str) -> pd.DataFrame:
     """Return the user's table with new labels, each class spelled as in the table."""
     if len(frame) != len(table):
         raise DataError(f"Expected the {len(table):,} rows of the audit in {source}, but found {len(frame):,}.")

@@ -13,14 +13,14 @@ import pandas as pd
 from srrs.core.blocks import is_large
 from srrs.records import Finding, Floats, Group, Ints, Round, Thresholds
 
-NUMBERS = ("quality", "p_clean", "suggested_confidence", "match", "neighbours_agree")
+NUMBERS = ("quality", "p_clean", "suggested_confidence", "match", "neighbors_agree")
 BEFORE = (
     *("id", "path", "given", "status", "quality", "p_clean"),
     *("suggested", "suggested_confidence", "match", "zero_shot"),
 )
 """Columns before those of the tuned predictions, which carry the names of their tuners."""
-AFTER = ("neighbours_agree", "issue", "flags")
-NEIGHBOURS = 10
+AFTER = ("neighbors_agree", "issue", "flags")
+NEIGHBORS = 10
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def table_of(
 ) -> pd.DataFrame:
     """Return one row per image of the user's; errors as in `Audit.of`."""
     _check_places(rows, at, round)
-    neighbours_agree = _neighbours_agree(round, features)
+    neighbors_agree = _neighbors_agree(round, features)
     targets = round.targets
     of_class = np.array([*rows.class_names, None], dtype=object)  # index -1 is None
     best = targets.hard
@@ -106,7 +106,7 @@ def table_of(
             "match": spread(round.matched.score),
             "zero_shot": words.pop("zero_shot", nothing),
             **words,
-            "neighbours_agree": spread(neighbours_agree),
+            "neighbors_agree": spread(neighbors_agree),
             "issue": issues,
             "flags": [flags.get(id) or None for id in rows.ids],
         }
@@ -126,7 +126,7 @@ def _check_places(rows: Rows, at: Ints, round: Round) -> None:
         raise ValueError(f"the round knows {round.targets.soft.shape[1]} classes, not {len(rows.class_names)}")
 
 
-def _neighbours_agree(round: Round, features: Floats | None) -> Floats:
+def _neighbors_agree(round: Round, features: Floats | None) -> Floats:
     from srrs.core.neighbors import label_agreement
 
     labels = round.evidence.labels
@@ -135,7 +135,7 @@ def _neighbours_agree(round: Round, features: Floats | None) -> Floats:
         return agreement
     order = np.argsort(round.evidence.keys)  # by content, so that ties do not depend on the order of rows
     sizes = np.unique(labels, return_counts=True)[1]
-    k = min(NEIGHBOURS, int(np.median(sizes)) - 1) if len(sizes) else 0
+    k = min(NEIGHBORS, int(np.median(sizes)) - 1) if len(sizes) else 0
     if k > 0:
         agreement[order] = label_agreement(np.asarray(features)[order], labels[order], k)
     return agreement

@@ -20,6 +20,8 @@ from srrs.io import read_bytes
 
 SCHEMA_VERSION = 3
 """Version 1 has no flags; versions 1 and 2 have `thresholds`, which do not name their score."""
+RENAMED = {"neighbours_agree": "neighbors_agree"}
+"""Columns that earlier releases spelled differently."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Status = Literal["noisy", "ambiguous", "clean", "outside", "unusable"]
 
@@ -46,7 +48,7 @@ class SavedRow(TypedDict):
     """How well the image matches the suggested class, of audits with a matcher."""
     zero_shot: NotRequired[str | None]
     """The class that the untuned model predicts."""
-    neighbours_agree: NotRequired[Number | None]
+    neighbors_agree: NotRequired[Number | None]
     """Share of the nearest images that carry the given label."""
     issue: NotRequired[str | None]
     """Why the image could not be used."""
@@ -124,7 +126,7 @@ def read_saved(path: str | os.PathLike[str]) -> SavedAudit:
         raise DataError(f"{wanted}, but found no JSON: {error}.") from None
     try:
         # Not by pydantic's own parser, which refuses the names of files whose bytes are no text.
-        audit = _ADAPTER.validate_python(content, strict=True)
+        audit = _ADAPTER.validate_python(_with_new_names(content), strict=True)
     except ValidationError as error:
         raise DataError(
             f"{wanted}, but {_complaint(error.errors(include_url=False))}. Make it again with srrs audit."
@@ -137,6 +139,18 @@ def read_saved(path: str | os.PathLike[str]) -> SavedAudit:
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of audit.json."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_ADAPTER.json_schema()}
+
+
+def _with_new_names(content: Any) -> Any:
+    """Return the content with columns of earlier releases under their present names; anything else unchanged."""
+    rows = content.get("rows") if isinstance(content, dict) else None
+    if not isinstance(rows, list):
+        return content
+    return content | {"rows": [_renamed(row) if isinstance(row, dict) else row for row in rows]}
+
+
+def _renamed(row: dict[str, Any]) -> dict[str, Any]:
+    return {RENAMED.get(name, name): cell for name, cell in row.items()}
 
 
 def _no_constant(name: str) -> None:

@@ -27,7 +27,7 @@ DENSE = 500
 
 @dataclass(frozen=True)
 class Pair:
-    """`count` images labelled `given` that look like `suggested`."""
+    """`count` images labeled `given` that look like `suggested`."""
 
     given: str
     suggested: str
@@ -126,12 +126,12 @@ class Summary:
         from rich.table import Table
         from rich.text import Text
 
-        colours = {"noisy": "red", "ambiguous": "yellow", "clean": "green"}
+        colors = {"noisy": "red", "ambiguous": "yellow", "clean": "green"}
         grid = Table.grid(padding=(0, 2))
         for line in self.lines():
             text = Text(line)
-            for status, colour in colours.items():
-                text.highlight_regex(rf"^[\d,]+ {status}\b|(?<=, )[\d,]+ {status}\b", colour)
+            for status, color in colors.items():
+                text.highlight_regex(rf"^[\d,]+ {status}\b|(?<=, )[\d,]+ {status}\b", color)
             grid.add_row(text)
         return grid
 

@@ -26,7 +26,7 @@ from srrs.errors import DataError
 from srrs.features.cached import CachedFeatures
 from srrs.models.base import NO_MODEL, ClassVectors, Models
 from srrs.models.device import choose_device
-from srrs.models.matcher import MemoisedScores
+from srrs.models.matcher import MemoizedScores
 from srrs.records import Features, Floats, Ints, Keys
 from srrs.tuning import Task
 
@@ -98,7 +98,7 @@ class FeatureCache:
         if models.matcher is not None:
             held, kind = load_file(self.folder / "matcher.safetensors"), settings.model.match_by
             texts = tuning.match_texts(self.class_names, clauses)
-            match = MemoisedScores(models.matcher, torch.from_numpy(held["states"][rows]), texts, kind=kind)
+            match = MemoizedScores(models.matcher, torch.from_numpy(held["states"][rows]), texts, kind=kind)
             if kind == "itm" and "scores" in held:
                 match.know(held["scores"][rows])
         features = Features(self.train["plain"], self.train["views"], rows)
@@ -201,7 +201,7 @@ def _encode(
         held = {"states": states.numpy()}
         if len(samples) * len(texts) <= MOST_SCORES:
             every_pair = np.divmod(np.arange(len(samples) * len(texts)), len(texts))
-            held["scores"] = MemoisedScores(models.matcher, states, texts)(*every_pair).reshape(-1, len(texts))
+            held["scores"] = MemoizedScores(models.matcher, states, texts)(*every_pair).reshape(-1, len(texts))
         save_file(held, folder / "matcher.safetensors")
 
 
@@ -210,7 +210,7 @@ def _digest(*parts: object) -> str:
 
 
 def _readable(files: Sequence[Path], part: str) -> Samples:
-    samples = checked(from_paths(files, labelled=False))
+    samples = checked(from_paths(files, labeled=False))
     broken = [row for row, issue in enumerate(samples.issues) if issue not in ("", NO_LABEL)]
     if broken:
         named = ", ".join(f"'{samples.paths[row]}' ({samples.issues[row]})" for row in broken[:3])

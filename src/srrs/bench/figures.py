@@ -19,7 +19,7 @@ from srrs.bench.records import HISTORY, PARTITION, SAMPLES, Record, Records
 from srrs.bench.table import METRICS, table
 from srrs.errors import DataError
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Colors of Okabe and Ito, which color-blind readers can distinguish; above seven lines, dashes and markers differ."""
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
 MARKERS = "osD^vPX"
@@ -77,14 +77,14 @@ def _lines(axes: Axes, part: pd.DataFrame, rows: Sequence[str], metric: str) -> 
 
 
 def _style(k: int, name: str) -> dict[str, Any]:
-    style = {"color": COLOURS[k % 7], "marker": MARKERS[k % 7], "linestyle": DASHES[k // 7 % 3]}
+    style = {"color": COLORS[k % 7], "marker": MARKERS[k % 7], "linestyle": DASHES[k // 7 % 3]}
     return style | {"markersize": 4, "linewidth": 2.4 if name == "srrs" else 1.2}
 
 
 def noise_figure(found: Records, *, methods: Sequence[str] | None = None) -> Figure:
     """Noise of the rectified labels over training: a row of panels per method, a panel per kind, a line per rate.
 
-    Mean over seeds with their range; the dashed line of the same colour is the noise of the given labels. Methods that
+    Mean over seeds with their range; the dashed line of the same color is the noise of the given labels. Methods that
     change no label are left out. Raises DataError where no run's folder has a history of such.
     """
     members = [cell for cell in cells(found.records, methods=methods) if any(_changes(run) for run in cell.runs)]
@@ -96,15 +96,15 @@ def noise_figure(found: Records, *, methods: Sequence[str] | None = None) -> Fig
     figure, panels = make_panels(len(names), len(kinds), 4.6, 2.8)
     for cell, lines in drawn:
         axes = panels[names.index((cell.table, cell.row))][kinds.index(cell.kind)]
-        _history(axes, lines, _given(cell), _rate_colour(cell))
+        _history(axes, lines, _given(cell), _rate_color(cell))
     for row, (title, name) in zip(panels, names, strict=True):
         row[0].set_ylabel("wrong labels, %")
         row[0].set_ylim(bottom=0)
         for axes, kind in zip(row, kinds, strict=True):
             axes.set_xlabel("step")
             entitle(axes, f"{name}, {noise_name(kind)}", title if axes is row[0] else "")
-    shown = dict(sorted((_rate(cell), _rate_colour(cell)) for cell, _ in drawn))
-    styles = [{"color": colour, "marker": "o", "markersize": 3} for colour in shown.values()]
+    shown = dict(sorted((_rate(cell), _rate_color(cell)) for cell, _ in drawn))
+    styles = [{"color": color, "marker": "o", "markersize": 3} for color in shown.values()]
     add_legend(figure, styles, [f"{100 * rate:.3g} % given" for rate in shown])
     return figure
 
@@ -132,12 +132,12 @@ def _history_of(path: Path) -> dict[int, float]:
     return line
 
 
-def _history(axes: Axes, lines: Sequence[dict[int, float]], given: float, colour: Any) -> None:
+def _history(axes: Axes, lines: Sequence[dict[int, float]], given: float, color: Any) -> None:
     steps = sorted(set.intersection(*(set(line) for line in lines)))
     values = 100 * np.array([[line[step] for step in steps] for line in lines])
-    axes.plot(steps, values.mean(0), color=colour, marker="o", markersize=3, linewidth=1.6)
-    axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
-    axes.axhline(100 * given, color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
+    axes.plot(steps, values.mean(0), color=color, marker="o", markersize=3, linewidth=1.6)
+    axes.fill_between(steps, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
+    axes.axhline(100 * given, color=color, linewidth=0.9, linestyle=(0, (4, 3)))
 
 
 def _given(cell: Cell) -> float:
@@ -148,7 +148,7 @@ def _rate(cell: Cell) -> float:
     return round(_given(cell), 2) if cell.rate is None else cell.rate
 
 
-def _rate_colour(cell: Cell) -> Any:
+def _rate_color(cell: Cell) -> Any:
     return matplotlib.colormaps["cividis"](0.9 * _rate(cell))
 
 
@@ -224,9 +224,9 @@ def _histogram(axes: Axes, seen: Screened) -> None:
     edges = np.linspace(min(0.0, seen.values.min()), max(1.0, seen.values.max()), 31)
     floor = np.zeros(30)
     axes.use_sticky_edges = False
-    for group, colour in GROUPS.items():
+    for group, color in GROUPS.items():
         heights = np.histogram(seen.values[seen.groups == group], edges)[0]
-        axes.bar(edges[:-1], heights, np.diff(edges) * 0.92, floor, align="edge", color=colour)
+        axes.bar(edges[:-1], heights, np.diff(edges) * 0.92, floor, align="edge", color=color)
         floor = floor + heights
     several = len(seen.bounds) > 1
     if several or (len(seen.bounds) and (_parted(*seen[:3]) == seen.groups).mean() > 0.99):

@@ -224,7 +224,7 @@ def _all_features(train: Split, models: Models, given: Inputs | None) -> Floats:
         place = {id: row for row, id in enumerate(given.samples.ids)}
         at = np.array([place[path] for path in train.paths])
         return np.asarray(given.features.take(at, 0).plain_rows(), np.float32)
-    samples = checked(from_paths(train.files, labelled=False))
+    samples = checked(from_paths(train.files, labeled=False))
     rows: Ints = np.arange(len(samples))
     plain = pipeline.encode_rows(samples, rows, models.image, views=0, seed=VIEW_SEED).plain
     return np.asarray(plain, np.float32)

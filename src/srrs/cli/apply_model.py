@@ -43,7 +43,7 @@ def predict(
     console = Console(as_json)
     classifier = RobustClassifier.load(model_folder, device=device)
     columns = Columns(images=images, path=path, id=row_id)
-    inputs = read_input(console, source, columns, Embedded(features), labelled=False)
+    inputs = read_input(console, source, columns, Embedded(features), labeled=False)
     with console.progress("Encoding images") as advance:
         probs = classifier.predict_inputs(inputs, advance)
     frame = table(inputs.samples, probs, classifier.classes_)

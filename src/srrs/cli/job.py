@@ -185,7 +185,7 @@ def read_any(console: Console, source: str, columns: Columns) -> "Samples":
         samples = read(source, **columns.keywords())
     except DataError as error:
         console.note(f"No labels are read: {error}")
-        samples = read(source, labelled=False, **columns.keywords())
+        samples = read(source, labeled=False, **columns.keywords())
     with console.progress("Reading images") as advance:
         return checked(samples, advance)
 

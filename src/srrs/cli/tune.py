@@ -75,7 +75,7 @@ def fit(
     source: Source = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder for the tuned model, its audit and settings.yaml.")],
-    test: Annotated[str | None, typer.Option(help="Labelled source to measure the accuracy on.")] = None,
+    test: Annotated[str | None, typer.Option(help="Labeled source to measure the accuracy on.")] = None,
     columns: Columns,
     chosen: Annotated[Chosen, Takes(*SETTINGS, views=FIT_VIEWS)],
     embedded: Embedded,

@@ -63,9 +63,9 @@ def label_issues(probs: Floats, labels: Ints, joint: Ints | None = None) -> Bool
             if true != given:
                 margin = probs[members, true] - probs[members, given]
                 issues[members[np.argsort(-margin)[: row[true]]]] = True
-    favoured = np.array(probs, np.float64)
-    favoured[np.arange(len(labels)), labels] += TOLERANCE
-    return np.asarray(issues & (favoured.argmax(1) != labels))
+    favored = np.array(probs, np.float64)
+    favored[np.arange(len(labels)), labels] += TOLERANCE
+    return np.asarray(issues & (favored.argmax(1) != labels))
 
 
 def out_of_fold_probs(

@@ -46,7 +46,7 @@ def nearest_in_order(features: Floats, k: int, order: Ints | None) -> tuple[Ints
 def label_agreement(features: Floats, labels: Ints, k: int, chunk: int = 512) -> Floats:
     """Return the share (N,) of the k nearest samples with the same label; all others count where there are fewer.
 
-    NaN for a single sample, which has no neighbour.
+    NaN for a single sample, which has no neighbor.
     """
     n = len(features)
     if n < 2:

@@ -55,10 +55,10 @@ def appearance(samples: Samples, rows: Sequence[int] | np.ndarray, progress: Pro
 
 def _judged(picture: Image.Image) -> tuple[Floats, tuple[str, ...]]:
     side = min(picture.size)
-    grey = picture.convert("L")
-    grey.thumbnail((SIDE, SIDE))
-    values = np.asarray(grey, np.float32)
-    small = np.asarray(grey.resize((LOOK, LOOK), Image.Resampling.BOX), np.float32).ravel()
+    gray = picture.convert("L")
+    gray.thumbnail((SIDE, SIDE))
+    values = np.asarray(gray, np.float32)
+    small = np.asarray(gray.resize((LOOK, LOOK), Image.Resampling.BOX), np.float32).ravel()
     small = small - small.mean()
     tiny, blank = side < TINY, bool(values.std() < BLANK)
     found = {
@@ -71,9 +71,9 @@ def _judged(picture: Image.Image) -> tuple[Floats, tuple[str, ...]]:
     return look, tuple(name for name, is_so in found.items() if is_so)
 
 
-def _sharpness(grey: Floats) -> float:
-    if min(grey.shape) < 3:
+def _sharpness(gray: Floats) -> float:
+    if min(gray.shape) < 3:
         return float("inf")
-    inner = 4 * grey[1:-1, 1:-1]
-    edges = grey[1:-1, :-2] + grey[1:-1, 2:] + grey[:-2, 1:-1] + grey[2:, 1:-1] - inner
-    return float(edges.std() / grey.std())
+    inner = 4 * gray[1:-1, 1:-1]
+    edges = gray[1:-1, :-2] + gray[1:-1, 2:] + gray[:-2, 1:-1] + gray[2:, 1:-1] - inner
+    return float(edges.std() / gray.std())

@@ -172,7 +172,7 @@ def joined(samples: Samples, embeddings: Embeddings) -> tuple[Samples, Features]
     return found, embeddings.features if in_order else embeddings.features.take(at)
 
 
-def table_of(embeddings: Embeddings, labelled: bool) -> dict[str, list[Any]]:
+def table_of(embeddings: Embeddings, labeled: bool) -> dict[str, list[Any]]:
     """Return the rows that a file of embeddings names, as columns `id`, `path` and `label`.
 
     Raises
@@ -180,7 +180,7 @@ def table_of(embeddings: Embeddings, labelled: bool) -> dict[str, list[Any]]:
     DataError
         Labels are asked for, and there are none.
     """
-    if labelled and embeddings.labels is None:
+    if labeled and embeddings.labels is None:
         raise DataError(
             f"Expected labels beside the embeddings of {embeddings.source} ({', '.join(LABELS)}), but found none. Give "
             "a table of ids and labels, with the embeddings as --features."

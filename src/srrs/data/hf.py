@@ -67,10 +67,10 @@ def columns_of(dataset: Any, options: ReadOptions) -> Table:
         raise DataError("Expected a dataset whose rows can be counted, but found a stream: load it without streaming.")
     kinds = {name: type(kind).__name__ for name, kind in dataset.features.items()}
     table: dict[str, list[Any]] = {}
-    pictured, labelled = (next((n for n, k in kinds.items() if k == kind), None) for kind in ("Image", "ClassLabel"))
+    pictured, labeled = (next((n for n, k in kinds.items() if k == kind), None) for kind in ("Image", "ClassLabel"))
     for role, asked, guess in (
         ("path", options.path_column, pictured or _usual(kinds, PATH_COLUMNS)),
-        ("label", options.label_column, labelled or _usual(kinds, LABEL_COLUMNS)),
+        ("label", options.label_column, labeled or _usual(kinds, LABEL_COLUMNS)),
         ("id", options.id_column, _usual(kinds, ("id",))),
     ):
         name = asked or guess

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from srrs.data.images import WORKERS, open_grey_or_rgb, quiet
+from srrs.data.images import WORKERS, open_gray_or_rgb, quiet
 from srrs.data.pictures import Picture
 from srrs.data.samples import Progress, Samples
 from srrs.errors import DataError, MissingExtraError
@@ -37,7 +37,7 @@ def cleanvision_words(samples: Samples, progress: Progress | None = None) -> dic
 
     def measured(picture: Picture) -> dict[str, Any] | None:
         try:
-            opened = open_grey_or_rgb(picture)
+            opened = open_gray_or_rgb(picture)
         except DataError:
             return None
         of_kinds = [measure.calculate(opened) for kind, measure in measures.image_properties.items() if kind != "light"]

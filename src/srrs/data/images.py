@@ -52,7 +52,7 @@ def open_rgb(source: Picture | bytes | Image.Image, at_least: int | None = None)
         return _whatever_filters(lambda: _decode(image or _header(data, at_least), at_least))
 
 
-def open_grey_or_rgb(source: Picture) -> Image.Image:
+def open_gray_or_rgb(source: Picture) -> Image.Image:
     """Open an image as `open_rgb` does, but in 8-bit gray (mode L) where the file is."""
     with _said_of(source):
         data = _bytes(source)

@@ -75,7 +75,7 @@ def read_inputs(
             )
         samples = read_source(source, labels, options)
     else:
-        table = table_of(embeddings, bool(options.labelled) and labels is None)
+        table = table_of(embeddings, bool(options.labeled) and labels is None)
         if labels is not None:
             if len(labels) != len(embeddings):
                 raise DataError(
@@ -83,7 +83,7 @@ def read_inputs(
                 )
             table["label"] = [label_key(label, options.class_names) for label in labels]
         samples = table_samples(table, hf.renamed(options).with_(id_column=None), embeddings.source)
-    if embeddings.classes and options.labelled and not bare:
+    if embeddings.classes and options.labeled and not bare:
         note = f"The class vectors in {embeddings.source} are not used, since there is a model; --model none uses them."
         samples = replace(samples, notes=(*samples.notes, note))
     samples, aligned = joined(samples, embeddings)

@@ -39,13 +39,13 @@ def merged(samples: Samples, source: str) -> Samples:
 
 def _label(samples: Samples, rows: list[int], source: str) -> int:
     """Return the label of the rows of an id, -1 where no row has one."""
-    labelled = sorted(row for row in rows if samples.labels[row] >= 0)
-    for row in labelled[1:]:
-        if samples.labels[row] != samples.labels[labelled[0]]:
-            first, other = samples.given[labelled[0]], samples.given[row]
+    labeled = sorted(row for row in rows if samples.labels[row] >= 0)
+    for row in labeled[1:]:
+        if samples.labels[row] != samples.labels[labeled[0]]:
+            first, other = samples.given[labeled[0]], samples.given[row]
             raise DataError(
                 f"Expected one label for each id of {source}, but '{samples.ids[row]}' is '{first}' in row "
-                f"{labelled[0] + 1} and '{other}' in row {row + 1}. Fix it, or give ids that differ to audit each "
+                f"{labeled[0] + 1} and '{other}' in row {row + 1}. Fix it, or give ids that differ to audit each "
                 "image by itself."
             )
-    return int(samples.labels[labelled[0]]) if labelled else -1
+    return int(samples.labels[labeled[0]]) if labeled else -1

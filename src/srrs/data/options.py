@@ -21,7 +21,7 @@ class ReadKeywords(TypedDict, total=False):
     id_column: str | None
     names: Names | None
     class_names: Sequence[str] | None
-    labelled: bool | None
+    labeled: bool | None
     pictured: bool
     merge_case: bool
 
@@ -44,7 +44,7 @@ class ReadOptions:
     """Words for class keys that are codes."""
     class_names: Sequence[str] | None = None
     """The classes and their order, where they are fixed beforehand (those of a fitted model)."""
-    labelled: bool | None = True
+    labeled: bool | None = True
     """False: labels are not needed and stay unread. None: the labels of a list are read where there are any."""
     pictured: bool = True
     """False: features are at hand, so image files need not exist."""

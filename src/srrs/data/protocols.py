@@ -92,7 +92,7 @@ def draw(
     *label-flip* keeps the true classes balanced: `shots` are drawn of each true class, then round(rate * samples) of
     all samples become wrong (sym, pair, open), or each on its own (matrix, near, half, inst, instance, human).
 
-    open takes the images labelled -1, each once. near, half, inst and instance need `features` (N, D).
+    open takes the images labeled -1, each once. near, half, inst and instance need `features` (N, D).
     human takes its file, else `given` (N,), -1 where nobody gave one. Files name the classes by `class_names` (C,) or
     by number.
 
@@ -128,7 +128,7 @@ def draw(
         return Draw(part[found.rows], found.given, found.truth)
     balanced = protocol == "fp-injection"
     if noise.kind in ("matrix", "human", *BY_FEATURES):
-        noisy = _relabelled(labels, paths, names, noise, seed, features, given)
+        noisy = _relabeled(labels, paths, names, noise, seed, features, given)
         pools = _few_shot(noisy if balanced else np.where(noisy < 0, -1, labels), order, classes, shots)
         rows = np.concatenate(pools)
         return _class_by_class(rows, noisy[rows], labels)
@@ -224,7 +224,7 @@ def _class_by_class(rows: Ints, given: Ints, labels: Ints) -> Draw:
     return Draw(rows[place], given[place], labels[rows[place]])
 
 
-def _relabelled(
+def _relabeled(
     labels: Ints,
     paths: Sequence[str],
     names: tuple[str, ...],

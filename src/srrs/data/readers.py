@@ -52,21 +52,21 @@ def folder_samples(root: Path, options: ReadOptions) -> Samples:
     """`from_folder` with its keywords in a record."""
     if not root.is_dir():
         raise DataError(f"Expected a folder of images at {root}, but there is none.")
-    labelled = options.labelled is not False
+    labeled = options.labeled is not False
     found, notes = find_pictures(root)
     parts = [path.relative_to(root).parts for path in found]
     layout = f"Expected {root}/<class>/<image>, one folder per class"
-    if labelled and found and all(len(part) == 1 for part in parts):
+    if labeled and found and all(len(part) == 1 for part in parts):
         raise DataError(f"{layout}, but its {len(found)} images lie in {root} itself. Sort them or give a CSV.")
-    if labelled and (loose := sum(len(part) == 1 for part in parts)):
+    if labeled and (loose := sum(len(part) == 1 for part in parts)):
         notes += (f"{loose} images directly in {root} belong to no class folder and were left out.",)
-    rows = [(path, part) for path, part in zip(found, parts, strict=True) if len(part) > 1 or not labelled]
-    if labelled:
+    rows = [(path, part) for path, part in zip(found, parts, strict=True) if len(part) > 1 or not labeled]
+    if labeled:
         notes += _checked_layout(root, [part for _, part in rows], layout)
     return samples_of(
         ids=["/".join(part) for _, part in rows],
         paths=[path for path, _ in rows],
-        given=[part[0] for _, part in rows] if labelled else None,
+        given=[part[0] for _, part in rows] if labeled else None,
         options=options,
         notes=notes,
         source=str(root),
@@ -161,7 +161,7 @@ def table_samples(table: Table, options: ReadOptions, source: str, stranger: boo
     if stranger and options.pictured:
         _check_contained([picture for picture, _ in pairs], bases, source)
     given = None
-    if options.labelled is not False:
+    if options.labeled is not False:
         given = [text_of(label) for label in find_column(table, options.label_column, LABEL_COLUMNS, "label", source)]
     texts = [text if isinstance(picture, Path) else str(at) for at, (picture, text) in enumerate(pairs)]
     ids = find_ids(table, options.id_column, texts, source)
@@ -177,9 +177,9 @@ def from_paths(paths: Iterable[Any], labels: Sequence[Any] | None = None, **keyw
     Raises
     ------
     DataError
-        Entries and labels differ in number, labels are missing though `labelled`, or no file exists.
+        Entries and labels differ in number, labels are missing though `labeled`, or no file exists.
     """
-    asked: ReadKeywords = {"labelled": None}
+    asked: ReadKeywords = {"labeled": None}
     asked.update(keywords)
     return list_samples(paths, labels, ReadOptions.of("from_paths", **asked))
 
@@ -187,12 +187,12 @@ def from_paths(paths: Iterable[Any], labels: Sequence[Any] | None = None, **keyw
 def list_samples(paths: Iterable[Any], labels: Sequence[Any] | None, options: ReadOptions) -> Samples:
     """`from_paths` with its keywords in a record."""
     entries = list(paths)
-    if labels is None and options.labelled:
+    if labels is None and options.labeled:
         raise DataError(f"Expected a label for each of the {len(entries)} paths, but got none: give labels as well.")
     if labels is not None and len(labels) != len(entries):
         raise DataError(f"Expected one label per path, but got {len(entries)} paths and {len(labels)} labels.")
     given = None
-    if labels is not None and options.labelled is not False:
+    if labels is not None and options.labeled is not False:
         given = [label_key(label, options.class_names) for label in labels]
     pictures = [picture_of(entry, [Path()], f"image {at}")[0] for at, entry in enumerate(entries)]
     ids = apart([picture.as_posix() if isinstance(picture, Path) else str(at) for at, picture in enumerate(pictures)])

@@ -81,7 +81,7 @@ def read_source(source: Any, labels: Sequence[Any] | None, options: ReadOptions)
     if path.suffix.lower() in TABLES:
         return csv_samples(path, options)
     if path.is_file() and is_picture(path.name):
-        if options.labelled and labels is None:
+        if options.labeled and labels is None:
             raise DataError(
                 f"Expected a folder of images, one subfolder per class, or a table of them, but {path} is a single "
                 "image. Give the folder that holds its class."

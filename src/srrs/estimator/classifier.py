@@ -223,7 +223,7 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         self._check_fitted()
         if hasattr(self, "n_features_in_") and features is None and is_matrix(X, fitted=True):
             X = validate_data(self, X, reset=False, dtype=FLOATS, ensure_all_finite="allow-nan")  # noqa: N806
-        return self.predict_inputs(read_inputs(X, features=features, labelled=False, **columns))
+        return self.predict_inputs(read_inputs(X, features=features, labeled=False, **columns))
 
     def predict(self, X: Any = None, *, features: Any = None, **columns: Any) -> np.ndarray:  # noqa: N803
         """Labels or class names (N,); None where an image or embedding cannot be used."""

@@ -81,7 +81,7 @@ def write_onnx(
         "output": {"name": "probabilities", "shape": ["batch", len(class_names)], "type": "float32"},
         "class_names": list(class_names),
         "preprocessing": tower.preprocessing,
-        "preprocessing_order": "RGB, resize (an integer is the shorter side), centre crop, rescale, (x - mean) / std",
+        "preprocessing_order": "RGB, resize (an integer is the shorter side), center crop, rescale, (x - mean) / std",
     }
     write_atomic(path, graph)
     return path, write_atomic(path.with_name(f"{path.name}.json"), json.dumps(about, indent=1).encode())

@@ -145,7 +145,7 @@ class BlipMatcher:
         return made["input_ids"], made["attention_mask"]
 
 
-class MemoisedScores:
+class MemoizedScores:
     """Scores of (image, class) pairs, each computed once, ever: matcher, pictures and class texts are all fixed.
 
     Calling it with `rows` and `classes` (K,) gives their scores (K,), float32 in 0..1.

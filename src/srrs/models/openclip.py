@@ -48,12 +48,12 @@ OTHER_TOWERS = {
     "embed_cls": "is read at a token of its own",
     "no_causal_mask": "is not causal",
     "hf_tokenizer_name": "has a tokenizer of its own",
-    "qk_norm": "normalises queries and keys",
+    "qk_norm": "normalizes queries and keys",
     "scaled_cosine_attn": "attends by cosine",
     "scale_heads": "scales its heads",
-    "scale_attn_inner": "normalises inside its attention",
-    "scale_attn": "normalises behind its attention",
-    "scale_fc": "normalises inside its MLP",
+    "scale_attn_inner": "normalizes inside its attention",
+    "scale_attn": "normalizes behind its attention",
+    "scale_fc": "normalizes inside its MLP",
 }
 """Settings of a text tower, and what they make of it."""
 

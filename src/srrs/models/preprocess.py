@@ -18,12 +18,12 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize, centre crop, rescale and normalise."""
+    """Resize, center crop, rescale and normalize."""
 
     resize: tuple[int, int] | int | None
     """(height, width), or the length of the shorter side, or None."""
     crop: tuple[int, int] | None
-    """(height, width) of the centre crop."""
+    """(height, width) of the center crop."""
     resample: int
     """Pillow's number of the filter."""
     rescale: float

@@ -40,7 +40,7 @@ def trainable_rows(samples: Samples) -> Ints:
 
 
 def readable_rows(samples: Samples) -> np.ndarray:
-    """Rows whose picture opens, labelled or not."""
+    """Rows whose picture opens, labeled or not."""
     readable = [r for r in range(len(samples)) if samples.keys[r] and samples.issues[r] in ("", NO_LABEL)]
     return np.array(readable, dtype=np.int64)
 

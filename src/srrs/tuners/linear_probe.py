@@ -11,7 +11,7 @@ class LinearProbe(Tuner):
     """Logistic regression on the image features (Radford et al. 2021), trained in steps from zero.
 
     The learning rate grows with the number of classes C, because the gradient of each class shrinks with it. Sixty
-    steps then end about where an L2-regularised logistic regression does (scikit-learn's C = 3, 16 images a class).
+    steps then end about where an L2-regularized logistic regression does (scikit-learn's C = 3, 16 images a class).
     """
 
     def __init__(self, foundation: Foundation):

@@ -15,7 +15,7 @@ ROUGHLY = 1e-5
 
 
 class LogisticProbe(Tuner):
-    """L2-regularised logistic regression, solved by L-BFGS.
+    """L2-regularized logistic regression, solved by L-BFGS.
 
     The penalty is the one of `PENALTIES` whose out-of-fold predictions fit the targets best. Folds are drawn with the
     tuner's own generator.

@@ -138,7 +138,7 @@ def test_mini_webvision_is_the_first_fifty_classes_of_google(tmp_path, validatio
     assert read.test.truth_known
 
 
-def test_animal10n_is_labelled_by_its_file_names(tmp_path):
+def test_animal10n_is_labeled_by_its_file_names(tmp_path):
     home = tmp_path / "animal10n"
     touch(home / "training", "9_12.jpg", "0_7.jpg", "0_10.jpg", "readme.txt")
     touch(home / "testing", "3_1.jpg")

@@ -17,7 +17,7 @@ const suggested = (row) => nameOf(columns.suggested[row]);
 const doubted = (row) => suggested(row) !== null && suggested(row) !== given(row);
 const statusOf = (row) => statuses[columns.status[row]];
 
-/** The kinds of its flags: "near-duplicate" of "near-duplicate of cat/7.jpg (labelled dog)". */
+/** The kinds of its flags: "near-duplicate" of "near-duplicate of cat/7.jpg (labeled dog)". */
 const kindsOf = (row) => columns.flags[row]?.split("; ").map((flag) => flag.split(" of ")[0]) ?? [];
 
 /** The path as the audit has it; 0 stands for the common folder and the id. */
@@ -41,7 +41,7 @@ function seen(row) {
 
 /** Why the label is doubted or trusted, a sentence each. */
 function why(row) {
-  const [right, match, near, issue] = ["p_clean", "match", "neighbours_agree", "issue"].map((name) => columns[name][row]);
+  const [right, match, near, issue] = ["p_clean", "match", "neighbors_agree", "issue"].map((name) => columns[name][row]);
   return [
     right !== null && given(row) !== null && `The label ${given(row)} is right with a chance of ${percent(right)}.`,
     seen(row),

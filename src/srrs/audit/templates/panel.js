@@ -83,7 +83,7 @@ function drawPanel() {
   const row = view.current;
   if (row < 0) return;
   const many = view.selected.size;
-  at("large").replaceChildren(photo(row, `${fileName(row)}, labelled ${given(row) ?? "nothing"}`));
+  at("large").replaceChildren(photo(row, `${fileName(row)}, labeled ${given(row) ?? "nothing"}`));
   for (const link of [at("original"), at("lens-original")]) {
     link.hidden = linkOf(row) === null;
     link.href = linkOf(row) ?? "";
