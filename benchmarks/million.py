@@ -19,25 +19,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 from unittest.mock import patch
 
 import numpy as np
 import torch
-from srrs.training.task import Task
 
 from common import alternate
 from srrs.core import blocks
-from srrs.core.keyed import bit_keys
-from srrs.core.mixture import normalise
-from srrs.methods import screen
-from srrs.methods.stages import Method, one_round
+from srrs.features.cached import CachedFeatures
+from srrs.methods.stages import MACRO, MICRO, Method, one_round
 from srrs.methods.zoo import METHODS
-from srrs.records import Evidence, Group
-from srrs.training.evidence import gather, zero_shot_probs
+from srrs.records import Evidence, Features, Group, Ints
+from srrs.training.evidence import Question, gather
+from srrs.tuners.base import Head
 
 CLASSES, SIZE, SCALE = 100, 512, 100.0
 WRONG = 0.3
@@ -89,7 +87,7 @@ def in_fresh_process(folder: Path, method: str) -> dict[str, object]:
 
 def measured(folder: Path, name: str) -> dict[str, object]:
     """One row of the table, in this process."""
-    method, task, weights = METHODS[name](), opened(folder), torch.from_numpy(np.load(folder / "weights.npy"))
+    method, task, weights = method_of(name), opened(folder), torch.from_numpy(np.load(folder / "weights.npy"))
     if not blocks.is_large(len(task.labels)):
         blocks.WHOLE = len(task.labels) // 2  # a quick run takes the way of the large ones all the same
     rounds: list[dict[str, float]] = []
@@ -115,36 +113,48 @@ def measured(folder: Path, name: str) -> dict[str, object]:
     }
 
 
-def opened(folder: Path) -> Task:
-    features = np.load(folder / "features.npy", mmap_mode="c")
-    n = len(features)
-    return Task(
-        model=cast(Any, SimpleNamespace(logit_scale=SCALE, device=torch.device("cpu"))),
-        class_names=tuple(map(str, range(CLASSES))),
-        descriptions=(None,) * CLASSES,
-        ids=tuple(map(str, range(n))),
-        labels=np.load(folder / "labels.npy"),
-        plain=features,
-        views=np.empty((n, 0, SIZE), np.float16),
-    )
+def method_of(name: str) -> Method:
+    """The method with its two prompt tuners, for which there are class weights."""
+    return replace(METHODS[name](), tuners=(MACRO, MICRO))
 
 
-def products(task: Task, weights: torch.Tensor) -> float:
+def opened(folder: Path) -> Question:
+    """The samples of the files, with the third prompt's weights as the untuned classifier."""
+    features, weights = np.load(folder / "features.npy", mmap_mode="c"), np.load(folder / "weights.npy")
+    return question_of(features, np.load(folder / "labels.npy"), torch.from_numpy(weights[2]))
+
+
+def question_of(features: np.ndarray, labels: np.ndarray, untuned: torch.Tensor, rows: Ints | None = None) -> Question:
+    """Some rows of the samples, or all of them."""
+    rows = np.arange(len(labels)) if rows is None else rows
+    held = features if len(rows) == len(labels) else features[rows]
+    source = CachedFeatures(Features(held, np.empty((len(rows), 0, SIZE), np.float16)), rows.astype(np.uint64))
+    return Question(source, labels[rows], CLASSES, Head(untuned, SCALE))
+
+
+def products(task: Question, weights: torch.Tensor) -> float:
     """Seconds of features times all class weights, block by block, without reading or converting the features."""
     flat, seconds = weights.flatten(0, 1), 0.0
+    plain = stored(task)
     for start in range(0, len(task.labels), blocks.ROWS):
-        block = torch.from_numpy(np.array(task.plain[start : start + blocks.ROWS])).float()
+        block = torch.from_numpy(np.array(plain[start : start + blocks.ROWS])).float()
         begin = time.perf_counter()
         torch.mm(block, flat.T)
         seconds += time.perf_counter() - begin
-    blocks.release(task.plain)
+    blocks.release(plain)
     return seconds
 
 
-def timed_round(method: Method, task: Task, weights: torch.Tensor) -> dict[str, float]:
+def stored(task: Question) -> np.ndarray:
+    """(N, D) the plain features as they lie on disk."""
+    assert isinstance(task.source, CachedFeatures)
+    return np.asarray(task.source.features.plain)
+
+
+def timed_round(method: Method, task: Question, weights: torch.Tensor) -> dict[str, float]:
     """Seconds of each part of one round."""
     clock = [time.perf_counter()]
-    evidence = gathered(task, weights)
+    evidence = gathered(method, task, weights)
     clock.append(time.perf_counter())
     partition, memory = method.screen(evidence, {})
     clock.append(time.perf_counter())
@@ -156,33 +166,27 @@ def timed_round(method: Method, task: Task, weights: torch.Tensor) -> dict[str, 
     return dict(zip(names, np.diff(clock).tolist(), strict=True))
 
 
-def gathered(task: Task, weights: torch.Tensor) -> Evidence:
-    return gather(task, weights[:2], zero_shot_probs(task, weights[2]))
+def gathered(method: Method, task: Question, weights: torch.Tensor) -> Evidence:
+    """The evidence that the method reads."""
+    heads = {name: Head(own, SCALE) for name, own in zip(method.voters, weights, strict=False)}
+    untuned = task.untuned() if "zero_shot" in method.reads else None
+    return gather(task, heads, method.voters, untuned, method.reads)
 
 
-def compared(name: str, task: Task, weights: torch.Tensor) -> dict[str, object]:
+def compared(name: str, task: Question, weights: torch.Tensor) -> dict[str, object]:
     """Whether a slice gets the same verdicts in blocks as by the exact path, which up to `blocks.WHOLE` rows takes."""
-    method = METHODS[name]()
+    method = method_of(name)
     rows = np.sort(np.random.default_rng(0).permutation(len(task.labels))[:SLICE])
-    few = Task(
-        model=task.model,
-        class_names=task.class_names,
-        descriptions=task.descriptions,
-        ids=tuple(task.ids[row] for row in rows),
-        labels=task.labels[rows],
-        plain=task.plain[rows],
-        views=task.views[rows],
-    )
-    same_folds = patch.object(screen, "content_keys", lambda _: bit_keys(few.plain))  # keys of the stored bits
-    with patch.object(blocks, "WHOLE", SLICE), same_folds:
-        exact, _ = one_round(method, gathered(few, weights), {})
+    few = question_of(stored(task), task.labels, weights[2], rows)
+    with patch.object(blocks, "WHOLE", SLICE):
+        exact, _ = one_round(method, gathered(method, few, weights), {})
     with patch.object(blocks, "WHOLE", SLICE // 2):
-        found, _ = one_round(method, gathered(few, weights), {})
+        found, _ = one_round(method, gathered(method, few, weights), {})
     here, there = found.partition, exact.partition
     off = np.abs(here.p_clean - there.p_clean)
-    distance = np.abs(there.p_clean[:, None] - there.thresholds[0]).min(1)
-    if name == "srrs-paper":  # its bounds are on the loss
-        distance = np.abs(normalise(exact.evidence.loss)[:, None] - there.thresholds[0]).min(1)
+    cut = there.thresholds
+    bounds = np.array([0.5]) if cut is None else np.concatenate([cut.lower, cut.upper])
+    distance = np.abs((there.p_clean if cut is None else cut.values)[:, None] - bounds).min(1)
     groups = here.group == there.group
     top = np.sort(exact.targets.soft, axis=1)[:, -2:]
     hard = (found.targets.hard == exact.targets.hard) | (np.diff(top)[:, 0] < TOLERANCE)

@@ -114,3 +114,13 @@ def test_the_snippet_of_trusted_labels_runs(work: Path) -> None:
     table = found["clf"].audit_.to_pandas().set_index("id")
     assert table.suggested[["crab/1.jpg", "ferry/2.jpg"]].tolist() == ["ferry", "ferry"]
     assert table.issue["crab/3.jpg"] == "left out by decision"
+
+
+def test_the_snippet_for_scikit_learn_runs() -> None:
+    (snippet,) = re.findall(r"```python\n(.*?)```", (DOCS / "api" / "classifier.md").read_text(), re.DOTALL)
+    rng = np.random.default_rng(0)
+    labels = np.arange(45) % 3
+    found = {"embeddings": np.eye(3, 8)[labels] * 3 + rng.normal(size=(45, 8)), "labels": labels}
+    exec(compile(snippet, "docs/api/classifier.md", "exec"), found)
+    assert found["scores"].shape == (5,)
+    assert found["search"].best_score_ > 0.5

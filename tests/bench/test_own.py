@@ -60,6 +60,8 @@ def test_features_with_true_labels_are_measured_against_them(features: Path, tmp
     assert record["noise_given"] == pytest.approx(0.2, abs=0.1)
     assert record["zero_shot_auroc"] > 0.9
     assert record["accuracy"] > 0.8
+    (again,) = bench("--config", tmp_path / "runs" / "settings.yaml", "--out", tmp_path / "again")
+    assert {**again, "seconds": 0} == {**record, "seconds": 0}
     assert len(bench(*words, "--noise", "sym:0.25")) == 1
 
 

@@ -26,6 +26,7 @@ CALLS: list[tuple[str | None, "Sizes", Chosen, bool]] = []
 @dataclass(frozen=True)
 class Sizes:
     width: Annotated[int, typer.Option(help="Pixels.")] = 3
+    limit: Annotated[float | None, typer.Option(help="Zero is a value.")] = None
     folder: Annotated[Path | None, typer.Option(help="A folder.")] = None
 
 
@@ -82,14 +83,26 @@ def test_a_file_gives_settings_by_topic_and_options_that_the_command_line_overri
 def test_what_is_written_gives_the_same_call_again_from_anywhere(drawn, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "photos").mkdir()
     monkeypatch.chdir(tmp_path)
-    words = ("photos", "--width", 5, "--folder", "photos", "--set", "steps=7", "--set", "learning_rate=0.1")
+    words = (
+        "photos",
+        "--width",
+        5,
+        "--limit",
+        0,
+        "--folder",
+        "photos",
+        "--set",
+        "steps=7",
+        "--set",
+        "learning_rate=0.1",
+    )
     first = drawn(*words, "--trust", "labels", "--json")
     file = first[2].write(tmp_path, "draw")
     assert "srrs draw --config settings.yaml --out FOLDER" in file.read_text()
     monkeypatch.chdir("/")
     again = drawn("--config", file)
     assert again[0] == str(tmp_path / "photos")
-    assert again[1] == Sizes(5, tmp_path / "photos")
+    assert again[1] == Sizes(5, 0, tmp_path / "photos")
     assert again[2].settings == first[2].settings
     assert again[2].write(tmp_path / "photos", "draw").read_text() == file.read_text()
 

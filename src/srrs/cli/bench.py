@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from srrs.cli.options import Json, integers
+from srrs.cli.options import Json, folder, integers
 from srrs.cli.resolved import Chosen
 from srrs.cli.signature import Takes
 from srrs.config import FIT_VIEWS, Settings
@@ -27,12 +27,12 @@ class Dataset:
     """The dataset of a grid."""
 
     dataset: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="A published dataset (caltech101, dtd, cifar10n, ...), or your own as folder:PATH, table:FILE or "
             "features:FILE."
         ),
-    ]
+    ] = None
     root: Annotated[Path | None, typer.Option(help="Folder that holds the folder of a published dataset.")] = None
     truth: Annotated[
         Path | None,
@@ -50,6 +50,8 @@ class Dataset:
         from srrs.data.published import read_dataset
         from srrs.models.base import NO_MODEL
 
+        if self.dataset is None:
+            raise SettingsError("expected --dataset: the name of a published dataset, or folder:PATH of your own")
         if is_own(self.dataset):
             return read_own(
                 self.dataset, self.truth, label=self.label, images=self.images, bare=model == NO_MODEL,
@@ -123,6 +125,7 @@ def bench(
         data = source.read(settings.model.name, advance)
     human = data.dataset.train.given is not None and (source.truth is not None or data.given is not None)
     wanted = cells.grid(settings, "human" if human else "sym:0.5")
+    chosen.write(folder(out), "bench")
     with console.progress("Encoding") as advance:
         models = pipeline.load_models(settings, data.given.embeddings if data.given else None)
         runs = grids.plan(wanted, data.dataset, models, out, given=data.given, progress=advance)

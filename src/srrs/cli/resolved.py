@@ -46,7 +46,7 @@ class Chosen:
         options = {
             name.replace("_", "-"): _absolute(name, value)
             for name, value in kept.items()
-            if name not in flat and value not in (None, False, [])
+            if name not in flat and value is not None and value is not False and value != []
         }
         head = (
             f"# Settings that srrs {__version__} used. To run it again: srrs {command} --config {FILE} --out FOLDER\n"

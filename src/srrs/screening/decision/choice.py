@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srrs.screening.decision.scales import fit_scales, pooled
-from srrs.screening.decision.stories import FREE, IMAGES, UNIFORM, Sample, Story, continued, tell
+from srrs.screening.decision.stories import IMAGES, LABELS, MILD, SHARP, TEMPERED, Sample, Story, continued, tell
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -25,8 +25,10 @@ Trust = Literal["auto", "labels", "model"]
 
 AGREE, AGREE_WELL = 0.55, 0.9
 """Agreement of zero-shot prediction and images from which a structured story is considered, and easily believed."""
-GAIN, GAIN_WELL, GAIN_MILD = 0.06, -0.05, 0.0
-"""Least gain in log-likelihood per label of a structured story at these agreements, and of a nearly uniform one."""
+GAIN, GAIN_WELL = 0.06, -0.05
+"""Least gain in log-likelihood per label of a sharp story of structured noise, at these agreements."""
+GAIN_TEMPERED, GAIN_MILD = 0.1, 0.0
+"""The same of a tempered story of structured noise and of a story of nearly uniform noise, at any agreement."""
 MATERIAL = 0.05
 """Least difference in the noise rate for a story that explains the labels no better than the other."""
 WHOLESALE = 0.85
@@ -35,7 +37,7 @@ the "labels" story too."""
 PROOF, EACH, ENOUGH = 2.5, 0.15, 5.0
 """Least gain in log-likelihood of wrong labels over none for labels to change: in all, and for each wrong one up to
 so much."""
-PROOF_LATER = 17.0
+PROOF_LATER = 25.0
 """The same for a story that was fitted to its own posterior."""
 KNOWS = 0.1
 """A source knows something of the classes if it agrees with another this far above chance, on the way to 1."""
@@ -64,19 +66,19 @@ class Choice:
 
 def choose(sample: Sample, trust: Trust) -> Choice:
     """Fit the stories that the sources allow, and choose one."""
-    first = tell(sample, "labels", UNIFORM, rounds=0)
-    labels = continued(sample, first, UNIFORM)
+    first = tell(sample, LABELS, rounds=0)
+    labels = continued(sample, first)
     if not sample.unseen and first.fit.rate > MANY:
         for _ in range(MORE_ROUNDS):
-            labels = continued(sample, labels, UNIFORM)
+            labels = continued(sample, labels)
     agreement, rate = agreement_of(sample, labels), first.fit.rate
     none, doubtless = np.zeros(0, np.int64), without_noise(sample, first)
     told = Choice(labels, labels.fit.posterior, none, agreement, rate, _proven(first, labels, doubtless))
     if not sample.unseen or trust == "labels":
         return told
-    free = tell(sample, "model", FREE, sharp=True)
+    free = tell(sample, SHARP)
     if trust == "model":
-        story = continued(sample, free, FREE)
+        story = continued(sample, free)
         return Choice(story, story.fit.posterior, none, agreement, rate, True)
     story, against = _believed(sample, free, labels)
     if story is labels:
@@ -86,21 +88,25 @@ def choose(sample: Sample, trust: Trust) -> Choice:
         return replace(told, contradictions=against)
     kept = np.isin(sample.labels, against)[:, None]
     posterior = np.where(kept, labels.fit.posterior, story.fit.posterior)
-    structured = story.strength == FREE and story.fit.rate - labels.fit.rate >= MATERIAL
+    structured = story.kind == SHARP and story.fit.rate - labels.fit.rate >= MATERIAL
     proven = told.proven or structured or story.log_likelihood - doubtless >= PROOF_LATER
     return Choice(story, posterior, against, agreement, rate, proven)
 
 
 def _believed(sample: Sample, free: Story, labels: Story) -> tuple[Story, Ints]:
     """Return the story to believe, and the classes that the model contradicts."""
-    mild = tell(sample, "model", UNIFORM)
+    mild = tell(sample, MILD)
     against = contradicted(sample, free, labels)
     rest = ~np.isin(sample.labels, against)  # what the model explains by contradicting whole classes does not count
     known = _reliability(sample, mild)
-    if _pays(free, labels, rest, known):
-        return continued(sample, free, FREE), against
+    tempered = tell(sample, TEMPERED, rounds=2)
+    by_tempered = _gain(tempered, labels, rest)
+    if _pays(free, labels, rest, known) and _gain(free, labels, rest) >= by_tempered:
+        return continued(sample, free), against
+    if known >= above_chance(sample) and by_tempered >= GAIN_TEMPERED:
+        return tempered, against
     if known >= above_chance(sample) and _gain(mild, labels, rest) >= GAIN_MILD:
-        return continued(sample, mild, UNIFORM), against
+        return continued(sample, mild), against
     return labels, against
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from srrs.core.blocks import release
 from srrs.screening.decision import discriminant
-from srrs.screening.decision.evidence import CELLS, Inputs, balancing, blocks, candidates, narrowed
+from srrs.screening.decision.evidence import CELLS, DENSE, Inputs, balancing, blocks, candidates, narrowed
 from srrs.screening.decision.stories import Sample
 
 Floats = NDArray[np.floating]
@@ -27,6 +27,8 @@ class Reader:
     offset: Floats | None
     """(C,) what balances the zero-shot log-probabilities."""
     whitening: discriminant.Whitening | None
+    means: Floats | None
+    """(C, R) means of the images with each given label, where only they can find candidates."""
 
     def read(self, rows: Ints) -> Sample:
         """Return the sources of these rows (n,), for the candidate classes of each."""
@@ -70,25 +72,9 @@ class Reader:
 
     def _nearest(self, rows: Ints, white: Floats | None) -> Floats:
         """Scores (n, C) that find candidates where there are only features: nearness to the means of given labels."""
-        if self.inputs.classes <= 1 or white is None:
+        if white is None or self.means is None:
             return np.zeros((len(rows), self.inputs.classes), np.float32)
-        means = self.given_means
-        return np.asarray(white @ means.T - 0.5 * (means**2).sum(1))
-
-    @property
-    def given_means(self) -> Floats:
-        """(C, R) means of the images with each given label, whitened; of the sample."""
-        inputs = self.inputs
-        assert inputs.features is not None
-        assert self.whitening is not None
-        sums, count = None, np.bincount(inputs.labels, minlength=inputs.classes)
-        for part in blocks(len(inputs.order), inputs.features.shape[1]):
-            rows = inputs.order[part]
-            white = self.whitening(inputs.features[rows])
-            sums = np.zeros((inputs.classes, white.shape[1]), np.float32) if sums is None else sums
-            np.add.at(sums, inputs.labels[rows], white)
-        assert sums is not None
-        return np.asarray(sums / (count + discriminant.CENTER_COUNT)[:, None], np.float32)
+        return np.asarray(white @ self.means.T - 0.5 * (self.means**2).sum(1))
 
 
 def prepare(inputs: Inputs, rows: Ints) -> Reader:
@@ -100,7 +86,21 @@ def prepare(inputs: Inputs, rows: Ints) -> Reader:
         few = rows[: max(1, CELLS // inputs.classes)]  # rows are in the order of random keys
         offset = balancing(inputs.log_zero_shot(few), target)
     whitening = None if inputs.features is None else discriminant.fit_whitening(np.asarray(inputs.features[rows]))
-    return Reader(inputs, offset, whitening)
+    alone = inputs.zero_shot is None and inputs.match is None and inputs.pred_probs is None
+    means = None
+    if whitening is not None and alone and inputs.classes > DENSE:
+        means = _given_means(inputs, rows, whitening)
+    return Reader(inputs, offset, whitening, means)
+
+
+def _given_means(inputs: Inputs, rows: Ints, whitening: discriminant.Whitening) -> Floats:
+    """Return the means (C, R) of the whitened features of the images with each given label, of these rows."""
+    assert inputs.features is not None
+    sums = np.zeros((inputs.classes, whitening.matrix.shape[1]), np.float32)
+    for part in blocks(len(rows), inputs.features.shape[1]):
+        np.add.at(sums, inputs.labels[rows[part]], whitening(inputs.features[rows[part]]))
+    count = np.bincount(inputs.labels[rows], minlength=inputs.classes)
+    return np.asarray(sums / (count + discriminant.CENTER_COUNT)[:, None], np.float32)
 
 
 def _leveled(scores: Floats) -> Floats:

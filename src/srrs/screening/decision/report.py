@@ -62,13 +62,14 @@ def report_of(sample: Sample, choice: Choice) -> Report:
         knows,
         tuple(int(k) for k in contradictions),
         trusted,
-        _advice(knows, story, contradictions),
+        _advice(knows, choice),
         LIMITS,
     )
 
 
-def _advice(knows: bool | None, story: Story, contradictions: Ints) -> tuple[str, ...]:
+def _advice(knows: bool | None, choice: Choice) -> tuple[str, ...]:
     """Sentences for the person."""
+    story, contradictions = choice.story, choice.contradictions
     sentences = []
     if knows is False:
         sentences.append(
@@ -80,6 +81,11 @@ def _advice(knows: bool | None, story: Story, contradictions: Ints) -> tuple[str
             f"In {len(contradictions)} classes the model and the labels contradict each other, and the {story.name} "
             f"decided. Check the names of these classes (--names), or "
             "choose with --trust labels or --trust model."
+        )
+    if not choice.proven and story.fit.rate >= 1 / len(story.fit.posterior):
+        sentences.append(
+            "Hard images explain the data as well as wrong labels do, so no label is changed. The ranking still puts "
+            "the most doubtful labels first."
         )
     if story.fit.rate >= 0.5:
         sentences.append("More than half of the labels seem wrong. Look at some of them before you apply any change.")

@@ -27,8 +27,8 @@ FREE = Strength(0.3, 0.1)
 """Noise of any structure."""
 SHARP_START = 2.0
 """Scale of the unseen sources at the start of a sharp story, which finds mistakes that soft evidence would excuse."""
-SHARP_RATE = 0.3
-"""First guess of the noise rate of a sharp story."""
+FREE_RATE = 0.3
+"""Least first guess of the noise rate of a story of structured noise."""
 IMAGES = "images"
 """Name of the source that is the out-of-fold discriminant."""
 
@@ -69,9 +69,7 @@ class Sample:
 class Story:
     """A fitted model of how the labels came about."""
 
-    name: str
-    """"model" or "labels": what it started from."""
-    strength: Strength
+    kind: "Kind"
     fit: Fit
     scales: Mapping[str, float]
     """The power of each source."""
@@ -79,6 +77,11 @@ class Story:
     """Class means of other folds."""
     scores: Mapping[str, Floats]
     """Of each source."""
+
+    @property
+    def name(self) -> str:
+        """ "model" or "labels": what it started from."""
+        return self.kind.start
 
     @property
     def log_likelihood(self) -> float:
@@ -91,23 +94,44 @@ class Story:
         return pooled(list(self.scores.values()), np.array(list(self.scales.values())))
 
 
-def tell(sample: Sample, name: str, strength: Strength, *, sharp: bool = False, rounds: int = 1) -> Story:
-    """Fit the story that starts from `name`: "model" (sources that never saw a label) or "labels" (all of them)."""
-    scores = dict(sample.unseen) if name == "model" else {**sample.unseen, **sample.learned}
+@dataclass(frozen=True)
+class Kind:
+    """How a story is fitted."""
+
+    start: str
+    """"model": from the sources that never saw a label. "labels": from all of them."""
+    strength: Strength
+    sharp: bool = False
+    """Whether the sources start from SHARP_START instead of their fitted scales."""
+    temper: float = 1.0
+    """What fitted scales are multiplied by."""
+
+
+LABELS, MILD = Kind("labels", UNIFORM), Kind("model", UNIFORM)
+SHARP, TEMPERED = Kind("model", FREE, sharp=True), Kind("model", FREE, temper=0.6)
+"""Two stories of structured noise: sharp evidence finds mistakes between similar classes where the model knows them;
+tempered evidence finds pairs of swapped classes where it hardly does."""
+
+
+def tell(sample: Sample, kind: Kind, rounds: int = 1) -> Story:
+    """Fit a story from its start, and `rounds` more times from its own posterior."""
+    scores = dict(sample.unseen) if kind.start == "model" else {**sample.unseen, **sample.learned}
     means = None
-    if name == "labels" and sample.white is not None:
+    if kind.start == "labels" and sample.white is not None:
         means = _means(sample, np.asarray(sample.given, np.float32))
         scores[IMAGES] = discriminant.scores(sample.white, means, sample.fold, sample.index)
     scales, rate = fit_scales(list(scores.values()), sample.given, sample.classes)
-    if sharp:
-        scales, rate = np.full(len(scores), SHARP_START), SHARP_RATE
-    story = _story(sample, name, scores, scales, rate, strength, means)
+    if kind.strength == FREE:
+        rate = max(rate, FREE_RATE)
+    if kind.sharp:
+        scales, rate = np.full(len(scores), SHARP_START), FREE_RATE
+    story = _story(sample, kind, scores, scales, rate, means)
     for _ in range(rounds):
-        story = continued(sample, story, strength)
+        story = continued(sample, story)
     return story
 
 
-def continued(sample: Sample, story: Story, strength: Strength) -> Story:
+def continued(sample: Sample, story: Story) -> Story:
     """Fit the story once more: the discriminant to its posterior, the scales through its matrix, then the matrix."""
     scores, means = {**sample.unseen, **sample.learned}, None
     if sample.white is not None:
@@ -115,23 +139,23 @@ def continued(sample: Sample, story: Story, strength: Strength) -> Story:
         scores[IMAGES] = discriminant.scores(sample.white, means, sample.fold, sample.index)
     through = story.fit.matrix[sample.index, sample.labels[:, None]].astype(np.float32)
     scales, _ = fit_scales(list(scores.values()), sample.given, sample.classes, transition=through)
-    return _story(sample, story.name, scores, scales, story.fit.rate, strength, means)
+    return _story(sample, story.kind, scores, scales, story.fit.rate, means)
 
 
 def _story(
     sample: Sample,
-    name: str,
+    kind: Kind,
     scores: Mapping[str, Floats],
     scales: Floats,
     rate: float,
-    strength: Strength,
     means: discriminant.Means | None,
 ) -> Story:
     """Fit the matrix to the scaled scores, from a first guess of the rate."""
+    scales = kind.temper * scales
     evidence = sample.likelihoods(pooled(list(scores.values()), scales))
     start = float(np.clip(rate, 0.003, 0.9))
-    fit = fit_matrix(evidence, sample.index, sample.labels, sample.classes, strength, start=start)
-    return Story(name, strength, fit, dict(zip(scores, scales.tolist(), strict=True)), means, scores)
+    fit = fit_matrix(evidence, sample.index, sample.labels, sample.classes, kind.strength, start=start)
+    return Story(kind, fit, dict(zip(scores, scales.tolist(), strict=True)), means, scores)
 
 
 def _means(sample: Sample, probs: Floats) -> discriminant.Means:

@@ -68,21 +68,18 @@ def fit_matrix(
     """
     n, other = len(labels), max(classes - 1, 1)
     rate = start
-    counts: Floats = np.zeros((classes, classes))
-    is_given = index == labels[:, None]
-    cell = index * classes + labels[:, None]
-    q = _normalized(evidence * np.where(is_given, 1 - rate, rate / other).astype(np.float32))[0]
+    pairs = _Pairs.of(index, labels, classes)
+    q = _normalized(evidence * np.where(pairs.is_given, 1 - rate, rate / other).astype(np.float32))[0]
     total: Floats = np.ones(n)
     pull = Strength(strength.rate * n / classes, strength.target * n / classes)
     if iterations is None:
         iterations = ITERATIONS if evidence.size < LARGE else ITERATIONS_LARGE
     for _ in range(iterations):
-        # M step: expected counts of each pair of true class and given label
-        pairs = np.bincount(cell.ravel(), weights=q.ravel(), minlength=classes**2)
-        counts = np.asarray(pairs, np.float64).reshape(classes, classes)
-        rate = float((n - np.trace(counts) + 1) / (n + 2))
+        # M step: the noise rate; the expected counts of each pair of true class and given label are in `pairs`
+        rate = float((n - q[pairs.is_given].sum(dtype=np.float64) + 1) / (n + 2))
         # E step: each posterior by a matrix that its own image had no part in
-        q, total = _normalized(evidence * _without_own(counts, q, index, labels, cell, is_given, rate, pull))
+        q, total = _normalized(evidence * pairs.without_own(q, rate, pull))
+    counts = pairs.counts(q).reshape(classes, classes)
     return Fit(matrix_of(counts, rate, pull), rate, q, np.log(np.maximum(total, 1e-30)))
 
 
@@ -97,17 +94,50 @@ def matrix_of(counts: Floats, rate: float, pull: Strength) -> Floats:
     return np.asarray(matrix)
 
 
-def _without_own(
-    counts: Floats, q: Floats, index: Ints, labels: Ints, cell: Ints, is_given: Floats, rate: float, pull: Strength
-) -> Floats:
-    """Return T⁻ⁱ[k, y_i] (N, K) for the candidate classes k of each image i."""
-    each = counts.sum(1).astype(np.float32)
-    wrong = np.maximum(each - counts.diagonal(), 0).astype(np.float32)
-    here = np.maximum(counts.ravel().astype(np.float32)[cell] - q, 0)
-    others, others_wrong = np.maximum(each[index] - q, 0), np.maximum(wrong[index] - np.where(is_given, 0, q), 0)
-    class_rate = (others_wrong + pull.rate * rate) / (others + pull.rate + FLOOR)
-    target = (here + pull.target / max(len(counts) - 1, 1)) / (others_wrong + pull.target + FLOOR)
-    return np.asarray(np.maximum(np.where(is_given, 1 - class_rate, class_rate * target), FLOOR), np.float32)
+@dataclass(frozen=True)
+class _Pairs:
+    """The pairs of candidate class and given label that occur, numbered: few of C² where there are many classes."""
+
+    index: Ints
+    """(N, K) candidate classes."""
+    is_given: NDArray[np.bool_]
+    """(N, K)"""
+    cell: Ints
+    """(N, K) candidate class times C, plus the given label."""
+    number: Ints
+    """(N, K) number of the pair."""
+    count: int
+    """How many pairs there are."""
+    classes: int
+
+    @classmethod
+    def of(cls, index: Ints, labels: Ints, classes: int) -> "_Pairs":
+        """Number the pairs: by their cell of the matrix, or, where most cells are empty, one after the other."""
+        cell = index * classes + labels[:, None]
+        is_given = np.asarray(index == labels[:, None])
+        if classes**2 <= cell.size:
+            return cls(index, is_given, cell, cell, classes**2, classes)
+        found, number = np.unique(cell, return_inverse=True)
+        return cls(index, is_given, cell, number.reshape(cell.shape), len(found), classes)
+
+    def counts(self, q: Floats) -> Floats:
+        """Return the expected counts (C * C,) of all pairs, from the posterior (N, K)."""
+        return np.asarray(np.bincount(self.cell.ravel(), q.ravel(), self.classes**2), np.float64)
+
+    def without_own(self, q: Floats, rate: float, pull: Strength) -> Floats:
+        """Return T⁻ⁱ[k, y_i] (N, K) for the candidate classes k of each image i."""
+        each = np.bincount(self.index.ravel(), q.ravel(), self.classes)
+        right = np.bincount(self.index[self.is_given], q[self.is_given], self.classes)
+        wrong = np.maximum(each - right, 0).astype(np.float32)
+        pair = np.bincount(self.number.ravel(), q.ravel(), self.count).astype(np.float32)
+        # expected counts of the candidate class, of its wrong labels and of the pair, without the image itself
+        here = np.maximum(pair[self.number] - q, 0)
+        others = np.maximum(each.astype(np.float32)[self.index] - q, 0)
+        others_wrong = np.maximum(wrong[self.index] - np.where(self.is_given, 0, q), 0)
+        class_rate = (others_wrong + pull.rate * rate) / (others + pull.rate + FLOOR)
+        target = (here + pull.target / max(self.classes - 1, 1)) / (others_wrong + pull.target + FLOOR)
+        joint = np.where(self.is_given, 1 - class_rate, class_rate * target)
+        return np.asarray(np.maximum(joint, FLOOR), np.float32)
 
 
 def _normalized(joint: Floats) -> tuple[Floats, Floats]:
