@@ -299,7 +299,7 @@ def test_the_demo_refuses_noise_that_it_cannot_draw(srrs: Run, tmp_path: Path, n
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("bench", "--dataset", "caltech", "--root", "."), "Expected one of the data sets caltech101"),
+        (("bench", "--dataset", "caltech", "--root", "."), "Expected one of the datasets caltech101"),
         (("table", "nowhere"), "a folder of runs or a JSONL file of records at nowhere, but there is nothing"),
         (("apply", "nowhere", "--to", "x"), "Expected an audit as srrs writes it"),
         (("apply", "nowhere"), "expected one of --to FOLDER, --table FILE and --in-place"),

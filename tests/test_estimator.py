@@ -204,8 +204,8 @@ def test_trusted_labels_may_be_numbers_of_the_classes_and_paths(photos: Path, cl
     [
         ([1, 2], SettingsError, "a decisions.csv or a mapping from ids to classes, but found list"),
         ({"cat/0.jpg": "dgo"}, DataError, r"trusted label of 'cat/0.jpg', but found 'dgo'. Did you mean 'dog'\?"),
-        ({"cat/0.jpg": -1}, DataError, "one of the 3 classes .* 'cat/0.jpg', but found ''. Mend it or,"),
-        ({"0.jpg": "dog"}, DataError, "such as '0.jpg', is theirs. The first photograph has the id 'cat/0.jpg'"),
+        ({"cat/0.jpg": -1}, DataError, "one of the 3 classes .* 'cat/0.jpg', but found ''. Fix it or,"),
+        ({"0.jpg": "dog"}, DataError, "such as '0.jpg', is theirs. The first image has the id 'cat/0.jpg'"),
         ("no.csv", DataError, "no.csv, but it cannot be read"),
     ],
 )

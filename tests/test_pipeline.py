@@ -265,7 +265,7 @@ def test_features_are_written_row_by_row_with_their_table(samples, models, setti
 
 def test_features_of_nothing_are_refused(samples, models, settings, tmp_path: Path) -> None:
     nothing = replace(samples, issues=("empty file",) * 18)
-    with pytest.raises(DataError, match="Expected photographs that can be read, but found none among 18"):
+    with pytest.raises(DataError, match="Expected images that can be read, but found none among 18"):
         pipeline.write_features(tmp_path, nothing, models, settings)
 
 

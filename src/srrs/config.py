@@ -84,7 +84,9 @@ class TuningSettings(Validated):
     )
     words: str = Field(default="a photo of a", description="Words that initialize the context.")
     random_context: int = Field(
-        default=0, ge=0, description="Above 0: use so many random context vectors instead of words (CoOp uses 16)."
+        default=0,
+        ge=0,
+        description="Number of random context vectors in place of `words`; 0 uses `words`. CoOp uses 16.",
     )
     prompts: int = Field(default=1, ge=1, description="Prompts per class.")
     class_position: Literal["end", "middle", "front"] = Field(
@@ -103,7 +105,7 @@ class ScheduleSettings(Validated):
         gt=0,
         allow_inf_nan=False,
         description="Learning rate of the prompts, by SGD with momentum 0.9 and cosine decay; those of other tuners "
-        "scale with it. none: each tuner's own.",
+        "scale with it. Null: each tuner has its own.",
     )
 
 
@@ -113,7 +115,7 @@ class DataSettings(Validated):
     views: int | None = Field(
         default=None,
         ge=0,
-        description=f"Augmented views of each image; none: {AUDIT_VIEWS} for audit, {FIT_VIEWS} for fit.",
+        description=f"Augmented views of each image. Null: {AUDIT_VIEWS} for audit, {FIT_VIEWS} for fit.",
     )
     live: bool = Field(
         default=False, description="Whether each training step encodes fresh crops instead of cached views (slow)."
@@ -136,7 +138,8 @@ class Settings(Validated):
     data: DataSettings = DataSettings()
     seed: int = Field(default=1, ge=0, description="Seed of every random draw.")
     trust: Literal["auto", "labels", "model"] = Field(
-        default="auto", description="Where labels and model contradict each other throughout: auto, labels or model."
+        default="auto",
+        description="What to believe if labels and model disagree about most images: auto, labels or model.",
     )
 
     @classmethod

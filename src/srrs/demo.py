@@ -110,7 +110,7 @@ def prepare(train: Samples, test: Samples, settings: Settings, console: Console)
 
 
 def task_of(prepared: Prepared) -> tuning.Task:
-    """Load the models and put the task together, on the true labels."""
+    """Load the models and return the training task with the true labels; `Task.relabeled` sets the noisy ones."""
     models = pipeline.load_models(prepared.settings)
     match = None
     if models.matcher is not None and prepared.states is not None:
@@ -124,7 +124,7 @@ def task_of(prepared: Prepared) -> tuning.Task:
 Run = tuple[int, str]
 """Seed and method."""
 _here: list[tuple[Prepared, NoiseSpec, tuning.Task]] = []
-"""What `tune` works on in this process."""
+"""Data, noise and task of this process, which `tune` reads."""
 
 
 def begin(prepared: Prepared, spec: NoiseSpec) -> None:
@@ -133,7 +133,7 @@ def begin(prepared: Prepared, spec: NoiseSpec) -> None:
 
 
 def tune(run: Run) -> tuple[DemoRun, Audit | None]:
-    """Tune one method on one draw of the noise; with the audit of our own."""
+    """Tune one method on one draw of the noise; return its measurements and, for `srrs`, the audit."""
     (prepared, spec, task), (seed, name) = _here[0], run
     noisy = with_noise(prepared.train, spec, seed)
     task = task.relabeled(np.asarray(noisy.labels)[prepared.rows])

@@ -19,7 +19,7 @@ from torch import Tensor
 from srrs import RobustClassifier
 from srrs.cli import main
 from srrs.errors import MissingExtraError, ModelError
-from srrs.models import openclip
+from srrs.models import openclip_weights
 from srrs.models.hub import absolute_name, load_model
 from srrs.models.openclip import OpenClipEncoder, preprocessing_of
 from srrs.tuners.prompt import PromptLayout
@@ -146,7 +146,7 @@ def test_rn50_has_openais_activation_whatever_way_its_weights_are_found(rn50: Pa
     check_text_pass(named)
     assert (named.feature_size, named.token_size, named.context_length) == (1024, 512, 77)
     assert named.model.visual.attnpool is not None
-    monkeypatch.setattr(openclip, "is_reachable", lambda name: True)
+    monkeypatch.setattr(openclip_weights, "is_reachable", lambda name: True)
     monkeypatch.setattr(open_clip.pretrained, "download_pretrained", lambda tag: str(rn50))
     tagged = open_clip_model("RN50/openai")
     assert tagged.fingerprint == named.fingerprint
@@ -203,7 +203,7 @@ def test_preprocessing_gives_the_bits_of_open_clips_transform(name: str, size: t
 @pytest.mark.parametrize(("mode", "size"), [("longest", 64), ("shortest", (40, 56))])
 def test_preprocessing_that_pads_or_cuts_oblongs_is_refused(mode: str, size: object) -> None:
     settings = {"size": size, "resize_mode": mode, "interpolation": "bicubic", "mean": (0,) * 3, "std": (1,) * 3}
-    with pytest.raises(ModelError, match=f"squashes a picture or cuts a square, but that of 'x' has .*{mode}"):
+    with pytest.raises(ModelError, match=f"squashes an image or cuts a square, but that of 'x' has .*{mode}"):
         preprocessing_of(settings, "x")
 
 
@@ -278,7 +278,7 @@ def test_a_checkpoint_in_a_file_or_alone_in_a_folder_is_the_same_model(rn50: Pat
     ],
 )
 def test_what_cannot_be_loaded_is_refused_by_name(name: str, message: str, monkeypatch) -> None:
-    monkeypatch.setattr(openclip, "is_reachable", lambda name: False)
+    monkeypatch.setattr(openclip_weights, "is_reachable", lambda name: False)
     with pytest.raises(ModelError, match=message):
         load_model(f"open_clip:{name}")
 
@@ -291,9 +291,11 @@ def test_known_weights_in_the_hubs_cache_are_read_without_asking_the_hub(monkeyp
         asked.append((repository, file))
         return str(rn50) if file.endswith(".bin") else None
 
-    monkeypatch.setattr(openclip, "try_to_load_from_cache", cached)
-    monkeypatch.setattr(openclip, "is_reachable", lambda name: pytest.fail("the hub was asked"))
-    monkeypatch.setattr(openclip, "_load", lambda library, source, name: openclip._fetch(library, source.tag, name))
+    monkeypatch.setattr(openclip_weights, "try_to_load_from_cache", cached)
+    monkeypatch.setattr(openclip_weights, "is_reachable", lambda name: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(
+        openclip_weights, "load", lambda library, source, name: openclip_weights._fetch(library, source.tag, name)
+    )
     with pytest.raises(AttributeError):  # the path in the place of a model
         load_model("open_clip:RN50/openai")
     assert asked == [
@@ -308,7 +310,7 @@ def test_a_download_that_breaks_off_says_why(monkeypatch) -> None:
     def fail(tag: dict[str, Any]) -> str:
         raise OSError("No space left on device\nand more")
 
-    monkeypatch.setattr(openclip, "is_reachable", lambda name: True)
+    monkeypatch.setattr(openclip_weights, "is_reachable", lambda name: True)
     monkeypatch.setattr(open_clip.pretrained, "download_pretrained", fail)
     with pytest.raises(ModelError, match=r"nor reachable \(No space left on device and more\): give the path"):
         load_model("open_clip:RN50/openai")

@@ -1,4 +1,4 @@
-"""Act on a plan: write a table (CSV, TSV or parquet) with the labels replaced."""
+"""Carry out a plan: write a table (CSV, TSV or parquet) with the labels replaced."""
 
 import hashlib
 import importlib.util
@@ -55,8 +55,8 @@ def relabel_in_place(
 ) -> Path:
     """Replace the labels in the table that the audit was made of; unusable rows stay.
 
-    Its old bytes are kept beside it, as `<name>.before`, and `undo_file` says how to restore them. The rest as in
-    `write_table`.
+    The old table is kept beside the new one as `<name>.before`, and `srrs undo` restores it from the record in
+    `undo_file`. Parameters, return value and errors are those of `write_table`.
     """
     path = Path(os.path.abspath(path))
     begun = unfinished(Path(undo_file), plan.digest, path)

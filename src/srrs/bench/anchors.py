@@ -45,7 +45,7 @@ class Anchor(NamedTuple):
 
 
 def anchors() -> list[Anchor]:
-    """Read the published numbers that come with the package."""
+    """Return the published accuracies in `anchors.csv`, a file of this package."""
     text = files("srrs.bench").joinpath("anchors.csv").read_text(encoding="utf-8")
     return [_anchor(row) for row in csv.DictReader(text.splitlines())]
 

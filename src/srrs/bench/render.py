@@ -30,13 +30,13 @@ class Entry(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A rendered table: the first `names` columns are text, the others figures."""
+    """A rendered table: the first `text_columns` columns hold text, the others numbers."""
 
     title: str
     caption: str
     header: list[str]
     rows: list[list[Entry]]
-    names: int = 1
+    text_columns: int = 1
 
 
 def render(frame: pd.DataFrame, format: str = "text", *, intervals: bool = False) -> str:
@@ -83,7 +83,7 @@ def _grid(title: str, metric: str, part: pd.DataFrame, columns: Sequence[str], i
             words = [Entry(str(name))] + ([Entry(str(needs))] if told else [])
             rows.append(words + [at.get(column, Entry("–")) for column in columns])
     header = ["method"] + (["must be told"] if told else []) + list(columns)
-    return Shown(title, _caption(metric, seeds, intervals, rows), header, rows, names=1 + told)
+    return Shown(title, _caption(metric, seeds, intervals, rows), header, rows, text_columns=1 + told)
 
 
 def _entry(cell: Any, metric: str, seeds: int, intervals: bool) -> Entry:
@@ -138,7 +138,7 @@ def _markdown(grid: Shown) -> str:
     def shown(entry: Entry) -> str:
         return (f"**{escaped(entry.text)}**" if entry.best else escaped(entry.text)) + " ≈" * entry.tied
 
-    sides = ["---"] * grid.names + ["---:"] * (len(grid.header) - grid.names)
+    sides = ["---"] * grid.text_columns + ["---:"] * (len(grid.header) - grid.text_columns)
     lines = [[escaped(text) for text in grid.header], sides, *([shown(entry) for entry in row] for row in grid.rows)]
     body = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([f"**{escaped(grid.title)}**", "", escaped(grid.caption), "", *body, ""])
@@ -154,7 +154,7 @@ def _latex(grid: Shown) -> str:
 
     lines = [[escaped(text) for text in grid.header], *([shown(entry) for entry in row] for row in grid.rows)]
     header, *body = [" & ".join(line) + r" \\" for line in lines]
-    columns = "l" * grid.names + "r" * (len(grid.header) - grid.names)
+    columns = "l" * grid.text_columns + "r" * (len(grid.header) - grid.text_columns)
     return "\n".join(
         [
             r"\begin{table}",

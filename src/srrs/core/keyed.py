@@ -32,5 +32,5 @@ def chosen(keys: Keys, count: int, *numbers: int) -> NDArray[np.int64]:
 
 
 def folds(keys: Keys, count: int, seed: int) -> NDArray[np.int64]:
-    """Fold number (N,) in 0..count-1; equal pictures share a fold, fold sizes differ by chance only."""
+    """Fold number (N,) in 0..count-1; equal images share a fold, fold sizes differ by chance only."""
     return np.minimum((uniforms(keys, seed, 1) * count).astype(np.int64), count - 1)

@@ -14,14 +14,19 @@ LEAST = -575.0
 
 
 def sinkhorn(cost: Floats, reg: float, *, max_iter: int = 1000, tol: float = 1e-6) -> Floats:
-    """Return the logarithm (N, C) of the plan from equal samples to equal classes with the least regularized cost.
+    """Return the logarithm (N, C) of the optimal transport plan from samples to classes, both of equal mass.
 
-    The plan minimizes its cost minus `reg` times its entropy.
+    A plan is a matrix (N, C): entry (n, c) is the mass that goes from sample n to class c. The optimal plan minimizes
+    its total cost minus `reg` times its entropy.
 
     Rows of the plan sum to 1/N; columns to 1/C, up to `tol` in the Euclidean norm or until `max_iter` sweeps are done
-    (Cuturi 2013). It is POT's `ot.sinkhorn` with uniform marginals, sweep by sweep. Every tenth sweep is taken on
-    logarithms and absorbs the scaling of the nine between (Schmitzer 2019), so that no `reg` is too small to compute
-    with. Raises ValueError for a cost that is not finite, not of shape (N, C) or empty, and unless reg > 0.
+    (Cuturi 2013). It is POT's `ot.sinkhorn` with uniform marginals, sweep by sweep. Every tenth sweep is computed on
+    logarithms and absorbs the scaling of the nine sweeps between (Schmitzer 2019), so that any `reg` above 0 works.
+
+    Raises
+    ------
+    ValueError
+        The cost is not finite, not of shape (N, C) or empty, or `reg` is not above 0.
     """
     cost = np.asarray(cost, np.float64)
     if cost.ndim != 2 or cost.size == 0 or not np.isfinite(cost).all():

@@ -1,4 +1,4 @@
-"""Open images as people have them: rotated by EXIF, gray, transparent, 16-bit, CMYK, damaged."""
+"""Open images: rotated by EXIF, gray, transparent, 16-bit, CMYK or damaged."""
 
 import errno
 import hashlib
@@ -53,7 +53,7 @@ def open_rgb(source: Picture | bytes | Image.Image, at_least: int | None = None)
 
 
 def open_gray_or_rgb(source: Picture) -> Image.Image:
-    """Open an image as `open_rgb` does, but in 8-bit gray (mode L) where the file is."""
+    """Open an image as `open_rgb` does, but keep gray files in 8-bit gray (mode L)."""
     with _said_of(source):
         data = _bytes(source)
         gray = _header(data, None).mode == "L"
@@ -62,7 +62,7 @@ def open_gray_or_rgb(source: Picture) -> Image.Image:
 
 
 def problem(source: Picture | bytes) -> str:
-    """Return what is wrong with an image, as the audit's `issue` says it; '' where it opens."""
+    """Return the `issue` of an image: why it cannot be opened, or '' if it can."""
     try:
         data = _bytes(source)
         # Shrinking while reading still reads the whole file, so it finds what is truncated, several times faster.
@@ -106,7 +106,7 @@ def _whatever_filters(opened: Callable[[], Image.Image]) -> Image.Image:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Pillow's warnings about odd files off the screen. Filters are global: wrap a whole thread pool in it."""
+    """Suppress Pillow's warnings about damaged files. Warning filters are global, so wrap a whole thread pool in it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield

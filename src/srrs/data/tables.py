@@ -1,4 +1,4 @@
-"""Tables as people keep them: separators, encodings and column names are detected."""
+"""Read and write tables; separators, encodings and column names are detected."""
 
 import csv
 import importlib.util
@@ -41,7 +41,7 @@ class TextTable:
 
 
 def exists(picture: Picture) -> bool:
-    """Return whether there is a file to read; a path that no file system could hold is none."""
+    """Return whether the file exists; False for a path that the file system does not allow."""
     return is_file(picture) if isinstance(picture, Path) else picture.is_file()
 
 

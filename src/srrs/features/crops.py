@@ -1,4 +1,4 @@
-"""Augmented views: random resized crops and flips, drawn by a picture's content and never by its place in a list."""
+"""Augmented views: random resized crops and flips, drawn by an image's content and never by its place in a list."""
 
 import hashlib
 import math
@@ -8,18 +8,18 @@ import numpy as np
 from srrs.models.preprocess import Box
 
 SCALE = (0.25, 1.0)
-"""Share of the picture's area."""
+"""Share of the image's area."""
 RATIO = (3 / 4, 4 / 3)
 """Width over height."""
 _TRIES = 10
 
 
 def view_boxes(key: str, size: tuple[int, int], views: int, seed: int) -> list[tuple[Box, bool]]:
-    """Crop box and flip of each view of a picture.
+    """Crop box and flip of each view of an image.
 
     Parameters
     ----------
-    key: content digest of the picture.
+    key: content digest of the image.
     size: width and height in pixels.
     views: how many; the first ones do not depend on it.
     seed: at least 0.

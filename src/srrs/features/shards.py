@@ -1,11 +1,11 @@
-"""The feature store on disk: every view of a picture is encoded once, by content, and read back ever after.
+"""The feature store on disk: every view of an image is encoded once, by content, and read from disk afterwards.
 
 A model has one folder, named by all that changes the bits: its fingerprint and preprocessing, the device and the
-libraries. In it a shard holds features of one view and the keys of their pictures. Shards are only ever added, each
+libraries. In it a shard holds features of one view and the keys of their images. Shards are only ever added, each
 by one rename, so a killed run loses what it had not written and harms nothing else. A shard that does not parse is
-passed over and its pictures are encoded again.
+passed over and its images are encoded again.
 
-A picture's bits may depend on the batch it was encoded in, by rounding. So batches are cut from the sorted keys of the
+An image's bits may depend on the batch it was encoded in, by rounding. So batches are cut from the sorted keys of the
 whole set: the order of rows, an interruption and the number of views change no bit.
 """
 
@@ -102,7 +102,7 @@ class Shard:
 
 
 class FeatureStore:
-    """One model's features: (view, picture key) -> (D,) float16.
+    """One model's features: (view, image key) -> (D,) float16.
 
     Parameters
     ----------

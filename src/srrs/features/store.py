@@ -1,4 +1,4 @@
-"""Encode the views that the feature store lacks, pictures being opened while the model works, and read back all."""
+"""Encode the views that the feature store lacks, and read all from it. Threads open images while the model encodes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ from srrs.records import Features, Floats
 PLAIN = -1
 """The plain view; augmented ones count from 0."""
 Job = list[tuple[int, list[str]]]
-"""One batch of pictures: the keys to encode of each view."""
+"""One batch of images: the keys to encode of each view."""
 T = TypeVar("T")
 
 
@@ -39,27 +39,27 @@ def encode(
     batch: int = 64,
     deadline: Callable[[], bool] | None = None,
 ) -> Features:
-    """Features of the plain view and of `views` augmented views, in the order of `rows`.
+    """Return the features of the plain view and of `views` augmented views, in the order of `rows`.
 
-    Pictures of the same content are encoded once; what the cache holds is not encoded at all. A row of several
-    photographs has the mean of their features, brought to unit length, view by view.
+    Images of the same content are encoded once, and features in the cache are not encoded again. The features of a row
+    with several images are their mean at unit length, for each view.
 
     Parameters
     ----------
     samples: `checked` ones.
-    rows: which of them; pictures that open, with or without a label.
+    rows: which of them; images that open, with or without a label.
     views: V.
     seed: of the view draws.
     cache: folder such as `cache_root()`; None keeps features in memory.
-    progress: called with how many views of pictures are done and how many there are.
-    batch: pictures per encoding pass.
+    progress: called with how many views of images are done and how many there are.
+    batch: images per encoding pass.
     deadline: asked before each augmented view; once it returns True no more are encoded, so V may be smaller. The
-        bits are the same with and without, but every view opens the pictures anew.
+        bits are the same with and without, but every view opens the images anew.
 
     Raises
     ------
     DataError
-        A picture is unusable or has changed since it was checked, or the cache cannot be written.
+        An image is unusable or has changed since it was checked, or the cache cannot be written.
     ModelError
         The model returns numbers that are not finite.
     """
@@ -67,7 +67,7 @@ def encode(
         issue = samples.issues[row]
         if not samples.keys[row] or issue not in ("", NO_LABEL):
             raise DataError(
-                f"Expected rows with a readable picture, but '{samples.ids[row]}' has an issue: {issue or 'unchecked'}."
+                f"Expected rows with a readable image, but '{samples.ids[row]}' has an issue: {issue or 'unchecked'}."
             )
     shown = [sorted(samples.pictures(row), key=lambda picture: picture[0]) for row in rows]
     paths = {key: picture for pictures in shown for key, picture in pictures}
@@ -92,7 +92,7 @@ def encode(
 
 
 def _averaged(features: Features, counts: Sequence[int]) -> Features:
-    """Features of rows from those of their pictures, `counts` of which belong to each row."""
+    """Features of rows from those of their images, `counts` of which belong to each row."""
     if all(count == 1 for count in counts):
         return features
     starts = np.cumsum([0, *counts[:-1]])
@@ -130,7 +130,7 @@ class _Run:
         return [job for job in jobs if job]
 
     def work(self, jobs: list[Job]) -> None:
-        """Encode, opening pictures in threads one view ahead of the model."""
+        """Encode, opening images in threads one view ahead of the model."""
         with quiet(), ThreadPoolExecutor(WORKERS) as pool, ThreadPoolExecutor(1) as ahead:
             for view, keys, pixels in _ahead(self._pixels(jobs, pool), ahead):
                 with torch.inference_mode():
@@ -172,9 +172,9 @@ class _Run:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise DataError(f"Expected the picture {path}, but it can no longer be read: {error.strerror}.") from None
+            raise DataError(f"Expected the image {path}, but it can no longer be read: {error.strerror}.") from None
         if digest(data) != key:
-            raise DataError(f"Expected the picture {path} to stay as it was, but it changed during the run. Run again.")
+            raise DataError(f"Expected the image {path} to stay as it was, but it changed during the run. Run again.")
         return open_rgb(data, at_least)
 
     def _view(self, image: Image.Image, key: str, view: int) -> Tensor:

@@ -19,7 +19,10 @@ EPOCHS = 50
 
 
 def trust_all() -> Screen:
-    """Call every given label clean; `p_clean` is the voters' mean probability for it."""
+    """Call every given label clean; `p_clean` is the mean of the probabilities that the voters give to the label.
+
+    Voters are the tuners with `votes=True`.
+    """
 
     @reads("logits")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:

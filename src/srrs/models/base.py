@@ -130,7 +130,7 @@ class VisionLanguage(ImageTower, TextTower, Protocol):
 
 
 class Matcher(Protocol):
-    """A frozen image-text matcher: does this picture show what this text says?"""
+    """A frozen image-text matcher: does this image show what this text says?"""
 
     name: str
     fingerprint: str
@@ -144,7 +144,7 @@ class Matcher(Protocol):
         ...
 
     def similarity(self, states: Tensor, texts: Sequence[str]) -> Tensor:
-        """Contrastive similarity of every picture with every text, (B, len(texts)) in 0..1."""
+        """Contrastive similarity of every image with every text, (B, len(texts)) in 0..1."""
         ...
 
 

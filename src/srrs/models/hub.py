@@ -21,7 +21,8 @@ from srrs.models.device import choose_device, choose_precision
 from srrs.models.dual import DualEncoder
 from srrs.models.fingerprint import digest
 from srrs.models.frozen import kernel_for, pack
-from srrs.models.openclip import absolute_open_clip, is_open_clip, load_open_clip
+from srrs.models.openclip import load_open_clip
+from srrs.models.openclip_weights import absolute_open_clip, is_open_clip
 from srrs.models.preprocess import Preprocessing
 from srrs.models.reach import is_reachable
 

@@ -1,4 +1,4 @@
-"""Image-text matchers for re-screening: does this picture show what this text says?
+"""Image-text matchers for re-screening: does this image show what this text says?
 
 N images, T texts, S states per image, W state width.
 """
@@ -71,9 +71,9 @@ MatchKind = Literal["itm", "itc"]
 
 
 class BlipMatcher:
-    """BLIP's image-text matching: a text encoder that attends to the picture; and its contrastive similarity.
+    """BLIP's image-text matching: a text encoder that attends to the image; and its contrastive similarity.
 
-    Frozen and without dropout, so that the same picture and text always score the same.
+    Frozen and without dropout, so that the same image and text always score the same.
     """
 
     def __init__(self, model: Any, tokenizer: Any, preprocessing: Preprocessing, *, name: str, fingerprint: str):
@@ -86,7 +86,7 @@ class BlipMatcher:
 
     @torch.no_grad()
     def encode_images(self, images: Sequence[Image.Image]) -> Tensor:
-        """RGB pictures -> (N, S, W) states, float16 on the CPU."""
+        """RGB images -> (N, S, W) states, float16 on the CPU."""
         pixels = torch.stack([self._preprocessing.plain(image) for image in images])
 
         def encode(batch: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ class BlipMatcher:
 
     @torch.no_grad()
     def similarity(self, states: Tensor, texts: Sequence[str]) -> Tensor:
-        """Contrastive similarity (ITC) of every picture with every text: (N, T), cosine mapped to 0..1."""
+        """Contrastive similarity (ITC) of every image with every text: (N, T), cosine mapped to 0..1."""
         ids, mask = self._tokenize(texts)
         words = [
             self._model.text_encoder(input_ids=i.to(self.device), attention_mask=m.to(self.device)).last_hidden_state
@@ -146,7 +146,7 @@ class BlipMatcher:
 
 
 class MemoizedScores:
-    """Scores of (image, class) pairs, each computed once, ever: matcher, pictures and class texts are all fixed.
+    """Scores of (image, class) pairs, each computed once, ever: matcher, images and class texts are all fixed.
 
     Calling it with `rows` and `classes` (K,) gives their scores (K,), float32 in 0..1.
     """
@@ -170,7 +170,7 @@ class MemoizedScores:
         return self._values[np.searchsorted(self._keys, keys)]
 
     def know(self, scores: NDArray[np.floating]) -> None:
-        """Take over the scores (N, C) of every picture and class from an earlier time."""
+        """Take over the scores (N, C) of every image and class from an earlier time."""
         self._keys, self._values = np.arange(scores.size), np.asarray(scores, np.float32).ravel()
 
     def _compute(self, keys: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""From a picture to pixels as a model was trained, with Pillow alone; the model's own settings, to the same bits."""
+"""From an image to pixels as a model was trained, with Pillow alone; the model's own settings, to the same bits."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -40,7 +40,7 @@ class Preprocessing:
         Raises
         ------
         ModelError
-            If its pictures would not all have one size.
+            If its images would not all have one size.
         """
         size = {key: int(value) for key, value in dict(processor.size).items() if value}
         crop = dict(processor.crop_size) if getattr(processor, "do_center_crop", False) else None
@@ -50,7 +50,7 @@ class Preprocessing:
                 raise ModelError(f"Expected a preprocessing size of shortest_edge or height and width, found {size}.")
             resize = size.get("shortest_edge") or (size["height"], size["width"])
         if crop is None and not isinstance(resize, tuple):
-            raise ModelError(f"Expected preprocessing that gives pictures of one size, but found {size} and no crop.")
+            raise ModelError(f"Expected preprocessing that gives images of one size, but found {size} and no crop.")
         normal = processor.do_normalize
         return cls(
             resize=resize,
@@ -76,7 +76,7 @@ class Preprocessing:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
     def plain(self, image: Image.Image) -> Tensor:
-        """An RGB picture -> (3, H, W) float32, as the model was trained."""
+        """An RGB image -> (3, H, W) float32, as the model was trained."""
         image = image.convert("RGB")
         if self.resize is not None:
             height, width = self._resized(image.height, image.width)
@@ -89,7 +89,7 @@ class Preprocessing:
         return self._pixels(image)
 
     def view(self, image: Image.Image, box: Box, flip: bool) -> Tensor:
-        """A box (left, top, right, bottom) of an RGB picture, scaled to the model's size -> (3, H, W) float32."""
+        """A box (left, top, right, bottom) of an RGB image, scaled to the model's size -> (3, H, W) float32."""
         height, width = self.size
         image = image.convert("RGB").resize((width, height), Image.Resampling(self.resample), box=box)
         return self._pixels(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else image)

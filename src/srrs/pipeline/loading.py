@@ -46,12 +46,12 @@ def _tensor(array: Any) -> torch.Tensor | None:
 
 
 def check_made_by(embeddings: Embeddings, clip: ImageTower) -> None:
-    """Raises SettingsError where embeddings are known to be another model's."""
+    """Raise SettingsError if the embeddings are known to come from another model."""
     if embeddings.model and not same_weights(embeddings.model, clip.fingerprint):
         name = f" ('{embeddings.model_name}')" if embeddings.model_name else ""
         raise SettingsError(
             f"The embeddings of {embeddings.source} were made by another model{name} than '{clip.name}': give that one "
-            "with --model, or --model none to work without any, or embed the photographs again."
+            "with --model, or --model none to work without any, or embed the images again."
         )
     if embeddings.size != clip.feature_size:
         raise SettingsError(

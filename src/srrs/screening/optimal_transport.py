@@ -1,4 +1,4 @@
-"""Screening by optimal transport: a label is right if the plan carries its sample to it (NLPrompt, TecoPrompt)."""
+"""Screening by optimal transport: a correct label gets most of the sample's mass (NLPrompt, TecoPrompt)."""
 
 from typing import Literal
 
@@ -16,8 +16,8 @@ Cost = Literal["log", "probability"]
 def transport_plan(probs: Floats, *, reg: float = 0.01, cost: Cost = "log") -> Floats:
     """Return the logarithm (N, C) of the plan from samples to classes of equal size; `probs` (N, C).
 
-    `reg` is the weight of the entropy: with a small one, each sample is carried to hardly more than one class. Raises
-    ValueError for an unknown cost.
+    `reg` is the weight of the entropy: if it is small, nearly all mass of a sample goes to one class. Raises ValueError
+    for an unknown cost.
     """
     if cost not in ("log", "probability"):
         raise ValueError(f"Expected the cost 'log' or 'probability', but got {cost!r}")
@@ -26,7 +26,7 @@ def transport_plan(probs: Floats, *, reg: float = 0.01, cost: Cost = "log") -> F
 
 
 def transport(labels: Ints, probs: Floats, *, reg: float = 0.01, cost: Cost = "log") -> Partition:
-    """Call a sample clean if the plan carries most of it to its given label, and noisy otherwise (NLPrompt)."""
+    """Call a label clean if its class gets the largest entry of the sample's row of the plan, else noisy (NLPrompt)."""
     plan = transport_plan(probs, reg=reg, cost=cost)
     return two_groups(plan.argmax(1) == labels, plan_belief(plan, probs, labels, reg=reg, cost=cost))
 
@@ -34,9 +34,9 @@ def transport(labels: Ints, probs: Floats, *, reg: float = 0.01, cost: Cost = "l
 def plan_belief(plan: Floats, probs: Floats, labels: Ints, *, reg: float, cost: Cost) -> Floats:
     """Return `p_clean` (N,), a probability of the given label that does not saturate as the plan does.
 
-    With the cost `-log P` it is the power `reg` of the plan, normalized: the prediction after the plan has priced every
-    class, which favors the plan's class. With the cost `-P` prices are differences of probabilities, which rank labels
-    worse than the prediction (N, C) itself, so that is returned.
+    With the cost `-log P` it is the plan to the power `reg`, normalized: the prediction, multiplied by one factor per
+    class such that all classes get the same mass. With the cost `-P`, this power ranks labels worse than the prediction
+    (N, C) itself, so the prediction is returned.
     """
     return of_given(softmax(reg * plan, axis=1) if cost == "log" else probs, labels)
 
@@ -51,10 +51,11 @@ def by_confidence(
     sure: float = 0.8,
     unsure: float = 0.2,
 ) -> Partition:
-    """Split samples by the running average (N,) of the plan's largest share (TecoPrompt).
+    """Split samples by `average`, the running average (N,) of the largest entry of each row of the plan (TecoPrompt).
 
-    A label is clean if it is the plan's class and the average is at least `sure`, ambiguous if the average is at least
-    `unsure`, and noisy otherwise. A label that was rewritten (`taught` (N,) differs from it) is noisy.
+    `plan` is its logarithm (N, C), and rows are scaled to sum to 1 for the average. A label is clean if it is the class
+    with the largest entry and the average is at least `sure`, ambiguous if the average is at least
+    `unsure`, and noisy otherwise. A label that was replaced (the target label `taught` (N,) differs from it) is noisy.
     """
     fits = (plan.argmax(1) == labels) & (taught == labels)
     group = np.full(len(labels), Group.NOISY, dtype=np.int8)

@@ -82,7 +82,7 @@ function hidden(tag, className, ...content) {
 
 const bdi = (text, className = "") => make("bdi", className, text);
 
-/** A picture that travels in this file; WebP and JPEG are told apart by how their base64 begins. */
+/** An image that travels in this file; WebP and JPEG are told apart by how their base64 begins. */
 function picture(base64, alt) {
   const image = make("img");
   image.src = `data:image/${base64.startsWith("UklGR") ? "webp" : "jpeg"};base64,${base64}`;

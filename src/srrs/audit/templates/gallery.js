@@ -92,7 +92,7 @@ function tile(row) {
   return dress(item, row);
 }
 
-/** What changes on a tile; its picture stays, so that nothing flickers. */
+/** What changes on a tile; its image stays, so that nothing flickers. */
 function dress(item, row) {
   const action = decided.get(row)?.action;
   item.className = `tile ${action ?? ""}`;

@@ -37,7 +37,7 @@ class Layout(NamedTuple):
     """What to download and where."""
 
     def advice(self, root: Path) -> str:
-        """What to do where something is missing."""
+        """How to get missing files."""
         folder = root / self.folders[0]
         return (
             f"Download {self.source}, and {self.split} from https://drive.google.com/file/d/{self.key}/view, "
@@ -163,7 +163,9 @@ def fgvc_aircraft(root: Path) -> DataSet:
 
 
 def imagenet(root: Path) -> DataSet:
-    """Read ImageNet by folder; classes are the sorted folders of the training part, named by `classnames.txt`.
+    """Read ImageNet from its folders.
+
+    The classes are the sorted folders of the training part, and `classnames.txt` gives their names.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Datasets whose labels come from the web or from hurried people, in the folders that their archives unpack to.
+"""Datasets with labels from the web or from annotators, in the folders of their archives.
 
 Nobody knows the truth of most of their training labels: `labels` and `given` are then the same and `truth_known` is
 False. Test labels are true.
@@ -151,7 +151,7 @@ def animal10n(root: Path) -> DataSet:
 
 
 def _by_first_folder(source: Path, paths: list[str], number: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Paths `<class>/<photograph>` and the number of the class."""
+    """Paths `<class>/<image>` and the number of the class."""
     rows = [(path, number.get(path.partition("/")[0], -1)) for path in paths]
     if unknown := [path for path, label in rows if label < 0]:
         raise DataError(f"Expected <class>/<image> in each line of {source}, but found '{unknown[0]}'.")
