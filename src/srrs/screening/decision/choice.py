@@ -78,6 +78,8 @@ class Choice:
     """Noise rate of the "labels" story before any label was doubted."""
     proven: bool
     """Whether wrong labels explain the given labels so much better than none that labels may change."""
+    ignored: bool = False
+    """Whether the unseen sources were left out, as they agree with the images no better than by chance."""
 
 
 def choose(sample: Sample, trust: Trust) -> Choice:
@@ -88,6 +90,8 @@ def choose(sample: Sample, trust: Trust) -> Choice:
         for _ in range(MORE_ROUNDS):
             labels = continued(sample, labels)
     agreement, rate = agreement_of(sample, labels), first.fit.rate
+    if trust == "auto" and agreement is not None and agreement < above_chance(sample):
+        return replace(choose(replace(sample, unseen={}), trust), agreement=agreement, ignored=True)
     none, doubtless = np.zeros(0, np.int64), without_noise(sample, first)
     # model and images that agree with each other and not with most labels need no further proof
     plain = agreement is not None and agreement >= AGREE and min(rate, labels.fit.rate) >= MOST
