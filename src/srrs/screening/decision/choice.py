@@ -41,6 +41,8 @@ PROOF_LATER = 25.0
 """The same for a story that was fitted to its own posterior."""
 KNOWS = 0.1
 """A source knows something of the classes if it agrees with another this far above chance, on the way to 1."""
+MOST = 0.5
+"""Least noise rate that is proven by two sources that agree."""
 NO_NOISE = 1e-4
 """Noise rate that counts as none."""
 MANY, MORE_ROUNDS = 0.35, 2
@@ -73,7 +75,9 @@ def choose(sample: Sample, trust: Trust) -> Choice:
             labels = continued(sample, labels)
     agreement, rate = agreement_of(sample, labels), first.fit.rate
     none, doubtless = np.zeros(0, np.int64), without_noise(sample, first)
-    told = Choice(labels, labels.fit.posterior, none, agreement, rate, _proven(first, labels, doubtless))
+    # model and images that agree with each other and not with most labels need no further proof
+    plain = agreement is not None and agreement >= AGREE and min(rate, labels.fit.rate) >= MOST
+    told = Choice(labels, labels.fit.posterior, none, agreement, rate, plain or _proven(first, labels, doubtless))
     if not sample.unseen or trust == "labels":
         return told
     free = tell(sample, SHARP)
@@ -103,7 +107,7 @@ def _believed(sample: Sample, free: Story, labels: Story) -> tuple[Story, Ints]:
     by_tempered = _gain(tempered, labels, rest)
     if _pays(free, labels, rest, known) and _gain(free, labels, rest) >= by_tempered:
         return continued(sample, free), against
-    if known >= above_chance(sample) and by_tempered >= GAIN_TEMPERED:
+    if known >= above_chance(sample) and by_tempered >= GAIN_TEMPERED and labels.fit.rate < MOST:
         return tempered, against
     if known >= above_chance(sample) and _gain(mild, labels, rest) >= GAIN_MILD:
         return continued(sample, mild), against
