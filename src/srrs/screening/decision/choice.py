@@ -16,7 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srrs.screening.decision.scales import fit_scales, pooled
-from srrs.screening.decision.stories import IMAGES, LABELS, MILD, SHARP, TEMPERED, Sample, Story, continued, tell
+from srrs.screening.decision.stories import (
+    IMAGES,
+    LABELS,
+    MILD,
+    SHARP,
+    TEMPERED,
+    Sample,
+    Story,
+    continued,
+    sharpened,
+    tell,
+)
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -34,6 +45,13 @@ MATERIAL = 0.05
 WHOLESALE = 0.85
 """Above this share of wrong labels, in all or in one class, the labels are believed unless they are found wrong by
 the "labels" story too."""
+POWERS = (1.0, 3.0)
+"""Powers of the fitted scales from which a story that the images alone tell is fitted."""
+KNOWN, KNOWN_WELL, GAIN_SWAPPED = 0.85, 0.95, 0.03
+"""Share of images whose class the images tell, from which such a story is believed, and with any gain; least gain in
+log-likelihood per label otherwise."""
+GAIN_ALONE = 0.05
+"""The same for a story that finds hardly more wrong labels."""
 PROOF, EACH, ENOUGH = 2.5, 0.15, 5.0
 """Least gain in log-likelihood of wrong labels over none for labels to change: in all, and for each wrong one up to
 so much."""
@@ -76,10 +94,20 @@ def choose(sample: Sample, trust: Trust) -> Choice:
     agreement, rate = agreement_of(sample, labels), first.fit.rate
     none, doubtless = np.zeros(0, np.int64), without_noise(sample, first)
     # model and images that agree with each other and not with most labels need no further proof
-    plain = agreement is not None and agreement >= AGREE and min(rate, labels.fit.rate) >= MOST
+    least = min(rate, labels.fit.rate)
+    plain = agreement is not None and (
+        (agreement >= AGREE and least >= MOST) or (agreement >= AGREE_WELL and least >= MATERIAL)
+    )
     told = Choice(labels, labels.fit.posterior, none, agreement, rate, plain or _proven(first, labels, doubtless))
-    if not sample.unseen or trust == "labels":
+    if trust == "labels":
         return told
+    if not sample.unseen:
+        swapped = swapped_classes(sample, first, labels)
+        if swapped is not None:
+            return Choice(swapped, swapped.fit.posterior, none, agreement, swapped.fit.rate, True)
+        # Images that tell the classes nearly always leave no room for hard images.
+        plain = least >= MATERIAL and known_by_images(sample, labels) >= KNOWN_WELL
+        return replace(told, proven=told.proven or plain)
     free = tell(sample, SHARP)
     if trust == "model":
         story = continued(sample, free)
@@ -112,6 +140,34 @@ def _believed(sample: Sample, free: Story, labels: Story) -> tuple[Story, Ints]:
     if known >= above_chance(sample) and _gain(mild, labels, rest) >= GAIN_MILD:
         return continued(sample, mild), against
     return labels, against
+
+
+def known_by_images(sample: Sample, story: Story) -> float:
+    """Share of images whose class the images alone tell, according to a story."""
+    if IMAGES not in story.scores:
+        return 0.0
+    predicted = sample.predicted(story.scores[IMAGES])[:, None]
+    return float(np.take_along_axis(story.fit.posterior, predicted, 1).mean())
+
+
+def swapped_classes(sample: Sample, first: Story, labels: Story) -> Story | None:
+    """The story of structured noise that the images alone tell, if it is believed.
+
+    It must find more wrong labels, and the images must know the classes well: else its structure is that of images
+    that look like another class. The better they know them, the less gain in log-likelihood is asked for.
+    """
+    if list(first.scores) != [IMAGES]:
+        return None
+    best, most = None, -np.inf
+    for power in POWERS:
+        story = sharpened(sample, first, power)
+        gain = (story.log_likelihood - labels.log_likelihood) / len(sample.labels)
+        known = known_by_images(sample, story)
+        pays = known >= KNOWN_WELL or (known >= KNOWN and gain >= GAIN_SWAPPED)
+        more = story.fit.rate - labels.fit.rate
+        if pays and gain > max(most, 0.0) and (more >= MATERIAL or (more >= 0 and gain >= GAIN_ALONE)):
+            best, most = story, gain
+    return best
 
 
 def _proven(first: Story, later: Story, without: float) -> bool:

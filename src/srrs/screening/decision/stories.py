@@ -29,6 +29,8 @@ SHARP_START = 2.0
 """Scale of the unseen sources at the start of a sharp story, which finds mistakes that soft evidence would excuse."""
 FREE_RATE = 0.3
 """Least first guess of the noise rate of a story of structured noise."""
+REFINED = 2
+"""Refinements of a story that the images alone tell."""
 IMAGES = "images"
 """Name of the source that is the out-of-fold discriminant."""
 
@@ -108,6 +110,8 @@ class Kind:
 
 
 LABELS, MILD = Kind("labels", UNIFORM), Kind("model", UNIFORM)
+SWAPPED = Kind("labels", FREE)
+"""Structured noise that the images alone tell: classes lie apart, and their labels are swapped by a pattern."""
 SHARP, TEMPERED = Kind("model", FREE, sharp=True), Kind("model", FREE, temper=0.6)
 """Two stories of structured noise: sharp evidence finds mistakes between similar classes where the model knows them;
 tempered evidence finds pairs of swapped classes where it hardly does."""
@@ -127,6 +131,19 @@ def tell(sample: Sample, kind: Kind, rounds: int = 1) -> Story:
         scales, rate = np.full(len(scores), SHARP_START), FREE_RATE
     story = _story(sample, kind, scores, scales, rate, means)
     for _ in range(rounds):
+        story = continued(sample, story)
+    return story
+
+
+def sharpened(sample: Sample, first: Story, power: float) -> Story:
+    """Fit a story of structured noise to the sources of another one, from `power` times their scales on.
+
+    Where classes lie apart, soft evidence without wrong labels explains the labels as well as sharp evidence with wrong
+    ones. So the fit starts from sharp evidence, and is refined from its own posterior.
+    """
+    scales = power * np.array(list(first.scales.values()))
+    story = _story(sample, SWAPPED, first.scores, scales, FREE_RATE, first.means)
+    for _ in range(REFINED):
         story = continued(sample, story)
     return story
 
