@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def table(samples: "Samples", probs: Floats, class_names: Sequence[str] | np.ndarray) -> "pd.DataFrame":
-    """`id, path, predicted, confidence, issue`, a row per sample in the user's order; empty where nothing was read."""
+    """Return the table `id, path, predicted, confidence, issue`, one row per sample in the user's order.
+
+    `predicted` and `confidence` are empty for a sample that could not be read.
+    """
     import pandas as pd
 
     known: Bools = np.asarray(~np.isnan(probs).any(axis=1))
@@ -36,7 +39,7 @@ def table(samples: "Samples", probs: Floats, class_names: Sequence[str] | np.nda
 
 
 def accuracy(samples: "Samples", probs: Floats) -> float:
-    """Share of usable labeled samples whose label is the most probable class."""
+    """Return the share of usable labeled samples whose label is the most probable class."""
     rows = samples.usable
     if not len(rows):
         raise DataError(f"Expected labeled images to test on, but found none usable among {len(samples)}.")

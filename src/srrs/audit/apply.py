@@ -1,4 +1,4 @@
-"""Act on a plan: copy the folder under the new labels or, on request, change the folder itself.
+"""Carry out a plan: copy the folder under the new labels or, on request, change the folder itself.
 
 Originals are only touched `in_place`; everything is recorded in an undo file before it is done (see `journal`).
 """
@@ -44,7 +44,8 @@ def read_audit(path: str | os.PathLike[str]) -> Audit:
 def find_root(audit: Audit, folder: str | os.PathLike[str]) -> Path:
     """Return the folder that the relative paths of an audit start from, wherever the command runs.
 
-    It is the working directory, or else the nearest folder that has the files, from `folder`, where the audit lies, up.
+    This is the working directory if it has the files, else the nearest folder that has them, from `folder` (which holds
+    the audit) upwards.
     """
     table = audit.table[audit.table.status != "unusable"]
     paths = [path for path in table.path if path and not os.path.isabs(path)]
@@ -79,8 +80,9 @@ def into_folder(
 
     A new folder gets copies, `<class>/<the name it had>`, without the dropped and the unusable ones. `in_place`, the
     folder that holds the images is changed: relabeled ones move to their class, dropped ones into `<folder>-dropped`
-    beside it. A name that is taken gets -2, -3 and so on. Relative paths of the audit start from `root`, by default
-    the working directory. Where `undo_file` says that the same work was interrupted, the rest of it is returned.
+    beside it. If a file name exists already, -2, -3 and so on is added. Relative paths of the audit start from `root`,
+    by default the working directory. If `undo_file` records the same work as interrupted, the remaining steps are
+    returned.
 
     Raises
     ------

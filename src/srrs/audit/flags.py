@@ -64,8 +64,8 @@ def cells(
 def duplicates(photos: Photos, test: Photos | None = None) -> list[list[str]]:
     """Return the flags (N lists) of images with a copy, in the same class or another, or among the test images.
 
-    They do not depend on the order of the images. Of very many images only files of equal bytes are found, because the
-    others would all be compared with all.
+    The flags do not depend on the order of the images. Above 65,536 images only files of equal bytes are found, because
+    near-duplicates need a comparison of all pairs.
     """
     flags: list[list[str]] = [[] for _ in photos.ids]
     for pool, where in ((photos, ""), (test, "test image ")):
@@ -90,14 +90,14 @@ def duplicates(photos: Photos, test: Photos | None = None) -> list[list[str]]:
 
 
 def off_topic(features: Floats, clean: Bools, class_vectors: Floats | None = None) -> Bools:
-    """(N,) which images seem to show none of the classes.
+    """Return which images (N,) seem to show none of the classes.
 
     An image is likely to show a class if it is like the vector of its best class (class_vectors (C, D)) and like the
     images nearest to it (features (N, D)), each counted in quartile ranges from the median. It is off-topic below
     `FAR`, or where its label is doubted (`clean` (N,) is false) and at most `UNLIKE` of the clean images are less
     likely. Conservative: the bundled model flags 3 in 1,000 images of Caltech101's classes and finds static and
-    gradients, but only 2 in 100 images of other objects. Of very many images none is flagged, because the nearest are
-    searched among all.
+    gradients, but only 2 in 100 images of other objects. Above 65,536 images none is flagged, because the nearest
+    images are searched among all.
     """
     if is_large(len(clean)) or len(clean) < FEWEST:
         return np.zeros(len(clean), dtype=bool)

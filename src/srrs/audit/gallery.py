@@ -132,7 +132,7 @@ def _twins(audit: "Audit", order: Ints, links: Links | None) -> dict[int, list[l
 def nearest_trusted(audit: "Audit", rows: Ints, k: int = NEAREST) -> Ints:
     """Return (len(rows), k) rows of the clean images whose features are most like each row's, best first; -1 for none.
 
-    An audit read from a file has no features and so no neighbors; of very many images none is searched.
+    -1 everywhere for an audit read from a file, which has no features, and above 65,536 images.
     """
     found = np.full((len(rows), k), -1, dtype=np.int64)
     if audit.at is None or audit.features is None or is_large(len(audit.at)):

@@ -137,7 +137,7 @@ def run_table(journal: Journal, path: Path, content: bytes) -> None:
 
 
 def undo(path: str | os.PathLike[str], progress: Progress | None = None) -> Journal:
-    """Take back what the journal at `path` says was done: every original lies where it lay, byte for byte.
+    """Undo the steps of the journal at `path`: every original is restored to its place, byte for byte.
 
     Copies are removed, moved files go back, a table gets its old bytes. It can be interrupted and repeated. Raises
     DataError, after all else is undone, where a file has been changed or removed in between; that one is left alone.
@@ -162,7 +162,7 @@ def undo(path: str | os.PathLike[str], progress: Progress | None = None) -> Jour
 
 
 def sha256(path: Path) -> str:
-    """Digest of a file's bytes; raises DataError where it cannot be read."""
+    """Return the sha256 digest of a file; raises DataError where it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

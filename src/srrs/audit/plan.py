@@ -1,4 +1,4 @@
-"""The dry run: what acting on an audit would do, row by row."""
+"""The plan of `srrs apply`: which rows it relabels, drops or keeps, computed before any file changes."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """A digest of everything that would be done."""
+        """Digest of all changes of the plan."""
         rows = self.table[["id", "path", "given", "action", "label"]].to_numpy().tolist()
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
 
@@ -90,15 +90,15 @@ def plan(
     confidence: float = SURE,
     drop: Collection[str] = (),
 ) -> Plan:
-    """Return what acting on an audit would do.
+    """Return the plan of the changes that the decisions or the suggestions ask for.
 
     Parameters
     ----------
-    decisions: by id. With decisions only they count, and those that the audit was made with (`--trusted`). Without,
-        suggestions are taken for labels that the audit calls noisy, where it is at least `confidence` (0 to 1) sure.
-        A row without a decision is kept, or unusable where the audit says so.
+    decisions: by id. If given, the plan consists of these decisions and of those that the audit was made with
+        (`--trusted`). If not, the plan takes the suggestion of each noisy label with a `suggested_confidence` of at
+        least `confidence` (0 to 1). A row without a decision is kept; an unusable row stays unusable.
     drop: any of `DROPPABLE`: "duplicates" drops all but the first of images of equal content and label, "unusable"
-        drops files that cannot be read as images. A decision on a row goes before.
+        drops files that cannot be read as images. A decision on a row takes precedence.
 
     Raises
     ------

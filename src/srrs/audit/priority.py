@@ -19,11 +19,11 @@ COLUMNS = ("id", "path", "given", "status", "p_clean", "suggested", "suggested_c
 
 
 def doubt(last: Round, features: Floats) -> Floats:
-    """(N,) how much each given label is doubted; the highest is to be looked at first.
+    """Return a score (N,) of each given label; review the images with the highest scores first.
 
-    Adds two doubts: the quality of the label, and its probability under Gaussian classes of the features (N, D) that
-    are fitted to the rectified labels of the other folds. The two err on different images, so together they put more
-    wrong labels in front than either.
+    The score is the sum of two negative logarithms: of the quality of the label, and of its probability under a
+    Gaussian discriminant classifier on the features (N, D), fitted to the rectified labels of the other folds. The two
+    rarely miss the same wrong label, so the sum ranks more wrong labels first than either.
     """
     rows, given = np.arange(len(last.quality)), last.evidence.labels
     soft = last.targets.soft if last.partition.posterior is None else last.partition.posterior

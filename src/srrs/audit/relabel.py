@@ -1,4 +1,4 @@
-"""Act on a plan: write a table (CSV, TSV or parquet) with the labels replaced."""
+"""Carry out a plan: write a table (CSV, TSV or parquet) with the labels replaced."""
 
 import hashlib
 import importlib.util

@@ -114,7 +114,7 @@ def table_of(
 
 
 def frame_of(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
-    """A table whose text stays plain Python text, whatever it is called (`nan`, `NA`), in every version of pandas."""
+    """Return a table whose texts stay `str`, also texts such as `nan` and `NA`, in every version of pandas."""
     kinds = {name: np.float64 if name in NUMBERS else object for name in columns}
     return pd.DataFrame({name: pd.Series(list(columns[name]), dtype=kind) for name, kind in kinds.items()})
 
@@ -142,7 +142,7 @@ def _neighbors_agree(round: Round, features: Floats | None) -> Floats:
 
 
 def spelled_out(finding: Finding, class_names: Sequence[str], most: int = 10) -> Finding:
-    """A finding whose sentence names the classes that it speaks of, the first `most` of them."""
+    """Return the finding with the names of the classes that it concerns, at most `most` of them."""
     if not finding.classes:
         return finding
     named = ", ".join(class_names[at] for at in finding.classes[:most])

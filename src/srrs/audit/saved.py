@@ -1,4 +1,4 @@
-"""The format of audit.json: what a file must hold to be read, whoever has edited or damaged it since."""
+"""The format of audit.json, and its validation."""
 
 import json
 import os
@@ -53,7 +53,7 @@ class SavedRow(TypedDict):
     issue: NotRequired[str | None]
     """Why the image could not be used."""
     flags: NotRequired[str | None]
-    """What else is the matter with the image, separated by '; '."""
+    """Further problems of the image, separated by '; '."""
 
 
 class SavedNoise(TypedDict):
@@ -66,7 +66,7 @@ class SavedNoise(TypedDict):
 
 @with_config(ConfigDict(extra="allow", use_attribute_docstrings=True))
 class SavedSummary(TypedDict):
-    """The audit in a few figures, computed from the rows."""
+    """Summary numbers of the audit, computed from the rows."""
 
     noise: SavedNoise
 

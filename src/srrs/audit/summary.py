@@ -1,6 +1,6 @@
-"""The audit in figures: what it says about the dataset as a whole.
+"""The summary of an audit.
 
-C classes. Every figure is computed from the audit table, so that a saved audit sums up as the fresh one did.
+C classes. Every number is computed from the audit table, so a saved audit has the same summary as a new one.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """The audit in a few figures; rates lie in 0..1."""
+    """Summary numbers of an audit; rates are in 0..1."""
 
     images: int
     classes: int

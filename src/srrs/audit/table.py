@@ -37,7 +37,7 @@ class Audit:
     settings: dict[str, Any]
     """Model, matcher, method, seed, views and versions, as JSON."""
     findings: tuple[Finding, ...] = ()
-    """What the audit says of itself: which sources of evidence agree, which one decided, and what to do."""
+    """The report of the audit on its evidence: which sources agree, which one decided, and what to do."""
     trusted: bool = True
     """Whether the audit trusts its own suggestions enough to apply them unreviewed."""
     round: Round | None = field(default=None, repr=False)
@@ -107,23 +107,23 @@ class Audit:
         return tuple(str(name) for name in self.table if name not in (*BEFORE, *AFTER))
 
     def to_pandas(self) -> pd.DataFrame:
-        """A copy of the table, in the user's row order."""
+        """Return a copy of the table, in the user's row order."""
         return self.table.copy()
 
     def with_flags(self, words: Mapping[str, Sequence[str]]) -> "Audit":
-        """The same with these words in the column `flags` of each row, by id, behind what stands there already."""
+        """Return a copy with these words, by id, added to the column `flags`."""
         of = zip(self.table.id, self.table["flags"], strict=True)
         cells = [joined(cell, words.get(id, ())) for id, cell in of]
         return replace(self, table=self.table.assign(flags=pd.Series(cells, self.table.index, dtype=object)))
 
     def with_notes(self, notes: Iterable[str]) -> "Audit":
-        """The same with these sentences among its findings: what was left out or guessed when the data was read."""
+        """Return a copy with these notes of the reader added to the findings."""
         known = {finding.text for finding in self.findings}
         more = tuple(Finding("info", note) for note in dict.fromkeys(notes) if note not in known)
         return replace(self, findings=(*self.findings, *more))
 
     def summary(self) -> Summary:
-        """The audit in a few figures."""
+        """Return the summary numbers of the audit."""
         return Summary.of(self.table, self.class_names, self.noise)
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:

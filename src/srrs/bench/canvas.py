@@ -1,4 +1,4 @@
-"""Panels, their names and legends, and files of figures: the same figure gives the same bytes."""
+"""Panels, legends and files of figures. The same figure gives the same bytes."""
 
 import io
 import os
@@ -46,7 +46,7 @@ def make_panels(rows: int, columns: int, width: float, height: float) -> tuple[F
 
 
 def each_panel(row: Sequence[Axes], things: Sequence[T]) -> Iterator[tuple[Axes, T]]:
-    """Return panels with what they show, and hide the panels left over."""
+    """Return pairs of a panel and its content, and hide unused panels."""
     for axes in row[len(things) :]:
         axes.set_visible(False)
     yield from zip(row, things, strict=False)

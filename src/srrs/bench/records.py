@@ -46,7 +46,7 @@ class Record:
     model: Text
     method: Text
     needs: tuple[Text, ...] = ()
-    """What the method must be told, in words: `noise rate`, `clean validation`."""
+    """What the method needs to know about the data, in words: `noise rate`, `clean validation`."""
     protocol: Text
     as_published: bool
     noise_kind: Text

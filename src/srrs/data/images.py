@@ -1,4 +1,4 @@
-"""Open images as people have them: rotated by EXIF, gray, transparent, 16-bit, CMYK, damaged."""
+"""Open images: rotated by EXIF, gray, transparent, 16-bit, CMYK or damaged."""
 
 import errno
 import hashlib
@@ -106,7 +106,7 @@ def _whatever_filters(opened: Callable[[], Image.Image]) -> Image.Image:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Pillow's warnings about odd files off the screen. Filters are global: wrap a whole thread pool in it."""
+    """Suppress Pillow's warnings about damaged files. Warning filters are global, so wrap a whole thread pool in it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield

@@ -19,7 +19,7 @@ _LOCK = threading.Lock()  # Pillow reads the pixels of an image on first use, wh
 
 
 def picture_of(entry: Any, bases: Sequence[Path], name: str) -> tuple[Picture, str]:
-    """Return the image of an entry of a list or column, and its path as written ('' where it is no path).
+    """Return the image of a list entry or cell, and its path as written ('' if the entry is not a path).
 
     Parameters
     ----------

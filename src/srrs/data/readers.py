@@ -217,7 +217,7 @@ def _roots(images: Roots) -> list[Path]:
 
 
 def label_key(label: Any, class_names: Sequence[str] | None) -> str:
-    """Return a list's label as a class key: '' for -1, a class name for its position."""
+    """Return the class key of a list's label: '' for -1, the class name for a position."""
     if not isinstance(label, int | np.integer) or isinstance(label, bool):
         return text_of(label)
     if label < 0 or class_names is None:

@@ -1,4 +1,4 @@
-"""Tables as people keep them: separators, encodings and column names are detected."""
+"""Read and write tables; separators, encodings and column names are detected."""
 
 import csv
 import importlib.util

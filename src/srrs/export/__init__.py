@@ -1,1 +1,1 @@
-"""What other tools read: an audit as they import it, and a tuned classifier as one graph."""
+"""Export of an audit or a tuned classifier to the formats of other tools."""

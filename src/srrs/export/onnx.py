@@ -65,7 +65,7 @@ def write_onnx(
     MissingExtraError
         onnx or onnxscript is not installed.
     ModelError
-        The tower holds something that ONNX cannot say, or the graph is above 2 GB.
+        The tower has an operation that ONNX lacks, or the graph is above 2 GB.
     DataError
         The path cannot be written.
     """

@@ -1,4 +1,4 @@
-"""Images that are opened and encoded in every step: fresh crops without end, or pixels for tuners inside the tower."""
+"""A view source that opens images in every step: new crops each time, or pixels for tuners that need them."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

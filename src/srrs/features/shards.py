@@ -1,4 +1,4 @@
-"""The feature store on disk: every view of an image is encoded once, by content, and read back ever after.
+"""The feature store on disk: every view of an image is encoded once, by content, and read from disk afterwards.
 
 A model has one folder, named by all that changes the bits: its fingerprint and preprocessing, the device and the
 libraries. In it a shard holds features of one view and the keys of their images. Shards are only ever added, each

@@ -1,4 +1,4 @@
-"""The seam of a view source: where the batches of a run and the evidence of its screenings come from.
+"""The protocol of a view source, which gives the training batches and the features for screening.
 
 N samples, n of them in a call, V views, D feature size.
 """

@@ -1,4 +1,4 @@
-"""Encode the views that the feature store lacks, images being opened while the model works, and read back all."""
+"""Encode the views that the feature store lacks, and read all from it. Threads open images while the model encodes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,10 +39,10 @@ def encode(
     batch: int = 64,
     deadline: Callable[[], bool] | None = None,
 ) -> Features:
-    """Features of the plain view and of `views` augmented views, in the order of `rows`.
+    """Return the features of the plain view and of `views` augmented views, in the order of `rows`.
 
-    Images of the same content are encoded once; what the cache holds is not encoded at all. A row of several
-    images has the mean of their features, brought to unit length, view by view.
+    Images of the same content are encoded once, and features in the cache are not encoded again. The features of a row
+    with several images are their mean at unit length, for each view.
 
     Parameters
     ----------

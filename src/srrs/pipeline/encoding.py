@@ -23,7 +23,7 @@ from srrs.tuning import Task, match_scores
 
 
 def trainable_rows(samples: Samples) -> Ints:
-    """Rows to learn from, in the order of their content keys: the same data gives the same bits in any row order.
+    """Return the rows to learn from, in the order of their content keys, so that row order changes no result.
 
     Raises DataError where fewer than two classes are left.
     """
@@ -40,7 +40,7 @@ def trainable_rows(samples: Samples) -> Ints:
 
 
 def readable_rows(samples: Samples) -> np.ndarray:
-    """Rows whose image opens, labeled or not."""
+    """Return the rows whose image opens, labeled or not."""
     readable = [r for r in range(len(samples)) if samples.keys[r] and samples.issues[r] in ("", NO_LABEL)]
     return np.array(readable, dtype=np.int64)
 
@@ -56,7 +56,7 @@ def encode_rows(
     max_minutes: float | None = None,
     cache: Path | None = None,
 ) -> Features:
-    """Features of the rows. With `max_minutes`, augmented views are added only while the time lasts.
+    """Return the features of the rows. `max_minutes` limits the time for augmented views.
 
     Raises SettingsError if there is no image tower to encode with.
     """
@@ -112,7 +112,7 @@ def write_features(
 
 
 def features_of(request: Request, samples: Samples, rows: Ints, views: int, stages: Stages | None = None) -> Features:
-    """Features of the rows: the given ones, or encoded now; live crops need the plain view alone."""
+    """Return the features of the rows: the given ones, else encode them; with live crops only the plain view."""
     settings = request.settings
     if request.features is not None:
         return request.features.take(rows, views)
@@ -123,7 +123,7 @@ def features_of(request: Request, samples: Samples, rows: Ints, views: int, stag
 
 
 def view_source(request: Request, samples: Samples, rows: Ints, features: Features) -> ViewSource:
-    """Where the views of the rows come from: their features, or live crops beside them."""
+    """Return the view source of the rows: cached features, or live crops."""
     settings, models = request.settings, request.models
     cached = CachedFeatures(features, samples.content_keys[rows], models.device)
     if not settings.data.live:
@@ -142,7 +142,7 @@ def make_task(
     settings: Settings,
     progress: Progress | None = None,
 ) -> Task:
-    """The task of some rows. `progress` hears of the images that are encoded for the matcher."""
+    """Return the training task of the rows. `progress` is called while images are encoded for the matcher."""
     match = None
     if models.matcher is not None:
         match = match_scores(samples, rows, models.matcher, descriptions, settings.model.match_by, progress)

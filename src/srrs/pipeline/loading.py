@@ -46,7 +46,7 @@ def _tensor(array: Any) -> torch.Tensor | None:
 
 
 def check_made_by(embeddings: Embeddings, clip: ImageTower) -> None:
-    """Raises SettingsError where embeddings are known to be another model's."""
+    """Raise SettingsError if the embeddings are known to come from another model."""
     if embeddings.model and not same_weights(embeddings.model, clip.fingerprint):
         name = f" ('{embeddings.model_name}')" if embeddings.model_name else ""
         raise SettingsError(

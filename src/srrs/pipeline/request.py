@@ -1,4 +1,4 @@
-"""What a run is asked for and what it leaves, and the names of its stages."""
+"""The request and the result of a run, and the names of its stages."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ class Fitted:
 
 
 def stages_of(models: Models, inputs: Inputs, held_out: Inputs | None = None) -> list[str]:
-    """The stages of `fit` on these, in their order."""
+    """Return the names of the stages of `fit` for this request, in their order."""
     happens = {
         ENCODING: inputs.features is None,
         MATCHING: models.matcher is not None,

@@ -40,7 +40,7 @@ def flag_images(
 
 
 def class_name_notes(samples: Samples, outcome: Outcome, task: Task) -> list[str]:
-    """Warnings where class names look like codes, or where the model hardly knows them."""
+    """Return warnings if class names look like codes, or if the model hardly knows the classes."""
     notes = []
     codes = looks_like_codes(samples.class_names)
     if codes:
@@ -55,7 +55,7 @@ def class_name_notes(samples: Samples, outcome: Outcome, task: Task) -> list[str
 
 
 def class_vectors(task: Task) -> np.ndarray | None:
-    """(C, D) class vectors of the untuned model, where there are any."""
+    """Return the class vectors (C, D) of the untuned model, or None."""
     head = untuned_head(task)
     return None if head is None else head.weights.cpu().numpy()
 
@@ -68,7 +68,7 @@ def make_audit(
     settings: Settings,
     flags: Mapping[str, str | None] | None = None,
 ) -> Audit:
-    """The last round beside the user's rows; `rows` (N,) are the rows of the task's samples."""
+    """Return the audit of the last round; `rows` (N,) are the user's rows of the task's samples."""
     used: dict[str, Any] = {
         **settings.flat(),
         "matcher": task.models.matcher.name if task.models.matcher else "none",
@@ -85,7 +85,7 @@ def make_audit(
 
 
 def user_rows(samples: Samples) -> Rows:
-    """The samples as the audit lists them."""
+    """Return the rows of the audit."""
     return Rows(
         ids=samples.ids,
         paths=tuple(map(file_of, samples.paths)),
@@ -96,7 +96,7 @@ def user_rows(samples: Samples) -> Rows:
 
 
 def thumbnails(samples: Samples) -> Callable[[int], bytes | None]:
-    """Thumbnails for the page, by row; None where the image does not open."""
+    """Return the function that gives the page the JPEG thumbnail of a row, or None if the image does not open."""
 
     def thumbnail(row: int) -> bytes | None:
         try:

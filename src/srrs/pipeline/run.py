@@ -72,7 +72,7 @@ def _run(
 
 
 def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Samples, dict[int, VerifiedLabel]]:
-    """The samples under the labels that were decided, and the verified labels by row."""
+    """Return the samples with the labels of the decisions, and the verified labels by row."""
     if not decisions:
         return samples, {}
     labels, issues = np.array(samples.labels), list(samples.issues)

@@ -1,4 +1,4 @@
-"""What classes look like, for the described prompts: read from JSON, matched by name, tidied to one clause."""
+"""Descriptions of classes for the described prompts: read from JSON, matched by name, reduced to one clause."""
 
 import json
 import re
@@ -27,7 +27,7 @@ class Matched:
     missing: tuple[str, ...]
 
     def note(self) -> str | None:
-        """One sentence on what is missing; None where nothing is."""
+        """One sentence that names the classes without description; None if all have one."""
         if not self.missing:
             return None
         names = ", ".join(self.missing[:5]) + (", …" if len(self.missing) > 5 else "")
@@ -86,7 +86,7 @@ def _clause(value: object, name: str, path: str) -> str:
 
 
 def tidy(text: str) -> str:
-    """A clause out of a description: without what leads up to it, and without `features` and full stop at its end.
+    """Return the clause of a description, without its introduction, a final `features` and the full stop.
 
     `features` goes only where it is the tail of the published form (`…, which has a red comb features.`); where an
     adjective or a linking word stands before it (`distinctive features`), it belongs to the description.

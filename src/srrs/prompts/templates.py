@@ -1,4 +1,4 @@
-"""Templates: where the class name stands in a prompt, and what is said of it."""
+"""Prompt templates with the class name and perhaps a description."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a run tells those who listen: progress, a history, trackers."""
+"""The events of a run, which progress bars, the history and trackers receive."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

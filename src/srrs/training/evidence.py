@@ -23,7 +23,7 @@ AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Question:
-    """What a run decides on: samples, their given labels, and what the frozen models say of them."""
+    """The input of a run: samples, their given labels, and the predictions of the frozen models."""
 
     source: ViewSource
     labels: Ints
@@ -57,7 +57,7 @@ def gather(
     zero_shot: Floats | None,
     reads: frozenset[str],
 ) -> Evidence:
-    """The evidence of every sample: the fields in `reads` that there are.
+    """Return the evidence of every sample: those fields in `reads` that are available.
 
     `tuned` are the classifiers by the names of their tuners, as they are now.
     """
@@ -78,13 +78,13 @@ def gather(
 
 @torch.no_grad()
 def predicted_classes(classifiers: Mapping[str, Classifier], source: ViewSource) -> dict[str, Ints]:
-    """The class (N,) that each classifier predicts, by name."""
+    """Return the class (N,) that each classifier predicts, by name."""
     logits = {name: logits_of(classifier, source) for name, classifier in classifiers.items()}
     return {name: array.astype(np.int64) for name, array in _arrays(logits, source, highest=True).items()}
 
 
 def logits_of(classifier: Classifier, source: ViewSource) -> Logits:
-    """The classifier's logits of the source's rows, averaged over all views.
+    """Return the classifier's logits for the rows, averaged over all views.
 
     A linear classifier reads the mean view once; any other one reads every view.
     """

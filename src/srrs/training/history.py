@@ -1,4 +1,4 @@
-"""What each screening of a run decided, kept in files: a run of many screenings and samples does not hold them all."""
+"""The result of each screening of a run, in files, so that memory does not grow with the number of screenings."""
 
 import json
 import os

@@ -36,7 +36,7 @@ REMEDY = "Use a lower learning rate (--set learning_rate=0.1), or full precision
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run leaves: the tuners, the classifier they make together, and the last round, which is the audit."""
+    """The result of a run: the tuners, their joint classifier, and the last round, which is the audit."""
 
     tuners: Mapping[str, Tuner]
     """By name, in the method's order."""

@@ -22,20 +22,20 @@ NAME = "state.safetensors"
 
 @dataclass(frozen=True)
 class State:
-    """Where a run stands before the step `step`; each part is a flat mapping of tensors."""
+    """The state of a run before the step `step`; each part is a flat mapping of tensors."""
 
     step: int
     tuners: Mapping[str, Tensor]
     """Parameters and buffers by name."""
     optimizer: Mapping[str, Tensor]
     memory: Mapping[str, Tensor]
-    """What the stages remember."""
+    """The memory of the stages."""
     lesson: Mapping[str, Tensor]
     """What the last screening decided: soft, weight, group and is_match; empty before the first."""
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimizer's state as flat names, `<parameter>/<name>`."""
+    """Return the state of an optimizer under flat names, `<parameter>/<name>`."""
     state = optimizer.state_dict()["state"]
     return {
         f"{p}/{name}": value for p, values in state.items() for name, value in values.items() if torch.is_tensor(value)
@@ -43,7 +43,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` took."""
+    """Restore the state that `optimizer_tensors` returned."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         parameter, name = key.split("/", 1)

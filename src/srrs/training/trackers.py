@@ -1,4 +1,4 @@
-"""Listeners that write a run down: a JSONL history always; TensorBoard, Weights & Biases or MLflow where asked for.
+"""Listeners that record a run: a JSONL history, and on request TensorBoard, Weights & Biases or MLflow.
 
 A tracker of another package is a context that gives a listener. It is opened before the run, so that a
 missing package is told at once, and closed when the run ends, is interrupted or fails.

@@ -1,4 +1,4 @@
-"""What can be tuned over a frozen model, one tuner per file, and how a method's tuners are built.
+"""Tuners: classifiers with learned parameters over a frozen model, one per file, and `build`.
 
 `build(spec, foundation, **options)` takes one of `TUNERS` by name, `package.module:name`, a class, or a tuner object.
 """

@@ -1,4 +1,4 @@
-"""The seam of a tuner: what can be tuned over a frozen model, and what a tuned one leaves behind.
+"""The base class of tuners, and the classifiers that they export.
 
 B rows of a batch, C classes, D feature size.
 """
@@ -93,25 +93,25 @@ class Frozen:
 class Tuner(nn.Module):
     """A classifier with a few learned parameters over a frozen model.
 
-    A subclass takes a `Foundation` and its own options, sets its parameters, and defines `logits`. It defines `export`
-    too if it is linear in the features, so that evidence, prediction and ONNX need a single matrix.
+    A subclass takes a `Foundation` and its own options, sets its parameters, and must define `logits`. If it is linear
+    in the features it should override `export`, because evidence, prediction and ONNX then need a single matrix.
     """
 
     needs: Literal["features", "pixels"] = "features"
     """The inputs that `logits` reads."""
     learning_rate: float = LEARNING_RATE
-    """Of gradient descent with momentum 0.9. A cosine anneals it over the run."""
+    """Learning rate of gradient descent with momentum 0.9, with cosine decay over the run."""
     text_passes: int = 0
     """Text passes per training step."""
     steps: bool = True
     """False for a tuner that `fit` brings to convergence once the others have taken their steps."""
 
     def logits(self, batch: Batch) -> Tensor:
-        """Logits (B, C); gradients flow to the parameters."""
+        """Return logits (B, C); gradients flow to the parameters."""
         raise NotImplementedError(f"{type(self).__name__} must define logits(batch)")
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameters with their learning rates, as `torch.optim` takes them."""
+        """Return the parameters with their learning rates, as `torch.optim` takes them."""
         return [{"params": list(self.parameters()), "lr": self.learning_rate}]
 
     def fit(self, features: Tensor, soft: Tensor, weight: Tensor) -> None:
@@ -119,7 +119,7 @@ class Tuner(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} is trained in steps")
 
     def export(self) -> Classifier:
-        """The classifier as it is now, without gradients: a `Head` if it is linear, else the tuner itself, `Frozen`."""
+        """Return the classifier as it is, without gradients: a `Head` if it is linear, else `Frozen`."""
         return Frozen(self)
 
 

@@ -23,7 +23,7 @@ INITIAL_STD = 0.02
 
 
 class ClassPrompt(Tuner):
-    """Prompts of the class names with a learned context: the macro learner.
+    """Prompts of the class names with a learned context (macro in the paper).
 
     With initial words and one prompt per class, it starts as the model's own encoding of the written prompt.
 
@@ -41,7 +41,7 @@ class ClassPrompt(Tuner):
     ModelError
         A class name does not fit the tower's context.
     SettingsError
-        An argument makes no sense, or the model has no text tower.
+        An argument is not allowed, or the model has no text tower.
     """
 
     described = False
@@ -100,7 +100,7 @@ class ClassPrompt(Tuner):
 
 
 class DescribedPrompt(ClassPrompt):
-    """Prompts that also hold a description of the class: the micro learner. Only the context is learned."""
+    """Prompts that also hold a description of the class (micro in the paper). Only the context is learned."""
 
     described = True
 

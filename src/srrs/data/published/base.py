@@ -1,4 +1,4 @@
-"""What every published dataset comes down to, and what its readers share: finding, checking and narrowing."""
+"""The record of a published dataset, and functions that its readers share."""
 
 import difflib
 import os
@@ -65,7 +65,7 @@ class DataSet:
 def subset(dataset: DataSet, classes: int | str | Sequence[str]) -> DataSet:
     """Some of the classes, renumbered from 0 in the dataset's order.
 
-    An image stays where its label, and its given label where it has one, are among them.
+    Images are kept if their label, and their given label if there is one, are among these classes.
 
     Parameters
     ----------
@@ -164,7 +164,10 @@ def read_numbered(path: Path, advice: str, header: str = "") -> list[tuple[str, 
 def make_split(
     folder: Path, rows: Iterable[tuple[str, int]], *, given: bool = False, verified: Ints | None = None
 ) -> Split:
-    """Pairs of a path below `folder` and a class number; `given` says that nobody knows whether the number is right."""
+    """Return a split of pairs of a path below `folder` and a class number.
+
+    `given` is True if the class numbers may be wrong.
+    """
     paths, numbers = zip(*rows, strict=True) if (rows := list(rows)) else ((), ())
     labels = np.array(numbers, dtype=np.int64)
     files = tuple(folder / path.lstrip("/") for path in paths)
@@ -201,7 +204,7 @@ def assemble(
 
 
 def check_files(files: Sequence[Path], name: str, advice: str) -> None:
-    """Whether all the files are there, by listing each folder once.
+    """Check that all files exist, by listing each folder once.
 
     Raises
     ------

@@ -63,7 +63,7 @@ class Layout(NamedTuple):
     """Stem of the file with the human labels."""
 
     def advice(self, root: Path) -> str:
-        """What to do where something is missing."""
+        """How to get missing files."""
         name = self.name.replace("cifar", "cifar-")
         return (
             f"Download and unpack https://www.cs.toronto.edu/~kriz/{name}-binary.tar.gz (the binary version), so that "

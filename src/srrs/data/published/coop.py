@@ -37,7 +37,7 @@ class Layout(NamedTuple):
     """What to download and where."""
 
     def advice(self, root: Path) -> str:
-        """What to do where something is missing."""
+        """How to get missing files."""
         folder = root / self.folders[0]
         return (
             f"Download {self.source}, and {self.split} from https://drive.google.com/file/d/{self.key}/view, "

@@ -1,4 +1,4 @@
-"""Datasets whose labels come from the web or from hurried people, in the folders that their archives unpack to.
+"""Datasets with labels from the web or from annotators, in the folders of their archives.
 
 Nobody knows the truth of most of their training labels: `labels` and `given` are then the same and `truth_known` is
 False. Test labels are true.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from srrs.screening.decision.scales import fit_scales, pooled
 from srrs.screening.decision.stories import (
+    CLUSTERS,
     IMAGES,
     LABELS,
     MILD,
@@ -47,11 +48,9 @@ WHOLESALE = 0.85
 the "labels" story too."""
 POWERS = (1.0, 3.0)
 """Powers of the fitted scales from which a story that the images alone tell is fitted."""
-KNOWN, KNOWN_WELL, GAIN_SWAPPED = 0.85, 0.95, 0.03
+KNOWN, KNOWN_WELL, GAIN_CLUSTERS, GAIN_ALONE = 0.85, 0.95, 0.03, 0.05
 """Share of images whose class the images tell, from which such a story is believed, and with any gain; least gain in
-log-likelihood per label otherwise."""
-GAIN_ALONE = 0.05
-"""The same for a story that finds hardly more wrong labels."""
+log-likelihood per label otherwise, and for a story that finds hardly more wrong labels."""
 PROOF, EACH, ENOUGH = 2.5, 0.15, 5.0
 """Least gain in log-likelihood of wrong labels over none for labels to change: in all, and for each wrong one up to
 so much."""
@@ -61,6 +60,9 @@ KNOWS = 0.1
 """A source knows something of the classes if it agrees with another this far above chance, on the way to 1."""
 MOST = 0.5
 """Least noise rate that is proven by two sources that agree."""
+APART, LOSS = 0.95, -0.05
+"""Least mean certainty of the images alone to believe that classes are clusters, and the most that this may cost in
+log-likelihood per label."""
 NO_NOISE = 1e-4
 """Noise rate that counts as none."""
 MANY, MORE_ROUNDS = 0.35, 2
@@ -102,9 +104,9 @@ def choose(sample: Sample, trust: Trust) -> Choice:
     if trust == "labels":
         return told
     if not sample.unseen:
-        swapped = swapped_classes(sample, first, labels)
-        if swapped is not None:
-            return Choice(swapped, swapped.fit.posterior, none, agreement, swapped.fit.rate, True)
+        clusters = clusters_of(sample, first, labels)
+        if clusters is not None:
+            return Choice(clusters, clusters.fit.posterior, none, agreement, clusters.fit.rate, True)
         # Images that tell the classes nearly always leave no room for hard images.
         plain = least >= MATERIAL and known_by_images(sample, labels) >= KNOWN_WELL
         return replace(told, proven=told.proven or plain)
@@ -125,6 +127,44 @@ def choose(sample: Sample, trust: Trust) -> Choice:
     return Choice(story, posterior, against, agreement, rate, proven)
 
 
+def clusters_of(sample: Sample, first: Story, labels: Story) -> Story | None:
+    """The story of structured noise that the images alone tell, if it is believed; None without features.
+
+    Classes that lie well apart are clusters, whatever their labels say. Classes that lie less apart must gain in
+    log-likelihood, and the images must know them well: else the structure is that of images that look like another
+    class.
+    """
+    if list(first.scores) != [IMAGES]:
+        return None
+    apart = tell(sample, CLUSTERS, rounds=4)
+    if _are_clusters(sample, apart, labels):
+        return apart
+    best, most = None, 0.0
+    for power in POWERS:
+        story = sharpened(sample, first, power)
+        gain = (story.log_likelihood - labels.log_likelihood) / len(sample.labels)
+        more, known = story.fit.rate - labels.fit.rate, known_by_images(sample, story)
+        pays = known >= KNOWN_WELL or (known >= KNOWN and gain >= GAIN_CLUSTERS)
+        if pays and gain > most and (more >= MATERIAL or (more >= 0 and gain >= GAIN_ALONE)):
+            best, most = story, gain
+    return best
+
+
+def known_by_images(sample: Sample, story: Story) -> float:
+    """Share of images whose class the images alone tell, according to a story."""
+    if IMAGES not in story.scores:
+        return 0.0
+    predicted = sample.predicted(story.scores[IMAGES])[:, None]
+    return float(np.take_along_axis(story.fit.posterior, predicted, 1).mean())
+
+
+def _are_clusters(sample: Sample, clusters: Story, labels: Story) -> bool:
+    """Whether the classes lie so well apart that the images say which labels are wrong, and some are."""
+    certainty = float(sample.likelihoods(clusters.logits).max(1).mean())
+    gain = (clusters.log_likelihood - labels.log_likelihood) / len(sample.labels)
+    return certainty >= APART and gain >= LOSS and clusters.fit.rate >= MATERIAL
+
+
 def _believed(sample: Sample, free: Story, labels: Story) -> tuple[Story, Ints]:
     """Return the story to believe, and the classes that the model contradicts."""
     mild = tell(sample, MILD)
@@ -140,34 +180,6 @@ def _believed(sample: Sample, free: Story, labels: Story) -> tuple[Story, Ints]:
     if known >= above_chance(sample) and _gain(mild, labels, rest) >= GAIN_MILD:
         return continued(sample, mild), against
     return labels, against
-
-
-def known_by_images(sample: Sample, story: Story) -> float:
-    """Share of images whose class the images alone tell, according to a story."""
-    if IMAGES not in story.scores:
-        return 0.0
-    predicted = sample.predicted(story.scores[IMAGES])[:, None]
-    return float(np.take_along_axis(story.fit.posterior, predicted, 1).mean())
-
-
-def swapped_classes(sample: Sample, first: Story, labels: Story) -> Story | None:
-    """The story of structured noise that the images alone tell, if it is believed.
-
-    It must find more wrong labels, and the images must know the classes well: else its structure is that of images
-    that look like another class. The better they know them, the less gain in log-likelihood is asked for.
-    """
-    if list(first.scores) != [IMAGES]:
-        return None
-    best, most = None, -np.inf
-    for power in POWERS:
-        story = sharpened(sample, first, power)
-        gain = (story.log_likelihood - labels.log_likelihood) / len(sample.labels)
-        known = known_by_images(sample, story)
-        pays = known >= KNOWN_WELL or (known >= KNOWN and gain >= GAIN_SWAPPED)
-        more = story.fit.rate - labels.fit.rate
-        if pays and gain > max(most, 0.0) and (more >= MATERIAL or (more >= 0 and gain >= GAIN_ALONE)):
-            best, most = story, gain
-    return best
 
 
 def _proven(first: Story, later: Story, without: float) -> bool:
