@@ -16,7 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srrs.screening.decision.scales import fit_scales, pooled
-from srrs.screening.decision.stories import IMAGES, LABELS, MILD, SHARP, TEMPERED, Sample, Story, continued, tell
+from srrs.screening.decision.stories import (
+    CLUSTERS,
+    IMAGES,
+    LABELS,
+    MILD,
+    SHARP,
+    TEMPERED,
+    Sample,
+    Story,
+    continued,
+    tell,
+)
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -41,6 +52,11 @@ PROOF_LATER = 25.0
 """The same for a story that was fitted to its own posterior."""
 KNOWS = 0.1
 """A source knows something of the classes if it agrees with another this far above chance, on the way to 1."""
+MOST = 0.5
+"""Least noise rate that is proven by two sources that agree."""
+APART, LOSS = 0.95, -0.05
+"""Least mean certainty of the images alone to believe that classes are clusters, and the most that this may cost in
+log-likelihood per label."""
 NO_NOISE = 1e-4
 """Noise rate that counts as none."""
 MANY, MORE_ROUNDS = 0.35, 2
@@ -73,7 +89,13 @@ def choose(sample: Sample, trust: Trust) -> Choice:
             labels = continued(sample, labels)
     agreement, rate = agreement_of(sample, labels), first.fit.rate
     none, doubtless = np.zeros(0, np.int64), without_noise(sample, first)
-    told = Choice(labels, labels.fit.posterior, none, agreement, rate, _proven(first, labels, doubtless))
+    # model and images that agree with each other and not with most labels need no further proof
+    plain = agreement is not None and agreement >= AGREE and min(rate, labels.fit.rate) >= MOST
+    told = Choice(labels, labels.fit.posterior, none, agreement, rate, plain or _proven(first, labels, doubtless))
+    if not sample.unseen and sample.white is not None and trust != "labels":
+        clusters = tell(sample, CLUSTERS, rounds=4)
+        if _are_clusters(sample, clusters, labels):
+            return Choice(clusters, clusters.fit.posterior, none, agreement, clusters.fit.rate, True)
     if not sample.unseen or trust == "labels":
         return told
     free = tell(sample, SHARP)
@@ -93,6 +115,13 @@ def choose(sample: Sample, trust: Trust) -> Choice:
     return Choice(story, posterior, against, agreement, rate, proven)
 
 
+def _are_clusters(sample: Sample, clusters: Story, labels: Story) -> bool:
+    """Whether the classes lie so well apart that the images say which labels are wrong, and some are."""
+    certainty = float(sample.likelihoods(clusters.logits).max(1).mean())
+    gain = (clusters.log_likelihood - labels.log_likelihood) / len(sample.labels)
+    return certainty >= APART and gain >= LOSS and clusters.fit.rate >= MATERIAL
+
+
 def _believed(sample: Sample, free: Story, labels: Story) -> tuple[Story, Ints]:
     """Return the story to believe, and the classes that the model contradicts."""
     mild = tell(sample, MILD)
@@ -103,7 +132,7 @@ def _believed(sample: Sample, free: Story, labels: Story) -> tuple[Story, Ints]:
     by_tempered = _gain(tempered, labels, rest)
     if _pays(free, labels, rest, known) and _gain(free, labels, rest) >= by_tempered:
         return continued(sample, free), against
-    if known >= above_chance(sample) and by_tempered >= GAIN_TEMPERED:
+    if known >= above_chance(sample) and by_tempered >= GAIN_TEMPERED and labels.fit.rate < MOST:
         return tempered, against
     if known >= above_chance(sample) and _gain(mild, labels, rest) >= GAIN_MILD:
         return continued(sample, mild), against

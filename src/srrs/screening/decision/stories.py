@@ -27,6 +27,8 @@ FREE = Strength(0.3, 0.1)
 """Noise of any structure."""
 SHARP_START = 2.0
 """Scale of the unseen sources at the start of a sharp story, which finds mistakes that soft evidence would excuse."""
+SHARP_IMAGES = 1.0
+"""The same of the images: that of Gaussian classes whose directions are independent."""
 FREE_RATE = 0.3
 """Least first guess of the noise rate of a story of structured noise."""
 IMAGES = "images"
@@ -108,6 +110,8 @@ class Kind:
 
 
 LABELS, MILD = Kind("labels", UNIFORM), Kind("model", UNIFORM)
+CLUSTERS = Kind("labels", FREE, sharp=True)
+"""Without other sources, classes that lie well apart are clusters, whatever their labels say."""
 SHARP, TEMPERED = Kind("model", FREE, sharp=True), Kind("model", FREE, temper=0.6)
 """Two stories of structured noise: sharp evidence finds mistakes between similar classes where the model knows them;
 tempered evidence finds pairs of swapped classes where it hardly does."""
@@ -124,7 +128,8 @@ def tell(sample: Sample, kind: Kind, rounds: int = 1) -> Story:
     if kind.strength == FREE:
         rate = max(rate, FREE_RATE)
     if kind.sharp:
-        scales, rate = np.full(len(scores), SHARP_START), FREE_RATE
+        scales = np.array([SHARP_IMAGES if source == IMAGES else SHARP_START for source in scores])
+        rate = FREE_RATE
     story = _story(sample, kind, scores, scales, rate, means)
     for _ in range(rounds):
         story = continued(sample, story)
