@@ -1,6 +1,6 @@
 """Which training images a run sees, and the label each is given: few-shot sampling and label noise.
 
-Truth is known here, to draw noise from and to measure with, and goes no further. N training rows, C classes, D
+True labels are used here to draw noise and to measure, and are passed to no method. N training rows, C classes, D
 feature size.
 """
 
@@ -32,7 +32,7 @@ from srrs.records import Bools, Floats, Ints
 
 PROTOCOLS = ("fp-injection", "label-flip")
 BY_FEATURES = ("near", "half", "inst", "instance")
-"""Kinds of noise that follow the images, by their features."""
+"""Kinds of noise that depend on the features of the images."""
 FOLDS = 5
 
 
