@@ -76,7 +76,7 @@ def draw(
 
     `labels` (N,) is the truth of the training split and runs over 0..C-1: to use some classes only, renumber those,
     and leave the rows of the others out or label them -1, images of no class. `paths` (N,), as the split file
-    writes them, are what the draws hang on: another order of the rows gives the same draw. The rows come class by
+    writes them, key the draws: another order of the rows gives the same draw. The rows come class by
     class of the given label, in each class first those it describes rightly.
 
     `+tail:R` first draws the shots of each true class, keeps class sizes that fall to 1 / R, and adds the noise to what
