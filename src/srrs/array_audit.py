@@ -29,7 +29,7 @@ def audit_labels(
     trust: Trust = "auto",
     seed: int = 0,
 ) -> Audit:
-    """Say which labels are wrong and what each should be, from arrays.
+    """Return the audit of labels from arrays: which labels are wrong, and what each should be.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def audit_labels(
     pred_probs : (N, C) out-of-fold probabilities of a classifier that was trained on the labels, as for cleanlab.
     class_names : the C classes; by default the sorted names among the labels, or `0` to `C - 1`.
     ids : (N,) unique names of the rows; by default their positions.
-    trust : `auto`, or whom to believe where labels and model contradict each other wholesale: `labels` or `model`.
+    trust : what to believe if labels and model disagree about most images: `labels`, `model` or `auto`.
     seed : seed of the folds and draws.
 
     Raises

@@ -110,7 +110,7 @@ class ScheduleSettings(Validated):
 
 
 class DataSettings(Validated):
-    """What is encoded of the images."""
+    """How images are encoded."""
 
     views: int | None = Field(
         default=None,

@@ -13,7 +13,7 @@ IN_BENCH = {"grid", "jobs", "run", "store"}
 
 @lru_cache(maxsize=1)
 def code_digest() -> str:
-    """12 hex digits that change with the code of the package, and not with its comments and docstrings."""
+    """Return 12 hex digits that change with the code of the package, but not with comments and docstrings."""
     root = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):

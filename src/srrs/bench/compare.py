@@ -30,8 +30,8 @@ class Comparison(NamedTuple):
 def compare(records: Iterable[Record], published: Sequence[Anchor] | None = None) -> Comparison:
     """Our accuracies beside the published ones of the same data set, protocol and noise.
 
-    Where backbone, classes or shots differ, the published numbers stand apart and the remarks say why. Numbers of
-    another protocol are never shown. Errors as for `table`.
+    If backbone, classes or shots differ, the published numbers are in a separate table and the remarks say why.
+    Numbers of another protocol are never shown. Errors as for `table`.
     """
     published = anchors() if published is None else published
     rows: list[tuple[Any, ...]] = []

@@ -1,4 +1,4 @@
-"""A dataset of one's own for the benchmark: `folder:PATH`, `table:FILE` or `features:FILE`.
+"""Your own dataset for the benchmark: `folder:PATH`, `table:FILE` or `features:FILE`.
 
 The true labels come from a table of ids and labels (`decisions.csv` of a review page, for instance), or from the array
 `true_labels` of a file of features; without either, the labels are taken as true and noise is added to them. Where only
@@ -33,7 +33,7 @@ class OwnData:
 
 
 def is_own(name: str) -> bool:
-    """Whether the name of a dataset means one's own data."""
+    """Return whether the name of a dataset means your own data."""
     return name.partition(":")[0] in KINDS_OF_OWN and ":" in name
 
 
@@ -46,7 +46,7 @@ def read_own(
     bare: bool = False,
     progress: Progress | None = None,
 ) -> OwnData:
-    """Read a dataset of one's own.
+    """Read your own dataset.
 
     Parameters
     ----------

@@ -93,7 +93,7 @@ def read_embeddings(source: Any, class_vectors: Any = None, class_names: Sequenc
     ----------
     source: an npz, npy, safetensors or parquet file. Its array `embeddings` (or `features`, `plain`, …) is (n, D);
         `views` (n, V, D), `ids`, `paths`, `labels`, `class_names`, `class_vectors`, `described_vectors`, `logit_scale`
-        and `model` may be there. Of safetensors the texts stand in the metadata, as JSON lists.
+        and `model` may be there. Safetensors files hold texts in the metadata, as JSON lists.
     class_vectors: (C, D) array, or a file of such, where the first does not hold them.
     class_names: their names.
 

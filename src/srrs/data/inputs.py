@@ -51,7 +51,7 @@ def read_inputs(
     ------
     DataError
         As `read` and `read_embeddings`; or neither a source nor features are given; or class vectors are named beside a
-        model. Where they only lie in the file of the embeddings, a note says that they are not used.
+        model. If they are only in the file of the embeddings, a note says that they are not used.
     """
     if class_vectors is not None and not bare:
         raise DataError(

@@ -1,6 +1,6 @@
 """Which training images a run sees, and the label each is given: few-shot sampling and label noise.
 
-Truth is known here, to draw noise from and to measure with, and goes no further. N training rows, C classes, D
+True labels are used here to draw noise and to measure, and are passed to no method. N training rows, C classes, D
 feature size.
 """
 
@@ -32,7 +32,7 @@ from srrs.records import Bools, Floats, Ints
 
 PROTOCOLS = ("fp-injection", "label-flip")
 BY_FEATURES = ("near", "half", "inst", "instance")
-"""Kinds of noise that follow the images, by their features."""
+"""Kinds of noise that depend on the features of the images."""
 FOLDS = 5
 
 
@@ -76,7 +76,7 @@ def draw(
 
     `labels` (N,) is the truth of the training split and runs over 0..C-1: to use some classes only, renumber those,
     and leave the rows of the others out or label them -1, images of no class. `paths` (N,), as the split file
-    writes them, are what the draws hang on: another order of the rows gives the same draw. The rows come class by
+    writes them, key the draws: another order of the rows gives the same draw. The rows come class by
     class of the given label, in each class first those it describes rightly.
 
     `+tail:R` first draws the shots of each true class, keeps class sizes that fall to 1 / R, and adds the noise to what

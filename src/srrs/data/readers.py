@@ -42,7 +42,7 @@ def from_folder(root: str | Path, **keywords: Unpack[ReadKeywords]) -> Samples:
     Raises
     ------
     DataError
-        There are no images, fewer than two classes, or images that lie in no class folder; or the class folders lie one
+        There are no images, fewer than two classes, or images outside class folders; or the class folders are one
         level deeper.
     """
     return folder_samples(Path(root), ReadOptions.of("from_folder", **keywords))

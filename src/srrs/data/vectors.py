@@ -24,7 +24,7 @@ UNIT = 2e-3
 
 @dataclass(frozen=True, eq=False)
 class ClassVectors:
-    """Unit vectors that stand for the classes where there is no text tower."""
+    """Unit vectors of the classes, for use without a text tower."""
 
     names: tuple[str, ...]
     """(C,)"""

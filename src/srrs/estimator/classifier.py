@@ -34,7 +34,7 @@ FLOATS = [np.float32, np.float64]
 
 
 class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A classifier that does not learn the wrong labels, and says which they are.
+    """A classifier that is robust to wrong labels, with an audit of the labels.
 
     On arrays of embeddings (N, D) it is a scikit-learn estimator like any other. It also takes folders and tables of
     images, which scikit-learn's tools cannot split.

@@ -1,4 +1,4 @@
-"""What a classifier is given: matrices, tuners and trusted labels, as the pipeline takes them."""
+"""Convert the inputs of a classifier (matrices, tuners, trusted labels) for the pipeline."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

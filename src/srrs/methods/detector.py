@@ -42,23 +42,23 @@ def detecting() -> Loss:
 
 
 def discriminating(beta: float = 0.25, q: float = 0.0) -> Loss:
-    """Return the loss of Double Prompt Learners for a classifier and a judge (prompts of clean and of noisy photos).
+    """Return the loss of Double Prompt Learners for a classifier and a detector (prompts of clean and noisy images).
 
-    The judge learns that a given label is clean if the classifier agrees with it. The classifier learns the class of
-    the judge's best clean prompt, if that is the judge's best prompt at all, and otherwise the largest entry of
+    The detector learns that a given label is clean if the classifier predicts it. The classifier learns the class of
+    the clean prompt with the largest logit, if no noisy prompt has a larger one, and otherwise the largest entry of
     `beta * noisy logits + (1 - beta) * given label`.
     """
     base = generalized(q)
 
     def loss(logits: Tensor, batch: LabeledBatch) -> Tensor:
         classifier, clean, noisy = logits
-        judge = torch.cat([clean, noisy], 1)
+        detector = torch.cat([clean, noisy], 1)
         classes = clean.shape[1]
         with torch.no_grad():
             agrees = (classifier.argmax(1) == batch.soft.argmax(1))[:, None]
             verdict = torch.cat([batch.soft * agrees, batch.soft * ~agrees], 1)
-            found, mixed = judge.argmax(1), (beta * noisy + (1 - beta) * batch.soft).argmax(1)
+            found, mixed = detector.argmax(1), (beta * noisy + (1 - beta) * batch.soft).argmax(1)
             label = one_hot(torch.where(found < classes, found, mixed), classes).to(batch.soft)
-        return base(classifier[None], replace(batch, soft=label)) + base(judge[None], replace(batch, soft=verdict))
+        return base(classifier[None], replace(batch, soft=label)) + base(detector[None], replace(batch, soft=verdict))
 
     return loss

@@ -53,13 +53,13 @@ def co_regularized(
     confidence: float = 0.0,
     divergence: Divergence = losses.jeffreys,
 ) -> Loss:
-    """Sum the tuners' losses, the disagreement of the first two (paper, Eq. 3) and a pull of the mean to uniform.
+    """Sum the tuners' losses, the disagreement of the first two (paper, Eq. 3) and a prior term.
 
     Parameters
     ----------
     q : exponent of the generalized cross-entropy of each tuner.
     consistency : weight of the disagreement.
-    prior : weight of the divergence of the mean prediction from the uniform distribution.
+    prior : weight of the prior term, KL(uniform, mean prediction).
     confidence : weight of the tuners' entropy, which is subtracted, as in the warm-up of JoAPR and of the released
         code.
     divergence : Jeffreys' divergence is the paper's formula; its text names Jensen and Shannon's.
@@ -81,11 +81,11 @@ def co_regularized(
 
 
 def paced(q: float = 0.25, consistency: float = 0.5) -> Loss:
-    """Sum generalized cross-entropies at the pace of cross-entropy, and the first two tuners' disagreement (Eq. 3).
+    """Sum rescaled generalized cross-entropies of the tuners, and the disagreement of the first two (paper, Eq. 3).
 
     The gradient of generalized cross-entropy is that of cross-entropy times p^q. With many classes p is small at first
-    and learning is slow. So each tuner's loss is divided by the step's mean of p^q: samples with a small p still weigh
-    less than others, and a step is as long as with cross-entropy.
+    and learning is slow. So each tuner's loss is divided by the mean of p^q over the step. Samples with a small p still
+    weigh less than others, but the gradient is about as large as with cross-entropy.
     """
     base = generalized(q)
 

@@ -1,4 +1,4 @@
-"""What stages remember between screenings, and the probabilities they read."""
+"""The memory of stages between screenings, and access to the fields of the evidence."""
 
 import numpy as np
 

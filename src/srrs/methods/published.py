@@ -15,7 +15,7 @@ def srrs_paper() -> Method:
       averages losses and matcher scores over 5 screenings, 5 % of the run, which is 1 of 25.
     - Unmatched samples are mixed with matched ones by an alpha that mixes: MixMatch's 0.75, as the paper names MixMatch
       and no value. The released code draws from Beta(0.001, 0.001), which mixes nothing:
-      `srrs-paper(prepare=mixup_unmatched(alpha=0.001,matched_weight=1))` makes the third stage inert.
+      `srrs-paper(prepare=mixup_unmatched(alpha=0.001,matched_weight=1))` leaves the third stage without effect.
     - Matched samples have the weight 2, as the released code learns them twice.
     """
     remember = window(10, of=200)
@@ -38,7 +38,7 @@ def joapr() -> Method:
 
     As published: the score is cross-entropy plus entropy, scaled and averaged over 5 of 200 screenings; 2 Gaussians;
     clean by either threshold; refurbished labels squared; steps with equal numbers of clean and noisy samples; a
-    warm-up with confidence (alpha_1 0.5); the pull of the mean prediction to uniform (alpha_2 1). Ours:
+    warm-up with confidence (alpha_1 0.5); the prior term, KL(uniform, mean prediction) (alpha_2 1). Ours:
 
     - One setting for all data sets and rates, the commonest of the published table, which needs the noise rate. For
       Caltech101 the table has alpha_2 = 0.5.
@@ -71,7 +71,7 @@ def nlprompt() -> Method:
 
     - The cost takes one softmax. The code takes two, which amounts to the cost -P: `nlprompt(screen=
       transport(reg=0.001,cost='probability'))`.
-    - Transport is solved anew at each of 25 screenings, as the code does in each of 200 epochs (50 by default); the
+    - Transport is solved again at each of 25 screenings, as the code does in each of 200 epochs (50 by default); the
       paper solves once.
     - Both parts share each step, sample by sample, where the code takes their batches in turn; no warm-up.
     """
@@ -86,9 +86,10 @@ def nlprompt() -> Method:
 def tecoprompt() -> Method:
     """Return TecoPrompt (Shao et al. 2026): NLPrompt's transport, and labels rewritten once the plan is steady.
 
-    As published: rewriting, for good, after a window of 8 of 50 epochs in which the plan's class stays and its share is
-    at least 0.99; a running average of that share (0.8 per epoch) splits clean (0.8) from ambiguous (0.2); CE, GCE with
-    q = 0.5 and MAE; cost -P with entropy weight 0.01 (the code). Ours:
+    As published: the plan is a matrix (N, C) of transport from samples to classes; the share of a class is its part of
+    the row of a sample. A label is rewritten permanently after a window of 8 of 50 epochs in which the largest class
+    stays the same with a share of at least 0.99; a running average of that share (0.8 per epoch) splits clean (0.8)
+    from ambiguous (0.2); CE, GCE with q = 0.5 and MAE; cost -P with entropy weight 0.01 (the code). Ours:
 
     - The paper prints the cost -log P, which saturates the shares that 0.99, 0.8 and 0.2 are compared with:
       `tecoprompt(screen=temporal_transport(cost='log'))`.

@@ -12,7 +12,7 @@ from srrs.screening.common import averaged
 
 
 def accept_all() -> Rescreen:
-    """Accept every rectified label as matched, without a second opinion."""
+    """Accept every rectified label as matched."""
 
     @reads()
     def rescreen(evidence: Evidence, partition: Partition, targets: Targets, memory: Memory) -> tuple[Matched, Memory]:

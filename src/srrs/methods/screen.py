@@ -105,9 +105,9 @@ def transition(
 
 
 def decision(trust: Trust = "auto", seed: int = 0) -> Screen:
-    """Decide by all sources of evidence, each weighed by what the data say of it. See `srrs.screening.decision`.
+    """Decide by all sources of evidence, with weights estimated from the data. See `srrs.screening.decision`.
 
-    `trust` is `auto`, or whom to believe where the labels and the model contradict each other: `labels` or `model`.
+    `trust` says what to believe if labels and model disagree about most images: `labels`, `model` or `auto`.
     """
 
     @reads("zero_shot", "features", "match", can_lack=("zero_shot", "features", "match"))

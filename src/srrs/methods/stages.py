@@ -1,7 +1,8 @@
-"""The seams of a method. A stage is a function from records and memory to a record and memory.
+"""The stages of a method: their signatures, and the record of a method.
 
-What a stage remembers between rounds is an explicit value, a mapping of arrays, so that a resumed run is exact. A
-researcher's new stage is one function with one of the signatures below.
+`Screen`, `Rectify` and `Rescreen` take frozen records and a memory, and return a record and a memory; `Prepare` and
+`Loss` belong to the training step. The memory is a mapping of arrays that stages keep from one round to the next, so
+that a resumed run is exact. A new stage is one function with one of the signatures below.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -65,9 +66,9 @@ class LabeledBatch:
     weight: Tensor
     """(B,) weight in the loss."""
     group: Tensor
-    """(B,) screening's verdict, a `Group`."""
+    """(B,) the `Group` that screening put each sample in."""
     is_match: Tensor
-    """(B,) re-screening's verdict."""
+    """(B,) whether re-screening matched each sample."""
 
 
 Prepare = Callable[[LabeledBatch, np.random.Generator], LabeledBatch]
@@ -89,7 +90,7 @@ class TunerSpec:
     """Arguments of the tuner. For prompts: `words` (the initial context), `prompts` (how many per class), `shared`
     (one context for all classes), `average` (`features` or `logits`: what is averaged over several prompts)."""
     votes: bool = True
-    """Whether it classifies. A tuner that does not vote only advises the stages."""
+    """Whether it takes part in the classification. If False, only the stages read its logits."""
     learning_rate: float | None = None
     """None: the tuner's own."""
 
@@ -119,11 +120,11 @@ class Method:
     text_free: tuple[TunerSpec, ...] = ()
     """The tuners on embeddings, where there is no text tower; empty if the method cannot do without one."""
     rounds: int = 0
-    """Number of screenings during training, evenly spaced; one more follows the last step."""
+    """Number of screenings during training, evenly spaced, at least one; one more follows the last step."""
 
     @property
     def voters(self) -> tuple[str, ...]:
-        """Names of the tuners that classify."""
+        """Names of the voters: the tuners with `votes=True`."""
         return tuple(tuner.name for tuner in self.tuners if tuner.votes)
 
     @property

@@ -17,8 +17,8 @@ from srrs.screening.optimal_transport import Cost, by_confidence, plan_belief, t
 from srrs.screening.predictions import mean_probs
 
 CLASSES, CONFIDENCE, AVERAGE, TAUGHT = "transport_classes", "transport_confidence", "transport_average", "taught"
-"""What TecoPrompt remembers: (window, N) classes of the last plans and their largest shares, (N,) the running average
-of those shares, and the (N,) labels it teaches, the given ones until they are rewritten."""
+"""Memory of TecoPrompt: (window, N) classes with the largest entry in the last plans, and these entries as shares of
+their rows; (N,) the running average of the shares; and (N,) the target labels, at first the given ones."""
 
 
 def temporal_transport(

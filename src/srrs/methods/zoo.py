@@ -32,11 +32,12 @@ from srrs.screening.decision import Trust
 
 
 def srrs(trust: Trust = "auto") -> Method:
-    """Return our SRRS: all sources of evidence decide, weighed by the data; a linear probe learns beside the prompts.
+    """Return srrs, the default: a decision from all sources of evidence, and a linear probe beside the two prompts.
 
-    `trust` is `labels` or `model` where the two contradict each other wholesale; `auto` lets the data tell. The probe
-    learns the same rectified labels and votes with the prompts: the prompts reach the image features through
-    the class names, which a model may know less well than its images. `srrs(tuners=both)` is the prompts alone.
+    `trust` says what to believe if labels and model disagree about most images: `labels`, `model`, or `auto`, which
+    chooses by the data. The probe learns the same rectified labels, and its logits are averaged with those of the
+    prompts. The prompts reach the image features through the class names, which a model may know less well than its
+    images. `srrs(tuners=both)` leaves the probe out.
     """
     return Method(
         name="srrs",

@@ -36,7 +36,7 @@ class History:
 
     Parameters
     ----------
-    folder : where the files lie; None for a temporary folder that goes with the history.
+    folder : of the files; None for a temporary folder that is removed with the history.
     """
 
     def __init__(self, folder: Path | None = None):

@@ -88,13 +88,13 @@ def train(
     match : the image-text matcher, for methods that read it.
     seed : seed of every draw. The same seed gives the same bits on one machine.
     listeners : called with each event of the run.
-    checkpoint : folder in which the run saves its state, and from which it goes on.
-    fingerprint : names the run in its checkpoint; must change with anything that changes the run.
+    checkpoint : folder in which the run saves its state, and from which it continues.
+    fingerprint : identifies the run in its checkpoint; must change with anything that changes the result.
 
     Raises
     ------
     ValueError
-        The arguments do not fit one another, or something that the method needs is missing.
+        The arguments do not fit together, or an input that the method needs is missing.
     ModelError
         The loss is not finite.
     """
