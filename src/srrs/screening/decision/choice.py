@@ -63,6 +63,8 @@ MOST = 0.5
 APART, LOSS = 0.95, -0.05
 """Least mean certainty of the images alone to believe that classes are clusters, and the most that this may cost in
 log-likelihood per label."""
+ENOUGH_IMAGES = 8
+"""Least median of the images per class to believe what the images alone say: means of fewer follow their labels."""
 NO_NOISE = 1e-4
 """Noise rate that counts as none."""
 MANY, MORE_ROUNDS = 0.35, 2
@@ -112,7 +114,7 @@ def choose(sample: Sample, trust: Trust) -> Choice:
         if clusters is not None:
             return Choice(clusters, clusters.fit.posterior, none, agreement, clusters.fit.rate, True)
         # Images that tell the classes nearly always leave no room for hard images.
-        plain = least >= MATERIAL and known_by_images(sample, labels) >= KNOWN_WELL
+        plain = _enough(sample) and least >= MATERIAL and known_by_images(sample, labels) >= KNOWN_WELL
         return replace(told, proven=told.proven or plain)
     free = tell(sample, SHARP)
     if trust == "model":
@@ -138,7 +140,7 @@ def clusters_of(sample: Sample, first: Story, labels: Story) -> Story | None:
     log-likelihood, and the images must know them well: else the structure is that of images that look like another
     class.
     """
-    if list(first.scores) != [IMAGES]:
+    if list(first.scores) != [IMAGES] or not _enough(sample):
         return None
     apart = tell(sample, CLUSTERS, rounds=4)
     if _are_clusters(sample, apart, labels):
@@ -152,6 +154,11 @@ def clusters_of(sample: Sample, first: Story, labels: Story) -> Story | None:
         if pays and gain > most and (more >= MATERIAL or (more >= 0 and gain >= GAIN_ALONE)):
             best, most = story, gain
     return best
+
+
+def _enough(sample: Sample) -> bool:
+    """Whether most classes have enough images for what they say of each other."""
+    return bool(np.median(np.bincount(sample.labels, minlength=sample.classes)) >= ENOUGH_IMAGES)
 
 
 def known_by_images(sample: Sample, story: Story) -> float:
