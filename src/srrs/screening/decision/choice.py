@@ -51,7 +51,7 @@ POWERS = (1.0, 3.0)
 KNOWN, KNOWN_WELL, GAIN_CLUSTERS, GAIN_ALONE = 0.85, 0.95, 0.03, 0.05
 """Share of images whose class the images tell, from which such a story is believed, and with any gain; least gain in
 log-likelihood per label otherwise, and for a story that finds hardly more wrong labels."""
-PROOF, EACH, ENOUGH = 2.5, 0.15, 5.0
+PROOF, EACH, ENOUGH = 2.5, 0.15, 7.5
 """Least gain in log-likelihood of wrong labels over none for labels to change: in all, and for each wrong one up to
 so much."""
 PROOF_LATER = 25.0
