@@ -1,8 +1,8 @@
 """Features alone, classes that lie well apart: wrong labels must be found, whatever their pattern.
 
-The labels cannot tell "soft images and no wrong label" from "sharp images and wrong labels": both give the same P(label |
-image) where classes are separable. The images can: under the true classes each class is one tight cluster, under swapped
-labels a mixture of two. A comparison by the likelihood of the features tells the two apart.
+The labels cannot tell "soft images and no wrong label" from "sharp images and wrong labels": both give the same
+P(label | image) where classes are separable. The images can: under the true classes each class is one tight cluster,
+under swapped labels a mixture of two.
 """
 
 import numpy as np

@@ -26,6 +26,7 @@ from srrs.screening.decision.stories import (
     Sample,
     Story,
     continued,
+    sharpened,
     tell,
 )
 
@@ -45,6 +46,11 @@ MATERIAL = 0.05
 WHOLESALE = 0.85
 """Above this share of wrong labels, in all or in one class, the labels are believed unless they are found wrong by
 the "labels" story too."""
+POWERS = (1.0, 3.0)
+"""Powers of the fitted scales from which a story that the images alone tell is fitted."""
+KNOWN, KNOWN_WELL, GAIN_CLUSTERS, GAIN_ALONE = 0.85, 0.95, 0.03, 0.05
+"""Share of images whose class the images tell, from which such a story is believed, and with any gain; least gain in
+log-likelihood per label otherwise, and for a story that finds hardly more wrong labels."""
 PROOF, EACH, ENOUGH = 2.5, 0.15, 5.0
 """Least gain in log-likelihood of wrong labels over none for labels to change: in all, and for each wrong one up to
 so much."""
@@ -78,6 +84,8 @@ class Choice:
     """Noise rate of the "labels" story before any label was doubted."""
     proven: bool
     """Whether wrong labels explain the given labels so much better than none that labels may change."""
+    ignored: bool = False
+    """Whether the unseen sources were left out, as they agree with the images no better than by chance."""
 
 
 def choose(sample: Sample, trust: Trust) -> Choice:
@@ -88,16 +96,24 @@ def choose(sample: Sample, trust: Trust) -> Choice:
         for _ in range(MORE_ROUNDS):
             labels = continued(sample, labels)
     agreement, rate = agreement_of(sample, labels), first.fit.rate
+    if trust == "auto" and agreement is not None and agreement < above_chance(sample):
+        return replace(choose(replace(sample, unseen={}), trust), agreement=agreement, ignored=True)
     none, doubtless = np.zeros(0, np.int64), without_noise(sample, first)
     # model and images that agree with each other and not with most labels need no further proof
-    plain = agreement is not None and agreement >= AGREE and min(rate, labels.fit.rate) >= MOST
+    least = min(rate, labels.fit.rate)
+    plain = agreement is not None and (
+        (agreement >= AGREE and least >= MOST) or (agreement >= AGREE_WELL and least >= MATERIAL)
+    )
     told = Choice(labels, labels.fit.posterior, none, agreement, rate, plain or _proven(first, labels, doubtless))
-    if not sample.unseen and sample.white is not None and trust != "labels":
-        clusters = tell(sample, CLUSTERS, rounds=4)
-        if _are_clusters(sample, clusters, labels):
-            return Choice(clusters, clusters.fit.posterior, none, agreement, clusters.fit.rate, True)
-    if not sample.unseen or trust == "labels":
+    if trust == "labels":
         return told
+    if not sample.unseen:
+        clusters = clusters_of(sample, first, labels)
+        if clusters is not None:
+            return Choice(clusters, clusters.fit.posterior, none, agreement, clusters.fit.rate, True)
+        # Images that tell the classes nearly always leave no room for hard images.
+        plain = least >= MATERIAL and known_by_images(sample, labels) >= KNOWN_WELL
+        return replace(told, proven=told.proven or plain)
     free = tell(sample, SHARP)
     if trust == "model":
         story = continued(sample, free)
@@ -113,6 +129,37 @@ def choose(sample: Sample, trust: Trust) -> Choice:
     structured = story.kind == SHARP and story.fit.rate - labels.fit.rate >= MATERIAL
     proven = told.proven or structured or story.log_likelihood - doubtless >= PROOF_LATER
     return Choice(story, posterior, against, agreement, rate, proven)
+
+
+def clusters_of(sample: Sample, first: Story, labels: Story) -> Story | None:
+    """The story of structured noise that the images alone tell, if it is believed; None without features.
+
+    Classes that lie well apart are clusters, whatever their labels say. Classes that lie less apart must gain in
+    log-likelihood, and the images must know them well: else the structure is that of images that look like another
+    class.
+    """
+    if list(first.scores) != [IMAGES]:
+        return None
+    apart = tell(sample, CLUSTERS, rounds=4)
+    if _are_clusters(sample, apart, labels):
+        return apart
+    best, most = None, 0.0
+    for power in POWERS:
+        story = sharpened(sample, first, power)
+        gain = (story.log_likelihood - labels.log_likelihood) / len(sample.labels)
+        more, known = story.fit.rate - labels.fit.rate, known_by_images(sample, story)
+        pays = known >= KNOWN_WELL or (known >= KNOWN and gain >= GAIN_CLUSTERS)
+        if pays and gain > most and (more >= MATERIAL or (more >= 0 and gain >= GAIN_ALONE)):
+            best, most = story, gain
+    return best
+
+
+def known_by_images(sample: Sample, story: Story) -> float:
+    """Share of images whose class the images alone tell, according to a story."""
+    if IMAGES not in story.scores:
+        return 0.0
+    predicted = sample.predicted(story.scores[IMAGES])[:, None]
+    return float(np.take_along_axis(story.fit.posterior, predicted, 1).mean())
 
 
 def _are_clusters(sample: Sample, clusters: Story, labels: Story) -> bool:

@@ -49,7 +49,7 @@ def report_of(sample: Sample, choice: Choice) -> Report:
     """Write the report on the story that is believed."""
     story, contradictions = choice.story, choice.contradictions
     sources, share = sources_of(sample, story), influence(story)
-    knows = None
+    knows = False if choice.ignored else None
     if ZERO_SHOT in story.scores:
         of_labels = next(source.agreement for source in sources if source.name == ZERO_SHOT)
         knows = share[ZERO_SHOT] >= USELESS and max(of_labels, choice.agreement or 0.0) >= above_chance(sample)

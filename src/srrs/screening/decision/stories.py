@@ -31,6 +31,8 @@ SHARP_IMAGES = 1.0
 """The same of the images: that of Gaussian classes whose directions are independent."""
 FREE_RATE = 0.3
 """Least first guess of the noise rate of a story of structured noise."""
+REFINED = 2
+"""Refinements of a sharpened story."""
 IMAGES = "images"
 """Name of the source that is the out-of-fold discriminant."""
 
@@ -132,6 +134,19 @@ def tell(sample: Sample, kind: Kind, rounds: int = 1) -> Story:
         rate = FREE_RATE
     story = _story(sample, kind, scores, scales, rate, means)
     for _ in range(rounds):
+        story = continued(sample, story)
+    return story
+
+
+def sharpened(sample: Sample, first: Story, power: float) -> Story:
+    """Fit a story of structured noise to the sources of another one, from `power` times their scales on.
+
+    Where classes lie apart, soft evidence without wrong labels explains the labels as well as sharp evidence with wrong
+    ones. So the fit starts from sharp evidence, and is refined from its own posterior.
+    """
+    scales = power * np.array(list(first.scales.values()))
+    story = _story(sample, CLUSTERS, first.scores, scales, FREE_RATE, first.means)
+    for _ in range(REFINED):
         story = continued(sample, story)
     return story
 
