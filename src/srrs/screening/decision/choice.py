@@ -122,6 +122,10 @@ def choose(sample: Sample, trust: Trust) -> Choice:
         return Choice(story, story.fit.posterior, none, agreement, rate, True)
     story, against = _believed(sample, free, labels)
     if story is labels:
+        # The images may tell what they and the model together do not.
+        alone = choose(replace(sample, unseen={}), trust) if sample.white is not None else told
+        if alone.story.kind == CLUSTERS:
+            return replace(alone, agreement=agreement, contradictions=against)
         return replace(told, contradictions=against)
     against = np.union1d(against, contradicted(sample, story, labels))
     if story.fit.rate > WHOLESALE and labels.fit.rate < story.fit.rate - 0.25:

@@ -23,7 +23,7 @@ SAMPLE, SAMPLE_OF_CLASS = 8_192, 96
 CANDIDATES = 64
 """Candidate classes per image where there are more than DENSE classes; all classes otherwise."""
 DENSE = 256
-CELLS = 2**24
+CELLS = 2**22
 """Entries of one block of rows."""
 ASKED = 10
 """Classes by which a matcher judges an image, beside the given one."""
