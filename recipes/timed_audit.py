@@ -52,7 +52,7 @@ def write_photographs(data: Path, folder: Path, limit: int | None) -> int:
 
 def save_model(folder: Path) -> None:
     """A CLIP as the hub has them: weights, and the bundled tokenizer and preprocessing at its size."""
-    clip = dual_encoder("vitb32")
+    clip = dual_encoder("vitb32", kernels="torch")  # packed layers keep no weights to save
     clip.model.save_pretrained(folder)
     bundled = find_folder(BUNDLED, "clip")
     for path in bundled.glob("tokenizer*.json"):
