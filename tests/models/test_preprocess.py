@@ -57,7 +57,7 @@ def test_a_view_at_whole_pixels_is_the_crop_scaled() -> None:
 
 
 def test_settings_that_give_pictures_of_many_sizes_are_refused() -> None:
-    with pytest.raises(ModelError, match="pictures of one size"):
+    with pytest.raises(ModelError, match="images of one size"):
         Preprocessing.of(CLIPImageProcessorPil(size={"shortest_edge": 48}, do_center_crop=False))
     with pytest.raises(ModelError, match="shortest_edge or height and width"):
         Preprocessing.of(SiglipImageProcessorPil(size={"shortest_edge": 30, "longest_edge": 60}))

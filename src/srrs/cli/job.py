@@ -66,7 +66,7 @@ class Job:
         )
 
     def _estimating(self, stages: Stages) -> Stages:
-        """The stages, of which the encoding of views says how long it takes."""
+        """Return `stages`, with a time estimate added to the encoding of views."""
         from srrs.pipeline import ENCODING
 
         views = self.chosen.settings.data.views or 0

@@ -22,7 +22,9 @@ def uniforms(keys: Keys, *numbers: int) -> NDArray[np.float64]:
 
 
 def chosen(keys: Keys, count: int, *numbers: int) -> NDArray[np.int64]:
-    """The rows of `count` keys (N,), drawn without replacement and in ascending order; all where there are fewer.
+    """Draw `count` of the N rows without replacement, and return their positions in ascending order.
+
+    If there are at most `count` rows, return all.
 
     The draw takes time proportional to N: nothing is sorted but the drawn rows.
     """

@@ -56,7 +56,10 @@ class CachedFeatures:
         return self._mean(rows)
 
     def unit_features(self) -> Floats:
-        """(N, D) float32; of very many samples float16, and without augmented views not copied."""
+        """Return the unit-length mean view of every sample, (N, D): float32, or float16 for very many samples.
+
+        Very many samples without augmented views are returned as stored, without a copy.
+        """
         return self._unit
 
     @cached_property

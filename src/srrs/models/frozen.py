@@ -108,7 +108,7 @@ class FrozenLinear(nn.Module):
         return self._transposed
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles, which packed weights have none of: the weight in torch's own layout."""
+        """Return the state for copying and pickling: packed weights can do neither, so it holds torch's own layout."""
         return {**self.__dict__, "_packed": self.weight, "_transposed": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
