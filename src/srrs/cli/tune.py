@@ -106,10 +106,12 @@ def _accuracies(
     classifier: "RobustClassifier", fitted: "Fitted", held_out: "Inputs | None"
 ) -> tuple[dict[str, Any], list[str], list[str]]:
     """Accuracies of the classifier beside those of logistic regression on the same features; lines and warnings."""
+    from srrs.core.blocks import blocks
     from srrs.predictions import accuracy, logistic_baseline
 
     features, labels = fitted.task.source.unit_features(), fitted.task.labels
-    own = float((classifier.of_features(features).argmax(1) == labels).mean())
+    hits = (classifier.of_features(features[rows]).argmax(1) == labels[rows] for rows in blocks(len(labels)))
+    own = sum(int(hit.sum()) for hit in hits) / len(labels)
     baseline = logistic_baseline(features, labels)
     figures: dict[str, Any] = {"given_labels_predicted": own}
     lines, warnings, other = [], [], {}
