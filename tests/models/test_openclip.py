@@ -7,7 +7,7 @@ import sys
 from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -103,8 +103,11 @@ def relative(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max() / b.abs().max())
 
 
-def check_text_pass(model: OpenClipEncoder, seed: int = 0) -> None:
-    """Logits and the gradient of a learned context: ours beside open_clip's own in float64."""
+def check_text_pass(model: OpenClipEncoder, plain: OpenClipEncoder, seed: int = 0) -> None:
+    """Logits and the gradient of a learned context: ours beside open_clip's own in float64.
+
+    `plain` is the same model on torch's own layers, as packed ones have no float64.
+    """
     draw = torch.Generator().manual_seed(seed)
     learner = PromptLayout(model, NAMES, context=WORDS)
     with torch.no_grad():
@@ -113,7 +116,7 @@ def check_text_pass(model: OpenClipEncoder, seed: int = 0) -> None:
     images = torch.nn.functional.normalize(torch.randn(5, model.feature_size, generator=draw), dim=-1)
 
     ours = model.logit_scale * images @ model.encode_prompts(learner()).T
-    exact = deepcopy(model.model).double()
+    exact = deepcopy(plain.model).double()
     features = own_forward(exact, [f"{WORDS} {name}." for name in NAMES], context)
     theirs = exact.logit_scale.exp() * images.double() @ features.T
     target = torch.tensor([0, 1, 2, 3, 0])
@@ -126,8 +129,10 @@ def check_text_pass(model: OpenClipEncoder, seed: int = 0) -> None:
     assert context.grad.abs().max() > 0
 
 
-def open_clip_model(source: object, precision: str = "auto") -> OpenClipEncoder:
-    model = load_model(f"open_clip:{source}", device="cpu", precision=precision)
+def open_clip_model(
+    source: object, precision: str = "auto", kernels: Literal["auto", "torch"] = "auto"
+) -> OpenClipEncoder:
+    model = load_model(f"open_clip:{source}", device="cpu", precision=precision, kernels=kernels)
     assert isinstance(model, OpenClipEncoder)
     return model
 
@@ -135,7 +140,7 @@ def open_clip_model(source: object, precision: str = "auto") -> OpenClipEncoder:
 @needs_open_clip
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_text_pass_is_open_clips_own_in_logits_and_context_gradients(folders, variant: str) -> None:
-    check_text_pass(open_clip_model(folders[variant]))
+    check_text_pass(open_clip_model(folders[variant]), open_clip_model(folders[variant], kernels="torch"))
 
 
 @needs_open_clip
@@ -143,7 +148,7 @@ def test_rn50_has_openais_activation_whatever_way_its_weights_are_found(rn50: Pa
     import open_clip
 
     named = open_clip_model(f"RN50-quickgelu/{rn50}")
-    check_text_pass(named)
+    check_text_pass(named, open_clip_model(f"RN50-quickgelu/{rn50}", kernels="torch"))
     assert (named.feature_size, named.token_size, named.context_length) == (1024, 512, 77)
     assert named.model.visual.attnpool is not None
     monkeypatch.setattr(openclip_weights, "is_reachable", lambda name: True)
