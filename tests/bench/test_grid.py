@@ -24,11 +24,14 @@ from srrs.bench.grid import Grid, carry_out, plan
 from srrs.bench.records import read_records
 from srrs.bench.run import Run
 from srrs.cli import app
+from srrs.cluster import on_ray
 from srrs.config import Settings
 from srrs.core.noise import NoiseSpec
 from srrs.data.protocols import draw
 from srrs.data.published import read_dataset
+from srrs.data.samples import checked, from_folder
 from srrs.errors import DataError, SettingsError
+from srrs.features.store import encode
 from srrs.models.base import Models
 
 PHOTOS = Path(str(files("srrs") / "assets" / "photos"))
@@ -146,15 +149,23 @@ def test_two_nodes_of_ray_give_the_bits_of_one_process(root, models, tmp_path) -
     from ray.cluster_utils import Cluster
 
     carry_out(planned(root, models, tmp_path / "one", **chosen), [])
+    photos = from_folder(root / "caltech101" / "101_ObjectCategories")
+    here = checked(photos)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         cluster.add_node(num_cpus=1)
         outcome = carry_out(planned(root, models, tmp_path / "ray", **chosen), [], ray=cluster.address)
         assert outcome.failed == []
+        with on_ray(cluster.address) as spread:
+            there = checked(photos, spread=spread)
+            elsewhere = pipeline.workers(spread, SETTINGS)
+            told_by_ray = encode(there, there.usable, models.image, cache=tmp_path / "cache", elsewhere=elsewhere)
     finally:
         ray.shutdown()
         cluster.shutdown()
     assert told(tmp_path / "one") == told(tmp_path / "ray")
+    assert there.keys == here.keys
+    assert np.array_equal(told_by_ray.plain, encode(here, here.usable, models.image).plain)
 
 
 def bench(root: Path, out: Path, *words: str) -> list[str]:

@@ -1,9 +1,9 @@
 """The feature store on disk: every view of an image is encoded once, by content, and read from disk afterwards.
 
 A model has one folder, named by all that changes the bits: its fingerprint and preprocessing, the device and the
-libraries. In it a shard holds features of one view and the keys of their images. Shards are only ever added, each
-by one rename, so a killed run loses what it had not written and harms nothing else. A shard that does not parse is
-passed over and its images are encoded again.
+libraries. In it a shard holds features of one view and the keys of their images, whose digest is its name. Shards are
+only ever added, each by one rename, so a killed run loses what it had not written and harms nothing else. A shard that
+does not parse is passed over and its images are encoded again.
 
 An image's bits may depend on the batch it was encoded in, by rounding. So batches are cut from the sorted keys of the
 whole set: the order of rows, an interruption and the number of views change no bit.
@@ -135,7 +135,7 @@ class FeatureStore:
             shards = self._read(view)
             parts = self._pending[view]
             shard = Shard(np.concatenate([p.keys for p in parts]), np.concatenate([p.features for p in parts]))
-            shards.append(shard if self.folder is None else _write(self.folder, view, shard))
+            shards.append(shard if self.folder is None else write_shard(self.folder, view, shard))
             del self._pending[view]
         self._flushed = time.monotonic()
 
@@ -164,18 +164,29 @@ def pack_keys(keys: Sequence[str]) -> Keys:
     return np.array([bytes.fromhex(key) for key in keys], dtype="S32")
 
 
-def _write(folder: Path, view: str, shard: Shard) -> Shard:
-    name = uuid.uuid4().hex  # several runs may add to one folder at a time
-    temporary, path = folder / f"{name}.tmp", folder / f"{view}-{name}.safetensors"
+def find_shard(folder: Path, view: str, keys: Keys, size: int) -> Shard | None:
+    """Return the shard that holds exactly these keys, in this order; None where there is none, or a damaged one."""
+    return _map(_path(folder, view, keys), size)
+
+
+def write_shard(folder: Path, view: str, shard: Shard) -> Shard:
+    """Write a shard unless it is there already, by one rename, and return it as it lies on disk."""
+    if known := find_shard(folder, view, shard.keys, shard.features.shape[1]):
+        return known
+    temporary = folder / f"{uuid.uuid4().hex}.tmp"  # several runs may write to one folder at a time
     raw = np.frombuffer(shard.keys.tobytes(), dtype=np.uint8).reshape(-1, 32)
     try:
         save_file({"features": np.ascontiguousarray(shard.features), "keys": raw}, temporary)
-        os.replace(temporary, path)
+        os.replace(temporary, _path(folder, view, shard.keys))
     except (OSError, SafetensorError) as error:
         raise _unwritable(folder, error) from None
     finally:
         temporary.unlink(missing_ok=True)
-    return _map(path, shard.features.shape[1]) or shard
+    return find_shard(folder, view, shard.keys, shard.features.shape[1]) or shard
+
+
+def _path(folder: Path, view: str, keys: Keys) -> Path:
+    return folder / f"{view}-{hashlib.sha256(keys.tobytes()).hexdigest()[:32]}.safetensors"
 
 
 def _map(path: Path, size: int) -> Shard | None:
