@@ -60,13 +60,15 @@ def audit(
     """Say which labels of a folder or a table are wrong, and what each should be."""
     from srrs.audit.decisions import read_trusted
     from srrs.cli.job import Job, read_input
+    from srrs.cluster import on_ray
     from srrs.console import Console
     from srrs.pipeline import user_rows
 
     job = Job("audit", Console(as_json), chosen, working, out)
-    inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name)
-    decisions = read_trusted(trusted, user_rows(inputs.samples)) if trusted else None
-    fitted = job.run(inputs, decisions=decisions or {})
+    with on_ray(working.ray) as spread:
+        inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name, spread=spread)
+        decisions = read_trusted(trusted, user_rows(inputs.samples)) if trusted else None
+        fitted = job.run(inputs, spread, decisions=decisions or {})
     files = job.write(fitted.audit, inputs.samples, budget)
     job.show(fitted, files, failed=_too_noisy(fitted.audit.noise, fail_above))
 
@@ -84,17 +86,21 @@ def fit(
 ) -> None:
     """Tune a classifier that does not learn the wrong labels; also audits the labels."""
     from srrs.cli.job import Job, read_input
+    from srrs.cluster import on_ray
     from srrs.console import Console
     from srrs.estimator import RobustClassifier
 
     job = Job("fit", Console(as_json), chosen, working, out)
-    inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name)
-    held_out = None
-    if test is not None:
-        same = Columns(names=columns.names, images=columns.images)
-        classes = inputs.samples.class_names
-        held_out = read_input(job.console, test, same, model=chosen.settings.model.name, class_names=classes)
-    fitted = job.run(inputs, held_out=held_out)
+    with on_ray(working.ray) as spread:
+        inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name, spread=spread)
+        held_out = None
+        if test is not None:
+            same = Columns(names=columns.names, images=columns.images)
+            held_out = read_input(
+                job.console, test, same, model=chosen.settings.model.name, class_names=inputs.samples.class_names,
+                spread=spread,
+            )  # fmt: skip
+        fitted = job.run(inputs, spread, held_out=held_out)
     classifier = RobustClassifier(**chosen.settings.flat())._adopt(fitted)
     classifier.save(folder(out))
     files = [out, *job.write(fitted.audit, inputs.samples)]

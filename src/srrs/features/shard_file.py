@@ -1,9 +1,9 @@
 """One file of the feature store: features of one view and the keys of their images, with a checksum."""
 
 import contextlib
+import hashlib
 import json
 import logging
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,12 +56,26 @@ def heads(keys: Keys) -> NDArray[np.uint64]:
     return np.ascontiguousarray(keys).view(np.uint64)[::4]
 
 
+def find_shard(folder: Path, view: str, keys: Keys, size: int) -> ShardFile | None:
+    """Return the shard that holds exactly these keys, in this order; None where there is none, or a damaged one."""
+    path = _path(folder, view, keys)
+    with contextlib.suppress(OSError):
+        if (shard := open_shard(path, view, size)) and checksum.is_whole(path):
+            return shard
+    return None
+
+
 def write_shard(folder: Path, view: str, shard: Shard) -> Path:
-    """Write a shard under a new name: several runs may add to one folder at a time."""
-    path = folder / f"{view}-{uuid.uuid4().hex}.safetensors"
-    raw = np.frombuffer(shard.keys.tobytes(), dtype=np.uint8).reshape(-1, 32)
-    arrays = {"features": np.ascontiguousarray(shard.features), "keys": raw}
-    return save_tensors(path, arrays, _about(folder, view))
+    """Write a shard unless it is there already."""
+    path = _path(folder, view, shard.keys)
+    if find_shard(folder, view, shard.keys, shard.features.shape[1]) is None:
+        raw = np.frombuffer(shard.keys.tobytes(), dtype=np.uint8).reshape(-1, 32)
+        save_tensors(path, {"features": np.ascontiguousarray(shard.features), "keys": raw}, _about(folder, view))
+    return path
+
+
+def _path(folder: Path, view: str, keys: Keys) -> Path:
+    return folder / f"{view}-{hashlib.sha256(keys.tobytes()).hexdigest()[:32]}.safetensors"
 
 
 def _about(folder: Path, view: str) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """The feature store on disk: every view of an image is encoded once, by content, and read from disk afterwards.
 
 A model has one folder, named by all that changes the bits: its fingerprint and preprocessing, the device and the
-libraries. In it a shard holds features of one view and the keys of their images. Shards are only ever added, each
-by one rename, so a killed run loses what it had not written and harms nothing else. A shard has a checksum, which is
-verified when the first of its features is asked for. A damaged shard is removed, and its images are encoded again.
+libraries. In it a shard holds features of one view and the keys of their images, whose digest is its name. Shards are
+only ever added, each by one rename, so a killed run loses what it had not written and harms nothing else. A shard has a
+checksum, which is verified when the first of its features is asked for. A damaged one is removed, and its images are
+encoded again.
 
 An image's bits may depend on the batch it was encoded in, by rounding. So batches are cut from the sorted keys of the
 whole set: the order of rows, an interruption and the number of views change no bit.
