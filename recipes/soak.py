@@ -4,8 +4,8 @@
 
 A try prepares a folder, starts a command, kills it (SIGKILL) after a random share of its undisturbed duration, looks
 whether every original is still there, and repeats the command until it ends. It has failed where the repeated command
-fails (other than by saying that the work is done already), an original is lost, a file is left over or missing, or a file has other bytes than after the undisturbed run. The
-moments follow from the seed.
+fails (other than by saying that the work is done already), an original is lost, a file is left over or missing, or a
+file has other bytes than after the undisturbed run. The moments follow from the seed.
 
 The model is a tiny one of `tests/support.py`. Commands run in forks of this process, which has loaded all libraries.
 """
@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,16 +28,10 @@ os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE":
 
 import numpy as np
 from PIL import Image
-from support import tiny_clip
 
-import srrs.audit.apply
-import srrs.audit.report
-import srrs.bench.grid
-import srrs.estimator
-import srrs.models.hub
-import srrs.pipeline
 from srrs.cli import main as command_line
 from srrs.code import code_digest
+from support import tiny_clip
 
 CLASSES = ("cat", "dog", "horse")
 EACH = 30
@@ -226,12 +219,9 @@ def digest(path: Path) -> str:
 
 
 def difference(one: Tree, other: Tree) -> str:
-    """The first files that are not the same, in words; empty where all are."""
+    """The first files that are not the same; empty where all are."""
     differ = [path for path in sorted({*one, *other}) if one.get(path) != other.get(path)]
-    kinds: Callable[[str], str] = lambda path: (
-        "new" if path not in one else "missing" if path not in other else "changed"
-    )
-    return ", ".join(f"{path} ({kinds(path)})" for path in differ[:5])
+    return ", ".join(differ[:5])
 
 
 if __name__ == "__main__":
