@@ -64,7 +64,7 @@ def test_what_a_folder_leaves_out_is_counted(photos):
     assert len(samples) == 5
     assert "cat/text.jpg" in samples.ids
     notes = " ".join(samples.notes)
-    for part in ("1 hidden", "1 .txt", "empty", "1 images directly in"):
+    for part in ("Hidden files were left out: 1", "1 .txt", "empty", "outside the class folders, were left out: 1"):
         assert part in notes
 
 

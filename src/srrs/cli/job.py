@@ -130,7 +130,7 @@ class Job:
             self.console.note(note)
         summary = fitted.audit.summary()
         self.console.say(summary)
-        for finding in fitted.audit.findings:
+        for finding in (one for one in fitted.audit.findings if one.text not in fitted.notes):
             (self.console.note if finding.level == "warning" else self.console.say)(finding.text)
         for line in lines:
             self.console.say(line)

@@ -58,13 +58,14 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Say which labels of a folder or a table are wrong, and what each should be."""
-    from srrs.audit.decisions import read_trusted
     from srrs.cli.job import Job, read_input
     from srrs.console import Console
-    from srrs.pipeline import user_rows
 
     job = Job("audit", Console(as_json), chosen, working, out)
     inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name)
+    from srrs.audit.decisions import read_trusted  # these load torch: a folder that cannot be read is said before
+    from srrs.pipeline import user_rows
+
     decisions = read_trusted(trusted, user_rows(inputs.samples)) if trusted else None
     fitted = job.run(inputs, decisions=decisions or {})
     files = job.write(fitted.audit, inputs.samples, budget)
@@ -85,7 +86,6 @@ def fit(
     """Tune a classifier that does not learn the wrong labels; also audits the labels."""
     from srrs.cli.job import Job, read_input
     from srrs.console import Console
-    from srrs.estimator import RobustClassifier
 
     job = Job("fit", Console(as_json), chosen, working, out)
     inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name)
@@ -94,6 +94,8 @@ def fit(
         same = Columns(names=columns.names, images=columns.images)
         classes = inputs.samples.class_names
         held_out = read_input(job.console, test, same, model=chosen.settings.model.name, class_names=classes)
+    from srrs.estimator import RobustClassifier  # loads torch: a folder that cannot be read is said before
+
     fitted = job.run(inputs, held_out=held_out)
     classifier = RobustClassifier(**chosen.settings.flat())._adopt(fitted)
     classifier.save(folder(out))
