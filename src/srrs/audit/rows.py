@@ -35,6 +35,8 @@ class Rows:
     class_names: tuple[str, ...]
     issues: tuple[str | None, ...]
     """What is wrong with the row, in words; None or empty where nothing is."""
+    words: tuple[str, ...] = ()
+    """(C,) names of the classes that the model reads; () where these are `class_names`."""
 
     def __post_init__(self) -> None:
         sizes = {"ids": len(self.ids), "paths": len(self.paths), "given": len(self.given), "issues": len(self.issues)}

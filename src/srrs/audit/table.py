@@ -40,6 +40,8 @@ class Audit:
     """The report of the audit on its evidence: which sources agree, which one decided, and what to do."""
     trusted: bool = True
     """Whether the audit trusts its own suggestions enough to apply them unreviewed."""
+    words: tuple[str, ...] = ()
+    """(C,) names of the classes that the model read; () where these are `class_names`."""
     round: Round | None = field(default=None, repr=False)
     """The round the table was made from; None for an audit read from a file."""
     at: Ints | None = field(default=None, repr=False)
@@ -80,7 +82,7 @@ class Audit:
         return cls(
             table, rows.class_names, round.noise, Bands.of(partition.thresholds), settings,
             findings=tuple(spelled_out(one, rows.class_names) for one in partition.findings), trusted=partition.trusted,
-            round=round, at=at, features=features,
+            words=rows.words, round=round, at=at, features=features,
         )  # fmt: skip
 
     @classmethod
@@ -96,6 +98,7 @@ class Audit:
             settings=content["settings"],
             findings=tuple(Finding(finding["level"], finding["text"]) for finding in content.get("findings", ())),
             trusted=content.get("trusted", True),
+            words=tuple(content.get("class_words") or ()),
         )
 
     def __len__(self) -> int:
@@ -140,6 +143,7 @@ class Audit:
             "summary": self.summary().to_dict(),
             "settings": self.settings,
             "class_names": list(self.class_names),
+            **({"class_words": list(self.words)} if self.words else {}),
             "trusted": self.trusted,
             "findings": [{"level": one.level, "text": one.text} for one in self.findings],
             "bands": self.bands

@@ -257,6 +257,7 @@ def samples_of(
         labels=np.array(labels, dtype=np.int64),
         class_names=classes.words,
         class_keys=classes.keys,
+        own_names=classes.own,
         issues=tuple(
             MISSING if not found else NO_LABEL if given is not None and label < 0 else ""
             for found, label in zip(there, labels, strict=True)

@@ -28,10 +28,10 @@ def flag_images(
     """The rows as flags need them; plain (len(rows), D) are their features. An image that is not `opened` shows
     nothing that only pixels tell."""
     seen = appearance(samples, rows, stages and stages(LOOKING)) if opened else unseen(len(rows))
-    given = samples.given
+    names = samples.label_names
     return flagging.Photos(
         ids=tuple(samples.ids[row] for row in rows),
-        given=tuple(given[row] for row in rows),
+        given=tuple(names[label] if label >= 0 else "" for label in samples.labels[rows]),
         keys=tuple(samples.keys[row] for row in rows),
         features=plain,
         looks=seen.looks,
@@ -90,8 +90,9 @@ def user_rows(samples: Samples) -> Rows:
         ids=samples.ids,
         paths=tuple(map(file_of, samples.paths)),
         given=np.asarray(samples.labels),
-        class_names=samples.class_names,
+        class_names=samples.label_names,
         issues=samples.issues,
+        words=samples.class_names if samples.own_names else (),
     )
 
 

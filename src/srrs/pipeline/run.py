@@ -83,7 +83,7 @@ def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Sam
         if decision.label is None:
             issues[row] = DROPPED
         else:
-            given, label = int(labels[row]), samples.class_names.index(decision.label)
+            given, label = int(labels[row]), samples.label_names.index(decision.label)
             verified[row] = VerifiedLabel(label, given if given >= 0 else label)
             labels[row] = label
             issues[row] = ""
