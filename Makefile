@@ -17,7 +17,7 @@ demo: install
 	$(BIN)/srrs demo --out demo-out
 
 test: install
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 # open_clip needs torchvision, whose build from PyPI wants PyPI's torch beside it: an environment of its own.
 $(OPEN_CLIP)/installed: pyproject.toml constraints.txt constraints-open-clip.txt

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -134,19 +135,20 @@ def carry_out(
     outcome, done = GridResult(computed=len(left)), len(runs) - len(left)
     if progress:
         progress(done, len(runs))
-    for run, result in _outcomes(left, processes, ray):
-        if isinstance(result, SrrsError):
-            outcome.failed.append((run, result))
-        else:
-            finished[run.digest] = result
-        done += 1
-        if progress:
-            progress(done, len(runs))
+    with closing(_outcomes(left, processes, ray)) as outcomes:
+        for run, result in outcomes:
+            if isinstance(result, SrrsError):
+                outcome.failed.append((run, result))
+            else:
+                finished[run.digest] = result
+            done += 1
+            if progress:
+                progress(done, len(runs))
     outcome.records = [finished[run.digest] for run in runs if run.digest in finished]
     return outcome
 
 
-def _outcomes(left: Sequence[Run], processes: int, ray: str | None) -> Iterator[jobs.Finished]:
+def _outcomes(left: Sequence[Run], processes: int, ray: str | None) -> Generator[jobs.Finished, None, None]:
     if ray:
         return jobs.on_ray(left, ray)
     if processes > 1:

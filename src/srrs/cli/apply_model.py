@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from srrs.cli.options import Columns, Json, Source, folder
+from srrs.cli.options import Columns, Json, Ray, Shard, Source, folder
 from srrs.cli.resolved import Chosen
 from srrs.cli.signature import Takes
 from srrs.errors import SettingsError
@@ -58,9 +58,11 @@ def predict(
 def embed(
     source: Source = None,
     *,
-    out: Annotated[Path, typer.Option(help="Folder for features.safetensors and samples.csv.")],
+    out: Annotated[Path, typer.Option(help="Folder for features.safetensors and samples.csv, or for those of a part.")],
     columns: Columns,
     chosen: Annotated[Chosen, Takes("model", "views", "seed", "device", others=False, views=0, matcher="none")],
+    shard: Shard = None,
+    ray: Ray = None,
     offline: OFFLINE = False,
     as_json: Json = False,
 ) -> None:
@@ -68,18 +70,25 @@ def embed(
     from srrs import pipeline
     from srrs.cli.job import read_any
     from srrs.cli.options import go_offline
+    from srrs.cluster import on_ray
     from srrs.console import Console, with_estimate
+    from srrs.data.parts import Part
 
     if source is None:
         raise SettingsError("expected a source: a folder or a table of images")
     if offline:
         go_offline()
     console, settings = Console(as_json), chosen.settings
-    samples = read_any(console, source, columns)
-    models = pipeline.load_models(settings)
-    with console.progress("Encoding") as advance:
-        timed = with_estimate(advance, settings.data.views or 0, console.note)
-        files = pipeline.write_features(folder(out), samples, models, settings, progress=timed)
+    part = Part.parse(shard) if shard else None
+    with on_ray(ray) as spread:
+        samples, part = read_any(console, source, columns, part, spread)
+        models = pipeline.load_models(settings)
+        with console.progress("Encoding") as advance:
+            timed = with_estimate(advance, settings.data.views or 0, console.note)
+            files = pipeline.write_features(
+                folder(out), samples, models, settings, progress=timed, part=part,
+                elsewhere=pipeline.workers(spread, settings),
+            )  # fmt: skip
     written, skipped = _rows(files[1]), len(samples) - _rows(files[1])
     console.say(f"features of {written} images in {files[0]}" + (f"; {skipped} skipped" if skipped else ""))
     if skipped:

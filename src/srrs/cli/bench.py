@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from srrs.cli.options import Json, folder, integers
+from srrs.cli.options import Json, Ray, Shard, folder, integers
 from srrs.cli.resolved import Chosen
 from srrs.cli.signature import Takes
 from srrs.config import FIT_VIEWS, Settings
@@ -110,7 +110,8 @@ def bench(
         list[Path] | None, typer.Option(help="Records of the same code that need not be computed again; repeatable.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time on this machine, each in one thread.")] = 1,
-    ray: Annotated[str | None, typer.Option(help="Run on Ray: the address of a cluster, or local.")] = None,
+    shard: Shard = None,
+    ray: Ray = None,
     chosen: Annotated[Chosen, SETTINGS],
     as_json: Json = False,
 ) -> None:
@@ -118,8 +119,9 @@ def bench(
     from srrs import pipeline
     from srrs.bench import grid as grids
     from srrs.console import Console
+    from srrs.data.parts import Part
 
-    console, settings = Console(as_json), chosen.settings
+    console, settings, part = Console(as_json), chosen.settings, Part.parse(shard) if shard else None
     sys.path.insert(0, str(Path.cwd()))  # for a method of one's own
     with console.progress("Reading the dataset") as advance:
         data = source.read(settings.model.name, advance)
@@ -129,6 +131,8 @@ def bench(
     with console.progress("Encoding") as advance:
         models = pipeline.load_models(settings, data.given.embeddings if data.given else None)
         runs = grids.plan(wanted, data.dataset, models, out, given=data.given, progress=advance)
+    if part:
+        runs = runs[part.number - 1 :: part.count]
     with console.progress("Runs") as advance:
         outcome = grids.carry_out(runs, known or [], processes=jobs, ray=ray, progress=advance)
     console.note(f"{len(outcome.records)} runs in {out}, {outcome.computed} of them new; see srrs table {out}")

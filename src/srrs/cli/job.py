@@ -14,7 +14,9 @@ from srrs.errors import DataError
 
 if TYPE_CHECKING:
     from srrs.audit.table import Audit
+    from srrs.cluster import Spread
     from srrs.data.inputs import Inputs
+    from srrs.data.parts import Part
     from srrs.data.rows import Samples
     from srrs.pipeline import Fitted
 
@@ -29,8 +31,8 @@ class Job:
     working: Working
     out: Path
 
-    def run(self, inputs: "Inputs", **more: Any) -> "Fitted":
-        """Tune and audit; flags of cleanvision are added where they are asked for."""
+    def run(self, inputs: "Inputs", spread: "Spread | None" = None, **more: Any) -> "Fitted":
+        """Tune and audit, by `spread` on a cluster; flags of cleanvision are added where they are asked for."""
         from srrs import pipeline
         from srrs.training.state import discard
         from srrs.training.trackers import tracking
@@ -48,7 +50,8 @@ class Job:
             with self.console.stages(shown, limits) as stages:
                 request = pipeline.Request(
                     inputs.samples, models, settings, features=inputs.features, max_minutes=limit,
-                    descriptions=self.working.descriptions, checkpoint=checkpoint, **more,
+                    descriptions=self.working.descriptions, checkpoint=checkpoint,
+                    elsewhere=pipeline.workers(spread, settings), **more,
                 )  # fmt: skip
                 work = pipeline.audit if self.command == "audit" else pipeline.fit
                 fitted = work(request, stages=self._estimating(stages), listeners=trackers)
@@ -176,8 +179,10 @@ def read_input(
         )  # fmt: skip
 
 
-def read_any(console: Console, source: str, columns: Columns) -> "Samples":
-    """Read and check images, with labels where there are any."""
+def read_any(
+    console: Console, source: str, columns: Columns, part: "Part | None" = None, spread: "Spread | None" = None
+) -> "tuple[Samples, Part | None]":
+    """Read and check images, with labels where there are any: all, or those of a part."""
     from srrs.data.samples import checked, read
 
     check_exists(source)
@@ -186,8 +191,10 @@ def read_any(console: Console, source: str, columns: Columns) -> "Samples":
     except DataError as error:
         console.note(f"No labels are read: {error}")
         samples = read(source, labeled=False, **columns.keywords())
+    if part:
+        part, samples = part.of(samples)
     with console.progress("Reading images") as advance:
-        return checked(samples, advance)
+        return checked(samples, advance, spread), part
 
 
 def check_exists(source: str | None) -> None:

@@ -9,6 +9,13 @@ import typer
 from srrs.errors import DataError, SettingsError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(help="Spread the work over a Ray cluster: its address, or local. Nodes must see the same folders."),
+]
+Shard = Annotated[
+    str | None, typer.Option(help="Compute one of n parts, as i/n; the parts can run side by side.", show_default=False)
+]
 Source = Annotated[
     str | None,
     typer.Argument(
@@ -75,6 +82,7 @@ class Working:
             help="Stop adding augmented views after so many minutes. The result then depends on the machine's speed.",
         ),
     ] = None
+    ray: Ray = None
     offline: Annotated[bool, typer.Option("--offline", help="Download no model; say what would be downloaded.")] = False
     cleanvision: Annotated[
         bool, typer.Option("--cleanvision", help="Also flag what cleanvision finds; needs srrs[cleanvision].")

@@ -11,7 +11,9 @@ from srrs.cli.signature import Takes
 from srrs.config import AUDIT_VIEWS, FIT_VIEWS
 
 if TYPE_CHECKING:
+    from srrs.audit.decisions import Decision
     from srrs.data.inputs import Inputs
+    from srrs.data.rows import Samples
     from srrs.estimator import RobustClassifier
     from srrs.pipeline import Fitted
 
@@ -59,17 +61,23 @@ def audit(
 ) -> None:
     """Say which labels of a folder or a table are wrong, and what each should be."""
     from srrs.cli.job import Job, read_input
+    from srrs.cluster import on_ray
     from srrs.console import Console
 
     job = Job("audit", Console(as_json), chosen, working, out)
-    inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name)
-    from srrs.audit.decisions import read_trusted  # these load torch: a folder that cannot be read is said before
-    from srrs.pipeline import user_rows
-
-    decisions = read_trusted(trusted, user_rows(inputs.samples)) if trusted else None
-    fitted = job.run(inputs, decisions=decisions or {})
+    with on_ray(working.ray) as spread:
+        inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name, spread=spread)
+        fitted = job.run(inputs, spread, decisions=_trusted(trusted, inputs.samples))
     files = job.write(fitted.audit, inputs.samples, budget)
     job.show(fitted, files, failed=_too_noisy(fitted.audit.noise, fail_above))
+
+
+def _trusted(path: Path | None, samples: "Samples") -> "dict[str, Decision]":
+    """The decisions of a file. They are imported here, after the images are read, because that loads torch."""
+    from srrs.audit.decisions import read_trusted
+    from srrs.pipeline import user_rows
+
+    return read_trusted(path, user_rows(samples)) if path else {}
 
 
 def fit(
@@ -85,18 +93,22 @@ def fit(
 ) -> None:
     """Tune a classifier that does not learn the wrong labels; also audits the labels."""
     from srrs.cli.job import Job, read_input
+    from srrs.cluster import on_ray
     from srrs.console import Console
 
     job = Job("fit", Console(as_json), chosen, working, out)
-    inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name)
-    held_out = None
-    if test is not None:
-        same = Columns(names=columns.names, images=columns.images)
-        classes = inputs.samples.class_names
-        held_out = read_input(job.console, test, same, model=chosen.settings.model.name, class_names=classes)
-    from srrs.estimator import RobustClassifier  # loads torch: a folder that cannot be read is said before
+    with on_ray(working.ray) as spread:
+        inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name, spread=spread)
+        held_out = None
+        if test is not None:
+            same = Columns(names=columns.names, images=columns.images)
+            held_out = read_input(
+                job.console, test, same, model=chosen.settings.model.name, class_names=inputs.samples.class_names,
+                spread=spread,
+            )  # fmt: skip
+        fitted = job.run(inputs, spread, held_out=held_out)
+    from srrs.estimator import RobustClassifier
 
-    fitted = job.run(inputs, held_out=held_out)
     classifier = RobustClassifier(**chosen.settings.flat())._adopt(fitted)
     classifier.save(folder(out))
     files = [out, *job.write(fitted.audit, inputs.samples)]

@@ -4,6 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Keys = NDArray[np.uint64]
+RANK_BITS = 20
+"""Low bits of a key, which tell samples of equal content apart; `key >> RANK_BITS` is equal where the content is."""
+COUNTERS = 2**40
+"""Keys below are taken for numbers that someone counted, not for digests: one digest in 16 million is that small."""
 
 
 def _mix(x: Keys) -> Keys:
@@ -34,5 +38,9 @@ def chosen(keys: Keys, count: int, *numbers: int) -> NDArray[np.int64]:
 
 
 def folds(keys: Keys, count: int, seed: int) -> NDArray[np.int64]:
-    """Fold number (N,) in 0..count-1; equal images share a fold, fold sizes differ by chance only."""
-    return np.minimum((uniforms(keys, seed, 1) * count).astype(np.int64), count - 1)
+    """Return a fold number (N,) in 0..count-1. Copies of an image share a fold; fold sizes differ by chance only.
+
+    A copy in another fold would show the label of the image to a model that should not have seen it.
+    """
+    content = np.where(keys < COUNTERS, keys, keys >> np.uint64(RANK_BITS))
+    return np.minimum((uniforms(content, seed, 1) * count).astype(np.int64), count - 1)

@@ -14,6 +14,7 @@ import numpy as np
 
 from srrs.core.blocks import ROWS, release
 from srrs.data.arrays import KINDS, first_of, read_arrays
+from srrs.data.parts import find_parts, read_parts
 from srrs.data.pictures import file_of
 from srrs.data.rows import MISSING, Samples
 from srrs.data.tables import columns_of, read_table, text_of
@@ -31,6 +32,9 @@ from srrs.data.vectors import (
 from srrs.errors import DataError
 from srrs.io import is_file, there
 from srrs.records import Features, Floats
+
+WHOLE = "features.safetensors"
+"""The file that `srrs embed` writes into its folder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +82,7 @@ def is_embeddings(source: Any) -> bool:
     if not there(path):
         return False
     if path.is_dir():
-        return is_file(path / "features.safetensors")
+        return is_file(path / WHOLE) or bool(find_parts(path))
     return path.suffix.lower() in KINDS[:3] or any(name in VECTORS for name in columns_of(path))
 
 
@@ -213,14 +217,19 @@ def _places(samples: Samples, embeddings: Embeddings) -> np.ndarray:
 
 def _content(path: Path) -> tuple[dict[str, Any], str]:
     """Read the arrays of a file, and the table that `srrs embed` writes beside it."""
-    file = path / "features.safetensors" if path.is_dir() else path
+    if path.is_dir() and not is_file(path / WHOLE) and (parts := find_parts(path)):
+        return _labeled(read_parts(parts)), str(path)
+    file = path / WHOLE if path.is_dir() else path
     arrays = read_arrays(file)
     beside = file.with_name("samples.csv")
-    if first_of(arrays, IDS) is None and file.name == "features.safetensors" and beside.is_file():
-        arrays = {**read_table(beside), **arrays}
-        if not any(arrays.get("label", ())):
-            arrays.pop("label", None)
+    if first_of(arrays, IDS) is None and file.name == WHOLE and beside.is_file():
+        arrays = _labeled({**read_table(beside), **arrays})
     return arrays, str(file)
+
+
+def _labeled(arrays: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the column of labels where it is empty."""
+    return {name: array for name, array in arrays.items() if name != "label" or any(array)}
 
 
 def _texts(values: Any, count: int, what: str, name: str) -> tuple[str, ...] | None:

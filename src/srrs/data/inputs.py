@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from srrs.cluster import Spread
 from srrs.data import hf
 from srrs.data.embeddings import Embeddings, is_embeddings, joined, read_embeddings, table_of
 from srrs.data.options import ReadKeywords, ReadOptions
@@ -34,6 +35,7 @@ def read_inputs(
     class_vectors: Any = None,
     bare: bool = False,
     progress: Progress | None = None,
+    spread: Spread | None = None,
     **keywords: Unpack[ReadKeywords],
 ) -> Inputs:
     """Read rows from a source that `read` takes, or from embeddings, and check them.
@@ -45,6 +47,7 @@ def read_inputs(
     features: embeddings of the rows, as `read_embeddings` takes them; then no image is opened.
     class_vectors: as in `read_embeddings`.
     bare: True where there is no model, so that class vectors decide what the classes are.
+    spread: opens the images on a cluster.
     keywords: the fields of `ReadOptions`, as in `read`.
 
     Raises
@@ -62,7 +65,7 @@ def read_inputs(
     if features is None and not is_embeddings(source):
         if source is None:
             raise DataError("Expected images or embeddings, but got neither: give a source, or --features FILE.")
-        return Inputs(checked(read_source(source, labels, options), progress))
+        return Inputs(checked(read_source(source, labels, options), progress, spread))
     embeddings = read_embeddings(source if features is None else features, class_vectors, options.class_names)
     if options.class_names is None and bare and embeddings.classes:
         options = options.with_(class_names=embeddings.classes.names)

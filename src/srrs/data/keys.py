@@ -6,11 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from srrs.core.keyed import RANK_BITS
 from srrs.data.rows import Samples
 
 Keys = NDArray[np.uint64]
-RANK_BITS = 20
-"""Low bits of a key, which tell samples of equal content apart; `key >> RANK_BITS` is equal where the content is."""
 
 
 def content_keys(samples: Samples) -> Keys:

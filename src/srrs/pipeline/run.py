@@ -105,6 +105,6 @@ def _test_images(request: Request, stages: Stages | None) -> flagging.Photos | N
         return None
     found = given.take(rows, 0) if given else encode_rows(
         samples, rows, request.models.image, views=0, seed=request.settings.seed,
-        progress=stages and stages(TESTING), cache=request.cache,
+        progress=stages and stages(TESTING), cache=request.cache, elsewhere=request.elsewhere,
     )  # fmt: skip
     return flag_images(samples, rows, found.plain_rows(), opened=given is None)
