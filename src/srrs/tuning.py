@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from srrs.code import code_digest
 from srrs.config import LEARNING_RATE, Settings
 from srrs.core.blocks import empty, release
 from srrs.data.images import WORKERS, open_rgb, quiet
@@ -256,7 +257,7 @@ def run_fingerprint(
 ) -> str:
     """A digest that changes with anything that changes the run."""
     digest = hashlib.sha256(settings.digest_text().encode())
-    digest.update(json.dumps(versions()).encode())
+    digest.update(json.dumps([versions(), code_digest()]).encode())
     digest.update(repr([method.name, *(spec.name for spec in method.tuners)]).encode())
     digest.update(f"{task.models.fingerprint} {task.models.logit_scale!r}".encode())
     classes = task.models.class_vectors or ClassVectors()

@@ -18,10 +18,10 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from srrs import tuning
-from srrs.bench.code import code_digest
 from srrs.bench.feature_cache import FeatureCache
 from srrs.bench.records import HISTORY, PARTITION, RESULT, SAMPLES, AuditScores, Record
 from srrs.bench.schema import pack
+from srrs.code import code_digest
 from srrs.config import Settings
 from srrs.core import metrics
 from srrs.core.noise import NoiseSpec

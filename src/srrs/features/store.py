@@ -17,7 +17,8 @@ from srrs.data.pictures import Picture
 from srrs.data.samples import NO_LABEL, Progress, Samples
 from srrs.errors import DataError, ModelError
 from srrs.features.crops import view_box
-from srrs.features.shards import FeatureStore, Halves, cache_limit, model_folder, pack_keys, trim
+from srrs.features.shard_file import Halves, pack_keys
+from srrs.features.shards import FeatureStore, cache_limit, model_folder, trim
 from srrs.models.base import ImageTower
 from srrs.records import Features, Floats
 

@@ -13,7 +13,8 @@ import numpy as np
 from srrs.cluster import Spread
 from srrs.data.pictures import Picture
 from srrs.errors import ModelError
-from srrs.features.shards import FeatureStore, Shard, find_shard, pack_keys, write_shard
+from srrs.features.shard_file import Shard, find_shard, pack_keys, write_shard
+from srrs.features.shards import FeatureStore
 from srrs.features.store import Job, Run, description
 from srrs.models.base import ImageTower
 
