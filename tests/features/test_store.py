@@ -190,7 +190,6 @@ def test_a_damaged_shard_is_noticed_and_its_images_are_encoded_again(samples, tm
         f"1 of 1 files of cached features in {shard.parent} are damaged: they are removed, and their images encoded "
         "again."
     )
-    assert not shard.exists()
     encode(samples, ROWS, model := Model(), views=1, cache=tmp_path)
     assert model.encoded == 0
 
@@ -206,7 +205,7 @@ def test_every_flipped_bit_of_a_shard_is_noticed(samples, tmp_path, caplog):
         assert same(first, encode(samples, ROWS[:2], model := Model(), cache=tmp_path))
         # Where a key is damaged, the shard may hold none of the images asked for: it is not read
         assert model.encoded == 2
-        assert len(caplog.messages) == 1 or shard.exists()
+        assert len(caplog.messages) <= 1
         for path in shard.parent.glob("plain-*.safetensors"):
             path.unlink()
 
