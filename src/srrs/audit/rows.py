@@ -82,10 +82,10 @@ def table_of(
     of_class = np.array([*rows.class_names, None], dtype=object)  # index -1 is None
     best = targets.hard
 
-    def spread(values: Any) -> list[Any]:
-        column = np.full(len(rows.ids), None, dtype=object)
+    def spread(values: Any, nothing: Any = None) -> np.ndarray:
+        column = np.full(len(rows.ids), nothing, dtype=object if nothing is None else np.float64)
         column[at] = np.asarray(values)
-        return column.tolist()
+        return column
 
     issues = [issue or None for issue in rows.issues]
     usable = np.zeros(len(rows.ids), dtype=bool)
@@ -101,14 +101,14 @@ def table_of(
             "path": rows.paths,
             "given": of_class[rows.given],
             "status": [status or "unusable" for status in spread(names[round.partition.group])],
-            "quality": spread(round.quality),
-            "p_clean": spread(round.partition.p_clean),
+            "quality": spread(round.quality, np.nan),
+            "p_clean": spread(round.partition.p_clean, np.nan),
             "suggested": spread(of_class[best]),
-            "suggested_confidence": spread(targets.soft[np.arange(len(at)), best]),
-            "match": spread(round.matched.score),
+            "suggested_confidence": spread(targets.soft[np.arange(len(at)), best], np.nan),
+            "match": spread(round.matched.score, np.nan),
             "zero_shot": words.pop("zero_shot", nothing),
             **words,
-            "neighbors_agree": spread(neighbors_agree),
+            "neighbors_agree": spread(neighbors_agree, np.nan),
             "issue": issues,
             "flags": [flags.get(id) or None for id in rows.ids],
         }
@@ -118,7 +118,8 @@ def table_of(
 def frame_of(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
     """Return a table whose texts stay `str`, also texts such as `nan` and `NA`, in every version of pandas."""
     kinds = {name: np.float64 if name in NUMBERS else object for name in columns}
-    return pd.DataFrame({name: pd.Series(list(columns[name]), dtype=kind) for name, kind in kinds.items()})
+    cells = {name: column if isinstance(column, np.ndarray) else list(column) for name, column in columns.items()}
+    return pd.DataFrame({name: pd.Series(cells[name], dtype=kind) for name, kind in kinds.items()})
 
 
 def _check_places(rows: Rows, at: Ints, round: Round) -> None:

@@ -16,7 +16,7 @@ from srrs.audit.flags import joined
 from srrs.audit.rows import AFTER, BEFORE, NUMBERS, Bands, Rows, frame_of, spelled_out, table_of
 from srrs.audit.saved import SCHEMA_VERSION, SavedBands, SavedRow, read_saved
 from srrs.audit.summary import Summary, finite
-from srrs.data.tables import csv_bytes
+from srrs.data.tables import csv_pieces
 from srrs.io import write_atomic
 from srrs.records import Finding, Floats, Ints, NoiseEstimate, Round
 
@@ -134,7 +134,7 @@ class Audit:
 
         A text that a spreadsheet would run as a formula has a quote ' in front.
         """
-        return write_atomic(path, csv_bytes(self.table))
+        return write_atomic(path, csv_pieces(self.table))
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
         """Write the whole audit as JSON; raises DataError where the path cannot be written."""
@@ -154,8 +154,7 @@ class Audit:
             },
         }
         head = json.dumps(content, indent=1, allow_nan=False).removesuffix("\n}")
-        rows = ",\n  ".join(_lines(self.table))
-        return write_atomic(path, f'{head},\n "rows": [\n  {rows}\n ]\n}}'.encode())
+        return write_atomic(path, _joined(head, _lines(self.table)))
 
     def report(
         self,
@@ -205,6 +204,16 @@ def _lines(table: pd.DataFrame) -> Iterator[str]:
         columns = [part[name].where(part[name].notna(), None).tolist() for name in names]
         for row in zip(*columns, strict=True):
             yield encode(dict(zip(names, row, strict=True)))
+
+
+def _joined(head: str, lines: Iterator[str]) -> Iterator[bytes]:
+    """Yield the file in pieces: what comes before the rows, and the rows."""
+    yield f'{head},\n "rows": [\n  '.encode()
+    between = ""
+    for line in lines:
+        yield (between + line).encode()
+        between = ",\n  "
+    yield b"\n ]\n}"
 
 
 def _number(value: float | None) -> float:
