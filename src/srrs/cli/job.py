@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,9 +106,14 @@ class Job:
             return cleanvision_words(samples, advance)
 
     def write(self, audit: "Audit", samples: "Samples", budget: int | None = None) -> list[Path]:
-        """Write the audit and the settings of the run; with a budget, the images to review first."""
+        """Write the audit and the settings of the run; with a budget, the images to review first.
+
+        Audits of very many images are also written as parquet, where pyarrow is installed.
+        """
         from srrs import pipeline
         from srrs.audit.priority import review_order, write_review
+        from srrs.core.blocks import is_large
+        from srrs.export.parquet import write_parquet
 
         first = review_order(audit, budget) if budget else None
         files = [
@@ -116,6 +122,8 @@ class Job:
             audit.report(self.out / "report.html", thumbnail=pipeline.thumbnails(samples), first=first),
             self.chosen.write(self.out, self.command),
         ]
+        if is_large(len(audit)) and find_spec("pyarrow"):
+            files.append(write_parquet(audit, self.out / "audit.parquet"))
         return files if first is None else [*files, write_review(audit, first, self.out / "review.csv")]
 
     def show(
