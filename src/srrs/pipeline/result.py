@@ -80,6 +80,8 @@ def make_audit(
     used: dict[str, Any] = {
         **settings.flat(),
         "matcher": task.models.matcher.name if task.models.matcher else "none",
+        "model_revision": task.models.revision,
+        "matcher_revision": str(getattr(task.models.matcher, "revision", "")),
         "model_fingerprint": task.models.fingerprint,
         "kernels": task.models.kernels,
         "views": task.source.augmented,
