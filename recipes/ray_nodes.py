@@ -7,6 +7,8 @@ recipe prints how many images were encoded, whether the features are equal to th
 """
 
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -79,6 +81,10 @@ def kill(cluster, node, cache: Path, after: int) -> None:
     while len(list(cache.rglob("plain-*.safetensors"))) < after:
         time.sleep(0.05)
     time.sleep(1)  # in the middle of the next task
+    (raylet,) = node.all_processes["raylet"]
+    workers = subprocess.run(["pgrep", "-P", str(raylet.process.pid)], capture_output=True, text=True).stdout.split()
+    for pid in workers:  # a worker would finish its task after its node is gone
+        os.kill(int(pid), signal.SIGKILL)
     cluster.remove_node(node, allow_graceful=False)
 
 

@@ -143,7 +143,26 @@ def test_words_for_codes_and_descriptions_are_read_from_files(srrs: Run, photos,
     )
     assert outcome.status == 0, outcome.err
     assert not any("No description" in note for note in json.loads(outcome.out)["notes"])
-    assert {row["given"] for row in read_csv(tmp_path / "audit" / "audit.csv")} == {"big cat", "dog", "piano"}
+    rows = read_csv(tmp_path / "audit" / "audit.csv")
+    assert {row["given"] for row in rows} == {"cat", "dog", "sea_horse"}  # the user's own labels
+    assert {row[column] for row in rows for column in ("suggested", "zero_shot")} <= {"cat", "dog", "sea_horse"}
+    audit = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert dict(zip(audit["class_names"], audit["class_words"], strict=True)) == {
+        "cat": "big cat", "dog": "dog", "sea_horse": "piano",
+    }  # fmt: skip
+    decided = {"id": rows[0]["id"], "action": "relabel", "label": "sea_horse"}
+    (tmp_path / "decisions.csv").write_text("\n".join(",".join(line) for line in (decided, decided.values())))
+    assert srrs(
+        "apply", tmp_path / "audit", "--decisions", tmp_path / "decisions.csv", "--to", tmp_path / "to", "--yes"
+    )
+    assert {path.name for path in (tmp_path / "to").iterdir()} == {"cat", "dog", "sea_horse"}
+    again = srrs(
+        *("audit", photos, "--out", tmp_path / "again", "--model", clip_folder, *FAST, "--method", "coop-two"),
+        *("--names", tmp_path / "names.json", "--trusted", tmp_path / "decisions.csv"),
+    )
+    assert again.status == 0, again.err
+    row = read_csv(tmp_path / "again" / "audit.csv")[0]
+    assert (row["given"], row["suggested"], row["flags"].split(";")[0]) == ("cat", "sea_horse", "trusted")
 
 
 def test_a_folder_that_is_missing_empty_or_of_one_class_is_refused(srrs: Run, photos, tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def gallery(
         "prefix": prefix,
         "budget": min(budget, len(order)),
         "classes": audit.class_names,
+        "words": audit.words,
         "statuses": STATUSES,
         "pairs": [[index[pair.given], index[pair.suggested], pair.count] for pair in summary.pairs[:PAIRS]],
         "columns": columns,

@@ -71,6 +71,19 @@ def read_journal(path: str | os.PathLike[str]) -> Journal:
     return journal
 
 
+def only_journal(folder: Path) -> Path:
+    """Return the journal in the folder of an audit whose work can be undone.
+
+    Raises DataError if there is none or more than one.
+    """
+    files = sorted(folder.glob("undo-*.json"))
+    left = [file for file in files if read_journal(file).state != "undone"] or files[-1:]
+    if len(left) != 1:
+        found = f"{len(left)}: {', '.join(map(str, left))}. Name one of them" if left else "none"
+        raise DataError(f"Expected one undo file of srrs apply in {folder}, but found {found}.")
+    return left[0]
+
+
 def _outside(journal: Journal) -> str:
     """Return the first path that the journal would write to and should not; '' where there is none."""
     folder = Path(journal.folder)

@@ -95,7 +95,9 @@ class SavedAudit(TypedDict):
     settings: dict[str, Any]
     """Model, matcher, method, seed and versions of the run."""
     class_names: list[str]
-    """All classes, each once."""
+    """All classes as the user's labels name them, each once."""
+    class_words: NotRequired[list[str]]
+    """The names that the model read instead, in the order of class_names; absent where these are the same."""
     trusted: NotRequired[bool]
     """Whether the audit trusts its suggestions enough to apply them unreviewed; true where absent."""
     findings: NotRequired[list[SavedFinding]]
@@ -181,6 +183,8 @@ def _contradiction(audit: SavedAudit) -> str:
     names = set(audit["class_names"])
     if len(names) != len(audit["class_names"]):
         return "a class name stands twice in class_names"
+    if len(audit.get("class_words", names)) != len(names):
+        return "class_words has not one entry for each of class_names"
     ids = Counter(row["id"] for row in audit["rows"])
     if twice := next((id for id, times in ids.items() if times > 1), None):
         return f"the id {twice!r} stands in several rows"

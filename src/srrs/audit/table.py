@@ -16,7 +16,7 @@ from srrs.audit.flags import joined
 from srrs.audit.rows import AFTER, BEFORE, NUMBERS, Bands, Rows, frame_of, spelled_out, table_of
 from srrs.audit.saved import SCHEMA_VERSION, SavedBands, SavedRow, read_saved
 from srrs.audit.summary import Summary, finite
-from srrs.data.tables import csv_bytes
+from srrs.data.tables import csv_pieces
 from srrs.io import write_atomic
 from srrs.records import Finding, Floats, Ints, NoiseEstimate, Round
 
@@ -40,6 +40,8 @@ class Audit:
     """The report of the audit on its evidence: which sources agree, which one decided, and what to do."""
     trusted: bool = True
     """Whether the audit trusts its own suggestions enough to apply them unreviewed."""
+    words: tuple[str, ...] = ()
+    """(C,) names of the classes that the model read; () where these are `class_names`."""
     round: Round | None = field(default=None, repr=False)
     """The round the table was made from; None for an audit read from a file."""
     at: Ints | None = field(default=None, repr=False)
@@ -57,6 +59,7 @@ class Audit:
         *,
         predicted: Mapping[str, Ints] | None = None,
         features: Floats | None = None,
+        neighbors: Ints | None = None,
         flags: Mapping[str, str | None] | None = None,
     ) -> "Audit":
         """Join the last round with the user's rows.
@@ -67,7 +70,8 @@ class Audit:
         settings : model, matcher, method, seed and so on, as JSON.
         predicted : the class (N,) that the untuned model (`zero_shot`) and each tuner predict, by name.
         features : (N, D) for the share of each sample's nearest samples that carry its label. It is left out for very
-            many samples, because all would be compared with all.
+            many samples, because all would be compared with all, unless `neighbors` are given.
+        neighbors : (N, k) the nearest samples of each, best first, -1 for none.
         flags : cells of the column `flags`, by id.
 
         Raises
@@ -75,12 +79,12 @@ class Audit:
         ValueError
             Round and rows do not belong together.
         """
-        table = table_of(rows, at, round, predicted or {}, features, flags or {})
+        table = table_of(rows, at, round, predicted or {}, features, neighbors, flags or {})
         partition = round.partition
         return cls(
             table, rows.class_names, round.noise, Bands.of(partition.thresholds), settings,
             findings=tuple(spelled_out(one, rows.class_names) for one in partition.findings), trusted=partition.trusted,
-            round=round, at=at, features=features,
+            words=rows.words, round=round, at=at, features=features,
         )  # fmt: skip
 
     @classmethod
@@ -96,6 +100,7 @@ class Audit:
             settings=content["settings"],
             findings=tuple(Finding(finding["level"], finding["text"]) for finding in content.get("findings", ())),
             trusted=content.get("trusted", True),
+            words=tuple(content.get("class_words") or ()),
         )
 
     def __len__(self) -> int:
@@ -131,7 +136,7 @@ class Audit:
 
         A text that a spreadsheet would run as a formula has a quote ' in front.
         """
-        return write_atomic(path, csv_bytes(self.table))
+        return write_atomic(path, csv_pieces(self.table))
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
         """Write the whole audit as JSON; raises DataError where the path cannot be written."""
@@ -140,6 +145,7 @@ class Audit:
             "summary": self.summary().to_dict(),
             "settings": self.settings,
             "class_names": list(self.class_names),
+            **({"class_words": list(self.words)} if self.words else {}),
             "trusted": self.trusted,
             "findings": [{"level": one.level, "text": one.text} for one in self.findings],
             "bands": self.bands
@@ -150,8 +156,7 @@ class Audit:
             },
         }
         head = json.dumps(content, indent=1, allow_nan=False).removesuffix("\n}")
-        rows = ",\n  ".join(_lines(self.table))
-        return write_atomic(path, f'{head},\n "rows": [\n  {rows}\n ]\n}}'.encode())
+        return write_atomic(path, _joined(head, _lines(self.table)))
 
     def report(
         self,
@@ -201,6 +206,16 @@ def _lines(table: pd.DataFrame) -> Iterator[str]:
         columns = [part[name].where(part[name].notna(), None).tolist() for name in names]
         for row in zip(*columns, strict=True):
             yield encode(dict(zip(names, row, strict=True)))
+
+
+def _joined(head: str, lines: Iterator[str]) -> Iterator[bytes]:
+    """Yield the file in pieces: what comes before the rows, and the rows."""
+    yield f'{head},\n "rows": [\n  '.encode()
+    between = ""
+    for line in lines:
+        yield (between + line).encode()
+        between = ",\n  "
+    yield b"\n ]\n}"
 
 
 def _number(value: float | None) -> float:

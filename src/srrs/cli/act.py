@@ -112,13 +112,18 @@ def _others(record: Any, work: Any, root: Path) -> list[str]:
 
 
 def undo(
-    undo_file: Annotated[Path, typer.Argument(help="Undo file whose name `srrs apply` printed.")], as_json: Json = False
+    undo_file: Annotated[
+        Path, typer.Argument(help="Undo file whose name `srrs apply` printed, or the folder of the audit.")
+    ],
+    as_json: Json = False,
 ) -> None:
     """Undo a run of `srrs apply`."""
     from srrs.audit import journal
     from srrs.console import Console
 
     console = Console(as_json)
+    if undo_file.is_dir():
+        undo_file = journal.only_journal(undo_file)
     before = journal.read_journal(undo_file).state == "undone"
     with console.progress("Undoing") as advance:
         done = journal.undo(undo_file, advance)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,9 +108,14 @@ class Job:
             return cleanvision_words(samples, advance)
 
     def write(self, audit: "Audit", samples: "Samples", budget: int | None = None) -> list[Path]:
-        """Write the audit and the settings of the run, with a budget the images to review first; forget its state."""
+        """Write the audit and the settings of the run, with a budget the images to review first; forget its state.
+
+        Audits of very many images are also written as parquet, where pyarrow is installed.
+        """
         from srrs import pipeline
         from srrs.audit.priority import review_order, write_review
+        from srrs.core.blocks import is_large
+        from srrs.export.parquet import write_parquet
         from srrs.training.state import discard
 
         first = review_order(audit, budget) if budget else None
@@ -119,6 +125,8 @@ class Job:
             audit.report(self.out / "report.html", thumbnail=pipeline.thumbnails(samples), first=first),
             self.chosen.write(self.out, self.command),
         ]
+        if is_large(len(audit)) and find_spec("pyarrow"):
+            files.append(write_parquet(audit, self.out / "audit.parquet"))
         if first is not None:
             files.append(write_review(audit, first, self.out / "review.csv"))
         discard(self.checkpoint)
@@ -139,7 +147,7 @@ class Job:
             self.console.note(note)
         summary = fitted.audit.summary()
         self.console.say(summary)
-        for finding in fitted.audit.findings:
+        for finding in (one for one in fitted.audit.findings if one.text not in fitted.notes):
             (self.console.note if finding.level == "warning" else self.console.say)(finding.text)
         for line in lines:
             self.console.say(line)

@@ -11,7 +11,9 @@ from srrs.cli.signature import Takes
 from srrs.config import AUDIT_VIEWS, FIT_VIEWS
 
 if TYPE_CHECKING:
+    from srrs.audit.decisions import Decision
     from srrs.data.inputs import Inputs
+    from srrs.data.rows import Samples
     from srrs.estimator import RobustClassifier
     from srrs.pipeline import Fitted
 
@@ -58,21 +60,26 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Say which labels of a folder or a table are wrong, and what each should be."""
-    from srrs.audit.decisions import read_trusted
     from srrs.cli.job import Job, read_input
     from srrs.cluster import on_ray
     from srrs.console import Console
     from srrs.lock import only_run
-    from srrs.pipeline import user_rows
 
     job = Job("audit", Console(as_json), chosen, working, out)
     with only_run(folder(out)):
         with on_ray(working.ray) as spread:
             inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name, spread=spread)
-            decisions = read_trusted(trusted, user_rows(inputs.samples)) if trusted else None
-            fitted = job.run(inputs, spread, decisions=decisions or {})
+            fitted = job.run(inputs, spread, decisions=_trusted(trusted, inputs.samples))
         files = job.write(fitted.audit, inputs.samples, budget)
     job.show(fitted, files, failed=_too_noisy(fitted.audit.noise, fail_above))
+
+
+def _trusted(path: Path | None, samples: "Samples") -> "dict[str, Decision]":
+    """The decisions of a file. They are imported here, after the images are read, because that loads torch."""
+    from srrs.audit.decisions import read_trusted
+    from srrs.pipeline import user_rows
+
+    return read_trusted(path, user_rows(samples)) if path else {}
 
 
 def fit(
@@ -90,7 +97,6 @@ def fit(
     from srrs.cli.job import Job, read_input
     from srrs.cluster import on_ray
     from srrs.console import Console
-    from srrs.estimator import RobustClassifier
     from srrs.lock import only_run
 
     job = Job("fit", Console(as_json), chosen, working, out)
@@ -105,6 +111,8 @@ def fit(
                     spread=spread,
                 )  # fmt: skip
             fitted = job.run(inputs, spread, held_out=held_out)
+        from srrs.estimator import RobustClassifier
+
         classifier = RobustClassifier(**chosen.settings.flat())._adopt(fitted)
         classifier.save(out)
         files = [out, *job.write(fitted.audit, inputs.samples)]

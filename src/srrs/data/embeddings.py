@@ -166,7 +166,7 @@ def joined(samples: Samples, embeddings: Embeddings) -> tuple[Samples, Features]
         keys.append("" if issue else embeddings.keys[place] if embeddings.keys else _digest(plain[place]))
         if row % ROWS == 0:
             release(plain)
-    unused = len(embeddings) - len(set(at[~lacking].tolist()))
+    unused = len(embeddings) - len(np.unique(at[~lacking]))
     notes = (f"{unused} embeddings of {embeddings.source} belong to no row and were left out.",) if unused else ()
     found = replace(
         samples, keys=tuple(keys), issues=tuple(issues), notes=(*samples.notes, *embeddings.notes, *notes), others=(),

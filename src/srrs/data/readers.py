@@ -59,7 +59,7 @@ def folder_samples(root: Path, options: ReadOptions) -> Samples:
     if labeled and found and all(len(part) == 1 for part in parts):
         raise DataError(f"{layout}, but its {len(found)} images lie in {root} itself. Sort them or give a CSV.")
     if labeled and (loose := sum(len(part) == 1 for part in parts)):
-        notes += (f"{loose} images directly in {root} belong to no class folder and were left out.",)
+        notes += (f"Images directly in {root}, outside the class folders, were left out: {loose}.",)
     rows = [(path, part) for path, part in zip(found, parts, strict=True) if len(part) > 1 or not labeled]
     if labeled:
         notes += _checked_layout(root, [part for _, part in rows], layout)
@@ -257,6 +257,7 @@ def samples_of(
         labels=np.array(labels, dtype=np.int64),
         class_names=classes.words,
         class_keys=classes.keys,
+        own_names=classes.own,
         issues=tuple(
             MISSING if not found else NO_LABEL if given is not None and label < 0 else ""
             for found, label in zip(there, labels, strict=True)

@@ -36,6 +36,8 @@ class Samples:
     """Sentences for the user on what the reader left out or guessed."""
     others: tuple[tuple[tuple[str, Picture], ...], ...] = ()
     """(N,) further images of a row's object, each with its key; () where no row has any."""
+    own_names: tuple[str, ...] = ()
+    """(C,) the user's own labels where `names` gave other names for them; () where `class_names` are their names."""
     keyed_by_id: bool = False
     """Whether ids, not contents, identify the samples: embeddings made elsewhere that bring ids along."""
 
@@ -45,6 +47,8 @@ class Samples:
             raise ValueError("ids, paths, labels, issues and keys must have one entry per row")
         if self.others and len(self.others) != n:
             raise ValueError("others must have one entry per row")
+        if self.own_names and len(self.own_names) != len(self.class_names):
+            raise ValueError("own_names must have one entry per class")
         if n and not -1 <= self.labels.min() <= self.labels.max() < max(len(self.class_names), 1):
             raise ValueError(f"labels must lie in -1..{len(self.class_names) - 1}")
 
@@ -55,6 +59,11 @@ class Samples:
     def usable(self) -> Ints:
         """Return the rows without an issue."""
         return np.array([row for row, issue in enumerate(self.issues) if not issue], dtype=np.int64)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """(C,) classes as an audit names them: by the user's own labels."""
+        return self.own_names or self.class_names
 
     @cached_property
     def given(self) -> tuple[str, ...]:

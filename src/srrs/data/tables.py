@@ -5,7 +5,7 @@ import importlib.util
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Table = Mapping[str, list[Any]]
 """Columns, all of one length; of a text file every entry is text."""
+PIECE = 100_000
+"""Rows of a table that are written at a time."""
 TABLES = (".csv", ".tsv", ".parquet")
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img")
@@ -163,6 +165,16 @@ def unguarded(cell: str) -> str:
 
 def csv_bytes(frame: "pd.DataFrame", digits: str | None = "%.9g") -> bytes:
     """Return a table for people as CSV, its texts guarded against spreadsheets that would run them."""
+    return b"".join(csv_pieces(frame, digits))
+
+
+def csv_pieces(frame: "pd.DataFrame", digits: str | None = "%.9g") -> Iterator[bytes]:
+    """Yield what `csv_bytes` returns, some rows at a time."""
+    for start in range(0, max(len(frame), 1), PIECE):
+        yield _csv(frame.iloc[start : start + PIECE], digits, header=start == 0)
+
+
+def _csv(frame: "pd.DataFrame", digits: str | None, header: bool) -> bytes:
     import pandas as pd
 
     # A list, because `Series.map` would make text that no file can hold an error.
@@ -171,7 +183,7 @@ def csv_bytes(frame: "pd.DataFrame", digits: str | None = "%.9g") -> bytes:
         for name in frame
         if frame[name].dtype == object
     }
-    text = frame.assign(**texts).to_csv(index=False, float_format=digits, lineterminator="\n")
+    text = frame.assign(**texts).to_csv(index=False, header=header, float_format=digits, lineterminator="\n")
     return str(text).encode("utf-8", "backslashreplace")
 
 

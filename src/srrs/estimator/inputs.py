@@ -68,6 +68,7 @@ def certain(
             "expected trusted to be the path of a decisions.csv or a mapping from ids to classes, but found "
             f"{type(trusted).__name__}"
         )
-    words = dict(zip(samples.class_keys, samples.class_names, strict=True))
+    own = dict(zip(samples.class_names, samples.label_names, strict=True))
+    own |= zip(samples.class_keys, samples.label_names, strict=True)
     keys = {str(id): None if label is None else label_key(label, class_names) for id, label in trusted.items()}
-    return trusted_labels({id: key and words.get(key, key) for id, key in keys.items()}, user_rows(samples))
+    return trusted_labels({id: key and own.get(key, key) for id, key in keys.items()}, user_rows(samples))

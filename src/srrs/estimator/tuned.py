@@ -100,6 +100,7 @@ class Tuned:
         """
         from srrs.estimator.saved import Saved
         from srrs.models.hub import absolute_name
+        from srrs.models.revision import pinned
         from srrs.tuning import versions
 
         self._check_fitted()
@@ -109,8 +110,9 @@ class Tuned:
                 "fitted object, or save the tuner's parameters_."
             )
         tower, settings = self._image_tower(), self.settings
+        revision = str(getattr(tower, "revision", ""))
         saved = Saved(
-            settings=settings.with_(model=absolute_name(settings.model.name)),
+            settings=settings.with_(model=pinned(absolute_name(settings.model.name), revision)),
             class_names=self.classes_.tolist(),
             head=self.head_,
             bias=self.bias_,

@@ -209,6 +209,11 @@ class Models:
         )  # fmt: skip
 
     @property
+    def revision(self) -> str:
+        """Commit of the towers on the hub; '' for a model from elsewhere."""
+        return str(getattr(self.image, "revision", ""))
+
+    @property
     def kernels(self) -> str:
         """Library and precision of the towers' products, such as `onednn-packed fp32`; '' where it is unknown."""
         return str(getattr(self.image, "kernels", ""))

@@ -22,8 +22,18 @@ class DualEncoder:
     Use `srrs.models.hub.load_model` to make one.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, preprocessing: Preprocessing, *, name: str, fingerprint: str):
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        preprocessing: Preprocessing,
+        *,
+        name: str,
+        fingerprint: str,
+        revision: str = "",
+    ):
         self.name = name
+        self.revision = revision
         self.fingerprint = fingerprint
         self.model = model
         self.kernels = kernels_of(model)

@@ -25,6 +25,7 @@ from srrs.models.openclip import load_open_clip
 from srrs.models.openclip_weights import absolute_open_clip, is_open_clip
 from srrs.models.preprocess import Preprocessing
 from srrs.models.reach import is_reachable
+from srrs.models.revision import commit_of, split_revision
 
 DUAL_ENCODERS = {
     "clip": "CLIPModel",
@@ -43,7 +44,8 @@ def load_model(
 
     Parameters
     ----------
-    name_or_path : a hub name, a folder in the transformers format, `open_clip:ARCHITECTURE/PRETRAINED`, or `bundled`.
+    name_or_path : a hub name, perhaps with a revision (`owner/name@commit`), a folder in the transformers format,
+        `open_clip:ARCHITECTURE/PRETRAINED`, or `bundled`.
     device : auto (CUDA, then MPS, then CPU) or a device's name.
     precision : auto (bf16 on a CUDA device that computes it, else fp32), fp32, bf16 or fp16.
     kernels : auto (oneDNN on packed weights where the processor gains from it, see `srrs.models.frozen`), or torch
@@ -70,7 +72,9 @@ def load_model(
     model = model.to(device=where, dtype=dtype)
     if kernel == "onednn-packed":
         pack(model)
-    return DualEncoder(model, tokenizer, preprocessing, name=name_or_path, fingerprint=fingerprint)
+    return DualEncoder(
+        model, tokenizer, preprocessing, name=name_or_path, fingerprint=fingerprint, revision=commit_of(folder)
+    )
 
 
 def absolute_name(name_or_path: str) -> str:
@@ -97,20 +101,22 @@ def find_folder(name_or_path: str, asset: str) -> Path:
         return folder
     if Path(name_or_path).is_dir():
         return Path(name_or_path)
-    if _is_path(name_or_path):
+    repository, revision = split_revision(name_or_path)
+    if _is_path(repository):
         raise ModelError(f"Expected the folder of a model at {name_or_path}, but there is none.")
     cached = find_cached(name_or_path)
     if cached is not None:
         return cached
+    where = f"{constants.ENDPOINT}/{repository}" + (f"/tree/{revision}" if revision else "")
     if constants.HF_HUB_OFFLINE:
         raise ModelError(
             f"The model {name_or_path!r} is neither on disk (as safetensors) nor reachable offline: without --offline "
-            f"(or HF_HUB_OFFLINE) it would be fetched from {constants.ENDPOINT}/{name_or_path}. Fetch it once, or "
+            f"(or HF_HUB_OFFLINE) it would be fetched from {where}. Fetch it once, or "
             "give the path of a folder that holds it, or --model bundled to try the small bundled pair."
         )
-    if is_reachable(name_or_path):
-        _LOG.warning("Fetching the model %s from %s/%s", name_or_path, constants.ENDPOINT, name_or_path)
-        fetched = _from_hub(name_or_path, local=False)
+    if is_reachable(repository):
+        _LOG.warning("Fetching the model %s from %s", name_or_path, where)
+        fetched = _from_hub(repository, local=False, revision=revision)
         if fetched is not None:
             return fetched
         raise ModelError(
@@ -130,7 +136,8 @@ def _is_path(name: str) -> bool:
 
 def find_cached(name: str) -> Path | None:
     """The folder of a hub model in the hub's cache; None where it is not there with safetensors weights."""
-    return _from_hub(name, local=True)
+    repository, revision = split_revision(name)
+    return _from_hub(repository, local=True, revision=revision)
 
 
 def load_weights(folder: Path, kinds: dict[str, str], name: str) -> Any:
@@ -206,13 +213,14 @@ def _from_hub(name: str, *, local: bool, revision: str | None = None) -> Path | 
     except (OSError, ValueError) as error:
         if local:
             return None
-        raise ModelError(f"The model {name!r} cannot be fetched: {_first_line(error)}") from error
+        pinned = f" at revision {revision!r}" if revision else ""
+        raise ModelError(f"The model {name!r} cannot be fetched{pinned}: {_first_line(error)}") from error
     if any(folder.glob("*.safetensors")):
         return folder
-    if local:  # a converted revision fetched earlier lies beside the main one
+    if local and revision is None:  # a converted revision fetched earlier lies beside the main one
         beside = sorted(f.parent for f in folder.parent.glob("*/*.safetensors") if (f.parent / "config.json").exists())
         return beside[0] if beside else None
-    converted = _converted_revision(name) if revision is None else None
+    converted = _converted_revision(name) if not local and revision is None else None
     return _from_hub(name, local=False, revision=converted) if converted else None
 
 

@@ -21,6 +21,7 @@ from srrs.models.frozen import kernel_for, pack
 from srrs.models.hub import BUNDLED, find_cached, find_folder, load_preprocessing, load_tokenizer, load_weights
 from srrs.models.lanes import in_lanes
 from srrs.models.preprocess import Preprocessing
+from srrs.models.revision import commit_of
 
 MATCHERS = {"blip": "BlipForImageTextRetrieval"}
 BLIP = "Salesforce/blip-itm-base-coco"
@@ -63,7 +64,7 @@ def _blip(folder: Path, name: str, device: torch.device) -> "BlipMatcher":
     model = model.to(device)
     if kernel == "onednn-packed":
         pack(model)
-    return BlipMatcher(model, tokenizer, preprocessing, name=name, fingerprint=fingerprint)
+    return BlipMatcher(model, tokenizer, preprocessing, name=name, fingerprint=fingerprint, revision=commit_of(folder))
 
 
 MatchKind = Literal["itm", "itc"]
@@ -76,8 +77,18 @@ class BlipMatcher:
     Frozen and without dropout, so that the same image and text always score the same.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, preprocessing: Preprocessing, *, name: str, fingerprint: str):
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        preprocessing: Preprocessing,
+        *,
+        name: str,
+        fingerprint: str,
+        revision: str = "",
+    ):
         self.name = name
+        self.revision = revision
         self.fingerprint = fingerprint
         self.device = cast(torch.device, model.device)
         self._model = model.eval()

@@ -200,12 +200,16 @@ class _Loop:
         tuned = self._classifiers() if "logits" in reads else {}
         evidence = gather(self.question, tuned, self.method.voters, self._untuned, reads)
         outcome, run.memory = one_round(self.method, evidence, run.memory)
-        run.lesson = {
-            "soft": np.asarray(outcome.targets.soft, dtype=np.float32),
-            "weight": np.asarray(outcome.targets.weight, dtype=np.float32),
-            "group": np.asarray(outcome.partition.group),
-            "is_match": np.asarray(outcome.matched.is_match),
-        }
+        run.lesson = (
+            {}
+            if not self.tuners
+            else {
+                "soft": np.asarray(outcome.targets.soft, dtype=np.float32),
+                "weight": np.asarray(outcome.targets.weight, dtype=np.float32),
+                "group": np.asarray(outcome.partition.group),
+                "is_match": np.asarray(outcome.matched.is_match),
+            }
+        )
         self.history.add(step, outcome)
         self._tell(Event("screening", step, self.steps, {"noise": outcome.noise.rate}, outcome))
         return outcome

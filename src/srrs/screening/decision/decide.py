@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srrs.core.keyed import Keys
+from srrs.core.many import class_probabilities
 from srrs.records import Group, MatchScores, NoiseEstimate
 from srrs.screening.decision import discriminant
 from srrs.screening.decision.choice import Choice, Trust, choose
@@ -105,7 +106,8 @@ def _found(reader: Reader, rows: Ints, sample: Sample, choice: Choice, fitting: 
     """Apply the story to all images: the fit's own posterior for its sample, the model's for the others."""
     inputs, story = reader.inputs, choice.story
     n = len(inputs.labels)
-    found = Found(np.zeros((n, inputs.classes), np.float32), np.zeros(n, np.float32), np.zeros(n, np.float32))
+    posterior = class_probabilities(inputs.labels, inputs.classes)
+    found = Found(posterior, np.zeros(n, np.float32), np.zeros(n, np.float32))
 
     def put(where: Ints, here: Sample, scores: Mapping[str, Floats], posterior: Floats) -> None:
         found.posterior[where[:, None], here.index] = posterior
