@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from srrs.errors import DataError
 from srrs.io import Progress, cause, read_bytes, write_atomic
+from srrs.lock import only_run
 
 SCHEMA_VERSION = 1
 
@@ -131,22 +132,24 @@ def run(journal: Journal, path: Path, progress: Progress | None = None) -> None:
 
     Raises DataError where a file is in the way or a step cannot be taken; what is done until then is in the journal.
     """
-    journal = _write(replace(journal, state="started"), path)
-    for at, (start, end) in enumerate(journal.steps):
-        _guarded(_copy if journal.kind == "copy" else _move, Path(start), Path(end), path)
-        if progress:
-            progress(at + 1, len(journal.steps))
-    _write(replace(journal, state="done"), path)
+    with only_run(path.parent):
+        journal = _write(replace(journal, state="started"), path)
+        for at, (start, end) in enumerate(journal.steps):
+            _guarded(_copy if journal.kind == "copy" else _move, Path(start), Path(end), path)
+            if progress:
+                progress(at + 1, len(journal.steps))
+        _write(replace(journal, state="done"), path)
 
 
 def run_table(journal: Journal, path: Path, content: bytes) -> None:
     """Replace the bytes of a table by `content`, and keep the old ones beside it."""
     ((copy, table),) = journal.steps
-    journal = _write(replace(journal, state="started"), path)
-    if sha256(Path(table)) != journal.after:
-        write_atomic(copy, Path(table).read_bytes())
-        write_atomic(table, content)
-    _write(replace(journal, state="done"), path)
+    with only_run(path.parent):
+        journal = _write(replace(journal, state="started"), path)
+        if sha256(Path(table)) != journal.after:
+            write_atomic(copy, Path(table).read_bytes())
+            write_atomic(table, content)
+        _write(replace(journal, state="done"), path)
 
 
 def undo(path: str | os.PathLike[str], progress: Progress | None = None) -> Journal:
@@ -159,6 +162,11 @@ def undo(path: str | os.PathLike[str], progress: Progress | None = None) -> Jour
     journal = read_journal(path)
     if journal.state == "undone":
         return journal
+    with only_run(path.parent):
+        return _undo(journal, path, progress)
+
+
+def _undo(journal: Journal, path: Path, progress: Progress | None) -> Journal:
     journal = _write(replace(journal, state="undoing"), path)
     left = _table_back(journal) if journal.kind == "table" else _steps_back(journal, progress)
     if left:

@@ -73,11 +73,12 @@ def table_of(
     round: Round,
     predicted: Mapping[str, Ints],
     features: Floats | None,
+    neighbors: Ints | None,
     flags: Mapping[str, str | None],
 ) -> pd.DataFrame:
     """Return one row per image of the user's; errors as in `Audit.of`."""
     _check_places(rows, at, round)
-    neighbors_agree = _neighbors_agree(round, features)
+    neighbors_agree = _neighbors_agree(round, features, neighbors)
     targets = round.targets
     of_class = np.array([*rows.class_names, None], dtype=object)  # index -1 is None
     best = targets.hard
@@ -129,17 +130,21 @@ def _check_places(rows: Rows, at: Ints, round: Round) -> None:
         raise ValueError(f"the round knows {round.targets.soft.shape[1]} classes, not {len(rows.class_names)}")
 
 
-def _neighbors_agree(round: Round, features: Floats | None) -> Floats:
+def _neighbors_agree(round: Round, features: Floats | None, neighbors: Ints | None) -> Floats:
     from srrs.core.neighbors import label_agreement
 
     labels = round.evidence.labels
     agreement = np.full(len(labels), np.nan)
-    if features is None or is_large(len(labels)):
+    if neighbors is None and (features is None or is_large(len(labels))):
         return agreement
     order = np.argsort(round.evidence.keys)  # by content, so that ties do not depend on the order of rows
     sizes = np.unique(labels, return_counts=True)[1]
     k = min(NEIGHBORS, int(np.median(sizes)) - 1) if len(sizes) else 0
-    if k > 0:
+    if k > 0 and neighbors is not None:
+        near = neighbors[:, :k]
+        same = (labels[near] == labels[:, None]) & (near >= 0)
+        return np.asarray(same.sum(1) / np.maximum((near >= 0).sum(1), 1))
+    if k > 0 and features is not None:
         agreement[order] = label_agreement(np.asarray(features)[order], labels[order], k)
     return agreement
 

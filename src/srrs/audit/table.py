@@ -59,6 +59,7 @@ class Audit:
         *,
         predicted: Mapping[str, Ints] | None = None,
         features: Floats | None = None,
+        neighbors: Ints | None = None,
         flags: Mapping[str, str | None] | None = None,
     ) -> "Audit":
         """Join the last round with the user's rows.
@@ -69,7 +70,8 @@ class Audit:
         settings : model, matcher, method, seed and so on, as JSON.
         predicted : the class (N,) that the untuned model (`zero_shot`) and each tuner predict, by name.
         features : (N, D) for the share of each sample's nearest samples that carry its label. It is left out for very
-            many samples, because all would be compared with all.
+            many samples, because all would be compared with all, unless `neighbors` are given.
+        neighbors : (N, k) the nearest samples of each, best first, -1 for none.
         flags : cells of the column `flags`, by id.
 
         Raises
@@ -77,7 +79,7 @@ class Audit:
         ValueError
             Round and rows do not belong together.
         """
-        table = table_of(rows, at, round, predicted or {}, features, flags or {})
+        table = table_of(rows, at, round, predicted or {}, features, neighbors, flags or {})
         partition = round.partition
         return cls(
             table, rows.class_names, round.noise, Bands.of(partition.thresholds), settings,

@@ -73,6 +73,7 @@ def embed(
     from srrs.cluster import on_ray
     from srrs.console import Console, with_estimate
     from srrs.data.parts import Part
+    from srrs.lock import only_run
 
     if source is None:
         raise SettingsError("expected a source: a folder or a table of images")
@@ -80,13 +81,13 @@ def embed(
         go_offline()
     console, settings = Console(as_json), chosen.settings
     part = Part.parse(shard) if shard else None
-    with on_ray(ray) as spread:
+    with only_run(folder(out), part.suffix if part else ""), on_ray(ray) as spread:
         samples, part = read_any(console, source, columns, part, spread)
         models = pipeline.load_models(settings)
         with console.progress("Encoding") as advance:
             timed = with_estimate(advance, settings.data.views or 0, console.note)
             files = pipeline.write_features(
-                folder(out), samples, models, settings, progress=timed, part=part,
+                out, samples, models, settings, progress=timed, part=part,
                 elsewhere=pipeline.workers(spread, settings),
             )  # fmt: skip
     written, skipped = _rows(files[1]), len(samples) - _rows(files[1])

@@ -120,6 +120,7 @@ def bench(
     from srrs.bench import grid as grids
     from srrs.console import Console
     from srrs.data.parts import Part
+    from srrs.lock import only_run
 
     console, settings, part = Console(as_json), chosen.settings, Part.parse(shard) if shard else None
     sys.path.insert(0, str(Path.cwd()))  # for a method of one's own
@@ -127,14 +128,15 @@ def bench(
         data = source.read(settings.model.name, advance)
     human = data.dataset.train.given is not None and (source.truth is not None or data.given is not None)
     wanted = cells.grid(settings, "human" if human else "sym:0.5")
-    chosen.write(folder(out), "bench")
-    with console.progress("Encoding") as advance:
-        models = pipeline.load_models(settings, data.given.embeddings if data.given else None)
-        runs = grids.plan(wanted, data.dataset, models, out, given=data.given, progress=advance)
-    if part:
-        runs = runs[part.number - 1 :: part.count]
-    with console.progress("Runs") as advance:
-        outcome = grids.carry_out(runs, known or [], processes=jobs, ray=ray, progress=advance)
+    with only_run(folder(out), part.suffix if part else ""):
+        chosen.write(out, "bench")
+        with console.progress("Encoding") as advance:
+            models = pipeline.load_models(settings, data.given.embeddings if data.given else None)
+            runs = grids.plan(wanted, data.dataset, models, out, given=data.given, progress=advance)
+        if part:
+            runs = runs[part.number - 1 :: part.count]
+        with console.progress("Runs") as advance:
+            outcome = grids.carry_out(runs, known or [], processes=jobs, ray=ray, progress=advance)
     console.note(f"{len(outcome.records)} runs in {out}, {outcome.computed} of them new; see srrs table {out}")
     console.result({"records": [record.to_json() for record in outcome.records]})
     if outcome.failed:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from srrs.cli.options import Columns, Embedded, Working, folder, go_offline
+from srrs.cli.options import Columns, Embedded, Working, go_offline
 from srrs.cli.resolved import Chosen
 from srrs.console import Advance, Console, Stages, with_estimate
 from srrs.errors import DataError
@@ -31,17 +32,20 @@ class Job:
     working: Working
     out: Path
 
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the state of the run, which stays until the results are written."""
+        return self.out / "run"
+
     def run(self, inputs: "Inputs", spread: "Spread | None" = None, **more: Any) -> "Fitted":
         """Tune and audit, by `spread` on a cluster; flags of cleanvision are added where they are asked for."""
         from srrs import pipeline
-        from srrs.training.state import discard
         from srrs.training.trackers import tracking
 
         settings, limit = self.chosen.settings, self.working.max_minutes
         if self.working.offline:
             go_offline()
         flags = self._cleanvision(inputs.samples) if self.working.cleanvision else {}
-        checkpoint = folder(self.out) / "run"
         with tracking(self.working.track or [], settings.flat(), self.out / "history.jsonl") as trackers:
             models = pipeline.load_models(settings, inputs.embeddings)
             self._announce(inputs, models.matcher.name if models.matcher else "none")
@@ -50,12 +54,11 @@ class Job:
             with self.console.stages(shown, limits) as stages:
                 request = pipeline.Request(
                     inputs.samples, models, settings, features=inputs.features, max_minutes=limit,
-                    descriptions=self.working.descriptions, checkpoint=checkpoint,
+                    descriptions=self.working.descriptions, checkpoint=self.checkpoint,
                     elsewhere=pipeline.workers(spread, settings), **more,
                 )  # fmt: skip
                 work = pipeline.audit if self.command == "audit" else pipeline.fit
                 fitted = work(request, stages=self._estimating(stages), listeners=trackers)
-        discard(checkpoint)
         return self._limited(replace(fitted, audit=fitted.audit.with_flags(flags)))
 
     def _announce(self, inputs: "Inputs", matcher: str) -> None:
@@ -105,9 +108,15 @@ class Job:
             return cleanvision_words(samples, advance)
 
     def write(self, audit: "Audit", samples: "Samples", budget: int | None = None) -> list[Path]:
-        """Write the audit and the settings of the run; with a budget, the images to review first."""
+        """Write the audit and the settings of the run, with a budget the images to review first; forget its state.
+
+        Audits of very many images are also written as parquet, where pyarrow is installed.
+        """
         from srrs import pipeline
         from srrs.audit.priority import review_order, write_review
+        from srrs.core.blocks import is_large
+        from srrs.export.parquet import write_parquet
+        from srrs.training.state import discard
 
         first = review_order(audit, budget) if budget else None
         files = [
@@ -116,7 +125,12 @@ class Job:
             audit.report(self.out / "report.html", thumbnail=pipeline.thumbnails(samples), first=first),
             self.chosen.write(self.out, self.command),
         ]
-        return files if first is None else [*files, write_review(audit, first, self.out / "review.csv")]
+        if is_large(len(audit)) and find_spec("pyarrow"):
+            files.append(write_parquet(audit, self.out / "audit.parquet"))
+        if first is not None:
+            files.append(write_review(audit, first, self.out / "review.csv"))
+        discard(self.checkpoint)
+        return files
 
     def show(
         self,
@@ -199,5 +213,7 @@ def read_any(
 
 def check_exists(source: str | None) -> None:
     """Raise DataError for a source that does not exist."""
-    if source is not None and not Path(source).exists():
+    from srrs.data.remote import is_remote
+
+    if source is not None and not is_remote(source) and not Path(source).exists():
         raise DataError(f"Expected a folder or a table of images at '{source}', but there is nothing.")

@@ -63,12 +63,14 @@ def audit(
     from srrs.cli.job import Job, read_input
     from srrs.cluster import on_ray
     from srrs.console import Console
+    from srrs.lock import only_run
 
     job = Job("audit", Console(as_json), chosen, working, out)
-    with on_ray(working.ray) as spread:
-        inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name, spread=spread)
-        fitted = job.run(inputs, spread, decisions=_trusted(trusted, inputs.samples))
-    files = job.write(fitted.audit, inputs.samples, budget)
+    with only_run(folder(out)):
+        with on_ray(working.ray) as spread:
+            inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name, spread=spread)
+            fitted = job.run(inputs, spread, decisions=_trusted(trusted, inputs.samples))
+        files = job.write(fitted.audit, inputs.samples, budget)
     job.show(fitted, files, failed=_too_noisy(fitted.audit.noise, fail_above))
 
 
@@ -95,23 +97,25 @@ def fit(
     from srrs.cli.job import Job, read_input
     from srrs.cluster import on_ray
     from srrs.console import Console
+    from srrs.lock import only_run
 
     job = Job("fit", Console(as_json), chosen, working, out)
-    with on_ray(working.ray) as spread:
-        inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name, spread=spread)
-        held_out = None
-        if test is not None:
-            same = Columns(names=columns.names, images=columns.images)
-            held_out = read_input(
-                job.console, test, same, model=chosen.settings.model.name, class_names=inputs.samples.class_names,
-                spread=spread,
-            )  # fmt: skip
-        fitted = job.run(inputs, spread, held_out=held_out)
-    from srrs.estimator import RobustClassifier
+    with only_run(folder(out)):
+        with on_ray(working.ray) as spread:
+            inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name, spread=spread)
+            held_out = None
+            if test is not None:
+                same = Columns(names=columns.names, images=columns.images)
+                held_out = read_input(
+                    job.console, test, same, model=chosen.settings.model.name, class_names=inputs.samples.class_names,
+                    spread=spread,
+                )  # fmt: skip
+            fitted = job.run(inputs, spread, held_out=held_out)
+        from srrs.estimator import RobustClassifier
 
-    classifier = RobustClassifier(**chosen.settings.flat())._adopt(fitted)
-    classifier.save(folder(out))
-    files = [out, *job.write(fitted.audit, inputs.samples)]
+        classifier = RobustClassifier(**chosen.settings.flat())._adopt(fitted)
+        classifier.save(out)
+        files = [out, *job.write(fitted.audit, inputs.samples)]
     figures, lines, warnings = _accuracies(classifier, fitted, held_out)
     job.show(fitted, files, figures, lines=lines, warnings=warnings)
 

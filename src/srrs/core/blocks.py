@@ -3,7 +3,7 @@
 import mmap
 import tempfile
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -81,6 +81,11 @@ class TakenRows:
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         return np.asarray(self._array[self._rows], dtype)
+
+
+def taken(array: Array, rows: NDArray[np.integer] | None) -> Array:
+    """Return some rows of a large array without copying them; None stands for all rows."""
+    return array if rows is None else cast(Array, TakenRows(array, rows))
 
 
 def release(array: Array | TakenRows) -> None:

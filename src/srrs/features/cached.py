@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srrs.core.blocks import TakenRows, by_blocks, is_large, release, single
+from srrs.core.blocks import by_blocks, is_large, release, single, taken
 from srrs.records import Batch, Features, Floats, Ints, Keys
 
 CPU = torch.device("cpu")
@@ -66,8 +65,7 @@ class CachedFeatures:
     def _unit(self) -> Floats:
         large = is_large(len(self.keys))
         if large and not self.augmented:
-            at = self.features.at
-            return self.features.plain if at is None else cast(Floats, TakenRows(self.features.plain, at))
+            return taken(self.features.plain, self.features.at)
         kind = torch.float16 if large else torch.float32
 
         def unit(rows: slice) -> dict[str, Tensor]:

@@ -23,7 +23,13 @@ NEAR_CHANCE = 2.0  # zero-shot agreement below this many times chance is worth a
 
 
 def flag_images(
-    samples: Samples, rows: Ints, plain: np.ndarray, *, opened: bool, stages: Stages | None = None
+    samples: Samples,
+    rows: Ints,
+    plain: np.ndarray,
+    *,
+    opened: bool,
+    stages: Stages | None = None,
+    neighbors: Ints | None = None,
 ) -> flagging.Photos:
     """The rows as flags need them; plain (len(rows), D) are their features. An image that is not `opened` shows
     nothing that only pixels tell."""
@@ -36,6 +42,7 @@ def flag_images(
         features=plain,
         looks=seen.looks,
         defects=seen.defects,
+        neighbors=neighbors,
     )
 
 
@@ -67,6 +74,7 @@ def make_audit(
     task: Task,
     settings: Settings,
     flags: Mapping[str, str | None] | None = None,
+    neighbors: Ints | None = None,
 ) -> Audit:
     """Return the audit of the last round; `rows` (N,) are the user's rows of the task's samples."""
     used: dict[str, Any] = {
@@ -82,7 +90,7 @@ def make_audit(
     }
     return Audit.of(
         user_rows(samples), rows, outcome.round, used, predicted=outcome.predicted, flags=flags,
-        features=task.source.unit_features(),
+        features=task.source.unit_features(), neighbors=neighbors,
     )  # fmt: skip
 
 
