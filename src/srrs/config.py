@@ -105,7 +105,7 @@ class ScheduleSettings(Validated):
         gt=0,
         allow_inf_nan=False,
         description="Learning rate of the prompts, by SGD with momentum 0.9 and cosine decay; those of other tuners "
-        "scale with it. Null: each tuner has its own.",
+        "scale with it. Null: that of the method.",
     )
 
 

@@ -174,11 +174,11 @@ def prompt_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def schedule_of(settings: Settings) -> Schedule:
-    """The schedule; a learning rate in the settings scales those of all tuners."""
+def schedule_of(settings: Settings, method: Method) -> Schedule:
+    """The schedule; the learning rate of the settings, else that of the method, scales those of all tuners."""
     chosen = settings.schedule
-    rate = 1.0 if chosen.learning_rate is None else chosen.learning_rate / LEARNING_RATE
-    return Schedule(chosen.steps, chosen.batch, chosen.views_per_step, rate)
+    rate = chosen.learning_rate or method.learning_rate or LEARNING_RATE
+    return Schedule(chosen.steps, chosen.batch, chosen.views_per_step, rate / LEARNING_RATE)
 
 
 def method_of(settings: Settings, knowledge: Mapping[str, Any] | None = None) -> Method:
@@ -246,7 +246,7 @@ def _train(
             "a model, class vectors beside the embeddings, or the method srrs."
         )
     return train(
-        method, tuners, task.source, task.labels, schedule_of(settings),
+        method, tuners, task.source, task.labels, schedule_of(settings, method),
         classes=len(task.class_names), zero_shot=untuned, match=task.match, seed=settings.seed, listeners=listeners,
         checkpoint=checkpoint, fingerprint=run_fingerprint(task, method, settings, verified) if checkpoint else "",
     )  # fmt: skip

@@ -207,5 +207,7 @@ def read_any(
 
 def check_exists(source: str | None) -> None:
     """Raise DataError for a source that does not exist."""
-    if source is not None and not Path(source).exists():
+    from srrs.data.remote import is_remote
+
+    if source is not None and not is_remote(source) and not Path(source).exists():
         raise DataError(f"Expected a folder or a table of images at '{source}', but there is nothing.")

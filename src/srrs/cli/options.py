@@ -19,8 +19,8 @@ Shard = Annotated[
 Source = Annotated[
     str | None,
     typer.Argument(
-        help="Folder with one subfolder per class, table of paths and labels, stored dataset, or file of embeddings "
-        "with labels."
+        help="Folder with one subfolder per class, table of paths and labels, stored dataset, tar or parquet shards, "
+        "file of embeddings with labels, or the URL of one of these."
     ),
 ]
 

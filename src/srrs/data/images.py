@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from srrs.data.pictures import Picture
+from srrs.data.pictures import MAX_BYTES, Picture
 from srrs.errors import DataError
 from srrs.io import read_bytes
 
 MAX_PIXELS = 200_000_000
 """Larger images are refused: their pixels alone take 600 MB."""
-MAX_BYTES = 2**30
 WORKERS = min(8, os.cpu_count() or 1)
 """Threads that open images; Pillow decodes without holding the interpreter lock."""
 

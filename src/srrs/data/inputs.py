@@ -7,9 +7,11 @@ from typing import Any, Unpack
 
 from srrs.cluster import Spread
 from srrs.data import hf
+from srrs.data.arrays import KINDS
 from srrs.data.embeddings import Embeddings, is_embeddings, joined, read_embeddings, table_of
 from srrs.data.options import ReadKeywords, ReadOptions
 from srrs.data.readers import label_key, table_samples
+from srrs.data.remote import fetched, is_remote
 from srrs.data.rows import Samples
 from srrs.data.samples import Progress, checked, read_source
 from srrs.errors import DataError
@@ -62,6 +64,8 @@ def read_inputs(
             "none to use them, or leave them out."
         )
     options = ReadOptions.of("read_inputs", **keywords)
+    if is_remote(source) and Path(source).suffix.lower() in KINDS[:3]:
+        source = fetched(source)
     if features is None and not is_embeddings(source):
         if source is None:
             raise DataError("Expected images or embeddings, but got neither: give a source, or --features FILE.")

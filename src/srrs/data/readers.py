@@ -52,9 +52,19 @@ def folder_samples(root: Path, options: ReadOptions) -> Samples:
     """`from_folder` with its keywords in a record."""
     if not root.is_dir():
         raise DataError(f"Expected a folder of images at {root}, but there is none.")
-    labeled = options.labeled is not False
     found, notes = find_pictures(root)
-    parts = [path.relative_to(root).parts for path in found]
+    return tree_samples(str(root), [path.relative_to(root).parts for path in found], found, notes, options)
+
+
+def tree_samples(
+    root: str,
+    parts: Sequence[tuple[str, ...]],
+    found: Sequence[Picture],
+    notes: tuple[str, ...],
+    options: ReadOptions,
+) -> Samples:
+    """Return the samples of the images `found` in a tree of class folders, at the paths `parts` below its root."""
+    labeled = options.labeled is not False
     layout = f"Expected {root}/<class>/<image>, one folder per class"
     if labeled and found and all(len(part) == 1 for part in parts):
         raise DataError(f"{layout}, but its {len(found)} images lie in {root} itself. Sort them or give a CSV.")
@@ -69,11 +79,11 @@ def folder_samples(root: Path, options: ReadOptions) -> Samples:
         given=[part[0] for _, part in rows] if labeled else None,
         options=options,
         notes=notes,
-        source=str(root),
+        source=root,
     )
 
 
-def _checked_layout(root: Path, parts: Sequence[tuple[str, ...]], layout: str) -> tuple[str, ...]:
+def _checked_layout(root: str, parts: Sequence[tuple[str, ...]], layout: str) -> tuple[str, ...]:
     """Refuse a folder whose classes lie one level deeper; return a note where that is only likely."""
     tops = {part[0] for part in parts}
     if len(tops) > 1 and {top.lower() for top in tops} <= SPLITS:
@@ -83,7 +93,7 @@ def _checked_layout(root: Path, parts: Sequence[tuple[str, ...]], layout: str) -
     deep = all(len(part) > 2 for part in parts)
     if len(tops) == 1 and deep and len(inner) > 1:
         (top,) = tops
-        raise DataError(f"{layout}, but found only the folder {top}, with {len(inner)} in it: give {root / top}.")
+        raise DataError(f"{layout}, but found only the folder {top}, with {len(inner)} in it: give {root}/{top}.")
     shared = sorted(name for name, times in Counter(name for _, name in inner).items() if times > 1)
     if not (len(tops) > 1 and deep and shared):
         return ()
@@ -92,7 +102,7 @@ def _checked_layout(root: Path, parts: Sequence[tuple[str, ...]], layout: str) -
     if all(_DATE.fullmatch(top) for top in tops):
         raise DataError(
             f"{layout}, but the first folders are dates ({first}) and {below}: the classes seem to lie one level "
-            f"deeper. Give one of the dates, as {root / min(tops)}, or a table of paths and labels."
+            f"deeper. Give one of the dates, as {root}/{min(tops)}, or a table of paths and labels."
         )
     if len(shared) == len({name for _, name in inner}) > 1:
         return (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from srrs.cluster import Spread
+from srrs.data.archives import find_shards, holds_images, shard_samples
 from srrs.data.classes import looks_like_codes
 from srrs.data.folders import is_picture
 from srrs.data.images import WORKERS, inspect, quiet
@@ -26,6 +27,7 @@ from srrs.data.readers import (
     list_samples,
     table_samples,
 )
+from srrs.data.remote import is_remote, remote_samples
 from srrs.data.rows import NO_LABEL, Samples
 from srrs.data.tables import TABLES
 from srrs.errors import DataError
@@ -75,12 +77,17 @@ def read_source(source: Any, labels: Sequence[Any] | None, options: ReadOptions)
         return list_samples([source], labels, options)
     if not isinstance(source, str | os.PathLike):
         return list_samples(source, labels, options)
+    if is_remote(source):
+        return remote_samples(str(source), options)
     path = Path(source)
-    wanted = f"Expected a folder of images, a stored dataset or a table ({', '.join(TABLES)}) at {path}"
+    wanted = f"Expected a folder of images, a stored dataset, a tar file or a table ({', '.join(TABLES)}) at {path}"
     if not there(path):
         raise DataError(f"{wanted}, but found nothing there.")
     if hf.is_saved(path):
         return table_samples(hf.columns_of(hf.load(path), options), hf.renamed(options), str(path))
+    shards = find_shards(path) if path.is_dir() else [path] if path.suffix.lower() == ".tar" else []
+    if shards or holds_images(path, options):
+        return shard_samples(shards or [path], options, str(path))
     if path.is_dir():
         return folder_samples(path, options)
     if path.suffix.lower() in TABLES:

@@ -63,7 +63,7 @@ def _decoded(path: Path) -> tuple[str, bool]:
         raise DataError(f"Expected UTF-8 text in {path}, but found another encoding. Save it as UTF-8.") from None
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, without: str | None = None) -> Table:
     """Read a parquet file, or a comma, semicolon or tab separated one whose first line names its columns.
 
     Raises
@@ -75,7 +75,7 @@ def read_table(path: Path) -> Table:
         A parquet file, and pyarrow is not installed.
     """
     if path.suffix.lower() == ".parquet":
-        table = read_parquet(path)
+        table = read_parquet(path, without)
         try:
             return {name: table.column(at).to_pylist() for at, name in enumerate(table.column_names)}
         except Exception as error:  # damaged values make pyarrow raise nearly anything
@@ -84,8 +84,8 @@ def read_table(path: Path) -> Table:
     return {name: [row[at].strip() for row in text.rows] for at, name in enumerate(text.columns)}
 
 
-def read_parquet(path: Path) -> Any:
-    """Return a parquet file as a pyarrow Table; errors as in `read_table`."""
+def read_parquet(path: Path, without: str | None = None) -> Any:
+    """Return a parquet file as a pyarrow Table, perhaps without a column; errors as in `read_table`."""
     if importlib.util.find_spec("pyarrow") is None:
         raise MissingExtraError("pyarrow", "parquet", f"Reading {path}")
     import pyarrow.parquet
@@ -94,7 +94,7 @@ def read_parquet(path: Path) -> Any:
     try:
         check_regular(path)
         with pyarrow.parquet.ParquetFile(path) as file:
-            table = file.read()
+            table = file.read([name for name in file.schema_arrow.names if name != without] if without else None)
             table.validate(full=True)
     except Exception as error:  # as above
         raise DataError(f"{wanted}, but could not read it: {error or type(error).__name__}.") from None
@@ -103,14 +103,19 @@ def read_parquet(path: Path) -> Any:
     return table
 
 
+def parquet_schema(path: Path) -> Any:
+    """Return the schema of a parquet file."""
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_schema(path)
+
+
 def columns_of(path: Path) -> list[str]:
     """The names of a parquet file's columns, without reading the rest; none where it is no such file."""
     if path.suffix.lower() != ".parquet" or not is_file(path) or importlib.util.find_spec("pyarrow") is None:
         return []
-    import pyarrow.parquet
-
     try:
-        return list(pyarrow.parquet.read_schema(path).names)
+        return list(parquet_schema(path).names)
     except Exception:  # what is wrong is said where the file is read
         return []
 
