@@ -61,7 +61,8 @@ def audit_labels(
         raise DataError(f"{error}") from None
     content = next(array for array in (features, zero_shot, pred_probs) if array is not None)
     keys = np.concatenate([row_keys(content[rows]) for rows in blocks(len(numbers))])
-    partition, n = partition_of(verdicts), len(numbers)
+    partition = partition_of(verdicts, 0 if features is None else np.shape(features)[1])
+    n = len(numbers)
     evidence = Evidence(keys=keys, labels=numbers, classes=len(names))
     targets, _ = posterior()(evidence, partition, {})
     matched = Matched(np.ones(n, bool), np.full(n, np.nan))
