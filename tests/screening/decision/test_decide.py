@@ -60,14 +60,14 @@ def test_class_vectors_that_know_nothing_do_not_decide(useless: str) -> None:
     order = np.roll(np.arange(bed.classes), 1)
     scores = bed.zero_shot[:, order] if useless == "permuted" else rng.normal(0, 5, bed.zero_shot.shape)
     found, alone = verdicts(bed, labels, zero_shot=scores), verdicts(bed, labels, zero_shot=None)
-    assert found.report.story == "labels"
+    assert found.report.hypothesis == "labels"
     assert found.report.model_knows is False
     assert "--model none" in " ".join(found.report.advice)
     assert found.report.decided_by == "images"
     assert np.corrcoef(found.p_clean, alone.p_clean)[0, 1] > 0.9
 
 
-def test_trust_decides_between_two_stories_that_the_data_cannot_tell_apart() -> None:
+def test_trust_decides_between_two_hypotheses_that_the_data_cannot_tell_apart() -> None:
     bed = drawn(7)
     labels = (bed.truth + 1) % bed.classes
     assert (verdicts(bed, labels).target == labels).mean() > 0.95
