@@ -87,6 +87,7 @@ def main() -> None:
             share = random.Random(f"{asked.seed} {name} {number}").uniform(0, 1.05)
             outcome, problem = attempt(name, share, *wanted[name])
             counts[name][outcome] += 1
+            print(f"{number + 1} of {asked.count}: {name} at {share:.3f}: {outcome}", file=sys.stderr, flush=True)
             if problem:
                 print(f"{name}, killed at {share:.3f} (seed {asked.seed}, try {number}): {problem}", file=sys.stderr)
     print("| command | duration | tries | killed | ended before | failed |\n|---|---:|---:|---:|---:|---:|")

@@ -102,7 +102,9 @@ def test_a_fitted_model_predicts_as_its_classifier_does(srrs: Run, photos, clip_
     assert found["logistic_regression"]["given_labels_predicted"] > 0.9  # red, green and blue
     assert found["given_labels_predicted"] < 0.9  # of a random model
     assert found["logistic_regression"]["accuracy"] > found["accuracy"]
-    assert found["notes"][-1].startswith("Logistic regression on the same features predicts more of the given labels")
+    warning = "Logistic regression on the same features predicts more of the given labels"
+    for findings in (found["findings"], json.loads((model / "audit.json").read_text())["findings"]):
+        assert findings[-1]["text"].startswith(warning)
     assert {"config.json", "head.safetensors", "prompts.safetensors", "audit.csv", "report.html"} <= {
         path.name for path in model.iterdir()
     }

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
+from safetensors import safe_open
 
-from srrs import io
+from srrs import checksum, io
 from srrs.errors import DataError
 from srrs.io import atomic, is_file, read_bytes, save_tensors, write_atomic
 
@@ -80,6 +82,22 @@ def test_a_limit_of_the_system_ends_in_the_same_sentence(tmp_path, what):
     assert "larger than this system allows" in done.stderr
     assert "Traceback" not in done.stderr
     assert os.listdir(tmp_path) == []
+
+
+def test_equal_arrays_with_equal_metadata_are_equal_bytes_and_a_changed_one_is_noticed(tmp_path):
+    about = {f"ключ\n{number}": "value" for number in range(9)}
+    array = {"x": np.arange(3), "y": np.zeros((0, 2), np.float16)}
+    paths = [save_tensors(tmp_path / f"{number}.safetensors", array, about) for number in range(4)]
+    contents = {path.read_bytes() for path in paths}
+    assert len(contents) == 1
+    with safe_open(paths[0], "np") as file:
+        assert {name: text for name, text in file.metadata().items() if name != "checksum"} == about
+        assert file.get_tensor("x").tolist() == [0, 1, 2]
+    assert checksum.is_whole(paths[0]) is True
+    paths[0].write_bytes(contents.pop().replace(b"value", b"Value", 1))
+    assert checksum.is_whole(paths[0]) is False
+    safetensors.numpy.save_file(array, paths[0])
+    assert checksum.is_whole(paths[0]) is None
 
 
 @unix

@@ -4,6 +4,7 @@ It is the CRC-32 of the whole file, header included, computed with zeros in plac
 against damage, not against somebody who edits the file and the checksum.
 """
 
+import json
 import os
 import zlib
 from pathlib import Path
@@ -18,8 +19,13 @@ _BLOCK = 2**20
 
 
 def stamp(path: Path) -> None:
-    """Write the checksum into a file whose metadata holds `{NAME: UNSET}`."""
+    """Write the checksum into a file whose metadata holds `{NAME: UNSET}`, and sort the metadata.
+
+    The library writes metadata in a random order, so that equal content would not be equal bytes.
+    """
     with path.open("r+b") as file:
+        _sort_metadata(file)
+        file.seek(0)
         found = _computed(file)
         assert found is not None
         place, digits = found
@@ -36,6 +42,16 @@ def is_whole(path: str | os.PathLike[str]) -> bool | None:
         place, digits = found
         file.seek(place)
         return file.read(len(digits)) == digits
+
+
+def _sort_metadata(file: BinaryIO) -> None:
+    length = int.from_bytes(file.read(8), "little")
+    header = json.loads(file.read(length))
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(length)
+    if len(text) == length:
+        file.seek(8)
+        file.write(text)
 
 
 def _computed(file: BinaryIO) -> tuple[int, bytes] | None:

@@ -16,6 +16,7 @@ from srrs.audit.flags import joined
 from srrs.audit.rows import AFTER, BEFORE, NUMBERS, Bands, Rows, frame_of, spelled_out, table_of
 from srrs.audit.saved import SCHEMA_VERSION, SavedBands, SavedRow, read_saved
 from srrs.audit.summary import Summary, finite
+from srrs.audit.watch import watch
 from srrs.data.tables import csv_pieces
 from srrs.io import write_atomic
 from srrs.records import Finding, Floats, Ints, NoiseEstimate, Round
@@ -84,9 +85,10 @@ class Audit:
         """
         table = table_of(rows, at, round, predicted or {}, features, neighbors, flags or {})
         partition = round.partition
+        findings = (*partition.findings, *watch(round, predicted or {}))
         return cls(
             table, rows.class_names, round.noise, Bands.of(partition.thresholds), settings,
-            findings=tuple(spelled_out(one, rows.class_names) for one in partition.findings), trusted=partition.trusted,
+            findings=tuple(spelled_out(one, rows.class_names) for one in findings), trusted=partition.trusted,
             words=rows.words, round=round, at=at, features=features,
         )  # fmt: skip
 
@@ -129,6 +131,10 @@ class Audit:
         known = {finding.text for finding in self.findings}
         more = tuple(Finding("info", note) for note in dict.fromkeys(notes) if note not in known)
         return replace(self, findings=(*self.findings, *more))
+
+    def with_warnings(self, texts: Iterable[str]) -> "Audit":
+        """Return a copy with these warnings added to the findings."""
+        return replace(self, findings=(*self.findings, *(Finding("warning", text) for text in texts)))
 
     def summary(self) -> Summary:
         """Return the summary numbers of the audit."""

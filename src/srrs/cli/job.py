@@ -87,8 +87,6 @@ class Job:
 
     def _limited(self, fitted: "Fitted") -> "Fitted":
         """The result; where a time limit decided the number of views, it says so."""
-        from srrs.records import Finding
-
         limit, asked = self.working.max_minutes, self.chosen.settings.data.views
         if limit is None:
             return fitted
@@ -98,8 +96,7 @@ class Job:
             f"augmented views of each image were encoded. --views {found} gives the same result everywhere."
         )
         settings = {**fitted.audit.settings, "max_minutes": limit}
-        findings = (*fitted.audit.findings, Finding("warning", warning))
-        return replace(fitted, audit=replace(fitted.audit, settings=settings, findings=findings))
+        return replace(fitted, audit=replace(fitted.audit, settings=settings).with_warnings([warning]))
 
     def _cleanvision(self, samples: "Samples") -> Mapping[str, Any]:
         from srrs.data.imagelab import cleanvision_words
@@ -139,10 +136,9 @@ class Job:
         figures: Mapping[str, Any] | None = None,
         *,
         lines: Sequence[str] = (),
-        warnings: Sequence[str] = (),
         failed: str = "",
     ) -> None:
-        """Print the summary, further lines and warnings, and the written files; with `failed`, end with status 1."""
+        """Print the summary, findings, further lines and the written files; with `failed`, end with status 1."""
         for note in fitted.notes:
             self.console.note(note)
         summary = fitted.audit.summary()
@@ -151,8 +147,6 @@ class Job:
             (self.console.note if finding.level == "warning" else self.console.say)(finding.text)
         for line in lines:
             self.console.say(line)
-        for warning in warnings:
-            self.console.note(warning)
         self.console.say("written: " + ", ".join(map(str, files)))
         self.console.result(
             {
@@ -161,7 +155,7 @@ class Job:
                 "trusted": fitted.audit.trusted,
                 "findings": [{"level": one.level, "text": one.text} for one in fitted.audit.findings],
                 **(figures or {}),
-                "notes": [*fitted.notes, *warnings],
+                "notes": list(fitted.notes),
                 "files": list(map(str, files)),
                 **({"failed": failed} if failed else {}),
             }

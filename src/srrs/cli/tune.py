@@ -1,5 +1,6 @@
 """Commands that read labels: demo, audit, fit."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -122,9 +123,10 @@ def fit(
 
         classifier = RobustClassifier(**chosen.settings.flat())._adopt(fitted)
         classifier.save(out)
+        figures, lines, warnings = _accuracies(classifier, fitted, held_out)
+        fitted = replace(fitted, audit=fitted.audit.with_warnings(warnings))
         files = [out, *job.write(fitted.audit, inputs.samples)]
-    figures, lines, warnings = _accuracies(classifier, fitted, held_out)
-    job.show(fitted, files, figures, lines=lines, warnings=warnings)
+    job.show(fitted, files, figures, lines=lines)
 
 
 def _accuracies(
