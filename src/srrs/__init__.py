@@ -46,5 +46,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The interface, for `dir(srrs)` and completion."""
+    """Return the interface, for `dir(srrs)` and completion."""
     return sorted([*__all__, "__version__"])

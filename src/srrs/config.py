@@ -183,12 +183,12 @@ class Settings(Validated):
 
 
 def flat_fields() -> dict[str, FieldInfo]:
-    """Each setting's field by flat name, in the order of the topics."""
+    """Return each setting's field by flat name, in the order of the topics."""
     return {name: field for name, _, _, field in _places()}
 
 
 def _places() -> Iterator[tuple[str, str, str, FieldInfo]]:
-    """Flat name, topic (empty at the top), name within the topic, and field of each setting."""
+    """Return the flat name, topic (empty at the top), name within the topic, and field of each setting."""
     for name, field in Settings.model_fields.items():
         topic = field.annotation
         if isinstance(topic, type) and issubclass(topic, Validated):
@@ -199,7 +199,7 @@ def _places() -> Iterator[tuple[str, str, str, FieldInfo]]:
 
 
 def _place(name: str) -> tuple[str, str]:
-    """Topic and name within it of a flat name. Raises SettingsError for an unknown one."""
+    """Return the topic and name within it of a flat name. Raises SettingsError for an unknown one."""
     places = {flat: (topic, own) for flat, topic, own, _ in _places()}
     if name in places:
         return places[name]
@@ -209,7 +209,7 @@ def _place(name: str) -> tuple[str, str]:
 
 
 def _by_flat_name(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Flat names and values of a mapping that may hold topics."""
+    """Return the flat names and values of a mapping that may hold topics."""
     topics = {topic for _, topic, _, _ in _places() if topic}
     for name, value in values.items():
         if name in topics and (isinstance(value, Mapping) or name != "model"):
@@ -225,7 +225,7 @@ def _by_flat_name(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def sentence(error: ValidationError) -> str:
-    """The first complaint of pydantic as a sentence: what, what was expected, what was found."""
+    """Turn the first error of pydantic into a sentence: the setting, what was expected, and what was found."""
     first = error.errors(include_url=False)[0]
     place = [str(part) for part in first["loc"]]
     name = place[-1] if place else "the settings"

@@ -202,13 +202,13 @@ class Audit:
 
 
 def _columns(rows: Sequence[SavedRow]) -> list[str]:
-    """The columns of saved rows: those of every audit, and those of the tuners between them."""
+    """Return the columns of saved rows: those of every audit, and those of the tuners between them."""
     found = dict.fromkeys(name for row in rows for name in row)
     return [*BEFORE, *(name for name in found if name not in (*BEFORE, *AFTER)), *AFTER]
 
 
 def _bands(bands: SavedBands | None) -> Bands | None:
-    """Bands as version 3 writes them; older versions did not name the score."""
+    """Return the bands as version 3 writes them; older versions did not name the score."""
     if bands is None:
         return None
     lower, upper = (tuple(map(_number, values)) for values in (bands["lower"], bands["upper"]))
@@ -216,7 +216,7 @@ def _bands(bands: SavedBands | None) -> Bands | None:
 
 
 def _lines(table: pd.DataFrame) -> Iterator[str]:
-    """Each row as JSON; some at a time, as the dictionaries of a million rows fill gigabytes."""
+    """Return each row as JSON; some at a time, as the dictionaries of a million rows fill gigabytes."""
     names, encode = list(table), json.JSONEncoder(allow_nan=False).encode
     for start in range(0, len(table), 10_000):
         part = table.iloc[start : start + 10_000].astype(object)

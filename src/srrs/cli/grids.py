@@ -79,7 +79,7 @@ def plot(
 
 
 def compare(runs: Paths, shown: Format = "text", as_json: Json = False) -> None:
-    """Show runs beside published numbers. Only numbers with the same dataset, protocol, backbone and noise rate count."""
+    """Show runs beside published numbers. Dataset, protocol, backbone and noise rate must be the same."""
     from srrs.bench.compare import compare as beside
     from srrs.bench.compare import render_comparison
 

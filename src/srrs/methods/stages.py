@@ -72,7 +72,7 @@ class LabeledBatch:
 
 
 Prepare = Callable[[LabeledBatch, np.random.Generator], LabeledBatch]
-"""`(batch, generator) -> batch`: selects, weighs and mixes the rows of a step."""
+"""`(batch, generator) -> batch`: how the rows of a step are selected, weighted and mixed."""
 Loss = Callable[[Tensor, LabeledBatch], Tensor]
 """`(logits (tuners, B, C), batch) -> scalar`"""
 
@@ -82,7 +82,7 @@ class TunerSpec:
     """A tuner of a method; `srrs.tuners` builds it."""
 
     name: str
-    """Name of the logits in the evidence and of the column in the table, such as `macro`, `micro` or `probe`."""
+    """Names its logits in the evidence and its columns in the table: `macro`, `micro`, `probe`."""
     kind: Any
     """A name of `srrs.tuners` (`class-prompt`, `described-prompt`, `linear-probe`, `task-residual`), `module:name`, or
     a class."""
@@ -92,7 +92,7 @@ class TunerSpec:
     votes: bool = True
     """Whether it takes part in the classification. If False, only the stages read its logits."""
     learning_rate: float | None = None
-    """Learning rate; None for the default of the tuner."""
+    """None: the tuner's own."""
 
 
 MACRO = TunerSpec("macro", "class-prompt")
@@ -103,7 +103,7 @@ RESIDUAL = TunerSpec("residual", "task-residual")
 
 @dataclass(frozen=True)
 class Method:
-    """A method: its stages, tuners and losses."""
+    """A method is a short composition of stages over shared machinery."""
 
     name: str
     tuners: tuple[TunerSpec, ...]
@@ -114,30 +114,30 @@ class Method:
     warm_up_loss: Loss
     prepare: Prepare
     tunes: bool = True
-    """Whether the tuners are trained; if False, they keep their initial state."""
+    """False: the tuners keep their initial state."""
     warm_up: float = 0.0
     """Share of the steps that learn from the given labels before the first screening."""
     text_free: tuple[TunerSpec, ...] = ()
-    """Tuners to use if there is no text tower; empty if the method needs one."""
+    """The tuners on embeddings, where there is no text tower; empty if the method cannot do without one."""
     learning_rate: float | None = None
-    """Learning rate of the prompts; the rates of the other tuners are scaled by the same factor. None keeps the default
-    of each tuner. A setting may replace this value."""
+    """That of the prompts; the rates of the other tuners scale with it. None: each tuner's own. The settings may
+    replace it."""
     rounds: int = 0
-    """Number of screenings during training, at least one, evenly spaced. One more follows the last step."""
+    """Number of screenings during training, evenly spaced, at least one; one more follows the last step."""
 
     @property
     def voters(self) -> tuple[str, ...]:
-        """Return the names of the tuners that take part in the classification (`votes=True`)."""
+        """Names of the voters: the tuners with `votes=True`."""
         return tuple(tuner.name for tuner in self.tuners if tuner.votes)
 
     @property
     def reads(self) -> frozenset[str]:
-        """Return the optional fields of the evidence that the stages read. An audit tunes only if `logits` is one."""
+        """Which optional fields of the evidence its stages read. Only one that reads `logits` tunes for an audit."""
         return read_by(self.screen) | read_by(self.rectify) | read_by(self.rescreen)
 
     @property
     def requires(self) -> frozenset[str]:
-        """Return the optional fields of the evidence that the stages require."""
+        """Which optional fields of the evidence its stages cannot do without."""
         return required_by(self.screen) | required_by(self.rectify) | required_by(self.rescreen)
 
 
