@@ -31,7 +31,7 @@ _CAUSES = {
 
 
 def cache_root() -> Path:
-    """Where caches live: `SRRS_CACHE`, else the user's cache folder."""
+    """Return the folder of the caches: `SRRS_CACHE`, else the cache folder of the user."""
     return Path(os.environ.get("SRRS_CACHE") or platformdirs.user_cache_dir("srrs"))
 
 

@@ -117,7 +117,7 @@ def _checked(
     class_names: tuple[str, ...] | None,
     advice: str,
 ) -> dict[str, Decision]:
-    """Decisions by id; `class_names` None takes any class, `advice` is for one that there is not."""
+    """Return the decisions by id. With `class_names` None any class is allowed; `advice` ends the error on others."""
     rows = _as_written(records)
     decisions: dict[str, Decision] = {}
     first: dict[str, int] = {}

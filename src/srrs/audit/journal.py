@@ -109,7 +109,7 @@ def dropped_folder(folder: Path) -> Path:
 
 
 def unfinished(path: Path, digest: str, folder: Path) -> Journal | None:
-    """The journal at `path` where it was cut short in the middle of the same work; None where all is still to do.
+    """Return the journal at `path` if the same work was interrupted; None if nothing has been done.
 
     Raises DataError where the work is done already or is being undone, or the journal is of other work.
     """

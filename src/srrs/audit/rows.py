@@ -61,7 +61,7 @@ class Bands:
 
     @classmethod
     def of(cls, thresholds: Thresholds | None) -> "Bands | None":
-        """The bounds of screening's thresholds."""
+        """Return the bounds of screening's thresholds."""
         if thresholds is None:
             return None
         return cls(thresholds.score, tuple(thresholds.lower.tolist()), tuple(thresholds.upper.tolist()))

@@ -41,7 +41,7 @@ class Cell(NamedTuple):
 
     @property
     def seeds(self) -> set[int]:
-        """The seeds of its runs."""
+        """Return the seeds of its runs."""
         return {run.seed for run in self.runs}
 
     def correct(self, seeds: set[int] | None = None) -> Bools:

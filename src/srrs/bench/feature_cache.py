@@ -48,13 +48,13 @@ class FeatureCache:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """Class names, paths and models, as JSON."""
+        """Return the class names, paths and models, as JSON."""
         about: dict[str, Any] = json.loads((self.folder / NAME).read_text(encoding="utf-8"))
         return about
 
     @property
     def digest(self) -> str:
-        """Identity of models, classes and test images, whichever training images the cache holds."""
+        """Return a digest of models, classes and test images, which does not depend on the training images."""
         return str(self.about["digest"])
 
     @cached_property
@@ -64,7 +64,7 @@ class FeatureCache:
 
     @cached_property
     def place(self) -> dict[str, int]:
-        """Position of each training image by its path in the split file."""
+        """Return the position of each training image by its path in the split file."""
         return {path: number for number, path in enumerate(self.about["paths"])}
 
     @cached_property
@@ -75,7 +75,7 @@ class FeatureCache:
 
     @cached_property
     def test(self) -> tuple[torch.Tensor, Ints]:
-        """Features (T, D) of the test images, and their labels (T,)."""
+        """Return the features (T, D) of the test images, and their labels (T,)."""
         arrays = load_file(self.folder / "test.safetensors")
         return torch.from_numpy(arrays["plain"].astype(np.float32)), arrays["labels"]
 
@@ -235,7 +235,7 @@ def _readable(files: Sequence[Path], part: str) -> Samples:
 
 
 def _apart(keys: Keys, labels: Ints) -> Keys:
-    """Keys of images, told apart by their label where one is drawn several times, as the published lists do."""
+    """Return keys of images. An image that is drawn several times has one for each label, as in the published lists."""
     apart, order = np.array(keys), np.lexsort((labels, keys))
     repeated = np.flatnonzero(keys[order][1:] == keys[order][:-1]) + 1
     for at in repeated:

@@ -162,7 +162,7 @@ def read_records(paths: Sequence[Path]) -> Records:
 
 
 def _files(path: Path, unfinished: list[Path]) -> Iterator[Path]:
-    """Files of records at or below a path, in a fixed order; adds folders of unfinished runs to `unfinished`."""
+    """Return the files of records at or below a path, in a fixed order; adds unfinished runs to `unfinished`."""
     if path.is_file():
         yield path
         return
@@ -204,5 +204,5 @@ def _no_constant(name: str) -> None:
 
 
 def _same(a: Record, b: Record) -> bool:
-    """Whether two records agree in everything but time and versions."""
+    """Return whether two records agree in everything but time and versions."""
     return a is b or replace(a, seconds=0.0, versions={}) == replace(b, seconds=0.0, versions={})

@@ -110,7 +110,7 @@ def _values(cell: Cell, name: str) -> list[float]:
 
 
 def _marks(members: Sequence[Cell], name: str, seed: int) -> list[tuple[bool, bool]]:
-    """Whether each cell of a table is the best of those with its noise, and whether it is tied with the best."""
+    """Return whether each cell of a table is the best of those with its noise, and whether it is tied with the best."""
     better = METRICS[name].better
     means = [better * float(np.mean(values)) if (values := _values(cell, name)) else -np.inf for cell in members]
     marks = [(False, False)] * len(members)

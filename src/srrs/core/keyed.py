@@ -11,7 +11,7 @@ COUNTERS = 2**40
 
 
 def _mix(x: Keys) -> Keys:
-    """The finaliser of splitmix64 (Steele et al. 2014): every input bit moves every output bit."""
+    """Mix the bits as splitmix64 does (Steele et al. 2014): every input bit changes every output bit."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

@@ -65,13 +65,13 @@ def generalized_cross_entropy(log_probs: Tensor, soft: Tensor, q: float) -> Tens
 
 
 def jeffreys(log_p: Tensor | LogProbs, log_q: Tensor | LogProbs) -> Tensor:
-    """Symmetric Kullback-Leibler divergence `KL(p||q) + KL(q||p)` (paper, Eq. 3): (B, C), (B, C) -> (B,), >= 0."""
+    """Return the symmetric divergence `KL(p||q) + KL(q||p)` (paper, Eq. 3): (B, C), (B, C) -> (B,), >= 0."""
     p, q = as_log_probs(log_p), as_log_probs(log_q)
     return ((p.probs - q.probs) * (p.log - q.log)).sum(-1)
 
 
 def jensen_shannon(log_p: Tensor | LogProbs, log_q: Tensor | LogProbs) -> Tensor:
-    """Mean divergence from the mixture of both: (B, C), (B, C) -> (B,), 0 to ln 2.
+    """Return the mean divergence from the mixture of both: (B, C), (B, C) -> (B,), 0 to ln 2.
 
     That is the entropy of the mixture less the mean entropy, which takes one logarithm per class.
     """
@@ -82,7 +82,7 @@ def jensen_shannon(log_p: Tensor | LogProbs, log_q: Tensor | LogProbs) -> Tensor
 
 
 def entropy(log_probs: Tensor | LogProbs) -> Tensor:
-    """Entropy in nats: (B, C) -> (B,), 0 to ln C."""
+    """Return the entropy in nats: (B, C) -> (B,), 0 to ln C."""
     return as_log_probs(log_probs).entropy
 
 
@@ -120,7 +120,7 @@ def screening_loss(
     weight: float = 0.5,
     entropy_weight: float = 0.001,
 ) -> Tensor:
-    """Joint loss of two classifiers that SRRS screens by (paper, Eq. 2-5): (B, C), (B, C), (B,) -> (B,).
+    """Return the loss of two classifiers that SRRS screens with (paper, Eq. 2-5): (B, C), (B, C), (B,) -> (B,).
 
     Cross-entropy of each classifier with the given label, plus `weight` times their disagreement, plus `entropy_weight`
     times their entropies.

@@ -72,7 +72,7 @@ def fit_two(
 
 
 def _fit_binned(values: Floats, seed: int, max_iter: int, tol: float, reg_covar: float) -> TwoGaussians:
-    """The same steps as scikit-learn's (k-means, then EM until the likelihood rises by less than `tol`), on bins."""
+    """Fit on bins with the steps of scikit-learn: k-means, then EM until the likelihood rises by less than `tol`."""
     count, edges = np.histogram(values, BINS)
     x = ((edges[:-1] + edges[1:]) / 2)[count > 0]
     share = count[count > 0] / len(values)
@@ -93,7 +93,7 @@ def _fit_binned(values: Floats, seed: int, max_iter: int, tol: float, reg_covar:
 
 
 def _maximised(x: Floats, mass: Floats, reg_covar: float) -> TwoGaussians:
-    """The components of values (n,) that belong to them with `mass` (n, 2), in no order."""
+    """Return the components of values (n,) that belong to them with `mass` (n, 2), in no order."""
     weight = mass.sum(0) + np.finfo(np.float64).tiny
     mean = x @ mass / weight
     variance = (mass * (x[:, None] - mean) ** 2).sum(0) / weight + reg_covar

@@ -246,7 +246,7 @@ def instance_dependent(
 
 
 def _order(labels: Ints, keys: Sequence[str], classes: int) -> Ints:
-    """Positions (N,) in the order of the keys."""
+    """Return the positions (N,) in the order of the keys."""
     labels = np.asarray(labels)
     if len(keys) != len(labels):
         raise ValueError(f"Expected one key per label, but got {len(keys)} keys for {len(labels)} labels")

@@ -64,7 +64,7 @@ class Embeddings:
 
     @property
     def size(self) -> int:
-        """D."""
+        """Return the feature size D."""
         return int(self.features.plain.shape[1])
 
 

@@ -34,7 +34,7 @@ def read_matrix(path: Path, class_names: Sequence[str]) -> Floats:
 
 
 def read_given(path: Path, paths: Sequence[str], class_names: Sequence[str]) -> Ints:
-    """Labels (N,) that a table with columns path and label gives to the paths (N,), -1 where it gives none.
+    """Return the labels (N,) that a table with columns path and label gives to the paths (N,), -1 where it gives none.
 
     Raises
     ------

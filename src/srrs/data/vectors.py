@@ -73,7 +73,7 @@ def unit_vectors(vectors: Any, views: Any, name: str) -> tuple[Floats, Floats, l
 
 
 def _scaled(vectors: np.ndarray, lengths: np.ndarray, off: Bools, usable: Bools) -> Floats:
-    """A copy in float32 or, where nothing or very many rows are to be scaled, in float16; unusable rows are zero."""
+    """Return a scaled copy in float32, or in float16 if there are very many rows; unusable rows are zero."""
     half = vectors.dtype == np.float16 and (is_large(len(vectors)) or not off.any())
     out = empty(vectors.shape, np.float16 if half else np.float32)
     for rows in blocks(len(vectors)):
@@ -87,7 +87,7 @@ def _scaled(vectors: np.ndarray, lengths: np.ndarray, off: Bools, usable: Bools)
 
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:
-    """Euclidean lengths (...) in float64, in which the squares of a float32 never overflow."""
+    """Return the euclidean lengths (...) in float64, in which the squares of a float32 never overflow."""
     out = np.empty(vectors.shape[:-1])
     for rows in blocks(len(vectors)):
         part = np.asarray(vectors[rows])

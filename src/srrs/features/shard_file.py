@@ -47,7 +47,7 @@ class ShardFile:
 
 
 def pack_keys(keys: Sequence[str]) -> Keys:
-    """Hexadecimal sha256 digests as an array."""
+    """Return the hexadecimal sha256 digests as an array."""
     return np.array([bytes.fromhex(key) for key in keys], dtype="S32")
 
 

@@ -107,7 +107,7 @@ def by_group(clean: float = 0.0, ambiguous: float = 1.0, noisy: float = 1.0) -> 
 
 
 def _push(memory: Memory, name: str, values: np.ndarray, count: int) -> Floats:
-    """The last `count` values (count, N), NaN where there are not so many yet."""
+    """Return the last `count` values (count, N), NaN where there are not so many yet."""
     past = memory.get(name, np.full((count, len(values)), np.nan))
     return np.concatenate([past, values[None]])[-count:]
 

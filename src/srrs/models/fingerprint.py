@@ -38,5 +38,5 @@ def digest(
 
 
 def same_weights(one: str, other: str) -> bool:
-    """Whether two fingerprints are of the same weights and preprocessing, in whatever precision and on any kernel."""
+    """Return whether two fingerprints have the same weights and preprocessing; precision and kernels may differ."""
     return one.partition("-")[0] == other.partition("-")[0]

@@ -140,7 +140,7 @@ def one_thread() -> Iterator[None]:
 
 
 def even_parts(items: int, parts: int) -> list[int]:
-    """Sizes of so many parts of the items, alike but for one; never an empty one."""
+    """Return the sizes of so many parts of the items, alike but for one; never an empty one."""
     parts = max(1, min(items, parts))
     return [items // parts + (place < items % parts) for place in range(parts)]
 

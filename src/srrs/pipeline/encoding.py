@@ -74,7 +74,7 @@ def encode_rows(
 
 
 def _too_late(minutes: float) -> Callable[[], bool]:
-    """Asked before each augmented view: whether it would end after so many minutes if it takes as long as the last."""
+    """Return a function to ask before each augmented view: would the view end after the limit?"""
     before = time.monotonic()
     until = before + minutes * 60
 

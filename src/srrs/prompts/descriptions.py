@@ -60,7 +60,7 @@ def load_descriptions(path: str | Path) -> dict[str, str]:
 
 
 def bundled_descriptions() -> dict[str, str]:
-    """The descriptions that come with the package; empty where there are none."""
+    """Return the descriptions that come with the package; empty if there are none."""
     path = Path(str(files("srrs"))) / "assets" / "descriptions.json"
     return load_descriptions(path) if path.is_file() else {}
 

@@ -41,7 +41,7 @@ class Template:
         return f"{self.clause}{description}{self.after}"
 
     def text(self, name: str, description: str | None = None) -> str:
-        """The whole prompt."""
+        """Return the whole prompt."""
         return f"{self.before} {name}{self.tail(description)}".strip()
 
 

@@ -52,12 +52,12 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
 
 
 def tensors_of(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    """Arrays as tensors, copied."""
+    """Return the arrays as tensors, copied."""
     return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
 
 
 def arrays_of(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Tensors as arrays."""
+    """Return the tensors as arrays."""
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 

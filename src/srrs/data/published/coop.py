@@ -37,7 +37,7 @@ class Layout(NamedTuple):
     """What to download and where."""
 
     def advice(self, root: Path) -> str:
-        """How to get missing files."""
+        """Say how to get missing files."""
         folder = root / self.folders[0]
         return (
             f"Download {self.source}, and {self.split} from https://drive.google.com/file/d/{self.key}/view, "
@@ -231,7 +231,7 @@ def _folders(folder: Path, advice: str) -> list[str]:
 
 
 def _pictures(images: Path, folders: list[str]) -> list[tuple[str, int]]:
-    """Paths below `images` and the position of their folder."""
+    """Return the paths below `images` and the position of their folder."""
     return [
         (f"{folder}/{name}", number)
         for number, folder in enumerate(folders)
