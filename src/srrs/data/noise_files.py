@@ -12,9 +12,9 @@ from srrs.records import Floats, Ints
 
 
 def read_matrix(path: Path, class_names: Sequence[str]) -> Floats:
-    """`P(given | true)` (C, C) from a table: the first line names the given classes, the first column the true ones.
+    """Read `P(given | true)` (C, C). The first line of the table has the given classes, the first column the true ones.
 
-    Entries are counts or shares; each row is divided by its sum. Raises DataError where the table is not that.
+    Entries are counts or shares; each row is divided by its sum. Raises DataError if the table is not that.
     """
     table = read_table(path)
     first, *columns = table

@@ -24,7 +24,7 @@ class Split:
     labels: Ints
     """(N,) class numbers, the truth as far as it is known."""
     given: Ints | None = None
-    """(N,) labels by people or the web; None where the set has none beside the truth."""
+    """(N,) labels by people or the web; None if the set has none beside the truth."""
     truth_known: bool = True
     """False where nobody knows the truth: `labels` then are the given ones."""
     verified: Ints | None = None
