@@ -179,7 +179,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def cause(error: OSError) -> str:
-    """Return why a file cannot be written, as a sentence, with what to do about it where that is known."""
+    """Return a sentence that says why a file cannot be written and, if that is known, what to do."""
     return _CAUSES.get(error.errno or 0) or f"{error.strerror or error}."
 
 

@@ -90,7 +90,7 @@ def plan(
     confidence: float = SURE,
     drop: Collection[str] = (),
 ) -> Plan:
-    """Return the plan of the changes that the decisions or the suggestions ask for.
+    """Return the changes that follow from decisions or from suggestions.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ def read_given(path: Path, paths: Sequence[str], class_names: Sequence[str]) -> 
     Raises
     ------
     DataError
-        The table cannot be read, names an image twice, or names a class that there is not.
+        The table cannot be read, names an image twice, or names an unknown class.
     """
     table = read_table(path)
     photos = find_column(table, None, PATH_COLUMNS, "path", str(path))

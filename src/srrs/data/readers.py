@@ -187,7 +187,7 @@ def from_paths(paths: Iterable[Any], labels: Sequence[Any] | None = None, **keyw
     Raises
     ------
     DataError
-        Entries and labels differ in number, labels are missing though `labeled`, or no file exists.
+        There are more or fewer labels than entries, labels are missing although `labeled` is set, or no file exists.
     """
     asked: ReadKeywords = {"labeled": None}
     asked.update(keywords)
