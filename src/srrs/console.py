@@ -80,7 +80,7 @@ def stage_bars(bars: Progress, titles: Sequence[str], minutes: Mapping[str, floa
 
 
 def with_estimate(advance: Advance, views: int, note: Callable[[str], None], clock: Clock = time.monotonic) -> Advance:
-    """Pass progress of encoding on; once a batch was measured, note how long encoding takes, and with fewer views.
+    """Pass on the progress of encoding. After the first batch, note how long encoding takes, also with fewer views.
 
     The first report is not measured: it covers cached images, or the first batch, which also warms up the model.
 

@@ -213,7 +213,7 @@ class Targets:
 
     @property
     def hard(self) -> Ints:
-        """(N,) the rectified labels: by default the most probable class of each."""
+        """Return the rectified labels (N,), by default the most probable class of each sample."""
         return np.asarray(self.soft.argmax(1)) if self.labels is None else self.labels
 
 
@@ -224,7 +224,7 @@ class Matched:
     is_match: Bools
     """(N,)"""
     score: Floats
-    """(N,) NaN where nothing was scored."""
+    """(N,) NaN if nothing was scored."""
 
     def __post_init__(self) -> None:
         _check("score", self.score, (len(self.is_match),))

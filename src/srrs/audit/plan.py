@@ -32,7 +32,7 @@ class Plan:
     """One row per row of the audit, in its order."""
 
     table: pd.DataFrame = field(repr=False)
-    """Columns id, path, given, action (one of `ACTIONS`), label (the new one; None where there is none) and by
+    """Columns id, path, given, action (one of `ACTIONS`), label (the new one; None if there is none) and by
     (decision, suggestion, request or None)."""
 
     def counts(self) -> dict[str, int]:
@@ -90,7 +90,7 @@ def plan(
     confidence: float = SURE,
     drop: Collection[str] = (),
 ) -> Plan:
-    """Return the plan of the changes that the decisions or the suggestions ask for.
+    """Return the changes that follow from decisions or from suggestions.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class Audit:
     """
 
     table: pd.DataFrame = field(repr=False)
-    """One row per image; text is None and numbers are NaN where there is nothing to say. Its columns are `BEFORE`, one
+    """One row per image; text is None and numbers are NaN if there is nothing to say. Its columns are `BEFORE`, one
     of predicted classes for each tuner by its name, and `AFTER`."""
     class_names: tuple[str, ...]
     noise: NoiseEstimate

@@ -85,7 +85,7 @@ def noise_figure(found: Records, *, methods: Sequence[str] | None = None) -> Fig
     """Draw the noise of the rectified labels over training, with a row of panels per method and a line per rate.
 
     Mean over seeds with their range; the dashed line of the same color is the noise of the given labels. Methods that
-    change no label are left out. Raises DataError where no run's folder has a history of such.
+    change no label are left out. Raises DataError if no run's folder has a history of such.
     """
     members = [cell for cell in cells(found.records, methods=methods) if any(_changes(run) for run in cell.runs)]
     drawn = [(cell, lines) for cell in members if (lines := _histories(cell, found))]
@@ -160,7 +160,7 @@ class Screened(NamedTuple):
     values: Any
     """(N,)"""
     bounds: Any
-    """(G, 2) thresholds; G = 0 where the groups follow from no single score."""
+    """(G, 2) thresholds; G = 0 if the groups follow from no single score."""
     groups: Any
     """(N,) names of `GROUPS`."""
 

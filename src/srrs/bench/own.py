@@ -74,7 +74,7 @@ def read_own(
 
 
 def _true_labels(samples: Samples, table: Path | None, path: Path) -> Ints | None:
-    """True labels (N,), -1 where unknown; None where none are given at all."""
+    """True labels (N,), -1 where unknown; None if none are given at all."""
     if table is not None:
         columns = read_table(table)
         ids = list(map(text_of, find_column(columns, None, ("id",), "ids", str(table))))

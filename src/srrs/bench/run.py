@@ -172,7 +172,7 @@ def _record(run: Run, tuned: Tuned, task: Task, models: Models, seconds: float) 
 
 
 def _zero_shot_auroc(task: Task, wrong: np.ndarray) -> float | None:
-    """Return the AUROC of the untuned model's probability of the given label; None where there is no such model."""
+    """Return the AUROC of the untuned model's probability of the given label; None if there is no such model."""
     if tuning.untuned_head(task) is None:
         return None
     return metrics.audit_auroc(tuning.untuned_probs(task)[np.arange(len(wrong)), task.labels], wrong)

@@ -147,7 +147,7 @@ def paired(records: Iterable[Record], ours: str = "srrs", *, seed: int = 0) -> p
     """Return the accuracy of `ours` (a row) minus that of every other row in every cell, with columns `PAIRED`.
 
     `low` and `high` are the paired 95 % bootstrap interval over images and the `n` seeds that both ran; cells
-    without common seeds are left out. Raises DataError where no run is called `ours`.
+    without common seeds are left out. Raises DataError if no run is called `ours`.
     """
     found = cells(records)
     if ours not in {cell.row for cell in found}:

@@ -18,7 +18,7 @@ def _mix(x: Keys) -> Keys:
 
 
 def uniforms(keys: Keys, *numbers: int) -> NDArray[np.float64]:
-    """One uniform draw in [0, 1) per key (N,); other `numbers` (seed, purpose, step) give other draws."""
+    """Draw a uniform number in [0, 1) for each key (N,). Other `numbers` (seed, purpose, step) give other draws."""
     mixed = keys
     for number in numbers:
         mixed = _mix(mixed + np.uint64((number * 0x9E3779B97F4A7C15 + 1) % 2**64))

@@ -15,7 +15,7 @@ Bools = NDArray[np.bool_]
 
 
 def accuracy(predicted: Ints, truth: Ints) -> float:
-    """Share of right predictions, 0 to 1."""
+    """Return the share of correct predictions, from 0 to 1."""
     return float(np.mean(np.asarray(predicted) == np.asarray(truth)))
 
 
@@ -63,7 +63,7 @@ def precision_recall(noisy: Bools, wrong: Bools) -> PrecisionRecall:
 
 
 def label_noise(labels: Ints, truth: Ints) -> float:
-    """Share of wrong labels, 0 to 1."""
+    """Return the share of wrong labels, from 0 to 1."""
     return float(np.mean(np.asarray(labels) != np.asarray(truth)))
 
 

@@ -48,7 +48,7 @@ class Draw:
     """(N,) -1: an image of none of the classes."""
 
     def digest(self, paths: Sequence[str]) -> str:
-        """`digest` of this draw from the paths of the whole training split."""
+        """Return the `digest` of this draw, from the paths of the whole training split."""
         return digest([paths[row] for row in self.rows], self.given)
 
 

@@ -33,7 +33,7 @@ class ClassVectors:
     described: Floats | None = None
     """(C, D) of described classes."""
     logit_scale: float | None = None
-    """What similarities are multiplied by; None where it is not known."""
+    """What similarities are multiplied by; None if it is not known."""
 
 
 def unit_vectors(vectors: Any, views: Any, name: str) -> tuple[Floats, Floats, list[str], list[str]]:
@@ -128,7 +128,7 @@ def class_arrays(class_vectors: Any) -> dict[str, Any]:
 
 
 def class_vectors_of(arrays: dict[str, Any], names: Any, size: int, source: str) -> ClassVectors | None:
-    """Return the class vectors among the arrays, checked against the feature size D; None where there are none."""
+    """Return the class vectors among the arrays, checked against the feature size D; None if there are none."""
     if "class_vectors" not in arrays:
         return None
     if names is None:

@@ -55,7 +55,7 @@ class Tuned:
             self.logit_scale_ = float(classifier.scale)
 
     def predict_inputs(self, inputs: "Inputs", progress: "Progress | None" = None) -> Floats:
-        """Return the probabilities (N, C) of checked inputs; NaN where an image or embedding cannot be used."""
+        """Return the probabilities (N, C) of checked inputs; NaN if an image or embedding cannot be used."""
         from srrs.pipeline import readable_rows
 
         self._check_fitted()
@@ -161,7 +161,7 @@ class Tuned:
         return loaded
 
     def _check_embeddings(self, embeddings: "Embeddings") -> None:
-        """Raise SettingsError where embeddings cannot be those of the model that this classifier was tuned on."""
+        """Raise SettingsError if embeddings cannot be those of the model that this classifier was tuned on."""
         size = self.head_.shape[1] if self._classifier is None else embeddings.size
         if embeddings.size != size:
             raise SettingsError(

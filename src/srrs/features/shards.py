@@ -103,7 +103,7 @@ class FeatureStore:
         self._flushed = time.monotonic()
 
     def missing(self, view: str, keys: Keys) -> NDArray[np.bool_]:
-        """(n,) which of the keys the store lacks for this view."""
+        """Return which of the keys (n,) the store lacks for this view."""
         known = [shard.keys for shard in (*self._holding(view, keys), *self._pending.get(view, ()))]
         return ~np.isin(keys, np.concatenate(known)) if known else np.ones(len(keys), dtype=bool)
 

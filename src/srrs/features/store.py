@@ -167,7 +167,7 @@ class Run:
         return Features(plain, crops)
 
     def name(self, view: int) -> str:
-        """What the store calls a view."""
+        """Return the name of a view in the store."""
         return "plain" if view == PLAIN else f"seed{self.seed}view{view}"
 
     def _pixels(self, jobs: list[Job], pool: ThreadPoolExecutor) -> Iterator[tuple[int, list[str], Tensor]]:

@@ -51,12 +51,12 @@ class Prompts:
 
     @property
     def vectors(self) -> Tensor:
-        """(F + K, W) what `source` counts."""
+        """Return the vectors (F + K, W) that `source` refers to."""
         return torch.cat([self.known, self.learned])
 
     @property
     def embeddings(self) -> Tensor:
-        """(C, L, W) the vectors at every position."""
+        """Return the vectors (C, L, W) at every position."""
         return embedding(self.source, self.vectors)
 
     def learns_at(self, positions: slice) -> bool:
@@ -168,7 +168,7 @@ class Models:
     class_vectors: ClassVectors | None
     logit_scale: float
     fingerprint: str
-    """Of the model that made the features; '' where it is unknown."""
+    """Of the model that made the features; '' if it is unknown."""
     device: torch.device
     feature_size: int
     name: str

@@ -97,7 +97,7 @@ class FrozenLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """(O, I) a copy of the weight in torch's own layout."""
+        """Return a copy of the weight (O, I) in the layout of torch."""
         return self._packed.to_dense()
 
     @property
@@ -116,11 +116,11 @@ class FrozenLinear(nn.Module):
         self._packed = torch.ops.mkldnn._reorder_linear_weight(self._packed)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Multiply (..., I) by the weight: (..., O)."""
+        """Multiply (..., I) by the weight; returns (..., O)."""
         return self.product(x)
 
     def product(self, x: Tensor, bias: Tensor | None = None, activation: Activation = "none") -> Tensor:
-        """`activation(x weight^T + bias)`, with the layer's own bias by default.
+        """Return `activation(x weight^T + bias)`; the default is the bias of the layer.
 
         Without a gradient, the activation runs inside oneDNN's kernel.
         """
@@ -152,7 +152,7 @@ def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activa
 
 
 def product(layer: Any, x: Tensor, bias: Tensor | None = None, activation: Activation = "none") -> Tensor:
-    """`activation(x weight^T + bias)` of an `nn.Linear` or a `FrozenLinear`."""
+    """Return `activation(x weight^T + bias)` of an `nn.Linear` or a `FrozenLinear`."""
     if isinstance(layer, FrozenLinear):
         return layer.product(x, bias, activation)
     return _ACTIVATIONS[activation](linear(x, layer.weight, layer.bias if bias is None else bias))
@@ -179,7 +179,7 @@ def kernels_of(model: nn.Module) -> str:
 
 @contextmanager
 def unpacked(model: Any) -> Iterator[None]:
-    """Inside, the layers of a model, or of its `.model`, compute with torch's `linear`: for exporting a graph."""
+    """Compute the layers of a model, or of its `.model`, with torch's `linear` in this block, to export a graph."""
     root = getattr(model, "model", model)
     layers = [m for m in root.modules() if isinstance(m, FrozenLinear)] if isinstance(root, nn.Module) else []
     for layer in layers:

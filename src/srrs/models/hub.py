@@ -135,7 +135,7 @@ def _is_path(name: str) -> bool:
 
 
 def find_cached(name: str) -> Path | None:
-    """Return the folder of a hub model in the hub's cache; None where it is not there with safetensors weights."""
+    """Return the folder of a hub model in the hub's cache; None if it is not there with safetensors weights."""
     repository, revision = split_revision(name)
     return _from_hub(repository, local=True, revision=revision)
 

@@ -63,7 +63,7 @@ class Preprocessing:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of what the model sees."""
+        """Return the input size of the model: (height, width)."""
         if self.crop is not None:
             return self.crop
         assert isinstance(self.resize, tuple)

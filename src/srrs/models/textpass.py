@@ -81,7 +81,7 @@ class CausalTower(NamedTuple):
 
     @classmethod
     def of(cls, text_model: Any, projection: nn.Module) -> "CausalTower":
-        """From a `CLIPTextModel` (or a wrapper that holds one as `.text_model`) and the text projection."""
+        """Make the tower of a `CLIPTextModel` (or a wrapper that has one as `.text_model`) and the text projection."""
         inner = getattr(text_model, "text_model", text_model)
         return cls(inner.embeddings.position_embedding, list(inner.encoder.layers), inner.final_layer_norm, projection)
 

@@ -26,7 +26,7 @@ from srrs.tuning import Task, match_scores
 def trainable_rows(samples: Samples) -> Ints:
     """Return the rows to learn from, in the order of their content keys, so that row order changes no result.
 
-    Raises DataError where fewer than two classes are left.
+    Raises DataError if fewer than two classes are left.
     """
     usable = np.array([not issue for issue in samples.issues]) & (np.asarray(samples.labels) >= 0)
     order = np.argsort(samples.content_keys, kind="stable")

@@ -27,7 +27,7 @@ class Matched:
     missing: tuple[str, ...]
 
     def note(self) -> str | None:
-        """One sentence that names the classes without description; None if all have one."""
+        """Return a sentence with the classes that have no description; None if all have one."""
         if not self.missing:
             return None
         names = ", ".join(self.missing[:5]) + (", …" if len(self.missing) > 5 else "")

@@ -24,7 +24,7 @@ class Split:
     labels: Ints
     """(N,) class numbers, the truth as far as it is known."""
     given: Ints | None = None
-    """(N,) labels by people or the web; None where the set has none beside the truth."""
+    """(N,) labels by people or the web; None if the set has none beside the truth."""
     truth_known: bool = True
     """False where nobody knows the truth: `labels` then are the given ones."""
     verified: Ints | None = None
@@ -209,7 +209,7 @@ def check_files(files: Sequence[Path], name: str, advice: str) -> None:
     Raises
     ------
     DataError
-        Some are not; the message says how many, names the first three and ends with `advice`.
+        Files are missing. The message gives their number, names the first three and ends with `advice`.
     """
     listed = {folder: _listed(folder) for folder in {file.parent for file in files}}
     # Asked again one by one, for a file system may take another case or another form of an accent for the same name.

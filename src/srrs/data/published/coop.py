@@ -30,7 +30,7 @@ class Layout(NamedTuple):
     """CoOp's folder first."""
     split: str
     images: str
-    """The folder that paths start from, beside the split file; '' where they start from the same folder."""
+    """The folder that paths start from, beside the split file; '' if they start from the same folder."""
     key: str
     """Of the split file in Google Drive."""
     source: str
