@@ -2,8 +2,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OPEN_CLIP := .venv-open-clip
+AUDIT := .venv-audit
 
-.PHONY: demo test test-open-clip check docs install clean
+.PHONY: demo test test-open-clip first-hour audit-dependencies check docs install clean
 
 install: $(VENV)/installed
 
@@ -16,7 +17,7 @@ demo: install
 	$(BIN)/srrs demo --out demo-out
 
 test: install
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 # open_clip needs torchvision, whose build from PyPI wants PyPI's torch beside it: an environment of its own.
 $(OPEN_CLIP)/installed: pyproject.toml constraints.txt constraints-open-clip.txt
@@ -28,6 +29,18 @@ $(OPEN_CLIP)/installed: pyproject.toml constraints.txt constraints-open-clip.txt
 
 test-open-clip: $(OPEN_CLIP)/installed
 	$(OPEN_CLIP)/bin/python -m pytest -q tests/models/test_openclip.py
+
+# Builds the wheel, installs it, and does what a new user does in the first hour. Takes a minute or two.
+first-hour: install
+	$(BIN)/python -m pytest -q tests/first_hour.py
+
+$(AUDIT)/installed:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check pip-audit
+	touch $@
+
+audit-dependencies: $(AUDIT)/installed
+	$(AUDIT)/bin/python .ci/audit_dependencies.py $(AUDIT)/bin/pip-audit constraints.txt
 
 check: install
 	$(BIN)/ruff check .
@@ -43,4 +56,4 @@ $(VENV)/docs: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(OPEN_CLIP) demo-out site
+	rm -rf $(VENV) $(OPEN_CLIP) $(AUDIT) demo-out site

@@ -69,7 +69,7 @@ def step_seconds(task: Task, settings: Settings, steps: int) -> float:
             synchronise(task.models.device)
             stamps.append(time.perf_counter())
 
-    run(stepping(), task, replace(schedule_of(settings), steps=steps + 1), settings, [listen])
+    run(stepping(), task, replace(schedule_of(settings, stepping()), steps=steps + 1), settings, [listen])
     return summary([after - before for before, after in pairwise(stamps)]).median
 
 
@@ -82,7 +82,7 @@ def first_step(task: Task, settings: Settings) -> tuple[Tensor, LabeledBatch, li
         return method.loss(logits, batch)
 
     recorded = replace(method, loss=recording, warm_up_loss=recording)
-    tuners = run(recorded, task, replace(schedule_of(settings), steps=1), settings)
+    tuners = run(recorded, task, replace(schedule_of(settings, method), steps=1), settings)
     logits, batch = seen[0]
     return logits, batch, [context_gradient(tuner) for tuner in tuners]
 

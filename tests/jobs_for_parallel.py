@@ -36,15 +36,15 @@ def say_and_wait(job: int) -> int:
 
 def main() -> None:
     import multiprocessing
+    from contextlib import closing
 
     from srrs.parallel import side_by_side
 
-    running = side_by_side(say_and_wait, range(4), 2)
-    next(running)
-    sys.stdout.write(" ".join(str(child.pid) for child in multiprocessing.active_children()) + "\n")
-    sys.stdout.flush()
-    next(running)
-    next(running)
+    with closing(side_by_side(say_and_wait, range(4), 2)) as running:
+        next(running)
+        sys.stdout.write(" ".join(str(child.pid) for child in multiprocessing.active_children()) + "\n")
+        sys.stdout.flush()
+        time.sleep(600)
 
 
 if __name__ == "__main__":

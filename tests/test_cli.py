@@ -102,7 +102,9 @@ def test_a_fitted_model_predicts_as_its_classifier_does(srrs: Run, photos, clip_
     assert found["logistic_regression"]["given_labels_predicted"] > 0.9  # red, green and blue
     assert found["given_labels_predicted"] < 0.9  # of a random model
     assert found["logistic_regression"]["accuracy"] > found["accuracy"]
-    assert found["notes"][-1].startswith("Logistic regression on the same features predicts more of the given labels")
+    warning = "Logistic regression on the same features predicts more of the given labels"
+    for findings in (found["findings"], json.loads((model / "audit.json").read_text())["findings"]):
+        assert findings[-1]["text"].startswith(warning)
     assert {"config.json", "head.safetensors", "prompts.safetensors", "audit.csv", "report.html"} <= {
         path.name for path in model.iterdir()
     }
@@ -143,7 +145,26 @@ def test_words_for_codes_and_descriptions_are_read_from_files(srrs: Run, photos,
     )
     assert outcome.status == 0, outcome.err
     assert not any("No description" in note for note in json.loads(outcome.out)["notes"])
-    assert {row["given"] for row in read_csv(tmp_path / "audit" / "audit.csv")} == {"big cat", "dog", "piano"}
+    rows = read_csv(tmp_path / "audit" / "audit.csv")
+    assert {row["given"] for row in rows} == {"cat", "dog", "sea_horse"}  # the user's own labels
+    assert {row[column] for row in rows for column in ("suggested", "zero_shot")} <= {"cat", "dog", "sea_horse"}
+    audit = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert dict(zip(audit["class_names"], audit["class_words"], strict=True)) == {
+        "cat": "big cat", "dog": "dog", "sea_horse": "piano",
+    }  # fmt: skip
+    decided = {"id": rows[0]["id"], "action": "relabel", "label": "sea_horse"}
+    (tmp_path / "decisions.csv").write_text("\n".join(",".join(line) for line in (decided, decided.values())))
+    assert srrs(
+        "apply", tmp_path / "audit", "--decisions", tmp_path / "decisions.csv", "--to", tmp_path / "to", "--yes"
+    )
+    assert {path.name for path in (tmp_path / "to").iterdir()} == {"cat", "dog", "sea_horse"}
+    again = srrs(
+        *("audit", photos, "--out", tmp_path / "again", "--model", clip_folder, *FAST, "--method", "coop-two"),
+        *("--names", tmp_path / "names.json", "--trusted", tmp_path / "decisions.csv"),
+    )
+    assert again.status == 0, again.err
+    row = read_csv(tmp_path / "again" / "audit.csv")[0]
+    assert (row["given"], row["suggested"], row["flags"].split(";")[0]) == ("cat", "sea_horse", "trusted")
 
 
 def test_a_folder_that_is_missing_empty_or_of_one_class_is_refused(srrs: Run, photos, tmp_path: Path) -> None:

@@ -330,3 +330,19 @@ def test_files_of_a_saved_classifier_are_as_readable_as_any_other(saved, tmp_pat
     (tmp_path / "sibling").touch()
     modes = {path.stat().st_mode & 0o777 for path in saved["clip"][1].iterdir() if path.suffix != ".npy"}
     assert modes == {(tmp_path / "sibling").stat().st_mode & 0o777}
+
+
+def test_the_revision_of_a_hub_model_is_recorded_and_a_saved_classifier_names_it(
+    photos: Path, tmp_path: Path, clip_folder: Path, monkeypatch
+) -> None:
+    commit = "c0ffee" + 34 * "0"
+    repository = tmp_path / "hub" / "models--somebody--model"
+    shutil.copytree(clip_folder, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    classifier = RobustClassifier("somebody/model", method="coop", **FAST).fit(photos)
+    assert classifier.audit_.settings["model_revision"] == commit
+    folder = classifier.save(tmp_path / "model")
+    assert json.loads((folder / "config.json").read_text())["settings"]["model"] == f"somebody/model@{commit}"
+    assert RobustClassifier.load(folder).predict(photos).tolist() == classifier.predict(photos).tolist()

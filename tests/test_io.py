@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
+from safetensors import safe_open
 
-from srrs import io
+from srrs import checksum, io
 from srrs.errors import DataError
 from srrs.io import atomic, is_file, read_bytes, save_tensors, write_atomic
 
@@ -82,18 +84,33 @@ def test_a_limit_of_the_system_ends_in_the_same_sentence(tmp_path, what):
     assert os.listdir(tmp_path) == []
 
 
+def test_equal_arrays_with_equal_metadata_are_equal_bytes_and_a_changed_one_is_noticed(tmp_path):
+    about = {f"ключ\n{number}": "value" for number in range(9)}
+    array = {"x": np.arange(3), "y": np.zeros((0, 2), np.float16)}
+    paths = [save_tensors(tmp_path / f"{number}.safetensors", array, about) for number in range(4)]
+    contents = {path.read_bytes() for path in paths}
+    assert len(contents) == 1
+    with safe_open(paths[0], "np") as file:
+        assert {name: text for name, text in file.metadata().items() if name != "checksum"} == about
+        assert file.get_tensor("x").tolist() == [0, 1, 2]
+    assert checksum.is_whole(paths[0]) is True
+    paths[0].write_bytes(contents.pop().replace(b"value", b"Value", 1))
+    assert checksum.is_whole(paths[0]) is False
+    safetensors.numpy.save_file(array, paths[0])
+    assert checksum.is_whole(paths[0]) is None
+
+
 @unix
 def test_what_a_killed_process_left_is_removed_and_that_of_a_living_one_is_not(tmp_path):
     with atomic(tmp_path / "a.txt") as part:
-        begin = part.name.rsplit(f"{os.getpid()}-", 1)[0]
+        begin = part.name.split(f"{os.getpid()}-")[0]
         part.touch()
-        (tmp_path / f"{begin}999999999-1.part").touch()
-        (tmp_path / f"{begin}{os.getppid()}-1.part").touch()
+        (tmp_path / f"{begin}999999999-1-other.part").touch()
+        (tmp_path / f"{begin}{os.getppid()}-1-other.part").touch()
         write_atomic(tmp_path / "other.txt", b"")
-        assert len(list(tmp_path.glob("*.part")) + list(tmp_path.glob(".*.part"))) >= 3
-    write_atomic(tmp_path / "a.txt", b"x")
+        assert part.exists()
     left = [name for name in os.listdir(tmp_path) if name.endswith(".part")]
-    assert left == [f"{begin}{os.getppid()}-1.part"]
+    assert left == [f"{begin}{os.getppid()}-1-other.part"]
 
 
 @unix

@@ -354,10 +354,13 @@ def test_an_audit_of_very_many_embeddings_compares_nobody_with_everybody(monkeyp
     monkeypatch.setattr(Samples.given, "func", lambda samples: built.append(1) or given(samples))
     for search in ("srrs.core.neighbors.nearest", "srrs.audit.flags.nearest", "srrs.audit.flags.near_duplicates"):
         monkeypatch.setattr(search, lambda *_: pytest.fail("compared all with all"))
+    monkeypatch.setattr("srrs.core.index.installed", lambda: False)
     inputs = read_inputs(embeddings, labels.tolist(), class_names=list("abcde"), class_vectors=vectors, bare=True)
     settings = Settings.of(model="none", device="cpu")
     models = pipeline.load_models(settings, inputs.embeddings)
-    table = pipeline.audit(pipeline.Request(inputs.samples, models, settings, features=inputs.features)).audit.table
+    audit = pipeline.audit(pipeline.Request(inputs.samples, models, settings, features=inputs.features)).audit
+    table = audit.table
+    assert any("pip install 'srrs[index]'" in finding.text for finding in audit.findings)
     assert len(built) <= 3
     assert len(table) == count
     assert table.neighbors_agree.isna().all()

@@ -157,9 +157,13 @@ def test_tuners_are_built_in_the_order_of_the_method_with_their_own_options(task
     assert not torch.equal(next(prompt.parameters()), next(other.parameters()))
 
 
-def test_a_learning_rate_in_the_settings_scales_those_of_all_tuners(settings: Settings) -> None:
-    own, twice = (tuning.schedule_of(settings.with_(learning_rate=rate)) for rate in (None, 2 * LEARNING_RATE))
+def test_the_learning_rate_of_the_settings_or_the_method_scales_those_of_all_tuners(settings: Settings) -> None:
+    method = replace(tuning.method_of(settings), learning_rate=None)
+    own, twice = (tuning.schedule_of(settings.with_(learning_rate=rate), method) for rate in (None, 2 * LEARNING_RATE))
     assert (own.rate, twice.rate) == (1.0, 2.0)
+    slow = replace(method, learning_rate=LEARNING_RATE / 4)
+    assert tuning.schedule_of(settings, slow).rate == 0.25
+    assert tuning.schedule_of(settings.with_(learning_rate=LEARNING_RATE / 2), slow).rate == 0.5
     assert (own.steps, own.batch, own.views) == (4, 512, 4)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from audits import hand_audit
 from srrs.cli import app
 from srrs.data.folders import find_pictures
 
@@ -62,6 +63,15 @@ def test_the_tutorial_runs_and_does_to_the_photographs_what_it_says(work: Path) 
     run(undo, work)
     assert not (work / "cleaned").exists()
     assert {path: path.read_bytes() for path in find_pictures(work / "photos")[0]} == before
+
+
+def test_the_page_has_the_parts_that_the_tutorial_names(tmp_path: Path) -> None:
+    named = re.findall(r"\*\*(.*?)\*\*", TUTORIAL.split("## 3. Read the page")[1].split("## 4.")[0], re.DOTALL)
+    row = {"id": "a.jpg", "path": "a.jpg", "given": "cat", "suggested": "dog"}
+    page = hand_audit([row], ("cat", "dog")).report(tmp_path / "report.html").read_text()
+    assert len(named) >= 9
+    for words in named:
+        assert f">{' '.join(words.split())}<" in page
 
 
 def test_the_cells_of_the_notebook_run_in_order(work: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from srrs.audit.table import Audit, Rows
 from srrs.core.blocks import blocks, empty
+from srrs.core.index import neighbors_of_many
 from srrs.errors import DataError
 from srrs.methods.rectify import posterior
 from srrs.records import Evidence, Floats, Ints, Matched, Round
@@ -73,7 +74,8 @@ def audit_labels(
         "sources": [name for name in arrays if arrays[name] is not None],
     }
     predicted = {} if zero_shot is None else {"zero_shot": zero_shot.argmax(1)}
-    return Audit.of(rows, np.arange(n), outcome, used, predicted=predicted, features=features)
+    near, _ = (None if features is None else neighbors_of_many(features, keys)) or (None, None)
+    return Audit.of(rows, np.arange(n), outcome, used, predicted=predicted, features=features, neighbors=near)
 
 
 def zero_shot_logits(features: Floats, class_vectors: Floats) -> Floats:

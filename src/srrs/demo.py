@@ -5,6 +5,7 @@ Half of the labels are wrong by default. True labels are used to draw the noise 
 
 import json
 import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -85,7 +86,7 @@ class Prepared:
 
     @property
     def truth(self) -> np.ndarray:
-        """True labels of all images of `train`."""
+        """Return the true labels of all images of `train`."""
         return np.asarray(self.train.labels)
 
 
@@ -149,8 +150,8 @@ def _all_seeds(
     runs = [(seed, name) for seed in seeds for name in reversed(METHODS)]  # the longest first
     outcomes: dict[str, list[DemoRun]] = {name: [] for name in METHODS}
     first: Audit | None = None
-    with console.progress("Tuning") as advance:
-        done = side_by_side(tune, runs, prepare=begin, arguments=[prepared, spec])
+    running = side_by_side(tune, runs, prepare=begin, arguments=[prepared, spec])
+    with console.progress("Tuning") as advance, closing(running) as done:
         for number, ((_, name), (outcome, audit)) in enumerate(zip(runs, done, strict=True), 1):
             outcomes[name].append(outcome)
             first = audit if first is None else first

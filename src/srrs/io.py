@@ -5,6 +5,7 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 
 import platformdirs
 
+from srrs import checksum
 from srrs.errors import DataError
 
 FilePath = str | os.PathLike[str]
@@ -29,7 +31,7 @@ _CAUSES = {
 
 
 def cache_root() -> Path:
-    """Where caches live: `SRRS_CACHE`, else the user's cache folder."""
+    """Return the folder of the caches: `SRRS_CACHE`, else the cache folder of the user."""
     return Path(os.environ.get("SRRS_CACHE") or platformdirs.user_cache_dir("srrs"))
 
 
@@ -79,7 +81,7 @@ def read_bytes(path: FilePath, most: int | None = None) -> bytes:
 
 
 def check_regular(path: FilePath) -> None:
-    """Raise OSError where a path names a folder, FIFO, socket or device, or nothing."""
+    """Raise OSError if a path names a folder, FIFO, socket or device, or nothing."""
     try:
         mode = os.stat(path).st_mode
     except ValueError:  # a NUL character
@@ -93,7 +95,7 @@ def check_regular(path: FilePath) -> None:
 def write_atomic(path: FilePath, content: bytes | Iterable[bytes]) -> Path:
     """Write bytes, or pieces of bytes in turn, to a file, and make its folder where needed.
 
-    The file has the access rights of every new file (umask). Raises DataError where it cannot be written.
+    The file has the access rights of every new file (umask). Raises DataError if it cannot be written.
     """
     with atomic(path) as part, part.open("wb") as file:
         file.writelines([content] if isinstance(content, bytes) else content)
@@ -103,11 +105,15 @@ def write_atomic(path: FilePath, content: bytes | Iterable[bytes]) -> Path:
 
 
 def save_tensors(path: FilePath, arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> Path:
-    """Write numpy arrays as safetensors, as `write_atomic` writes bytes."""
-    from safetensors.numpy import save_file
+    """Write numpy arrays or torch tensors as safetensors with a checksum, as `write_atomic` writes bytes."""
+    if all(hasattr(array, "__array_interface__") for array in arrays.values()):
+        from safetensors.numpy import save_file
+    else:
+        from safetensors.torch import save_file
 
     with atomic(path) as part:
-        save_file(dict(arrays), part, metadata=dict(metadata) if metadata is not None else None)
+        save_file(dict(arrays), part, metadata={**(metadata or {}), checksum.NAME: checksum.UNSET})
+        checksum.stamp(part)
     return Path(path)
 
 
@@ -118,11 +124,8 @@ def atomic(path: FilePath) -> Iterator[Path]:
     Raises DataError for an OSError in the block, and for a SafetensorError, in which `save_file` wraps one.
     """
     path = Path(path)
-    begin = f".{_short(path.name)}-{_short(platform.node())}-"
-    part = path.with_name(f"{begin}{os.getpid()}-{threading.get_ident()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path.parent, begin)
+        part = _part(path)
         try:
             part.touch()
             mode = stat.S_IMODE(part.stat().st_mode)
@@ -139,8 +142,44 @@ def atomic(path: FilePath) -> Iterator[Path]:
         raise DataError(_message(path, _os_error(error))) from error
 
 
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a folder beside `path` to fill, which takes its place when the block ends without an error.
+
+    Raises DataError for an OSError, unless another process was faster.
+    """
+    try:
+        part = _part(path)
+        try:
+            part.mkdir()
+            yield part
+            part.replace(path)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        if not path.is_dir():
+            raise DataError(_message(path, error)) from error
+
+
+def _part(path: Path) -> Path:
+    """Return where to write what is to take the place of `path`; its folder is made and has no leftovers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent)
+    return path.with_name(f"{_unfinished()}{os.getpid()}-{threading.get_ident()}-{_short(path.name)}.part")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the unfinished files and folders that killed processes of this machine left in a folder."""
+    begin = _unfinished()
+    for name in os.listdir(folder):
+        if name.startswith(begin) and name.endswith(".part"):
+            pid = name.removeprefix(begin).split("-")[0]
+            if pid.isdigit() and not _runs(int(pid)):
+                _remove(folder / name)
+
+
 def cause(error: OSError) -> str:
-    """Return why a file cannot be written, as a sentence, with what to do about it where that is known."""
+    """Return a sentence that says why a file cannot be written and, if that is known, what to do."""
     return _CAUSES.get(error.errno or 0) or f"{error.strerror or error}."
 
 
@@ -149,13 +188,16 @@ def _message(path: Path, error: OSError) -> str:
     return f"Cannot write {path}: {cause(error)}{advice}"
 
 
-def _remove_leftovers(folder: Path, begin: str) -> None:
-    """Remove the unfinished files that killed processes of this machine left for the same path."""
-    for name in os.listdir(folder):
-        if name.startswith(begin) and name.endswith(".part"):
-            pid = name.removeprefix(begin).split("-")[0]
-            if pid.isdigit() and not _runs(int(pid)):
-                folder.joinpath(name).unlink(missing_ok=True)
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _unfinished() -> str:
+    """Return the beginning of the names of unfinished files of this machine; the process follows."""
+    return f".{_short(platform.node())}-"
 
 
 def _runs(pid: int) -> bool:

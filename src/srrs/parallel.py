@@ -7,8 +7,9 @@ machine better than several threads of one run.
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -17,10 +18,12 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Environment variables that libraries read when they are loaded."""
+QUIET = "ignore:resource_tracker:UserWarning"
+"""Filter for a remark of Python's resource tracker on semaphores, which it cleans up itself after a kill."""
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """Return the CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -33,11 +36,12 @@ def side_by_side(
     *,
     prepare: Callable[..., object] | None = None,
     arguments: Sequence[Any] = (),
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `function(job)` of each job, in the order of the jobs.
 
     The jobs run in new processes with one thread each, or in this process if there would be only one. The processes
-    end when the iterator is closed, when an exception or Ctrl-C leaves it, and when this process is killed.
+    end when the iterator is closed, when an exception or Ctrl-C leaves it, and when this process is killed. Iterate
+    inside `contextlib.closing`: an exception between two results would otherwise wait for the jobs at hand.
 
     Parameters
     ----------
@@ -56,14 +60,22 @@ def side_by_side(
             prepare(*arguments)
         yield from map(function, jobs)
         return
-    with _workers(count, prepare, arguments) as pool:
+    with workers(count, prepare, arguments) as pool:
         yield from (future.result() for future in [pool.submit(function, job) for job in jobs])
 
 
 @contextmanager
-def _workers(
-    count: int, prepare: Callable[..., object] | None, arguments: Sequence[Any]
+def workers(
+    count: int, prepare: Callable[..., object] | None = None, arguments: Sequence[Any] = ()
 ) -> Iterator[ProcessPoolExecutor]:
+    """Start processes with one thread each. They end with the block, and if this process is killed.
+
+    Parameters
+    ----------
+    prepare : called as `prepare(*arguments)` once in each process, before its first job.
+    """
+    if QUIET not in sys.warnoptions:
+        sys.warnoptions.append(QUIET)  # handed on to the tracker, which starts with the first process
     before = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, context, _begin, (prepare, tuple(arguments)))
@@ -75,8 +87,11 @@ def _workers(
         pool.shutdown()
     except BaseException:  # also where the iterator is closed
         pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - before:
+        started = set(multiprocessing.active_children()) - before
+        for child in started:
             child.terminate()
+        for child in started:
+            child.join()
         raise
 
 
@@ -97,18 +112,21 @@ def _one_thread_each() -> Iterator[None]:
 
 
 def _nothing() -> None:
-    """A job that starts a process."""
+    """Return a job that starts a process."""
 
 
 def _begin(prepare: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
-    end_with_parent()
+    _end_with_parent()
     if prepare is not None:
         prepare(*arguments)
 
 
-def end_with_parent() -> None:
-    """End this process when its parent has ended, also if the parent was killed."""
+def _end_with_parent() -> None:
+    """End this process when its parent has ended, also if the parent was killed.
+
+    A worker holds both ends of its queue, so that without a parent it would wait for work for ever.
+    """
     parent = multiprocessing.parent_process()
     if parent is None:
         return

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from srrs.code import code_digest
 from srrs.config import LEARNING_RATE, Settings
 from srrs.core.blocks import empty, release
 from srrs.data.images import WORKERS, open_rgb, quiet
@@ -31,7 +32,7 @@ from srrs.training.events import Listener
 from srrs.training.evidence import Question
 from srrs.training.loop import Outcome, train
 from srrs.training.schedule import Schedule
-from srrs.tuners import ClassPrompt, Foundation, Head, TaskResidual, Tuner, build, tuner_class
+from srrs.tuners import ClassPrompt, Foundation, Head, Tuner, build, tuner_class
 from srrs.tuners.prompt import zero_shot_weights
 
 MATCHER_BATCH = 64
@@ -128,7 +129,7 @@ def specs_for(method: Method, task: Task, untuned: Head | None) -> tuple[TunerSp
         return method.tuners
     specs = [spec for spec in method.tuners if not issubclass(tuner_class(spec.kind), ClassPrompt)]
     specs = specs if len(specs) == len(method.tuners) else list(method.text_free)
-    kept = [spec for spec in specs if untuned is not None or not issubclass(tuner_class(spec.kind), TaskResidual)]
+    kept = [spec for spec in specs if untuned is not None or not tuner_class(spec.kind).corrects_vectors]
     if not kept and method.tuners:
         raise SettingsError(
             f"The method {method.name!r} tunes prompts, but there is no text tower (--model none): give a model, or a "
@@ -173,11 +174,11 @@ def prompt_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def schedule_of(settings: Settings) -> Schedule:
-    """The schedule; a learning rate in the settings scales those of all tuners."""
+def schedule_of(settings: Settings, method: Method) -> Schedule:
+    """The schedule; the learning rate of the settings, else that of the method, scales those of all tuners."""
     chosen = settings.schedule
-    rate = 1.0 if chosen.learning_rate is None else chosen.learning_rate / LEARNING_RATE
-    return Schedule(chosen.steps, chosen.batch, chosen.views_per_step, rate)
+    rate = chosen.learning_rate or method.learning_rate or LEARNING_RATE
+    return Schedule(chosen.steps, chosen.batch, chosen.views_per_step, rate / LEARNING_RATE)
 
 
 def method_of(settings: Settings, knowledge: Mapping[str, Any] | None = None) -> Method:
@@ -245,7 +246,7 @@ def _train(
             "a model, class vectors beside the embeddings, or the method srrs."
         )
     return train(
-        method, tuners, task.source, task.labels, schedule_of(settings),
+        method, tuners, task.source, task.labels, schedule_of(settings, method),
         classes=len(task.class_names), zero_shot=untuned, match=task.match, seed=settings.seed, listeners=listeners,
         checkpoint=checkpoint, fingerprint=run_fingerprint(task, method, settings, verified) if checkpoint else "",
     )  # fmt: skip
@@ -256,7 +257,7 @@ def run_fingerprint(
 ) -> str:
     """A digest that changes with anything that changes the run."""
     digest = hashlib.sha256(settings.digest_text().encode())
-    digest.update(json.dumps(versions()).encode())
+    digest.update(json.dumps([versions(), code_digest()]).encode())
     digest.update(repr([method.name, *(spec.name for spec in method.tuners)]).encode())
     digest.update(f"{task.models.fingerprint} {task.models.logit_scale!r}".encode())
     classes = task.models.class_vectors or ClassVectors()

@@ -19,32 +19,34 @@ def photos() -> Photos:
     return Photos(tuple("abcdef"), ("cat", "cat", "cat", "dog", "dog", "cat"), ("1", "2", "3", "4", "2", "6"), *unit)
 
 
+def flagged(photos: Photos) -> dict[str, list[str]]:
+    return {photos.ids[row]: flags for row, flags in duplicates(photos).items()}
+
+
 def shuffled(photos: Photos, order: np.ndarray) -> Photos:
     texts = [tuple(column[i] for i in order) for column in (photos.ids, photos.given, photos.keys)]
     return Photos(*texts, photos.features[order], photos.looks[order])
 
 
 def test_duplicates_name_each_other_and_the_other_class(photos) -> None:
-    found = dict(zip(photos.ids, duplicates(photos), strict=True))
+    found = flagged(photos)
     assert found["b"] == ["duplicate of e (labeled dog)"]
     assert found["e"] == ["duplicate of b (labeled cat)"]
     assert found["c"] == ["near-duplicate of f"]
-    assert not found["a"] and not found["d"]  # noqa: PT018
+    assert set(found) == set("becf")
 
 
 def test_of_very_many_photos_the_same_files_alone_are_found(photos, monkeypatch) -> None:
     monkeypatch.setattr("srrs.core.blocks.WHOLE", 5)
-    found = dict(zip(photos.ids, duplicates(photos), strict=True))
+    found = flagged(photos)
     assert found["b"] == ["duplicate of e (labeled dog)"]
-    assert found["c"] == []
+    assert set(found) == set("be")
 
 
 def test_the_order_of_the_photos_changes_no_flag(photos) -> None:
     order = np.random.default_rng(1).permutation(6)
     other = shuffled(photos, order)
-    assert dict(zip(other.ids, duplicates(other), strict=True)) == dict(
-        zip(photos.ids, duplicates(photos), strict=True)
-    )
+    assert flagged(other) == flagged(photos)
 
 
 def test_photos_that_are_also_in_the_test_set_say_so(photos) -> None:
@@ -58,7 +60,7 @@ def test_cells_hold_all_flags_and_counts_tell_them(photos) -> None:
     found = cells(photos, np.array([True, *[False] * 5]), {"c"})
     assert found["a"] == "off-topic; dark; blurry"
     assert found["c"] == "trusted; near-duplicate of f"
-    assert found["d"] is None
+    assert "d" not in found
     assert counts(pd.Series(list(found.values()), dtype=object)) == {
         **{"trusted": 1, "duplicate": 2, "near-duplicate": 2, "off-topic": 1, "dark": 1, "blurry": 1}
     }

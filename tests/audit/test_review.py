@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -431,6 +432,18 @@ def test_a_pair_shows_its_photos(tab):
     tab.click("#pairs button")
     assert shown(tab) == [3, 9]
     assert current(tab) == [3, True]
+
+
+def test_labels_are_the_users_own_with_the_names_that_the_model_read(browser, tmp_path):
+    audit = replace(hand_audit(rows_of(12), CLASSES), words=("cat", "hot dog", "red fox"))
+    tab = browser.open(page(tmp_path, audit))
+    tab.run("localStorage.clear()")
+    tab.go(tmp_path / "report.html")
+    tab.press("ArrowRight")
+    assert tab.text("#question").startswith("dog (hot dog) should be →fox (red fox)")
+    tab.press("a")
+    decided = rows_in(tab.download("#download", tmp_path, "decisions.csv"))
+    assert decided[1][2:] == ["dog", "accept", "fox"]
 
 
 def test_the_panel_says_why(tab):

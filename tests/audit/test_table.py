@@ -96,6 +96,12 @@ def test_of_very_many_no_neighbors_are_searched(rows, last_round, monkeypatch):
     assert audit_of(rows, last_round).to_pandas().neighbors_agree.isna().all()
 
 
+def test_a_table_that_is_written_in_pieces_is_the_same_file(audit, tmp_path, monkeypatch):
+    whole = audit.to_csv(tmp_path / "whole.csv").read_bytes()
+    monkeypatch.setattr("srrs.data.tables.PIECE", 2)
+    assert audit.to_csv(tmp_path / "pieces.csv").read_bytes() == whole
+
+
 def test_csv_holds_names_and_empty_cells(audit, tmp_path):
     path = audit.to_csv(tmp_path / "deep" / "audit.csv")
     with path.open(newline="", encoding="utf-8") as file:

@@ -20,15 +20,18 @@ from typer.testing import CliRunner
 from srrs import pipeline, tuning
 from srrs.bench import jobs
 from srrs.bench.figures import histogram_figure
-from srrs.bench.grid import Grid, carry_out, plan
+from srrs.bench.grid import Grid, GridResult, carry_out, plan
 from srrs.bench.records import read_records
 from srrs.bench.run import Run
 from srrs.cli import app
+from srrs.cluster import on_ray
 from srrs.config import Settings
 from srrs.core.noise import NoiseSpec
 from srrs.data.protocols import draw
 from srrs.data.published import read_dataset
+from srrs.data.samples import checked, from_folder
 from srrs.errors import DataError, SettingsError
+from srrs.features.store import encode
 from srrs.models.base import Models
 
 PHOTOS = Path(str(files("srrs") / "assets" / "photos"))
@@ -140,36 +143,29 @@ def test_several_processes_give_the_bits_of_one(root, models, tmp_path) -> None:
             assert one.read_bytes() == (tmp_path / "two" / one.relative_to(tmp_path / "one")).read_bytes(), name
 
 
-def test_workers_end_with_a_parent_that_is_killed() -> None:
-    parent_code = """
-import os, time
-from srrs.bench.jobs import workers
-pool = workers(1)
-print(pool.submit(os.getpid).result(), flush=True)
-time.sleep(600)
-"""
-    parent = subprocess.Popen([sys.executable, "-c", parent_code], stdout=subprocess.PIPE, text=True)
-    worker = int(parent.stdout.readline())
-    parent.kill()
-    rest, _ = parent.communicate(timeout=60)  # the worker holds the pipe open as long as it lives
-    assert (worker != parent.pid, rest) == (True, "")
-
-
 def test_two_nodes_of_ray_give_the_bits_of_one_process(root, models, tmp_path) -> None:
     chosen = {"seeds": (1,), "noise": (HALF,)}
     ray = pytest.importorskip("ray", reason="Ray is an extra")
     from ray.cluster_utils import Cluster
 
     carry_out(planned(root, models, tmp_path / "one", **chosen), [])
+    photos = from_folder(root / "caltech101" / "101_ObjectCategories")
+    here = checked(photos)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         cluster.add_node(num_cpus=1)
         outcome = carry_out(planned(root, models, tmp_path / "ray", **chosen), [], ray=cluster.address)
         assert outcome.failed == []
+        with on_ray(cluster.address) as spread:
+            there = checked(photos, spread=spread)
+            elsewhere = pipeline.workers(spread, SETTINGS)
+            told_by_ray = encode(there, there.usable, models.image, cache=tmp_path / "cache", elsewhere=elsewhere)
     finally:
         ray.shutdown()
         cluster.shutdown()
     assert told(tmp_path / "one") == told(tmp_path / "ray")
+    assert there.keys == here.keys
+    assert np.array_equal(told_by_ray.plain, encode(here, here.usable, models.image).plain)
 
 
 def bench(root: Path, out: Path, *words: str) -> list[str]:
@@ -178,6 +174,15 @@ def bench(root: Path, out: Path, *words: str) -> list[str]:
         "--methods", "coop,srrs-paper", "--noise", "sym:0.5,pair:0.5", "--shots", "4", "--seeds", "1",
         "--set", "steps=12", "--views", "1", *words,
     ]  # fmt: skip
+
+
+def test_the_parts_of_a_grid_together_are_the_grid(root, tmp_path, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr("srrs.bench.grid.carry_out", lambda runs, *_, **__: seen.append(runs) or GridResult())
+    for part in ("1/2", "2/2"):
+        assert CliRunner().invoke(app, bench(root, tmp_path, "--shard", part)).exit_code == 0
+    assert [len(runs) for runs in seen] == [2, 2]
+    assert len({run.digest for runs in seen for run in runs}) == 4
 
 
 def begin(words: list[str], **streams: object) -> subprocess.Popen[str]:

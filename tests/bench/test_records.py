@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.runs import record, write_run
-from srrs.bench.code import code_digest, meaning
 from srrs.bench.records import AuditScores, Record, read_records, to_jsonl
 from srrs.bench.schema import pack, unpack
+from srrs.code import code_digest, meaning
 from srrs.errors import DataError
 
 UNUSUAL = {

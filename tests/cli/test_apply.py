@@ -66,6 +66,17 @@ def test_in_place_needs_no_folder_and_works_from_any_directory(work, apply) -> N
     assert images(work) == sorted(NAMES)
 
 
+def test_undo_finds_the_one_undo_file_of_an_audit(work, apply) -> None:
+    assert "in " + str(work / "out") + ", but found none." in apply("undo", work / "out")[2]
+    assert apply("apply", work / "out", "--in-place", "--yes")[0] == 0
+    assert apply("undo", work / "out")[0] == 0
+    assert images(work) == sorted(NAMES)
+    assert "was undone before" in apply("undo", work / "out")[1]
+    for name in ("one", "two"):
+        assert apply("apply", work / "out", "--to", work / name, "--yes")[0] == 0
+    assert "but found 2: " in apply("undo", work / "out")[2]
+
+
 def test_nothing_to_change_and_unknown_kinds_are_refused(work, apply) -> None:
     assert "expected one of --to FOLDER, --table FILE and --in-place" in apply("apply", work / "out")[2]
     refused = apply("apply", work / "out", "--in-place", "--drop", "blurry")

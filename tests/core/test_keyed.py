@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import chisquare, kstest, pearsonr
 
-from srrs.core.keyed import chosen, folds, uniforms
+from srrs.core.keyed import RANK_BITS, chosen, folds, uniforms
 
 KEYS = arrays(np.uint64, st.integers(1, 30))
 RANDOM = np.random.default_rng(0).integers(0, 2**64, 20_000, dtype=np.uint64)
@@ -68,13 +68,19 @@ def test_draws_stay_the_same_in_every_version() -> None:
     assert drawn.tolist() == [0.30762442628543196, 0.19908150280180892, 0.2921390546364181]
 
 
-def test_folds_are_of_about_one_size_and_samples_of_equal_keys_share_one() -> None:
+def test_folds_are_of_about_one_size_and_copies_of_an_image_share_one() -> None:
     keys = RANDOM
     found = folds(keys, 4, seed=3)
     assert set(found.tolist()) == {0, 1, 2, 3}
     assert chisquare(np.bincount(found)).pvalue > 1e-3
-    assert (folds(np.repeat(keys[:9], 2), 4, seed=3).reshape(9, 2) == found[:9, None]).all()
+    content = keys[:9] >> np.uint64(RANK_BITS) << np.uint64(RANK_BITS)
+    copies = content[:, None] + np.array([0, 1, 2**RANK_BITS - 1], np.uint64)
+    assert (folds(copies.ravel(), 4, seed=3).reshape(9, 3) == found[:9, None]).all()
     assert (folds(keys, 4, seed=4) != found).mean() > 0.6
+
+
+def test_keys_that_count_are_spread_over_folds() -> None:
+    assert chisquare(np.bincount(folds(np.arange(20_000, dtype=np.uint64), 4, seed=3))).pvalue > 1e-3
 
 
 DISTINCT = st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=40, unique=True)

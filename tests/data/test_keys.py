@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from srrs.core.keyed import RANK_BITS
 from srrs.data.inputs import read_inputs
-from srrs.data.keys import RANK_BITS
 from srrs.data.samples import Samples, checked, from_csv, from_folder
 
 CONTENTS = [hashlib.sha256(bytes([i])).hexdigest() for i in range(4)]

@@ -20,6 +20,7 @@ from srrs.data.samples import (
 )
 from srrs.data.tables import apart, text_of
 from srrs.errors import DataError
+from srrs.estimator.inputs import certain
 
 
 def picture(path, shade=0):
@@ -64,7 +65,7 @@ def test_what_a_folder_leaves_out_is_counted(photos):
     assert len(samples) == 5
     assert "cat/text.jpg" in samples.ids
     notes = " ".join(samples.notes)
-    for part in ("1 hidden", "1 .txt", "empty", "1 images directly in"):
+    for part in ("Hidden files were left out: 1", "1 .txt", "empty", "outside the class folders, were left out: 1"):
         assert part in notes
 
 
@@ -218,6 +219,15 @@ def test_names_turn_keys_into_words(photos, tmp_path, name, text):
     assert samples.class_names == ("sausage", "tabby cat")
     assert samples.class_keys == ("hot_dog", "cat")
     assert samples.given == ("tabby cat", "tabby cat", "sausage", "sausage")
+    assert samples.label_names == ("hot_dog", "cat")
+    fixed = from_folder(photos, names=table(tmp_path, text, name), class_names=("tabby cat", "sausage", "owl"))
+    assert fixed.label_names == ("cat", "hot_dog", "owl")
+
+
+def test_trusted_labels_are_the_users_own_or_names(photos):
+    samples = from_folder(photos, names={"cat": "tabby", "hot_dog": "sausage"})
+    trusted = {samples.ids[0]: "hot_dog", samples.ids[1]: "sausage"}
+    assert [decision.label for decision in certain(trusted, samples).values()] == ["hot_dog"] * 2
 
 
 def test_names_that_do_not_fit_are_told(photos, tmp_path):

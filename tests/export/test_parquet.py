@@ -19,7 +19,9 @@ ROWS = [
 NAMES = ("nan", "=cmd", "ünï")
 
 
-def test_names_order_ids_and_numbers_come_back_as_they_were(tmp_path) -> None:
+@pytest.mark.parametrize("piece", [2, 100])
+def test_names_order_ids_and_numbers_come_back_as_they_were(tmp_path, monkeypatch, piece) -> None:
+    monkeypatch.setattr("srrs.export.parquet.PIECE", piece)
     audit = hand_audit(ROWS, NAMES)
     found = pd.read_parquet(write_parquet(audit, tmp_path / "audit.parquet"))
     assert tuple(found.columns) == COLUMNS

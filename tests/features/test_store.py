@@ -1,3 +1,4 @@
+import errno
 import os
 from dataclasses import replace
 
@@ -6,12 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
+from srrs import checksum
 from srrs.data.samples import checked, from_paths
 from srrs.errors import DataError, ModelError, SettingsError
-from srrs.features import shards
-from srrs.features.shards import FeatureStore, cache_limit, pack_keys
+from srrs.features.shard_file import pack_keys
+from srrs.features.shards import FeatureStore, cache_limit
 from srrs.features.store import encode
-from srrs.io import cache_root
+from srrs.io import atomic, cache_root
 
 
 class Model:
@@ -132,17 +134,99 @@ def test_a_deadline_stops_after_a_whole_view(samples, tmp_path):
     assert encode(samples, ROWS, Model(), views=2, deadline=lambda: True).views.shape == (12, 0, 16)
 
 
-@pytest.mark.parametrize("damage", [b"", b"\xff" * 40, None])
-def test_damaged_shards_and_leftovers_are_passed_over(samples, tmp_path, damage):
+def truncated(shard, _):
+    shard.write_bytes(shard.read_bytes()[:-7])
+
+
+def no_shard(shard, _):
+    shard.write_bytes(b"\xff" * 40)
+
+
+def flipped_bit(shard, _):
+    flip(shard, -5)
+
+
+def flip(file, at):
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+def zeroed(shard, _):
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-100] + bytes(100))
+
+
+def not_a_number(shard, _):
+    content, begin = bytearray(shard.read_bytes()), int.from_bytes(shard.read_bytes()[:8], "little")
+    content[8 + begin : 10 + begin] = np.float16(np.nan).tobytes()
+    shard.write_bytes(content)
+
+
+def other_view(shard, cropped):
+    shard.write_bytes(cropped.read_bytes())
+
+
+def other_model(shard, _):
+    shard.write_bytes(shard.read_bytes().replace(shard.parent.name.encode(), b"0" * 32))
+
+
+def no_checksum(shard, _):
+    shard.write_bytes(shard.read_bytes().replace(b'"checksum"', b'"chocksum"'))
+
+
+@pytest.mark.parametrize(
+    "damage", [truncated, no_shard, flipped_bit, zeroed, not_a_number, other_view, other_model, no_checksum]
+)
+def test_a_damaged_shard_is_noticed_and_its_images_are_encoded_again(samples, tmp_path, damage, caplog):
     first = encode(samples, ROWS, Model(), views=1, cache=tmp_path)
-    (shard,) = tmp_path.glob("features/*/plain-*.safetensors")
-    shard.write_bytes(shard.read_bytes()[:-7] if damage is None else damage)
-    (shard.parent / "left.tmp").write_bytes(b"half")
+    (shard,), (cropped,) = (list(tmp_path.glob(f"features/*/{view}-*.safetensors")) for view in ("plain", "seed0view0"))
+    damage(shard, cropped)
     again = encode(samples, ROWS, model := Model(), views=1, cache=tmp_path)
     assert model.encoded == 11
     assert same(first, again)
+    (said,) = caplog.messages
+    assert said == (
+        f"1 of 1 files of cached features in {shard.parent} are damaged: they are removed, and their images encoded "
+        "again."
+    )
     encode(samples, ROWS, model := Model(), views=1, cache=tmp_path)
     assert model.encoded == 0
+
+
+def test_every_flipped_bit_of_a_shard_is_noticed(samples, tmp_path, caplog):
+    first = encode(samples, ROWS[:2], Model(), cache=tmp_path)
+    (shard,) = tmp_path.glob("features/*/plain-*.safetensors")
+    whole = shard.read_bytes()
+    for at in range(0, len(whole), 23):
+        shard.write_bytes(whole)
+        flip(shard, at)
+        caplog.clear()
+        assert same(first, encode(samples, ROWS[:2], model := Model(), cache=tmp_path))
+        # Where a key is damaged, the shard may hold none of the images asked for: it is not read
+        assert model.encoded == 2
+        assert len(caplog.messages) <= 1
+        for path in shard.parent.glob("plain-*.safetensors"):
+            path.unlink()
+
+
+def test_shards_without_an_image_that_is_asked_for_are_not_read(samples, tmp_path, monkeypatch):
+    encode(samples, ROWS[:3], Model(), cache=tmp_path)
+    encode(samples, ROWS[3:6], Model(), cache=tmp_path)
+    read = []
+    monkeypatch.setattr(checksum, "is_whole", lambda path: read.append(path) or True)
+    encode(samples, ROWS[:2], Model(), cache=tmp_path)
+    assert len(read) == 1
+
+
+def test_what_a_killed_process_left_in_the_cache_is_removed(samples, tmp_path):
+    encode(samples, ROWS, Model(), cache=tmp_path)
+    (folder,) = (tmp_path / "features").iterdir()
+    with atomic(folder / "plain-1.safetensors") as part:
+        left = folder / part.name.replace(str(os.getpid()), "999999999")
+        left.touch()
+    encode(samples, ROWS, Model(), cache=tmp_path)
+    assert not left.exists()
 
 
 def test_other_weights_and_preprocessing_share_nothing(samples, tmp_path):
@@ -202,7 +286,7 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
 
 def test_a_cache_that_cannot_be_written_is_named(samples, tmp_path):
     (tmp_path / "features").write_text("a file in the way")
-    with pytest.raises(DataError, match=r"Expected to write features to .*set SRRS_CACHE"):
+    with pytest.raises(DataError, match=r"Cannot write .*features.* Features are cached: set SRRS_CACHE"):
         encode(samples, ROWS, Model(), cache=tmp_path)
 
 
@@ -240,11 +324,10 @@ def test_no_rows_give_no_features(samples):
 
 
 def test_a_write_that_fails_halfway_leaves_no_shard_behind(samples, tmp_path, monkeypatch):
-    def broken(tensors, path):
-        path.write_bytes(b"half")
-        raise OSError("No space left on device")
+    def broken(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(shards, "save_file", broken)
-    with pytest.raises(DataError, match=r"No space left on device\. Free some space"):
+    monkeypatch.setattr(checksum, "stamp", broken)
+    with pytest.raises(DataError, match=r"plain-.*: the disk is full\. Free some space.* set SRRS_CACHE"):
         encode(samples, ROWS, Model(), cache=tmp_path)
     assert [path.name for path in tmp_path.glob("features/*/*")] == ["model.json"]

@@ -17,6 +17,7 @@ import support
 from srrs.errors import MissingExtraError, ModelError
 from srrs.models import hub
 from srrs.models.hub import load_model
+from srrs.models.revision import pinned
 
 MAKERS = {
     "clip": support.tiny_clip,
@@ -197,3 +198,32 @@ def test_the_hubs_cache_comes_first_and_pickled_weights_are_replaced_by_their_co
     assert asked == [(None, True), (None, False), ("refs/pr/7", False)]
     assert load_model("somebody/old-model").fingerprint == first
     assert asked[3:] == [(None, True)]
+
+
+def test_a_revision_of_the_hub_can_be_named_and_is_recorded(monkeypatch, tmp_path: Path, folders) -> None:
+    commit, other = tmp_path / "snapshots" / "c0ffee", tmp_path / "snapshots" / "beef"
+    for folder in (commit, other):
+        shutil.copytree(folders["clip"], folder)
+
+    def snapshot_download(name: str, revision: str | None, local_files_only: bool, **_: object) -> str:
+        assert name == "somebody/model"
+        found = {None: other, "main": other, "c0ffee": commit, "refs/pr/7": commit}.get(revision)
+        if found is None:
+            raise LocalEntryNotFoundError("Revision Not Found")
+        return str(found)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(hub, "is_reachable", lambda name: True)
+    assert load_model("somebody/model").revision == "beef"
+    for name in ("somebody/model@c0ffee", "somebody/model@refs/pr/7"):
+        model = load_model(name)
+        assert (model.name, model.revision) == (name, "c0ffee")
+    assert pinned("somebody/model@main", model.revision) == "somebody/model@c0ffee"
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(ModelError, match="'somebody/model' cannot be fetched at revision 'nowhere'"):
+        load_model("somebody/model@nowhere")
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match=r"would be fetched from https://.*/somebody/model/tree/nowhere"):
+        load_model("somebody/model@nowhere")
+    assert load_model(str(folders["clip"])).revision == ""
+    assert pinned("bundled", "") == "bundled"

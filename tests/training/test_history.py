@@ -59,5 +59,5 @@ def test_without_a_folder_the_files_go_with_the_history() -> None:
 
 def test_a_history_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
-    with pytest.raises(DataError, match=r"Expected to write a screening to .*run, but could not"):
+    with pytest.raises(DataError, match=r"Cannot write .*run/screening-000000.safetensors: .*Choose a path"):
         History(tmp_path / "run").add(0, screening())

@@ -7,6 +7,7 @@ import torch
 from safetensors import safe_open
 
 from srrs.errors import DataError
+from srrs.io import save_tensors
 from srrs.training.state import (
     NAME,
     PARTS,
@@ -43,19 +44,37 @@ def test_what_is_saved_comes_back_to_the_bit(state: State, tmp_path: Path) -> No
         assert all(torch.equal(ours[name], theirs[name]) and ours[name].dtype == theirs[name].dtype for name in ours)
 
 
-def test_the_state_of_another_run_and_a_missing_one_are_none(state: State, tmp_path: Path) -> None:
+def test_the_state_of_another_run_is_passed_over_with_a_warning(state: State, tmp_path: Path, caplog) -> None:
     assert load(tmp_path, "mine") is None
     save(state, tmp_path, "mine")
-    assert load(tmp_path, "other") is None
     assert load(tmp_path, "mine") is not None
+    assert not caplog.messages
+    assert load(tmp_path, "other") is None
+    assert caplog.messages == [
+        f"The unfinished run in {tmp_path} had other data, other settings or another version of the code: this run "
+        "starts from the beginning."
+    ]
 
 
-@pytest.mark.parametrize("damage", [b"", b"\xff" * 40, None])
-def test_a_damaged_state_is_none(state: State, tmp_path: Path, damage: bytes | None) -> None:
+def truncated(content: bytearray) -> bytes:
+    return content[:-7]
+
+
+def flipped(content: bytearray) -> bytes:
+    content[-20] ^= 1
+    return content
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"\xff" * 40, truncated, flipped])
+@pytest.mark.parametrize("name", [NAME, "screening-000000.safetensors"])
+def test_a_damaged_file_of_a_run_starts_it_anew(state: State, tmp_path: Path, damage, name: str, caplog) -> None:
     save(state, tmp_path, "mine")
-    whole = (tmp_path / NAME).read_bytes()
-    (tmp_path / NAME).write_bytes(whole[:-7] if damage is None else damage)
+    save_tensors(tmp_path / "screening-000000.safetensors", {"p_clean": np.ones(9, np.float32)})
+    assert load(tmp_path, "mine") is not None
+    (tmp_path / name).write_bytes(damage(bytearray((tmp_path / name).read_bytes())))
     assert load(tmp_path, "mine") is None
+    (said,) = caplog.messages
+    assert said.startswith(f"The unfinished run in {tmp_path} is damaged ({name} is not as it was written)")
 
 
 def test_saving_again_replaces_the_file_whole(state: State, tmp_path: Path) -> None:
@@ -68,7 +87,7 @@ def test_saving_again_replaces_the_file_whole(state: State, tmp_path: Path) -> N
 
 def test_a_folder_that_cannot_be_written_is_named(state: State, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file in the way")
-    with pytest.raises(DataError, match=r"Expected to write the state of the run to .*run, but could not"):
+    with pytest.raises(DataError, match=r"Cannot write .*run/state.safetensors: .*Choose a path"):
         save(state, tmp_path / "run", "mine")
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from srrs.core.blocks import is_large
-from srrs.core.duplicates import near_duplicates
+from srrs.core.blocks import blocks, is_large
+from srrs.core.duplicates import near_among, near_duplicates
 from srrs.core.neighbors import nearest
-from srrs.records import Bools, Floats
+from srrs.records import Bools, Floats, Ints
 
 TRUSTED = "trusted"
 """A person has decided on this image; always the first flag."""
@@ -44,67 +44,81 @@ class Photos:
     """(N, P) small gray images, centered and of unit length, or zero."""
     defects: tuple[tuple[str, ...], ...] = ()
     """(N,) what is wrong with the image itself: tiny, blank, dark, blurry."""
+    neighbors: Ints | None = None
+    """(N, k) rows of the nearest images, best first, where there are too many to compare all; -1 for none."""
 
 
 def cells(
     photos: Photos, outside: Bools, decided: Collection[str] = (), test: Photos | None = None
 ) -> dict[str, str | None]:
-    """Return the cell of each image by its id; None for an image without flags.
+    """Return the cells of the images that have flags, by id.
 
     `outside` (N,) says which are off-topic, `decided` holds the ids a person has decided on, `test` the images a
     classifier is to be tested on.
     """
-    found = zip(photos.ids, duplicates(photos, test), outside, photos.defects, strict=True)
-    flags = {
-        id: [*[TRUSTED] * (id in decided), *twice, *["off-topic"] * bool(off), *bad] for id, twice, off, bad in found
-    }
-    return {id: "; ".join(of) or None for id, of in flags.items()}
+    twice = duplicates(photos, test)
+    found: dict[str, str | None] = {}
+    for row, (id, off, bad) in enumerate(zip(photos.ids, outside, photos.defects, strict=True)):
+        flags = [*[TRUSTED] * (id in decided), *twice.get(row, ()), *["off-topic"] * bool(off), *bad]
+        if flags:
+            found[id] = "; ".join(flags)
+    return found
 
 
-def duplicates(photos: Photos, test: Photos | None = None) -> list[list[str]]:
-    """Return the flags (N lists) of images with a copy, in the same class or another, or among the test images.
+def duplicates(photos: Photos, test: Photos | None = None) -> dict[int, list[str]]:
+    """Return the flags, by row, of images with a copy, in the same class or another, or among the test images.
 
-    The flags do not depend on the order of the images. Above 65,536 images only files of equal bytes are found, because
-    near-duplicates need a comparison of all pairs.
+    The flags do not depend on the order of the images. Above 65,536 images near-duplicates are looked for among the
+    nearest `neighbors`; without those, only files of equal bytes are found.
     """
-    flags: list[list[str]] = [[] for _ in photos.ids]
+    flags: dict[int, list[str]] = {}
     for pool, where in ((photos, ""), (test, "test image ")):
         if pool is None:
             continue
-        order = np.argsort(np.array(pool.ids))
+        order = np.argsort(np.array(pool.ids, dtype=object), kind="stable")
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
         own = place if pool is photos else np.full(len(photos.ids), -1)
         found = np.full(len(own), -1)
-        if not is_large(len(photos.ids)):
+        if pool is photos and photos.neighbors is not None:
+            nearby = near_among(photos.features, photos.looks, photos.neighbors)
+            found = np.where(nearby < 0, -1, place[nearby])
+        elif not is_large(round((len(photos.ids) * len(pool.ids)) ** 0.5)):
             found = near_duplicates(photos.features, photos.looks, pool.features[order], pool.looks[order], own)
-        same = _first_of_each(pool, order)
-        for row, at in enumerate(found):
+        same = _first_of_each(pool, order, among=None if pool is photos else set(photos.keys))
+        rows = (row for row, key in enumerate(photos.keys) if found[row] >= 0 or key in same)
+        for row in rows:
+            at = found[row]
             exact = [other for other in same.get(photos.keys[row], ()) if pool is not photos or other != row]
             if exact or at >= 0:
                 other = exact[0] if exact else int(order[at])
                 kind = "duplicate" if exact else "near-duplicate"
                 label = "" if photos.given[row] == pool.given[other] else f" (labeled {_plain(pool.given[other])})"
-                flags[row].append(f"{kind} of {where}{_plain(pool.ids[other])}{label}")
+                flags.setdefault(row, []).append(f"{kind} of {where}{_plain(pool.ids[other])}{label}")
     return flags
 
 
-def off_topic(features: Floats, clean: Bools, class_vectors: Floats | None = None) -> Bools:
+def off_topic(
+    features: Floats, clean: Bools, class_vectors: Floats | None = None, similarity: Floats | None = None
+) -> Bools:
     """Return which images (N,) seem to show none of the classes.
 
     An image is likely to show a class if it is like the vector of its best class (class_vectors (C, D)) and like the
     images nearest to it (features (N, D)), each counted in quartile ranges from the median. It is off-topic below
     `FAR`, or where its label is doubted (`clean` (N,) is false) and at most `UNLIKE` of the clean images are less
     likely. Conservative: the bundled model flags 3 in 1,000 images of Caltech101's classes and finds static and
-    gradients, but only 2 in 100 images of other objects. Above 65,536 images none is flagged, because the nearest
-    images are searched among all.
+    gradients, but only 2 in 100 images of other objects. Above 65,536 images `similarity` (N, k) to the nearest
+    images must be given; without it none is flagged.
     """
-    if is_large(len(clean)) or len(clean) < FEWEST:
+    if (is_large(len(clean)) and similarity is None) or len(clean) < FEWEST:
         return np.zeros(len(clean), dtype=bool)
-    features = np.asarray(features, np.float32)
-    likeness = _from_median(nearest(features, NEAR)[1].mean(1))
+    if similarity is None:
+        similarity = nearest(np.asarray(features, np.float32), NEAR)[1]
+    likeness = _from_median(similarity[:, :NEAR].mean(1))
     if class_vectors is not None:
-        likeness = likeness + _from_median((features @ np.asarray(class_vectors, np.float32).T).max(1))
+        vectors = np.asarray(class_vectors, np.float32).T
+        best = [(np.asarray(features[rows], np.float32) @ vectors).max(1) for rows in blocks(len(features))]
+        likeness = likeness + _from_median(np.concatenate(best))
     doubted = np.zeros(len(features), dtype=bool)
     if clean.sum() >= FEWEST:
         doubted = ~clean & (likeness < np.quantile(likeness[clean], UNLIKE))
@@ -146,10 +160,12 @@ def counts(cells: pd.Series) -> dict[str, int]:
     return {kind: sum(kind in of for of in kinds) for kind in order}
 
 
-def _first_of_each(photos: Photos, order: Sequence[int] | np.ndarray) -> dict[str, list[int]]:
-    """Return the first two images, by id, of each file content."""
+def _first_of_each(photos: Photos, order: Ints, among: Collection[str] | None) -> dict[str, list[int]]:
+    """Return the first two images, by id, of each file content `among` those given, or of each that is repeated."""
+    keys = pd.Series(photos.keys, dtype=object)
+    wanted = (keys.duplicated(keep=False) if among is None else keys.isin(list(among))).to_numpy()
     same: dict[str, list[int]] = {}
-    for row in order:
+    for row in order[wanted[order]]:
         rows = same.setdefault(photos.keys[row], [])
         if len(rows) < 2:
             rows.append(int(row))

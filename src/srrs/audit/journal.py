@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from srrs.errors import DataError
 from srrs.io import Progress, cause, read_bytes, write_atomic
+from srrs.lock import only_run
 
 SCHEMA_VERSION = 1
 
@@ -70,8 +71,21 @@ def read_journal(path: str | os.PathLike[str]) -> Journal:
     return journal
 
 
+def only_journal(folder: Path) -> Path:
+    """Return the journal in the folder of an audit whose work can be undone.
+
+    Raises DataError if there is none or more than one.
+    """
+    files = sorted(folder.glob("undo-*.json"))
+    left = [file for file in files if read_journal(file).state != "undone"] or files[-1:]
+    if len(left) != 1:
+        found = f"{len(left)}: {', '.join(map(str, left))}. Name one of them" if left else "none"
+        raise DataError(f"Expected one undo file of srrs apply in {folder}, but found {found}.")
+    return left[0]
+
+
 def _outside(journal: Journal) -> str:
-    """Return the first path that the journal would write to and should not; '' where there is none."""
+    """Return the first path that the journal would write to and should not; '' if there is none."""
     folder = Path(journal.folder)
     if journal.kind == "table":
         wanted = ((str(folder.with_name(f"{folder.name}.before")), journal.folder),)
@@ -95,9 +109,9 @@ def dropped_folder(folder: Path) -> Path:
 
 
 def unfinished(path: Path, digest: str, folder: Path) -> Journal | None:
-    """The journal at `path` where it was cut short in the middle of the same work; None where all is still to do.
+    """Return the journal at `path` if the same work was interrupted; None if nothing has been done.
 
-    Raises DataError where the work is done already or is being undone, or the journal is of other work.
+    Raises DataError if the work is done already or is being undone, or the journal is of other work.
     """
     if not path.exists():
         return None
@@ -116,24 +130,26 @@ def unfinished(path: Path, digest: str, folder: Path) -> Journal | None:
 def run(journal: Journal, path: Path, progress: Progress | None = None) -> None:
     """Take the steps of a copy or a move that are not taken yet; `path` is where the journal is kept.
 
-    Raises DataError where a file is in the way or a step cannot be taken; what is done until then is in the journal.
+    Raises DataError if a file is in the way or a step cannot be taken; what is done until then is in the journal.
     """
-    journal = _write(replace(journal, state="started"), path)
-    for at, (start, end) in enumerate(journal.steps):
-        _guarded(_copy if journal.kind == "copy" else _move, Path(start), Path(end), path)
-        if progress:
-            progress(at + 1, len(journal.steps))
-    _write(replace(journal, state="done"), path)
+    with only_run(path.parent):
+        journal = _write(replace(journal, state="started"), path)
+        for at, (start, end) in enumerate(journal.steps):
+            _guarded(_copy if journal.kind == "copy" else _move, Path(start), Path(end), path)
+            if progress:
+                progress(at + 1, len(journal.steps))
+        _write(replace(journal, state="done"), path)
 
 
 def run_table(journal: Journal, path: Path, content: bytes) -> None:
     """Replace the bytes of a table by `content`, and keep the old ones beside it."""
     ((copy, table),) = journal.steps
-    journal = _write(replace(journal, state="started"), path)
-    if sha256(Path(table)) != journal.after:
-        write_atomic(copy, Path(table).read_bytes())
-        write_atomic(table, content)
-    _write(replace(journal, state="done"), path)
+    with only_run(path.parent):
+        journal = _write(replace(journal, state="started"), path)
+        if sha256(Path(table)) != journal.after:
+            write_atomic(copy, Path(table).read_bytes())
+            write_atomic(table, content)
+        _write(replace(journal, state="done"), path)
 
 
 def undo(path: str | os.PathLike[str], progress: Progress | None = None) -> Journal:
@@ -146,6 +162,11 @@ def undo(path: str | os.PathLike[str], progress: Progress | None = None) -> Jour
     journal = read_journal(path)
     if journal.state == "undone":
         return journal
+    with only_run(path.parent):
+        return _undo(journal, path, progress)
+
+
+def _undo(journal: Journal, path: Path, progress: Progress | None) -> Journal:
     journal = _write(replace(journal, state="undoing"), path)
     left = _table_back(journal) if journal.kind == "table" else _steps_back(journal, progress)
     if left:

@@ -76,6 +76,7 @@ def render(
     budget = 0 if first is None else len(first)
     data = gallery(audit, order, summary, thumbnail, photos, budget=budget, links=links)
     score, band = cut_score(audit)
+    words = dict(zip(audit.class_names, audit.words, strict=False))
     return templates.get_template("report.html.j2").render(
         title=title,
         style=Markup(style),
@@ -84,6 +85,7 @@ def render(
         script_hash=_digest(script),
         summary=summary,
         percent=percent,
+        told=lambda label: label if words.get(label, label) == label else f"{label} ({words[label]})",
         used=_used(audit.settings),
         settings=list(_flat(audit.settings)),
         histogram=Markup(quality_histogram(_by_status(audit.table, score), band, score)),
@@ -129,7 +131,7 @@ def photo_reader(audit: "Audit", root: str | os.PathLike[str] | None) -> Thumbna
 
 
 def photo(path: Path) -> bytes | None:
-    """Return a small JPEG of an image file; None where it cannot be read."""
+    """Return a small JPEG of an image file; None if it cannot be read."""
     try:
         return jpeg(open_rgb(path, at_least=SIDE // 2))
     except DataError:

@@ -29,12 +29,14 @@ class Rows:
 
     ids: tuple[str, ...]
     paths: tuple[str | None, ...]
-    """None where a row is no file."""
+    """None if a row is no file."""
     given: Ints
     """Index of the given class, -1 for none."""
     class_names: tuple[str, ...]
     issues: tuple[str | None, ...]
-    """What is wrong with the row, in words; None or empty where nothing is."""
+    """What is wrong with the row, in words; None or empty if nothing is."""
+    words: tuple[str, ...] = ()
+    """(C,) names of the classes that the model reads; () where these are `class_names`."""
 
     def __post_init__(self) -> None:
         sizes = {"ids": len(self.ids), "paths": len(self.paths), "given": len(self.given), "issues": len(self.issues)}
@@ -59,7 +61,7 @@ class Bands:
 
     @classmethod
     def of(cls, thresholds: Thresholds | None) -> "Bands | None":
-        """The bounds of screening's thresholds."""
+        """Return the bounds of screening's thresholds."""
         if thresholds is None:
             return None
         return cls(thresholds.score, tuple(thresholds.lower.tolist()), tuple(thresholds.upper.tolist()))
@@ -71,19 +73,20 @@ def table_of(
     round: Round,
     predicted: Mapping[str, Ints],
     features: Floats | None,
+    neighbors: Ints | None,
     flags: Mapping[str, str | None],
 ) -> pd.DataFrame:
     """Return one row per image of the user's; errors as in `Audit.of`."""
     _check_places(rows, at, round)
-    neighbors_agree = _neighbors_agree(round, features)
+    neighbors_agree = _neighbors_agree(round, features, neighbors)
     targets = round.targets
     of_class = np.array([*rows.class_names, None], dtype=object)  # index -1 is None
     best = targets.hard
 
-    def spread(values: Any) -> list[Any]:
-        column = np.full(len(rows.ids), None, dtype=object)
+    def spread(values: Any, nothing: Any = None) -> np.ndarray:
+        column = np.full(len(rows.ids), nothing, dtype=object if nothing is None else np.float64)
         column[at] = np.asarray(values)
-        return column.tolist()
+        return column
 
     issues = [issue or None for issue in rows.issues]
     usable = np.zeros(len(rows.ids), dtype=bool)
@@ -99,14 +102,14 @@ def table_of(
             "path": rows.paths,
             "given": of_class[rows.given],
             "status": [status or "unusable" for status in spread(names[round.partition.group])],
-            "quality": spread(round.quality),
-            "p_clean": spread(round.partition.p_clean),
+            "quality": spread(round.quality, np.nan),
+            "p_clean": spread(round.partition.p_clean, np.nan),
             "suggested": spread(of_class[best]),
-            "suggested_confidence": spread(targets.soft[np.arange(len(at)), best]),
-            "match": spread(round.matched.score),
+            "suggested_confidence": spread(targets.soft[np.arange(len(at)), best], np.nan),
+            "match": spread(round.matched.score, np.nan),
             "zero_shot": words.pop("zero_shot", nothing),
             **words,
-            "neighbors_agree": spread(neighbors_agree),
+            "neighbors_agree": spread(neighbors_agree, np.nan),
             "issue": issues,
             "flags": [flags.get(id) or None for id in rows.ids],
         }
@@ -116,7 +119,8 @@ def table_of(
 def frame_of(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
     """Return a table whose texts stay `str`, also texts such as `nan` and `NA`, in every version of pandas."""
     kinds = {name: np.float64 if name in NUMBERS else object for name in columns}
-    return pd.DataFrame({name: pd.Series(list(columns[name]), dtype=kind) for name, kind in kinds.items()})
+    cells = {name: column if isinstance(column, np.ndarray) else list(column) for name, column in columns.items()}
+    return pd.DataFrame({name: pd.Series(cells[name], dtype=kind) for name, kind in kinds.items()})
 
 
 def _check_places(rows: Rows, at: Ints, round: Round) -> None:
@@ -126,17 +130,21 @@ def _check_places(rows: Rows, at: Ints, round: Round) -> None:
         raise ValueError(f"the round knows {round.targets.soft.shape[1]} classes, not {len(rows.class_names)}")
 
 
-def _neighbors_agree(round: Round, features: Floats | None) -> Floats:
+def _neighbors_agree(round: Round, features: Floats | None, neighbors: Ints | None) -> Floats:
     from srrs.core.neighbors import label_agreement
 
     labels = round.evidence.labels
     agreement = np.full(len(labels), np.nan)
-    if features is None or is_large(len(labels)):
+    if neighbors is None and (features is None or is_large(len(labels))):
         return agreement
     order = np.argsort(round.evidence.keys)  # by content, so that ties do not depend on the order of rows
     sizes = np.unique(labels, return_counts=True)[1]
     k = min(NEIGHBORS, int(np.median(sizes)) - 1) if len(sizes) else 0
-    if k > 0:
+    if k > 0 and neighbors is not None:
+        near = neighbors[:, :k]
+        same = (labels[near] == labels[:, None]) & (near >= 0)
+        return np.asarray(same.sum(1) / np.maximum((near >= 0).sum(1), 1))
+    if k > 0 and features is not None:
         agreement[order] = label_agreement(np.asarray(features)[order], labels[order], k)
     return agreement
 

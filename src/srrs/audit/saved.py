@@ -95,7 +95,9 @@ class SavedAudit(TypedDict):
     settings: dict[str, Any]
     """Model, matcher, method, seed and versions of the run."""
     class_names: list[str]
-    """All classes, each once."""
+    """All classes as the user's labels name them, each once."""
+    class_words: NotRequired[list[str]]
+    """The names that the model read instead, in the order of class_names; absent if these are the same."""
     trusted: NotRequired[bool]
     """Whether the audit trusts its suggestions enough to apply them unreviewed; true where absent."""
     findings: NotRequired[list[SavedFinding]]
@@ -177,10 +179,12 @@ def _complaint(errors: list[ErrorDetails]) -> str:
 
 
 def _contradiction(audit: SavedAudit) -> str:
-    """Return what the format itself cannot forbid, in words; '' where all is well."""
+    """Return what the format itself cannot forbid, in words; '' if all is well."""
     names = set(audit["class_names"])
     if len(names) != len(audit["class_names"]):
         return "a class name stands twice in class_names"
+    if len(audit.get("class_words", names)) != len(names):
+        return "class_words has not one entry for each of class_names"
     ids = Counter(row["id"] for row in audit["rows"])
     if twice := next((id for id, times in ids.items() if times > 1), None):
         return f"the id {twice!r} stands in several rows"

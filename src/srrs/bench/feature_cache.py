@@ -5,31 +5,34 @@ N training images of the cache, V views, D feature size.
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from srrs import pipeline, tuning
+from srrs import checksum, pipeline, tuning
 from srrs.config import FIT_VIEWS, Settings
 from srrs.data.inputs import Inputs
 from srrs.data.published.base import DataSet, Split
 from srrs.data.samples import NO_LABEL, Progress, Samples, checked, from_paths
 from srrs.errors import DataError
 from srrs.features.cached import CachedFeatures
+from srrs.features.store import Elsewhere
+from srrs.io import atomic_folder, save_tensors, write_atomic
 from srrs.models.base import NO_MODEL, ClassVectors, Models
 from srrs.models.device import choose_device
 from srrs.models.matcher import MemoizedScores
 from srrs.records import Features, Floats, Ints, Keys
 from srrs.tuning import Task
 
+_LOG = logging.getLogger(__name__)
 VIEW_SEED = 1
 """Seed of the augmented views. It is the same for all runs, so that views are encoded once."""
 NAME, CLASSES = "about.json", "classes.safetensors"
@@ -45,13 +48,13 @@ class FeatureCache:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """Class names, paths and models, as JSON."""
+        """Return the class names, paths and models, as JSON."""
         about: dict[str, Any] = json.loads((self.folder / NAME).read_text(encoding="utf-8"))
         return about
 
     @property
     def digest(self) -> str:
-        """Identity of models, classes and test images, whichever training images the cache holds."""
+        """Return a digest of models, classes and test images, which does not depend on the training images."""
         return str(self.about["digest"])
 
     @cached_property
@@ -61,7 +64,7 @@ class FeatureCache:
 
     @cached_property
     def place(self) -> dict[str, int]:
-        """Position of each training image by its path in the split file."""
+        """Return the position of each training image by its path in the split file."""
         return {path: number for number, path in enumerate(self.about["paths"])}
 
     @cached_property
@@ -72,7 +75,7 @@ class FeatureCache:
 
     @cached_property
     def test(self) -> tuple[torch.Tensor, Ints]:
-        """Features (T, D) of the test images, and their labels (T,)."""
+        """Return the features (T, D) of the test images, and their labels (T,)."""
         arrays = load_file(self.folder / "test.safetensors")
         return torch.from_numpy(arrays["plain"].astype(np.float32)), arrays["labels"]
 
@@ -115,6 +118,7 @@ def make_cache(
     *,
     given: Inputs | None = None,
     progress: Progress | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> FeatureCache:
     """Encode the training images `rows` and the test images into a folder of `folder`, unless it is there.
 
@@ -138,23 +142,30 @@ def make_cache(
     about["digest"] = _digest(about, dataset.test.paths)
     about["paths"] = list(train.paths)
     target = folder / _digest(about)
-    if (target / NAME).exists():
+    if _is_whole(target):
         return FeatureCache(target)
-    making = folder / f"{target.name}-{uuid4().hex[:8]}.tmp"
-    making.mkdir(parents=True)
-    try:
+    with atomic_folder(target) as making:
         if given is None:
-            _encode(making, about, train.files, dataset, models, settings, progress)
+            _encode(making, about, train.files, dataset, models, settings, progress, elsewhere)
         else:
             _copy(making, train, dataset.test, given, models, settings)
-        (making / NAME).write_text(json.dumps(about), encoding="utf-8")
-        making.replace(target)
-    except OSError:
-        if not (target / NAME).exists():  # another process may have been faster
-            raise
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
+        write_atomic(making / NAME, json.dumps(about).encode())
     return FeatureCache(target)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Return whether a cache is there and as it was written. A damaged one is removed, with a warning."""
+    if not folder.exists():
+        return False
+    try:
+        json.loads((folder / NAME).read_text(encoding="utf-8"))
+        if all(checksum.is_whole(path) for path in folder.glob("*.safetensors")):
+            return True
+    except (OSError, ValueError):
+        pass
+    _LOG.warning("The cached features in %s are damaged: they are made again.", folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return False
 
 
 def _copy(folder: Path, train: Split, test: Split, given: Inputs, models: Models, settings: Settings) -> None:
@@ -164,12 +175,12 @@ def _copy(folder: Path, train: Split, test: Split, given: Inputs, models: Models
     rows, held_out = (np.array([place[path] for path in split.paths]) for split in (train, test))
     plain, views = given.features.take(rows, settings.views(FIT_VIEWS)).rows(slice(None))
     keys = given.samples.content_keys[rows]
-    save_file({"plain": _halves(plain), "views": _halves(views), "keys": keys}, folder / "train.safetensors")
+    save_tensors(folder / "train.safetensors", {"plain": _halves(plain), "views": _halves(views), "keys": keys})
     seen, _ = given.features.take(held_out, 0).rows(slice(None))
-    save_file({"plain": _halves(seen), "labels": np.asarray(test.labels, np.int64)}, folder / "test.safetensors")
+    save_tensors(folder / "test.safetensors", {"plain": _halves(seen), "labels": np.asarray(test.labels, np.int64)})
     if models.class_vectors is not None:
         vectors = {"plain": models.class_vectors.plain, "described": models.class_vectors.described}
-        save_file({name: v.cpu().numpy() for name, v in vectors.items() if v is not None}, folder / CLASSES)
+        save_tensors(folder / CLASSES, {name: v.cpu().numpy() for name, v in vectors.items() if v is not None})
 
 
 def _halves(array: Floats) -> Floats:
@@ -184,17 +195,19 @@ def _encode(
     models: Models,
     settings: Settings,
     progress: Progress | None,
+    elsewhere: Elsewhere | None,
 ) -> None:
     samples = _readable(files, "training")
     every = np.arange(len(samples))
     views = settings.views(FIT_VIEWS)
-    features = pipeline.encode_rows(samples, every, models.image, views=views, seed=VIEW_SEED, progress=progress)
+    encode = partial(pipeline.encode_rows, tower=models.image, seed=VIEW_SEED, elsewhere=elsewhere)
+    features = encode(samples, every, views=views, progress=progress)
     arrays = {"plain": np.ascontiguousarray(features.plain), "views": np.ascontiguousarray(features.views)}
-    save_file({**arrays, "keys": samples.content_keys}, folder / "train.safetensors")
+    save_tensors(folder / "train.safetensors", {**arrays, "keys": samples.content_keys})
     held_out = _readable(dataset.test.files, "test")
-    plain = pipeline.encode_rows(held_out, np.arange(len(held_out)), models.image, views=0, seed=VIEW_SEED).plain
+    plain = encode(held_out, np.arange(len(held_out)), views=0).plain
     labels = np.asarray(dataset.test.labels, np.int64)
-    save_file({"plain": np.ascontiguousarray(plain), "labels": labels}, folder / "test.safetensors")
+    save_tensors(folder / "test.safetensors", {"plain": np.ascontiguousarray(plain), "labels": labels})
     if models.matcher is not None:
         states = tuning.matcher_states(samples, every, models.matcher)
         texts = tuning.match_texts(dataset.class_names, about["descriptions"])
@@ -202,7 +215,7 @@ def _encode(
         if len(samples) * len(texts) <= MOST_SCORES:
             every_pair = np.divmod(np.arange(len(samples) * len(texts)), len(texts))
             held["scores"] = MemoizedScores(models.matcher, states, texts)(*every_pair).reshape(-1, len(texts))
-        save_file(held, folder / "matcher.safetensors")
+        save_tensors(folder / "matcher.safetensors", held)
 
 
 def _digest(*parts: object) -> str:
@@ -222,7 +235,7 @@ def _readable(files: Sequence[Path], part: str) -> Samples:
 
 
 def _apart(keys: Keys, labels: Ints) -> Keys:
-    """Keys of images, told apart by their label where one is drawn several times, as the published lists do."""
+    """Return keys of images. An image that is drawn several times has one for each label, as in the published lists."""
     apart, order = np.array(keys), np.lexsort((labels, keys))
     repeated = np.flatnonzero(keys[order][1:] == keys[order][:-1]) + 1
     for at in repeated:

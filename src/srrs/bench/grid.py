@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from srrs.data.protocols import BY_FEATURES, Draw, draw
 from srrs.data.published.base import DataSet, Split, subset
 from srrs.data.samples import Progress, checked, from_paths
 from srrs.errors import DataError, SettingsError, SrrsError
+from srrs.features.store import Elsewhere
 from srrs.methods.spec import canonical
 from srrs.methods.spec import method as method_named
 from srrs.models.base import Models
@@ -85,10 +87,11 @@ def plan(
     *,
     given: Inputs | None = None,
     progress: Progress | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> list[Run]:
     """Draw every cell, encode the images they need once, and list the runs.
 
-    `given` holds the features of a dataset of one's own, see `srrs.bench.own`.
+    `given` holds the features of a dataset of one's own, see `srrs.bench.own`; `elsewhere` is a cluster that encodes.
     """
     named = dataset if grid.classes is None else subset(dataset, grid.classes)
     train = _with_outsiders(dataset, named, grid)
@@ -96,7 +99,9 @@ def plan(
     draws = {cell: _draw(train, named.class_names, grid, cell, features) for cell in grid.cells()}
     rows = np.unique(np.concatenate([d.rows for d in draws.values()]))
     whole = replace(named, train=train, name=_name(dataset, named))
-    cache = make_cache(whole, rows, models, grid.settings, out / SHARED, given=given, progress=progress)
+    cache = make_cache(
+        whole, rows, models, grid.settings, out / SHARED, given=given, progress=progress, elsewhere=elsewhere
+    )
     runs = []
     for (noise, shots, seed), drawn in draws.items():
         paths = tuple(train.paths[row] for row in drawn.rows)
@@ -134,19 +139,20 @@ def carry_out(
     outcome, done = GridResult(computed=len(left)), len(runs) - len(left)
     if progress:
         progress(done, len(runs))
-    for run, result in _outcomes(left, processes, ray):
-        if isinstance(result, SrrsError):
-            outcome.failed.append((run, result))
-        else:
-            finished[run.digest] = result
-        done += 1
-        if progress:
-            progress(done, len(runs))
+    with closing(_outcomes(left, processes, ray)) as outcomes:
+        for run, result in outcomes:
+            if isinstance(result, SrrsError):
+                outcome.failed.append((run, result))
+            else:
+                finished[run.digest] = result
+            done += 1
+            if progress:
+                progress(done, len(runs))
     outcome.records = [finished[run.digest] for run in runs if run.digest in finished]
     return outcome
 
 
-def _outcomes(left: Sequence[Run], processes: int, ray: str | None) -> Iterator[jobs.Finished]:
+def _outcomes(left: Sequence[Run], processes: int, ray: str | None) -> Generator[jobs.Finished, None, None]:
     if ray:
         return jobs.on_ray(left, ray)
     if processes > 1:

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
-from srrs.cli.options import Columns, Json, Source, folder
+from srrs.cli.options import Columns, Json, Ray, Shard, Source, folder
 from srrs.cli.resolved import Chosen
 from srrs.cli.signature import Takes
 from srrs.errors import SettingsError
 
-OFFLINE = Annotated[bool, typer.Option("--offline", help="Download no model; say what would be downloaded.")]
+OFFLINE = Annotated[
+    bool, typer.Option("--offline", help="Do not download a model. The error says what would be downloaded.")
+]
 
 
 def predict(
@@ -21,7 +23,7 @@ def predict(
     features: Annotated[
         Path | None, typer.Option(help="Embeddings of the rows: npz, safetensors, parquet, or a folder of srrs embed.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="CSV file to write; without it, the table is printed.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file to write. Without it, the table is printed.")] = None,
     images: Annotated[str | None, typer.Option(help="Folder that the paths of a table start from.")] = None,
     path: Annotated[str | None, typer.Option(help="Column of a table that holds the paths.")] = None,
     row_id: Annotated[str | None, typer.Option("--id", help="Column of a table that holds the row ids.")] = None,
@@ -61,25 +63,35 @@ def embed(
     out: Annotated[Path, typer.Option(help="Folder for features.safetensors and samples.csv.")],
     columns: Columns,
     chosen: Annotated[Chosen, Takes("model", "views", "seed", "device", others=False, views=0, matcher="none")],
+    shard: Shard = None,
+    ray: Ray = None,
     offline: OFFLINE = False,
     as_json: Json = False,
 ) -> None:
-    """Encode images once and write their features."""
+    """Encode images and write their features."""
     from srrs import pipeline
     from srrs.cli.job import read_any
     from srrs.cli.options import go_offline
+    from srrs.cluster import on_ray
     from srrs.console import Console, with_estimate
+    from srrs.data.parts import Part
+    from srrs.lock import only_run
 
     if source is None:
         raise SettingsError("expected a source: a folder or a table of images")
     if offline:
         go_offline()
     console, settings = Console(as_json), chosen.settings
-    samples = read_any(console, source, columns)
-    models = pipeline.load_models(settings)
-    with console.progress("Encoding") as advance:
-        timed = with_estimate(advance, settings.data.views or 0, console.note)
-        files = pipeline.write_features(folder(out), samples, models, settings, progress=timed)
+    part = Part.parse(shard) if shard else None
+    with only_run(folder(out), part.suffix if part else ""), on_ray(ray) as spread:
+        samples, part = read_any(console, source, columns, part, spread)
+        models = pipeline.load_models(settings)
+        with console.progress("Encoding") as advance:
+            timed = with_estimate(advance, settings.data.views or 0, console.note)
+            files = pipeline.write_features(
+                out, samples, models, settings, progress=timed, part=part,
+                elsewhere=pipeline.workers(spread, settings),
+            )  # fmt: skip
     written, skipped = _rows(files[1]), len(samples) - _rows(files[1])
     console.say(f"features of {written} images in {files[0]}" + (f"; {skipped} skipped" if skipped else ""))
     if skipped:

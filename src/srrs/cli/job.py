@@ -2,19 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from srrs.cli.options import Columns, Embedded, Working, folder, go_offline
+from srrs.cli.options import Columns, Embedded, Working, go_offline
 from srrs.cli.resolved import Chosen
 from srrs.console import Advance, Console, Stages, with_estimate
 from srrs.errors import DataError
 
 if TYPE_CHECKING:
     from srrs.audit.table import Audit
+    from srrs.cluster import Spread
     from srrs.data.inputs import Inputs
+    from srrs.data.parts import Part
     from srrs.data.rows import Samples
     from srrs.pipeline import Fitted
 
@@ -29,17 +32,20 @@ class Job:
     working: Working
     out: Path
 
-    def run(self, inputs: "Inputs", **more: Any) -> "Fitted":
-        """Tune and audit; flags of cleanvision are added where they are asked for."""
+    @property
+    def checkpoint(self) -> Path:
+        """Return the folder of the state of the run, which stays until the results are written."""
+        return self.out / "run"
+
+    def run(self, inputs: "Inputs", spread: "Spread | None" = None, **more: Any) -> "Fitted":
+        """Tune and audit, by `spread` on a cluster; flags of cleanvision are added where they are asked for."""
         from srrs import pipeline
-        from srrs.training.state import discard
         from srrs.training.trackers import tracking
 
         settings, limit = self.chosen.settings, self.working.max_minutes
         if self.working.offline:
             go_offline()
         flags = self._cleanvision(inputs.samples) if self.working.cleanvision else {}
-        checkpoint = folder(self.out) / "run"
         with tracking(self.working.track or [], settings.flat(), self.out / "history.jsonl") as trackers:
             models = pipeline.load_models(settings, inputs.embeddings)
             self._announce(inputs, models.matcher.name if models.matcher else "none")
@@ -48,11 +54,11 @@ class Job:
             with self.console.stages(shown, limits) as stages:
                 request = pipeline.Request(
                     inputs.samples, models, settings, features=inputs.features, max_minutes=limit,
-                    descriptions=self.working.descriptions, checkpoint=checkpoint, **more,
+                    descriptions=self.working.descriptions, checkpoint=self.checkpoint,
+                    elsewhere=pipeline.workers(spread, settings), **more,
                 )  # fmt: skip
                 work = pipeline.audit if self.command == "audit" else pipeline.fit
                 fitted = work(request, stages=self._estimating(stages), listeners=trackers)
-        discard(checkpoint)
         return self._limited(replace(fitted, audit=fitted.audit.with_flags(flags)))
 
     def _announce(self, inputs: "Inputs", matcher: str) -> None:
@@ -80,9 +86,7 @@ class Job:
         return start
 
     def _limited(self, fitted: "Fitted") -> "Fitted":
-        """The result; where a time limit decided the number of views, it says so."""
-        from srrs.records import Finding
-
+        """Return the result, with a warning if a time limit decided the number of views."""
         limit, asked = self.working.max_minutes, self.chosen.settings.data.views
         if limit is None:
             return fitted
@@ -92,8 +96,7 @@ class Job:
             f"augmented views of each image were encoded. --views {found} gives the same result everywhere."
         )
         settings = {**fitted.audit.settings, "max_minutes": limit}
-        findings = (*fitted.audit.findings, Finding("warning", warning))
-        return replace(fitted, audit=replace(fitted.audit, settings=settings, findings=findings))
+        return replace(fitted, audit=replace(fitted.audit, settings=settings).with_warnings([warning]))
 
     def _cleanvision(self, samples: "Samples") -> Mapping[str, Any]:
         from srrs.data.imagelab import cleanvision_words
@@ -102,9 +105,15 @@ class Job:
             return cleanvision_words(samples, advance)
 
     def write(self, audit: "Audit", samples: "Samples", budget: int | None = None) -> list[Path]:
-        """Write the audit and the settings of the run; with a budget, the images to review first."""
+        """Write the audit and the settings of the run, with a budget the images to review first; forget its state.
+
+        Audits of very many images are also written as parquet, where pyarrow is installed.
+        """
         from srrs import pipeline
         from srrs.audit.priority import review_order, write_review
+        from srrs.core.blocks import is_large
+        from srrs.export.parquet import write_parquet
+        from srrs.training.state import discard
 
         first = review_order(audit, budget) if budget else None
         files = [
@@ -113,7 +122,12 @@ class Job:
             audit.report(self.out / "report.html", thumbnail=pipeline.thumbnails(samples), first=first),
             self.chosen.write(self.out, self.command),
         ]
-        return files if first is None else [*files, write_review(audit, first, self.out / "review.csv")]
+        if is_large(len(audit)) and find_spec("pyarrow"):
+            files.append(write_parquet(audit, self.out / "audit.parquet"))
+        if first is not None:
+            files.append(write_review(audit, first, self.out / "review.csv"))
+        discard(self.checkpoint)
+        return files
 
     def show(
         self,
@@ -122,20 +136,17 @@ class Job:
         figures: Mapping[str, Any] | None = None,
         *,
         lines: Sequence[str] = (),
-        warnings: Sequence[str] = (),
         failed: str = "",
     ) -> None:
-        """Print the summary, further lines and warnings, and the written files; with `failed`, end with status 1."""
+        """Print the summary, findings, further lines and the written files; with `failed`, end with status 1."""
         for note in fitted.notes:
             self.console.note(note)
         summary = fitted.audit.summary()
         self.console.say(summary)
-        for finding in fitted.audit.findings:
+        for finding in (one for one in fitted.audit.findings if one.text not in fitted.notes):
             (self.console.note if finding.level == "warning" else self.console.say)(finding.text)
         for line in lines:
             self.console.say(line)
-        for warning in warnings:
-            self.console.note(warning)
         self.console.say("written: " + ", ".join(map(str, files)))
         self.console.result(
             {
@@ -144,7 +155,7 @@ class Job:
                 "trusted": fitted.audit.trusted,
                 "findings": [{"level": one.level, "text": one.text} for one in fitted.audit.findings],
                 **(figures or {}),
-                "notes": [*fitted.notes, *warnings],
+                "notes": list(fitted.notes),
                 "files": list(map(str, files)),
                 **({"failed": failed} if failed else {}),
             }
@@ -176,8 +187,10 @@ def read_input(
         )  # fmt: skip
 
 
-def read_any(console: Console, source: str, columns: Columns) -> "Samples":
-    """Read and check images, with labels where there are any."""
+def read_any(
+    console: Console, source: str, columns: Columns, part: "Part | None" = None, spread: "Spread | None" = None
+) -> "tuple[Samples, Part | None]":
+    """Read and check images, with labels where there are any: all, or those of a part."""
     from srrs.data.samples import checked, read
 
     check_exists(source)
@@ -186,11 +199,15 @@ def read_any(console: Console, source: str, columns: Columns) -> "Samples":
     except DataError as error:
         console.note(f"No labels are read: {error}")
         samples = read(source, labeled=False, **columns.keywords())
+    if part:
+        part, samples = part.of(samples)
     with console.progress("Reading images") as advance:
-        return checked(samples, advance)
+        return checked(samples, advance, spread), part
 
 
 def check_exists(source: str | None) -> None:
     """Raise DataError for a source that does not exist."""
-    if source is not None and not Path(source).exists():
+    from srrs.data.remote import is_remote
+
+    if source is not None and not is_remote(source) and not Path(source).exists():
         raise DataError(f"Expected a folder or a table of images at '{source}', but there is nothing.")

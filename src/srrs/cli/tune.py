@@ -1,5 +1,6 @@
 """Commands that read labels: demo, audit, fit."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,9 @@ from srrs.cli.signature import Takes
 from srrs.config import AUDIT_VIEWS, FIT_VIEWS
 
 if TYPE_CHECKING:
+    from srrs.audit.decisions import Decision
     from srrs.data.inputs import Inputs
+    from srrs.data.rows import Samples
     from srrs.estimator import RobustClassifier
     from srrs.pipeline import Fitted
 
@@ -26,11 +29,13 @@ WORSE = (
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for result.json, report.html and audit.csv.")] = Path("demo-out"),
-    noise: Annotated[str, typer.Option(help="Wrong labels, as kind:rate; the kind is sym or pair.")] = "sym:0.5",
-    seeds: Annotated[str, typer.Option(help="Comma list of seeds; the figures are means over them.")] = "1,2,3",
+    noise: Annotated[
+        str, typer.Option(help="Noise to add to the labels, as kind:rate. The kind is sym or pair.")
+    ] = "sym:0.5",
+    seeds: Annotated[str, typer.Option(help="Comma list of seeds. The figures are means over the seeds.")] = "1,2,3",
     as_json: Json = False,
 ) -> None:
-    """Tune the bundled model on bundled images with wrong labels. Takes a minute or two on a laptop."""
+    """Compare methods on bundled images with wrong labels. Takes a minute or two on a laptop."""
     from srrs.console import Console
     from srrs.demo import run
 
@@ -46,66 +51,88 @@ def audit(
     embedded: Embedded,
     working: Working,
     trusted: Annotated[
-        Path | None, typer.Option(help="decisions.csv of an earlier audit; these labels are taken as certain.")
+        Path | None, typer.Option(help="decisions.csv of an earlier audit. The audit takes these labels as certain.")
     ] = None,
     budget: Annotated[
-        int | None, typer.Option(min=1, help="Number of images you can review: they come first, and in review.csv.")
+        int | None,
+        typer.Option(
+            min=1, help="Number of images that you can review. The page shows them first; review.csv lists them."
+        ),
     ] = None,
     fail_above: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Exit with status 1 if a larger share of the labels is estimated wrong."),
+        typer.Option(
+            min=0, max=1, help="Exit with status 1 if the estimated share of wrong labels is above this number."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say which labels of a folder or a table are wrong, and what each should be."""
-    from srrs.audit.decisions import read_trusted
+    """Find the wrong labels of a folder or a table. Writes a table and a page to review the images."""
     from srrs.cli.job import Job, read_input
+    from srrs.cluster import on_ray
     from srrs.console import Console
-    from srrs.pipeline import user_rows
+    from srrs.lock import only_run
 
     job = Job("audit", Console(as_json), chosen, working, out)
-    inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name)
-    decisions = read_trusted(trusted, user_rows(inputs.samples)) if trusted else None
-    fitted = job.run(inputs, decisions=decisions or {})
-    files = job.write(fitted.audit, inputs.samples, budget)
+    with only_run(folder(out)):
+        with on_ray(working.ray) as spread:
+            inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name, spread=spread)
+            fitted = job.run(inputs, spread, decisions=_trusted(trusted, inputs.samples))
+        files = job.write(fitted.audit, inputs.samples, budget)
     job.show(fitted, files, failed=_too_noisy(fitted.audit.noise, fail_above))
+
+
+def _trusted(path: Path | None, samples: "Samples") -> "dict[str, Decision]":
+    """Return the decisions of a file. The imports are here because they load torch, and bad images are found before."""
+    from srrs.audit.decisions import read_trusted
+    from srrs.pipeline import user_rows
+
+    return read_trusted(path, user_rows(samples)) if path else {}
 
 
 def fit(
     source: Source = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder for the tuned model, its audit and settings.yaml.")],
-    test: Annotated[str | None, typer.Option(help="Labeled source to measure the accuracy on.")] = None,
+    test: Annotated[str | None, typer.Option(help="Source with labels, on which the accuracy is measured.")] = None,
     columns: Columns,
     chosen: Annotated[Chosen, Takes(*SETTINGS, views=FIT_VIEWS)],
     embedded: Embedded,
     working: Working,
     as_json: Json = False,
 ) -> None:
-    """Tune a classifier that does not learn the wrong labels; also audits the labels."""
+    """Tune a classifier on labels that are partly wrong. Also audits the labels."""
     from srrs.cli.job import Job, read_input
+    from srrs.cluster import on_ray
     from srrs.console import Console
-    from srrs.estimator import RobustClassifier
+    from srrs.lock import only_run
 
     job = Job("fit", Console(as_json), chosen, working, out)
-    inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name)
-    held_out = None
-    if test is not None:
-        same = Columns(names=columns.names, images=columns.images)
-        classes = inputs.samples.class_names
-        held_out = read_input(job.console, test, same, model=chosen.settings.model.name, class_names=classes)
-    fitted = job.run(inputs, held_out=held_out)
-    classifier = RobustClassifier(**chosen.settings.flat())._adopt(fitted)
-    classifier.save(folder(out))
-    files = [out, *job.write(fitted.audit, inputs.samples)]
-    figures, lines, warnings = _accuracies(classifier, fitted, held_out)
-    job.show(fitted, files, figures, lines=lines, warnings=warnings)
+    with only_run(folder(out)):
+        with on_ray(working.ray) as spread:
+            inputs = read_input(job.console, source, columns, embedded, model=chosen.settings.model.name, spread=spread)
+            held_out = None
+            if test is not None:
+                same = Columns(names=columns.names, images=columns.images)
+                held_out = read_input(
+                    job.console, test, same, model=chosen.settings.model.name, class_names=inputs.samples.class_names,
+                    spread=spread,
+                )  # fmt: skip
+            fitted = job.run(inputs, spread, held_out=held_out)
+        from srrs.estimator import RobustClassifier
+
+        classifier = RobustClassifier(**chosen.settings.flat())._adopt(fitted)
+        classifier.save(out)
+        figures, lines, warnings = _accuracies(classifier, fitted, held_out)
+        fitted = replace(fitted, audit=fitted.audit.with_warnings(warnings))
+        files = [out, *job.write(fitted.audit, inputs.samples)]
+    job.show(fitted, files, figures, lines=lines)
 
 
 def _accuracies(
     classifier: "RobustClassifier", fitted: "Fitted", held_out: "Inputs | None"
 ) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Accuracies of the classifier beside those of logistic regression on the same features; lines and warnings."""
+    """Return the accuracies of the classifier and of logistic regression, lines to print, and warnings."""
     from srrs.core.blocks import blocks
     from srrs.predictions import accuracy, logistic_baseline
 
@@ -133,7 +160,7 @@ def _accuracies(
 
 
 def _too_noisy(noise: Any, limit: float | None) -> str:
-    """A sentence where more labels are estimated wrong than the limit allows; empty where not."""
+    """Return a message if more labels are estimated wrong than the limit allows, else an empty text."""
     from srrs.audit.summary import noise_range
 
     if limit is None or noise.rate <= limit:

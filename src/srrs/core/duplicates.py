@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from srrs.core.blocks import blocks
+
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
@@ -10,6 +12,19 @@ COSINE = 0.95
 """Least cosine of the features of near-duplicates."""
 ALIKE = 0.97
 """Least correlation of their small gray images. Two different images of Caltech101 hardly ever reach both."""
+
+
+def near_among(features: Floats, looks: Floats, neighbors: Ints) -> Ints:
+    """Return the first near-duplicate (N,) of each sample among its neighbors (N, k), best first; -1 for none."""
+    found = np.full(len(features), -1, dtype=np.int64)
+    for rows in blocks(len(features)):
+        near = neighbors[rows]
+        mine, theirs = np.asarray(features[rows], np.float32), np.asarray(features[near.ravel()], np.float32)
+        similar = np.einsum("nd,nkd->nk", mine, theirs.reshape(*near.shape, -1)) >= COSINE
+        alike = np.einsum("np,nkp->nk", looks[rows], looks[near]) >= ALIKE
+        both = similar & alike & (near >= 0)
+        found[rows] = np.where(both.any(1), np.take_along_axis(near, both.argmax(1)[:, None], 1)[:, 0], -1)
+    return found
 
 
 def near_duplicates(

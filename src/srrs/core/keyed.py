@@ -4,17 +4,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 Keys = NDArray[np.uint64]
+RANK_BITS = 20
+"""Low bits of a key, which tell samples of equal content apart; `key >> RANK_BITS` is equal where the content is."""
+COUNTERS = 2**40
+"""Keys below are taken for numbers that someone counted, not for digests: one digest in 16 million is that small."""
 
 
 def _mix(x: Keys) -> Keys:
-    """The finaliser of splitmix64 (Steele et al. 2014): every input bit moves every output bit."""
+    """Mix the bits as splitmix64 does (Steele et al. 2014): every input bit changes every output bit."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
 
 def uniforms(keys: Keys, *numbers: int) -> NDArray[np.float64]:
-    """One uniform draw in [0, 1) per key (N,); other `numbers` (seed, purpose, step) give other draws."""
+    """Draw a uniform number in [0, 1) for each key (N,). Other `numbers` (seed, purpose, step) give other draws."""
     mixed = keys
     for number in numbers:
         mixed = _mix(mixed + np.uint64((number * 0x9E3779B97F4A7C15 + 1) % 2**64))
@@ -34,5 +38,9 @@ def chosen(keys: Keys, count: int, *numbers: int) -> NDArray[np.int64]:
 
 
 def folds(keys: Keys, count: int, seed: int) -> NDArray[np.int64]:
-    """Fold number (N,) in 0..count-1; equal images share a fold, fold sizes differ by chance only."""
-    return np.minimum((uniforms(keys, seed, 1) * count).astype(np.int64), count - 1)
+    """Return a fold number (N,) in 0..count-1. Copies of an image share a fold; fold sizes differ by chance only.
+
+    A copy in another fold would show the label of the image to a model that should not have seen it.
+    """
+    content = np.where(keys < COUNTERS, keys, keys >> np.uint64(RANK_BITS))
+    return np.minimum((uniforms(content, seed, 1) * count).astype(np.int64), count - 1)

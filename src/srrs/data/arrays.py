@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from srrs import checksum
 from srrs.data.tables import read_parquet
 from srrs.errors import DataError, SrrsError
 from srrs.io import check_regular, is_file
@@ -89,7 +90,10 @@ def _safetensors(path: Path) -> dict[str, Any]:
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:  # which checks that header and size agree
-        texts = {name: _text(text) for name, text in (file.metadata() or {}).items()}
+        if checksum.is_whole(path) is False:
+            raise ValueError("it is not as it was written (its checksum differs): make it again")
+        about = file.metadata() or {}
+        texts = {name: _text(text) for name, text in about.items() if name != checksum.NAME}
         with path.open("rb") as stream:
             header, start = _header(stream)
         arrays = {name: _mapped(path, header[name], start) for name in file.keys()}  # noqa: SIM118  no mapping
@@ -130,7 +134,7 @@ def _parquet(path: Path) -> dict[str, Any]:
 
 
 def _column(column: Any) -> Any:
-    """Return a column of lists as an array, NaN where a list is missing; other columns as a list."""
+    """Return a column of lists as an array, NaN if a list is missing; other columns as a list."""
     import pyarrow as pa
 
     kind = column.type

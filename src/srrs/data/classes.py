@@ -23,6 +23,8 @@ class Classes:
 
     keys: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+    """The user's own labels where `names` gave other words for them; () where no names were given."""
     notes: tuple[str, ...] = ()
 
 
@@ -66,7 +68,7 @@ def _pairs(suffix: str, text: str) -> object:
 
 
 def words_of(key: str) -> str:
-    """`hot_dog` -> `hot dog`."""
+    """Return the words of a class key: `hot_dog` -> `hot dog`."""
     return " ".join(key.replace("_", " ").split()) or key
 
 
@@ -93,7 +95,8 @@ def find_classes(present: set[str], names: Names | None, source: str) -> Classes
     notes = (f"No words were given for {_some(unknown)}: kept as written.",) if unknown else ()
     pairs = sorted((" ".join(given[key].split()) if key in given else words_of(key), key) for key in present)
     _check_words(pairs, source)
-    return Classes(tuple(key for _, key in pairs), tuple(words for words, _ in pairs), notes)
+    keys, words = tuple(key for _, key in pairs), tuple(words for words, _ in pairs)
+    return Classes(keys, words, () if names is None else keys, notes)
 
 
 def match_classes(
@@ -121,7 +124,9 @@ def match_classes(
                 + (f" Did you mean '{near[0]}'?" if near else "")
             )
         index[key] = known[form]
-    return Classes(tuple(class_names), tuple(words)), index
+    keys = {plain_form(word).casefold(): key for key, word in given.items()}
+    own = tuple(keys.get(plain_form(word).casefold(), word) for word in words)
+    return Classes(tuple(class_names), tuple(words), own if given else ()), index
 
 
 def _check_words(pairs: Sequence[tuple[str, str]], source: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from srrs.core.blocks import ROWS, release
 from srrs.data.arrays import KINDS, first_of, read_arrays
+from srrs.data.parts import find_parts, read_parts
 from srrs.data.pictures import file_of
 from srrs.data.rows import MISSING, Samples
 from srrs.data.tables import columns_of, read_table, text_of
@@ -32,6 +33,9 @@ from srrs.errors import DataError
 from srrs.io import is_file, there
 from srrs.records import Features, Floats
 
+WHOLE = "features.safetensors"
+"""The file that `srrs embed` writes into its folder."""
+
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
@@ -40,9 +44,9 @@ class Embeddings:
     features: Features
     """(n, D) and (n, V, D)"""
     issues: tuple[str, ...]
-    """(n,) why an embedding cannot be used; '' where it can."""
+    """(n,) why an embedding cannot be used; '' if it can."""
     ids: tuple[str, ...] | None = None
-    """(n,) None where they are known by their position alone."""
+    """(n,) None if they are known by their position alone."""
     paths: tuple[str, ...] | None = None
     keys: tuple[str, ...] | None = None
     """(n,) content digests of the images they were made of."""
@@ -50,7 +54,7 @@ class Embeddings:
     """(n,) class keys, '' for none."""
     classes: ClassVectors | None = None
     model: str = ""
-    """Fingerprint of the model that made them; empty where it is not known."""
+    """Fingerprint of the model that made them; empty if it is not known."""
     model_name: str = ""
     notes: tuple[str, ...] = ()
     source: str = "the array"
@@ -60,7 +64,7 @@ class Embeddings:
 
     @property
     def size(self) -> int:
-        """D."""
+        """Return the feature size D."""
         return int(self.features.plain.shape[1])
 
 
@@ -78,7 +82,7 @@ def is_embeddings(source: Any) -> bool:
     if not there(path):
         return False
     if path.is_dir():
-        return is_file(path / "features.safetensors")
+        return is_file(path / WHOLE) or bool(find_parts(path))
     return path.suffix.lower() in KINDS[:3] or any(name in VECTORS for name in columns_of(path))
 
 
@@ -162,7 +166,7 @@ def joined(samples: Samples, embeddings: Embeddings) -> tuple[Samples, Features]
         keys.append("" if issue else embeddings.keys[place] if embeddings.keys else _digest(plain[place]))
         if row % ROWS == 0:
             release(plain)
-    unused = len(embeddings) - len(set(at[~lacking].tolist()))
+    unused = len(embeddings) - len(np.unique(at[~lacking]))
     notes = (f"{unused} embeddings of {embeddings.source} belong to no row and were left out.",) if unused else ()
     found = replace(
         samples, keys=tuple(keys), issues=tuple(issues), notes=(*samples.notes, *embeddings.notes, *notes), others=(),
@@ -213,14 +217,19 @@ def _places(samples: Samples, embeddings: Embeddings) -> np.ndarray:
 
 def _content(path: Path) -> tuple[dict[str, Any], str]:
     """Read the arrays of a file, and the table that `srrs embed` writes beside it."""
-    file = path / "features.safetensors" if path.is_dir() else path
+    if path.is_dir() and not is_file(path / WHOLE) and (parts := find_parts(path)):
+        return _labeled(read_parts(parts)), str(path)
+    file = path / WHOLE if path.is_dir() else path
     arrays = read_arrays(file)
     beside = file.with_name("samples.csv")
-    if first_of(arrays, IDS) is None and file.name == "features.safetensors" and beside.is_file():
-        arrays = {**read_table(beside), **arrays}
-        if not any(arrays.get("label", ())):
-            arrays.pop("label", None)
+    if first_of(arrays, IDS) is None and file.name == WHOLE and beside.is_file():
+        arrays = _labeled({**read_table(beside), **arrays})
     return arrays, str(file)
+
+
+def _labeled(arrays: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the column of labels where it is empty."""
+    return {name: array for name, array in arrays.items() if name != "label" or any(array)}
 
 
 def _texts(values: Any, count: int, what: str, name: str) -> tuple[str, ...] | None:

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 _PHOTOS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".heic", ".heif")
-_OTHERS = (".bmp", ".gif", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".pbm")
+_OTHERS = (".bmp", ".gif", ".ico", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".pbm")
 EXTENSIONS = frozenset((*_PHOTOS, *_OTHERS))
 """Files with these extensions are rows, whatever is in them."""
 SPLITS = frozenset(("train", "test", "val", "valid", "validation", "dev", "eval"))
@@ -27,7 +27,7 @@ def find_pictures(root: Path) -> tuple[list[Path], tuple[str, ...]]:
                 else:
                     others[Path(name).suffix.lower() or "without extension"] += 1
     found.sort(key=lambda path: path.relative_to(root).parts)
-    notes = [f"{hidden} hidden files were left out."] if hidden else []
+    notes = [f"Hidden files were left out: {hidden}."] if hidden else []
     if others:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
         notes.append(f"Files that are not images were left out: {kinds}.")

@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from srrs.data.pictures import Picture
+from srrs.data.pictures import MAX_BYTES, Picture
 from srrs.errors import DataError
 from srrs.io import read_bytes
 
 MAX_PIXELS = 200_000_000
 """Larger images are refused: their pixels alone take 600 MB."""
-MAX_BYTES = 2**30
 WORKERS = min(8, os.cpu_count() or 1)
 """Threads that open images; Pillow decodes without holding the interpreter lock."""
 
@@ -106,7 +105,7 @@ def _whatever_filters(opened: Callable[[], Image.Image]) -> Image.Image:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress Pillow's warnings about damaged files. Warning filters are global, so wrap a whole thread pool in it."""
+    """Suppress the warnings of Pillow about damaged files. Warning filters are global, so wrap a whole thread pool."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield

@@ -5,10 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from srrs.cluster import Spread
 from srrs.data import hf
+from srrs.data.arrays import KINDS
 from srrs.data.embeddings import Embeddings, is_embeddings, joined, read_embeddings, table_of
 from srrs.data.options import ReadKeywords, ReadOptions
 from srrs.data.readers import label_key, table_samples
+from srrs.data.remote import fetched, is_remote
 from srrs.data.rows import Samples
 from srrs.data.samples import Progress, checked, read_source
 from srrs.errors import DataError
@@ -21,7 +24,7 @@ class Inputs:
 
     samples: Samples
     features: Features | None = None
-    """(N, D) and (N, V, D), row by row; None where the images are to be encoded."""
+    """(N, D) and (N, V, D), row by row; None if the images are to be encoded."""
     embeddings: Embeddings | None = None
     """The embeddings that the features are from."""
 
@@ -34,6 +37,7 @@ def read_inputs(
     class_vectors: Any = None,
     bare: bool = False,
     progress: Progress | None = None,
+    spread: Spread | None = None,
     **keywords: Unpack[ReadKeywords],
 ) -> Inputs:
     """Read rows from a source that `read` takes, or from embeddings, and check them.
@@ -44,7 +48,8 @@ def read_inputs(
     labels: labels of a list or of an array of embeddings.
     features: embeddings of the rows, as `read_embeddings` takes them; then no image is opened.
     class_vectors: as in `read_embeddings`.
-    bare: True where there is no model, so that class vectors decide what the classes are.
+    bare: True if there is no model, so that class vectors decide what the classes are.
+    spread: opens the images on a cluster.
     keywords: the fields of `ReadOptions`, as in `read`.
 
     Raises
@@ -59,10 +64,12 @@ def read_inputs(
             "none to use them, or leave them out."
         )
     options = ReadOptions.of("read_inputs", **keywords)
+    if is_remote(source) and Path(source).suffix.lower() in KINDS[:3]:
+        source = fetched(source)
     if features is None and not is_embeddings(source):
         if source is None:
             raise DataError("Expected images or embeddings, but got neither: give a source, or --features FILE.")
-        return Inputs(checked(read_source(source, labels, options), progress))
+        return Inputs(checked(read_source(source, labels, options), progress, spread))
     embeddings = read_embeddings(source if features is None else features, class_vectors, options.class_names)
     if options.class_names is None and bare and embeddings.classes:
         options = options.with_(class_names=embeddings.classes.names)

@@ -1,8 +1,13 @@
 """The image of a row: a file, or an image without a file (in memory, or inside a dataset)."""
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+MAX_BYTES = 2**30
+"""Larger image files are refused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -12,7 +17,7 @@ class Stored:
     name: str
     """What messages call the image."""
     read: Callable[[], bytes] | None = None
-    """Returns the bytes of an image file; None where there is no image."""
+    """Returns the bytes of an image file; None if there is no image."""
 
     def is_file(self) -> bool:
         """Return whether there is an image."""
@@ -28,11 +33,31 @@ class Stored:
         return self.name
 
 
+@dataclass(frozen=True)
+class Slice:
+    """The place of an image inside a larger file; calling it reads the bytes."""
+
+    file: Path
+    start: int
+    size: int
+
+    def __call__(self) -> bytes:
+        """Return the bytes; raises OSError where the file is shorter by now."""
+        if self.size > MAX_BYTES:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        with self.file.open("rb") as file:
+            file.seek(self.start)
+            found = file.read(self.size)
+        if len(found) < self.size:
+            raise OSError(errno.EIO, f"{self.file} ends before the image")
+        return found
+
+
 Picture = Path | Stored
 NOWHERE = Stored("no image")
 """The image of a row of which only an embedding is known."""
 
 
 def file_of(picture: Picture) -> str | None:
-    """Return the path of an image, None where it has no file."""
+    """Return the path of an image, None if it has no file."""
     return str(picture) if isinstance(picture, Path) else None

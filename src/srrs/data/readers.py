@@ -49,17 +49,27 @@ def from_folder(root: str | Path, **keywords: Unpack[ReadKeywords]) -> Samples:
 
 
 def folder_samples(root: Path, options: ReadOptions) -> Samples:
-    """`from_folder` with its keywords in a record."""
+    """Read as `from_folder` does, with the keywords in a record."""
     if not root.is_dir():
         raise DataError(f"Expected a folder of images at {root}, but there is none.")
-    labeled = options.labeled is not False
     found, notes = find_pictures(root)
-    parts = [path.relative_to(root).parts for path in found]
+    return tree_samples(str(root), [path.relative_to(root).parts for path in found], found, notes, options)
+
+
+def tree_samples(
+    root: str,
+    parts: Sequence[tuple[str, ...]],
+    found: Sequence[Picture],
+    notes: tuple[str, ...],
+    options: ReadOptions,
+) -> Samples:
+    """Return the samples of the images `found` in a tree of class folders, at the paths `parts` below its root."""
+    labeled = options.labeled is not False
     layout = f"Expected {root}/<class>/<image>, one folder per class"
     if labeled and found and all(len(part) == 1 for part in parts):
         raise DataError(f"{layout}, but its {len(found)} images lie in {root} itself. Sort them or give a CSV.")
     if labeled and (loose := sum(len(part) == 1 for part in parts)):
-        notes += (f"{loose} images directly in {root} belong to no class folder and were left out.",)
+        notes += (f"Images directly in {root}, outside the class folders, were left out: {loose}.",)
     rows = [(path, part) for path, part in zip(found, parts, strict=True) if len(part) > 1 or not labeled]
     if labeled:
         notes += _checked_layout(root, [part for _, part in rows], layout)
@@ -69,11 +79,11 @@ def folder_samples(root: Path, options: ReadOptions) -> Samples:
         given=[part[0] for _, part in rows] if labeled else None,
         options=options,
         notes=notes,
-        source=str(root),
+        source=root,
     )
 
 
-def _checked_layout(root: Path, parts: Sequence[tuple[str, ...]], layout: str) -> tuple[str, ...]:
+def _checked_layout(root: str, parts: Sequence[tuple[str, ...]], layout: str) -> tuple[str, ...]:
     """Refuse a folder whose classes lie one level deeper; return a note where that is only likely."""
     tops = {part[0] for part in parts}
     if len(tops) > 1 and {top.lower() for top in tops} <= SPLITS:
@@ -83,7 +93,7 @@ def _checked_layout(root: Path, parts: Sequence[tuple[str, ...]], layout: str) -
     deep = all(len(part) > 2 for part in parts)
     if len(tops) == 1 and deep and len(inner) > 1:
         (top,) = tops
-        raise DataError(f"{layout}, but found only the folder {top}, with {len(inner)} in it: give {root / top}.")
+        raise DataError(f"{layout}, but found only the folder {top}, with {len(inner)} in it: give {root}/{top}.")
     shared = sorted(name for name, times in Counter(name for _, name in inner).items() if times > 1)
     if not (len(tops) > 1 and deep and shared):
         return ()
@@ -92,7 +102,7 @@ def _checked_layout(root: Path, parts: Sequence[tuple[str, ...]], layout: str) -
     if all(_DATE.fullmatch(top) for top in tops):
         raise DataError(
             f"{layout}, but the first folders are dates ({first}) and {below}: the classes seem to lie one level "
-            f"deeper. Give one of the dates, as {root / min(tops)}, or a table of paths and labels."
+            f"deeper. Give one of the dates, as {root}/{min(tops)}, or a table of paths and labels."
         )
     if len(shared) == len({name for _, name in inner}) > 1:
         return (
@@ -117,7 +127,7 @@ def from_csv(path: str | Path, **keywords: Unpack[ReadKeywords]) -> Samples:
 
 
 def csv_samples(path: Path, options: ReadOptions) -> Samples:
-    """`from_csv` with its keywords in a record."""
+    """Read as `from_csv` does, with the keywords in a record."""
     images = path.parent if options.images is None else options.images
     return table_samples(read_table(path), options.with_(images=images), str(path), stranger=True)
 
@@ -131,7 +141,7 @@ def from_frame(frame: "pd.DataFrame", **keywords: Unpack[ReadKeywords]) -> Sampl
 
 
 def frame_samples(frame: Any, options: ReadOptions) -> Samples:
-    """`from_frame` with its keywords in a record."""
+    """Read as `from_frame` does, with the keywords in a record."""
     if hasattr(frame, "collect"):
         raise DataError("Expected a DataFrame, but found a LazyFrame: call its collect() first.")
     names = [str(column) for column in frame.columns]
@@ -147,7 +157,7 @@ def from_table(table: Table, images: Roots = ".", *, source: str = "the table", 
 
 
 def table_samples(table: Table, options: ReadOptions, source: str, stranger: bool = False) -> Samples:
-    """`from_table` with its keywords in a record; the paths of a `stranger` must lie below the folder of images."""
+    """Read as `from_table` does, with the keywords in a record. A `stranger` may name files below the images only."""
     bases = _roots(options.images or ".")
     if options.pictured and (lacking := [base for base in bases if not base.is_dir()]):
         raise DataError(f"Expected a folder of images at {lacking[0]}, but there is none.")
@@ -177,7 +187,7 @@ def from_paths(paths: Iterable[Any], labels: Sequence[Any] | None = None, **keyw
     Raises
     ------
     DataError
-        Entries and labels differ in number, labels are missing though `labeled`, or no file exists.
+        There are more or fewer labels than entries, labels are missing although `labeled` is set, or no file exists.
     """
     asked: ReadKeywords = {"labeled": None}
     asked.update(keywords)
@@ -185,7 +195,7 @@ def from_paths(paths: Iterable[Any], labels: Sequence[Any] | None = None, **keyw
 
 
 def list_samples(paths: Iterable[Any], labels: Sequence[Any] | None, options: ReadOptions) -> Samples:
-    """`from_paths` with its keywords in a record."""
+    """Read as `from_paths` does, with the keywords in a record."""
     entries = list(paths)
     if labels is None and options.labeled:
         raise DataError(f"Expected a label for each of the {len(entries)} paths, but got none: give labels as well.")
@@ -257,6 +267,7 @@ def samples_of(
         labels=np.array(labels, dtype=np.int64),
         class_names=classes.words,
         class_keys=classes.keys,
+        own_names=classes.own,
         issues=tuple(
             MISSING if not found else NO_LABEL if given is not None and label < 0 else ""
             for found, label in zip(there, labels, strict=True)

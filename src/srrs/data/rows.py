@@ -29,13 +29,15 @@ class Samples:
     class_keys: tuple[str, ...]
     """(C,) classes as the user wrote them, for example the names of folders."""
     issues: tuple[str, ...]
-    """(N,) why a row cannot be used; '' where it can."""
+    """(N,) why a row cannot be used; '' if it can."""
     keys: tuple[str, ...]
     """(N,) sha256 of each file's bytes; '' before `checked` and where a file cannot be read."""
     notes: tuple[str, ...] = ()
     """Sentences for the user on what the reader left out or guessed."""
     others: tuple[tuple[tuple[str, Picture], ...], ...] = ()
     """(N,) further images of a row's object, each with its key; () where no row has any."""
+    own_names: tuple[str, ...] = ()
+    """(C,) the user's own labels where `names` gave other names for them; () where `class_names` are their names."""
     keyed_by_id: bool = False
     """Whether ids, not contents, identify the samples: embeddings made elsewhere that bring ids along."""
 
@@ -45,6 +47,8 @@ class Samples:
             raise ValueError("ids, paths, labels, issues and keys must have one entry per row")
         if self.others and len(self.others) != n:
             raise ValueError("others must have one entry per row")
+        if self.own_names and len(self.own_names) != len(self.class_names):
+            raise ValueError("own_names must have one entry per class")
         if n and not -1 <= self.labels.min() <= self.labels.max() < max(len(self.class_names), 1):
             raise ValueError(f"labels must lie in -1..{len(self.class_names) - 1}")
 
@@ -56,14 +60,19 @@ class Samples:
         """Return the rows without an issue."""
         return np.array([row for row, issue in enumerate(self.issues) if not issue], dtype=np.int64)
 
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Return the names of the classes (C,) in audits: the user's own labels."""
+        return self.own_names or self.class_names
+
     @cached_property
     def given(self) -> tuple[str, ...]:
-        """(N,) the class name of each given label; '' where there is none."""
+        """Return the class name of each given label (N,); '' without a label."""
         return tuple(self.class_names[label] if label >= 0 else "" for label in self.labels.tolist())
 
     @cached_property
     def content_keys(self) -> NDArray[np.uint64]:
-        """(N,) a key for each sample, from its content: see `srrs.data.keys.content_keys`."""
+        """Return a key for each sample (N,) from its content: see `srrs.data.keys.content_keys`."""
         from srrs.data.keys import content_keys
 
         return content_keys(self)

@@ -1,16 +1,19 @@
 """Read the user's dataset in the user's order: folder, table, DataFrame, Hugging Face dataset, image or list."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from srrs.cluster import Spread
+from srrs.data.archives import find_shards, holds_images, shard_samples
 from srrs.data.classes import looks_like_codes
 from srrs.data.folders import is_picture
 from srrs.data.images import WORKERS, inspect, quiet
 from srrs.data.options import ReadKeywords, ReadOptions
+from srrs.data.pictures import Picture
 from srrs.data.readers import (
     csv_samples,
     folder_samples,
@@ -24,6 +27,7 @@ from srrs.data.readers import (
     list_samples,
     table_samples,
 )
+from srrs.data.remote import is_remote, remote_samples
 from srrs.data.rows import NO_LABEL, Samples
 from srrs.data.tables import TABLES
 from srrs.errors import DataError
@@ -33,6 +37,9 @@ __all__ = [
     "NO_LABEL", "Progress", "ReadOptions", "Samples", "checked", "from_csv", "from_folder", "from_frame", "from_paths",
     "from_table", "label_key", "looks_like_codes", "read", "read_source",
 ]  # fmt: skip
+
+TOGETHER = 1_024
+"""Images that one task of a cluster opens."""
 
 
 def read(source: Any, labels: Sequence[Any] | None = None, **keywords: Unpack[ReadKeywords]) -> Samples:
@@ -57,7 +64,7 @@ def read(source: Any, labels: Sequence[Any] | None = None, **keywords: Unpack[Re
 
 
 def read_source(source: Any, labels: Sequence[Any] | None, options: ReadOptions) -> Samples:
-    """`read` with its keywords in a record."""
+    """Read as `read` does, with the keywords in a record."""
     from srrs.data import hf
 
     if hf.is_dataset(source):
@@ -70,12 +77,17 @@ def read_source(source: Any, labels: Sequence[Any] | None, options: ReadOptions)
         return list_samples([source], labels, options)
     if not isinstance(source, str | os.PathLike):
         return list_samples(source, labels, options)
+    if is_remote(source):
+        return remote_samples(str(source), options)
     path = Path(source)
-    wanted = f"Expected a folder of images, a stored dataset or a table ({', '.join(TABLES)}) at {path}"
+    wanted = f"Expected a folder of images, a stored dataset, a tar file or a table ({', '.join(TABLES)}) at {path}"
     if not there(path):
         raise DataError(f"{wanted}, but found nothing there.")
     if hf.is_saved(path):
         return table_samples(hf.columns_of(hf.load(path), options), hf.renamed(options), str(path))
+    shards = find_shards(path) if path.is_dir() else [path] if path.suffix.lower() == ".tar" else []
+    if shards or holds_images(path, options):
+        return shard_samples(shards or [path], options, str(path))
     if path.is_dir():
         return folder_samples(path, options)
     if path.suffix.lower() in TABLES:
@@ -90,23 +102,22 @@ def read_source(source: Any, labels: Sequence[Any] | None, options: ReadOptions)
     raise DataError(f"{wanted}, but found a file of another kind.")
 
 
-def checked(samples: Samples, progress: Progress | None = None) -> Samples:
-    """Open each image once, in threads, and fill in `keys` and `issues`.
+def checked(samples: Samples, progress: Progress | None = None, spread: Spread | None = None) -> Samples:
+    """Open each image once, in threads or by `spread` on a cluster, and fill in `keys` and `issues`.
 
     Of an object with several images those that open are kept; its row has an issue where none does.
     """
     shown = [[picture for _, picture in samples.pictures(row)] for row in range(len(samples))]
     total = sum(map(len, shown))
-    found = []
-    with quiet(), ThreadPoolExecutor(WORKERS) as pool:
-        for done, outcome in enumerate(pool.map(inspect, (picture for pictures in shown for picture in pictures)), 1):
-            found.append(outcome)
-            if progress:
-                progress(done, total)
-    outcomes = iter(found)
+    found: list[tuple[str, str]] = []
+    for outcomes in _inspected([picture for pictures in shown for picture in pictures], spread):
+        found += outcomes
+        if progress:
+            progress(len(found), total)
+    opened = iter(found)
     paths, keys, issues, others = [], [], [], []
     for row, pictures in enumerate(shown):
-        here = [(key, picture, issue) for picture, (key, issue) in zip(pictures, outcomes, strict=False)]
+        here = [(key, picture, issue) for picture, (key, issue) in zip(pictures, opened, strict=False)]
         good = [entry for entry in here if not entry[2]] or here[:1]
         key, picture, issue = good[0]
         paths.append(picture)
@@ -119,3 +130,24 @@ def checked(samples: Samples, progress: Progress | None = None) -> Samples:
         samples, paths=tuple(paths), keys=tuple(keys), issues=tuple(issues), notes=samples.notes + notes,
         others=tuple(others) if samples.others else (),
     )  # fmt: skip
+
+
+def _inspected(pictures: Sequence[Picture], spread: Spread | None) -> Iterator[Sequence[tuple[str, str]]]:
+    """Yield the content digest and the problem of each image, in order, some at a time."""
+    if spread is None:
+        with quiet(), ThreadPoolExecutor(WORKERS) as pool:
+            yield from ([outcome] for outcome in pool.map(inspect, pictures))
+        return
+    parts = [pictures[start : start + TOGETHER] for start in range(0, len(pictures), TOGETHER)]
+    waiting: dict[int, list[tuple[str, str]]] = {}
+    following = 0
+    for at, outcomes in spread(_inspect_all, parts):
+        waiting[at] = outcomes
+        while following in waiting:
+            yield waiting.pop(following)
+            following += 1
+
+
+def _inspect_all(pictures: Sequence[Picture]) -> list[tuple[str, str]]:
+    with quiet(), ThreadPoolExecutor(WORKERS) as pool:
+        return list(pool.map(inspect, pictures))

@@ -5,7 +5,7 @@ import importlib.util
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Table = Mapping[str, list[Any]]
 """Columns, all of one length; of a text file every entry is text."""
+PIECE = 100_000
+"""Rows of a table that are written at a time."""
 TABLES = (".csv", ".tsv", ".parquet")
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img")
@@ -61,7 +63,7 @@ def _decoded(path: Path) -> tuple[str, bool]:
         raise DataError(f"Expected UTF-8 text in {path}, but found another encoding. Save it as UTF-8.") from None
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, without: str | None = None) -> Table:
     """Read a parquet file, or a comma, semicolon or tab separated one whose first line names its columns.
 
     Raises
@@ -73,7 +75,7 @@ def read_table(path: Path) -> Table:
         A parquet file, and pyarrow is not installed.
     """
     if path.suffix.lower() == ".parquet":
-        table = read_parquet(path)
+        table = read_parquet(path, without)
         try:
             return {name: table.column(at).to_pylist() for at, name in enumerate(table.column_names)}
         except Exception as error:  # damaged values make pyarrow raise nearly anything
@@ -82,8 +84,8 @@ def read_table(path: Path) -> Table:
     return {name: [row[at].strip() for row in text.rows] for at, name in enumerate(text.columns)}
 
 
-def read_parquet(path: Path) -> Any:
-    """Return a parquet file as a pyarrow Table; errors as in `read_table`."""
+def read_parquet(path: Path, without: str | None = None) -> Any:
+    """Return a parquet file as a pyarrow Table, perhaps without a column; errors as in `read_table`."""
     if importlib.util.find_spec("pyarrow") is None:
         raise MissingExtraError("pyarrow", "parquet", f"Reading {path}")
     import pyarrow.parquet
@@ -92,7 +94,7 @@ def read_parquet(path: Path) -> Any:
     try:
         check_regular(path)
         with pyarrow.parquet.ParquetFile(path) as file:
-            table = file.read()
+            table = file.read([name for name in file.schema_arrow.names if name != without] if without else None)
             table.validate(full=True)
     except Exception as error:  # as above
         raise DataError(f"{wanted}, but could not read it: {error or type(error).__name__}.") from None
@@ -101,14 +103,19 @@ def read_parquet(path: Path) -> Any:
     return table
 
 
-def columns_of(path: Path) -> list[str]:
-    """The names of a parquet file's columns, without reading the rest; none where it is no such file."""
-    if path.suffix.lower() != ".parquet" or not is_file(path) or importlib.util.find_spec("pyarrow") is None:
-        return []
+def parquet_schema(path: Path) -> Any:
+    """Return the schema of a parquet file."""
     import pyarrow.parquet
 
+    return pyarrow.parquet.read_schema(path)
+
+
+def columns_of(path: Path) -> list[str]:
+    """Return the names of a parquet file's columns, without reading the rest; none where it is no such file."""
+    if path.suffix.lower() != ".parquet" or not is_file(path) or importlib.util.find_spec("pyarrow") is None:
+        return []
     try:
-        return list(pyarrow.parquet.read_schema(path).names)
+        return list(parquet_schema(path).names)
     except Exception:  # what is wrong is said where the file is read
         return []
 
@@ -163,6 +170,16 @@ def unguarded(cell: str) -> str:
 
 def csv_bytes(frame: "pd.DataFrame", digits: str | None = "%.9g") -> bytes:
     """Return a table for people as CSV, its texts guarded against spreadsheets that would run them."""
+    return b"".join(csv_pieces(frame, digits))
+
+
+def csv_pieces(frame: "pd.DataFrame", digits: str | None = "%.9g") -> Iterator[bytes]:
+    """Yield what `csv_bytes` returns, some rows at a time."""
+    for start in range(0, max(len(frame), 1), PIECE):
+        yield _csv(frame.iloc[start : start + PIECE], digits, header=start == 0)
+
+
+def _csv(frame: "pd.DataFrame", digits: str | None, header: bool) -> bytes:
     import pandas as pd
 
     # A list, because `Series.map` would make text that no file can hold an error.
@@ -171,12 +188,12 @@ def csv_bytes(frame: "pd.DataFrame", digits: str | None = "%.9g") -> bytes:
         for name in frame
         if frame[name].dtype == object
     }
-    text = frame.assign(**texts).to_csv(index=False, float_format=digits, lineterminator="\n")
+    text = frame.assign(**texts).to_csv(index=False, header=header, float_format=digits, lineterminator="\n")
     return str(text).encode("utf-8", "backslashreplace")
 
 
 def text_of(value: Any) -> str:
-    """A table's entry as text: '' for a missing one, 3 for a 3.0 that missing values made a float, UTF-8 for bytes."""
+    """Return an entry of a table as text. A missing entry is '', and 3.0 is 3, because missing values make floats."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace").strip()
     if value is None or (str(value) in ("nan", "<NA>", "NaT") and not isinstance(value, str)):
@@ -187,7 +204,7 @@ def text_of(value: Any) -> str:
 
 
 def find_column(table: Table, asked: str | None, usual: Sequence[str], what: str, source: str) -> list[Any]:
-    """The column asked for, else the first with a usual name, in any case.
+    """Return the column that was named, or the first one with a usual name; case does not matter.
 
     Raises
     ------
@@ -208,7 +225,7 @@ def find_column(table: Table, asked: str | None, usual: Sequence[str], what: str
 
 
 def find_ids(table: Table, asked: str | None, texts: Sequence[str], source: str) -> list[str]:
-    """Ids: the column asked for, else a column `id` whose entries differ, else the paths, repeated ones as a.jpg#2.
+    """Return the ids: the column that was named, or a column `id` without repeated entries, or the paths.
 
     In the column asked for, an id may stand in several rows: they are images of one object.
 
@@ -229,7 +246,7 @@ def find_ids(table: Table, asked: str | None, texts: Sequence[str], source: str)
 
 
 def apart(ids: Sequence[str]) -> list[str]:
-    """Ids made to differ: #2, #3… at the repeated ones."""
+    """Make ids unique: repeated ones get #2, #3 and so on."""
     taken, used, out = set(ids), set[str](), []
     for name in ids:
         unique, number = name, 1

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from srrs import checksum
 from srrs.config import Settings, sentence
 from srrs.errors import DataError, SettingsError
-from srrs.io import write_atomic
+from srrs.io import save_tensors, write_atomic
 from srrs.records import Floats
 
 FORMAT = 1
@@ -53,8 +54,6 @@ class Saved:
 
     def write(self, folder: Path, versions: dict[str, str]) -> Path:
         """Write the three files. Serving needs no text tower."""
-        from safetensors.numpy import save
-
         folder.mkdir(parents=True, exist_ok=True)
         config = {
             "format": FORMAT,
@@ -67,8 +66,8 @@ class Saved:
         }
         head = {"head": np.ascontiguousarray(self.head), "bias": np.ascontiguousarray(self.bias)}
         parameters = {name: np.ascontiguousarray(array) for name, array in self.parameters.items()}
-        write_atomic(folder / "head.safetensors", save(head))
-        write_atomic(folder / "prompts.safetensors", save(parameters))
+        save_tensors(folder / "head.safetensors", head)
+        save_tensors(folder / "prompts.safetensors", parameters)
         write_atomic(folder / "config.json", (json.dumps(config, indent=1, allow_nan=False) + "\n").encode())
         return folder
 
@@ -92,6 +91,9 @@ def read_saved(folder: Path) -> Saved:
         raise DataError(
             f"Expected a folder written by `srrs fit --out` at '{folder}', but it cannot be read: {error}"
         ) from None
+    for name in ("head.safetensors", "prompts.safetensors"):
+        if checksum.is_whole(folder / name) is False:
+            raise _damaged(folder, f"{name} is not as it was written (its checksum differs)")
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT or isinstance(found, bool):
         raise DataError(f"'{folder}' has format {found}, but this version reads format {FORMAT}.")
@@ -112,7 +114,7 @@ def read_saved(folder: Path) -> Saved:
 
 
 def _arrays(folder: Path, head: dict[str, Floats], classes: int) -> tuple[Floats, Floats]:
-    """The head (C, D) and its bias (C,)."""
+    """Return the head (C, D) and its bias (C,)."""
     weights = head.get("head")
     if weights is None or weights.ndim != 2 or len(weights) != classes or not weights.size:
         shape = "no array 'head'" if weights is None else f"one of shape {weights.shape}"

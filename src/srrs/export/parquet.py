@@ -1,12 +1,15 @@
 """The audit table as parquet: text stays text and numbers stay numbers, also in columns that are empty."""
 
-import io
 import os
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from srrs.audit.table import NUMBERS, SCHEMA_VERSION, Audit
+from srrs.data.tables import PIECE
 from srrs.errors import MissingExtraError
-from srrs.io import write_atomic
+from srrs.io import atomic
 
 
 def write_parquet(audit: Audit, path: str | os.PathLike[str]) -> Path:
@@ -22,15 +25,17 @@ def write_parquet(audit: Audit, path: str | os.PathLike[str]) -> Path:
     except ImportError:
         raise MissingExtraError("pyarrow", "parquet", "A parquet table") from None
     fields = [(str(name), pa.float64() if name in NUMBERS else pa.string()) for name in audit.table.columns]
-    cells = {
-        name: audit.table[name].tolist() if name in NUMBERS else [_text(cell) for cell in audit.table[name]]
-        for name, _ in fields
-    }
-    arrays = [pa.array(cells[name], kind, from_pandas=True) for name, kind in fields]
     schema = pa.schema(fields, {"srrs_schema_version": str(SCHEMA_VERSION)})
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), buffer)
-    return write_atomic(path, buffer.getvalue())
+    with atomic(path) as part, pq.ParquetWriter(part, schema) as writer:
+        for start in range(0, max(len(audit), 1), PIECE):
+            piece = audit.table.iloc[start : start + PIECE]
+            arrays = [pa.array(_cells(piece, name), kind, from_pandas=True) for name, kind in fields]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+    return Path(path)
+
+
+def _cells(table: pd.DataFrame, name: str) -> list[Any]:
+    return table[name].tolist() if name in NUMBERS else [_text(cell) for cell in table[name]]
 
 
 def _text(cell: str | None) -> str | None:

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srrs.core.blocks import TakenRows, by_blocks, is_large, release, single
+from srrs.core.blocks import by_blocks, is_large, release, single, taken
 from srrs.records import Batch, Features, Floats, Ints, Keys
 
 CPU = torch.device("cpu")
@@ -49,7 +48,7 @@ class CachedFeatures:
         sample = torch.arange(len(rows), device=self.device)[:, None]
         return Batch(features=stacked[sample, torch.from_numpy(views).to(self.device)].flatten(0, 1))
 
-    def mean_view(self, rows: slice) -> Tensor:
+    def mean_view(self, rows: slice | Ints) -> Tensor:
         """(n, D) mean over all views."""
         if self._small_mean is not None:
             return self._small_mean[rows]
@@ -66,8 +65,7 @@ class CachedFeatures:
     def _unit(self) -> Floats:
         large = is_large(len(self.keys))
         if large and not self.augmented:
-            at = self.features.at
-            return self.features.plain if at is None else cast(Floats, TakenRows(self.features.plain, at))
+            return taken(self.features.plain, self.features.at)
         kind = torch.float16 if large else torch.float32
 
         def unit(rows: slice) -> dict[str, Tensor]:
@@ -80,7 +78,7 @@ class CachedFeatures:
         """The mean view of all samples where they are few; else None."""
         return None if is_large(len(self.keys)) else self._mean(slice(None))
 
-    def _mean(self, rows: slice) -> Tensor:
+    def _mean(self, rows: slice | Ints) -> Tensor:
         plain, augmented = self.features.rows(rows)
         total = single(plain).to(self.device)
         for view in range(self.augmented):

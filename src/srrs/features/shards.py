@@ -1,9 +1,10 @@
 """The feature store on disk: every view of an image is encoded once, by content, and read from disk afterwards.
 
 A model has one folder, named by all that changes the bits: its fingerprint and preprocessing, the device and the
-libraries. In it a shard holds features of one view and the keys of their images. Shards are only ever added, each
-by one rename, so a killed run loses what it had not written and harms nothing else. A shard that does not parse is
-passed over and its images are encoded again.
+libraries. In it a shard holds features of one view and the keys of their images, whose digest is its name. Shards are
+only ever added, each by one rename, so a killed run loses what it had not written and harms nothing else. A shard has a
+checksum, which is verified when the first of its features is asked for. A damaged one is removed, and its images are
+encoded again.
 
 An image's bits may depend on the batch it was encoded in, by rounding. So batches are cut from the sorted keys of the
 whole set: the order of rows, an interruption and the number of views change no bit.
@@ -15,25 +16,19 @@ import json
 import os
 import shutil
 import time
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import PIL
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
+from srrs import checksum
 from srrs.errors import DataError, SettingsError
+from srrs.features.shard_file import Halves, Keys, Shard, ShardFile, heads, open_shard, remove_damaged, write_shard
+from srrs.io import remove_leftovers, write_atomic
 
-Halves = NDArray[np.float16]
-Keys = NDArray[np.bytes_]
-"""(n,) raw 32-byte digests."""
-
-FORMAT = 1
+FORMAT = 2
 """Raised when decoding, view draws or the layout of shards change: older features are then left alone."""
 _FLUSH_ROWS = 16_384
 _FLUSH_SECONDS = 30.0
@@ -41,7 +36,7 @@ _DESCRIPTION = "model.json"
 
 
 def cache_limit() -> int:
-    """Most bytes that features may take on disk: `SRRS_CACHE_LIMIT_GB`, 20 if not set.
+    """Return the largest number of bytes that features may take on disk: `SRRS_CACHE_LIMIT_GB`, 20 if not set.
 
     Raises
     ------
@@ -56,7 +51,7 @@ def cache_limit() -> int:
 
 
 def model_folder(cache: Path, description: dict[str, object]) -> Path:
-    """The folder of a model's features below a cache folder, made where it is not there yet and marked as used now.
+    """Return the folder of a model's features in a cache folder. It is made if needed, and marked as used now.
 
     Parameters
     ----------
@@ -66,14 +61,12 @@ def model_folder(cache: Path, description: dict[str, object]) -> Path:
     text = json.dumps({**description, **versions}, sort_keys=True, indent=1)
     folder = cache / "features" / hashlib.sha256(text.encode()).hexdigest()[:32]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         if not (folder / _DESCRIPTION).exists():
-            temporary = folder / f"{uuid.uuid4().hex}.tmp"
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, folder / _DESCRIPTION)
+            write_atomic(folder / _DESCRIPTION, text.encode())
+        remove_leftovers(folder)
         os.utime(folder / _DESCRIPTION)
-    except OSError as error:
-        raise _unwritable(folder, error) from None
+    except (OSError, DataError) as error:
+        raise _unwritable(error) from None
     return folder
 
 
@@ -92,15 +85,6 @@ def trim(cache: Path, keep: Path, limit: int) -> list[Path]:
     return []
 
 
-@dataclass(frozen=True)
-class Shard:
-    """Features of one view, memory-mapped where they come from disk."""
-
-    keys: Keys
-    features: Halves
-    """(n, D)"""
-
-
 class FeatureStore:
     """One model's features: (view, image key) -> (D,) float16.
 
@@ -113,13 +97,14 @@ class FeatureStore:
     def __init__(self, folder: Path | None, size: int):
         self.folder = folder
         self.size = size
-        self._shards: dict[str, list[Shard]] = {}
+        self._shards: dict[str, list[Shard | ShardFile]] = {}
         self._pending: dict[str, list[Shard]] = {}
+        self._verified: set[Path] = set()
         self._flushed = time.monotonic()
 
     def missing(self, view: str, keys: Keys) -> NDArray[np.bool_]:
-        """(n,) which of the keys the store lacks for this view."""
-        known = [shard.keys for shard in (*self._read(view), *self._pending.get(view, ()))]
+        """Return which of the keys (n,) the store lacks for this view."""
+        known = [shard.keys for shard in (*self._holding(view, keys), *self._pending.get(view, ()))]
         return ~np.isin(keys, np.concatenate(known)) if known else np.ones(len(keys), dtype=bool)
 
     def add(self, view: str, keys: Keys, features: Halves) -> None:
@@ -135,13 +120,13 @@ class FeatureStore:
             shards = self._read(view)
             parts = self._pending[view]
             shard = Shard(np.concatenate([p.keys for p in parts]), np.concatenate([p.features for p in parts]))
-            shards.append(shard if self.folder is None else _write(self.folder, view, shard))
+            shards.append(shard if self.folder is None else self._written(self.folder, view, shard))
             del self._pending[view]
         self._flushed = time.monotonic()
 
     def gather(self, view: str, keys: Keys, out: Halves) -> None:
         """Copy the features of the keys into `out` (n, D); all of them must be there, flushed."""
-        shards = self._read(view)
+        shards = self._holding(view, keys)
         known = np.concatenate([shard.keys for shard in shards])
         order = np.argsort(known, kind="stable")
         row = order[np.searchsorted(known, keys, sorter=order)]
@@ -151,54 +136,56 @@ class FeatureStore:
             out[here] = shard.features[row[here] - start]
             start += len(shard.keys)
 
-    def _read(self, view: str) -> list[Shard]:
+    def _holding(self, view: str, keys: Keys) -> list[Shard | ShardFile]:
+        """Return the shards of a view that hold any of the keys; damaged ones are removed."""
+        wanted = np.sort(heads(keys))
+        if not len(wanted):
+            return []
+        holding: list[Shard | ShardFile] = []
+        damaged: list[ShardFile] = []
+        for shard in self._read(view):
+            at = np.searchsorted(wanted, heads(shard.keys)).clip(max=len(wanted) - 1)
+            if not (wanted[at] == heads(shard.keys)).any():
+                continue
+            if isinstance(shard, Shard) or self._is_whole(shard):
+                holding.append(shard)
+            else:
+                damaged.append(shard)
+        if damaged:
+            left = [shard for shard in self._read(view) if all(shard is not other for other in damaged)]
+            self._shards[view] = left
+            remove_damaged([shard.path for shard in damaged], len(left) + len(damaged))
+        return holding
+
+    def _is_whole(self, shard: ShardFile) -> bool:
+        """Return whether the file has its checksum; it is read once."""
+        with contextlib.suppress(OSError):
+            if shard.path not in self._verified and checksum.is_whole(shard.path):
+                self._verified.add(shard.path)
+        return shard.path in self._verified
+
+    def _written(self, folder: Path, view: str, shard: Shard) -> Shard | ShardFile:
+        try:
+            path = write_shard(folder, view, shard)
+        except DataError as error:
+            raise _unwritable(error) from None
+        self._verified.add(path)
+        return open_shard(path, view, self.size) or shard
+
+    def _read(self, view: str) -> list[Shard | ShardFile]:
         if view not in self._shards:
             files = [] if self.folder is None else sorted(self.folder.glob(f"{view}-*.safetensors"))
-            shards = [_map(path, self.size) for path in files]
-            self._shards[view] = [shard for shard in shards if shard is not None]
+            shards: list[Shard | ShardFile] = []
+            damaged = []
+            for path in files:
+                with contextlib.suppress(OSError):  # another run may have removed it
+                    shard = open_shard(path, view, self.size)
+                    shards += [shard] if shard else []
+                    damaged += [] if shard else [path]
+            self._shards[view] = shards
+            remove_damaged(damaged, len(files))
         return self._shards[view]
 
 
-def pack_keys(keys: Sequence[str]) -> Keys:
-    """Hexadecimal sha256 digests as an array."""
-    return np.array([bytes.fromhex(key) for key in keys], dtype="S32")
-
-
-def _write(folder: Path, view: str, shard: Shard) -> Shard:
-    name = uuid.uuid4().hex  # several runs may add to one folder at a time
-    temporary, path = folder / f"{name}.tmp", folder / f"{view}-{name}.safetensors"
-    raw = np.frombuffer(shard.keys.tobytes(), dtype=np.uint8).reshape(-1, 32)
-    try:
-        save_file({"features": np.ascontiguousarray(shard.features), "keys": raw}, temporary)
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        raise _unwritable(folder, error) from None
-    finally:
-        temporary.unlink(missing_ok=True)
-    return _map(path, shard.features.shape[1]) or shard
-
-
-def _map(path: Path, size: int) -> Shard | None:
-    """A shard's arrays, mapped from disk; None where the file is damaged."""
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, 2**16)))
-        (begin, end), (first, last) = (header[name]["data_offsets"] for name in ("features", "keys"))
-        rows = header["keys"]["shape"][0]
-        whole = path.stat().st_size == 8 + length + max(end, last)
-        if not whole or header["features"]["shape"] != [rows, size] or header["features"]["dtype"] != "F16":
-            return None
-        if not rows or end - begin != rows * size * 2 or last - first != rows * 32:
-            return None
-        features = np.memmap(path, np.float16, "r", offset=8 + length + begin, shape=(rows, size))
-        return Shard(np.array(np.memmap(path, "S32", "r", offset=8 + length + first, shape=(rows,))), features)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _unwritable(folder: Path, error: Exception) -> DataError:
-    return DataError(
-        f"Expected to write features to {folder}, but could not: {error}. Free some space, or set "
-        "SRRS_CACHE to a folder that can be written."
-    )
+def _unwritable(error: Exception) -> DataError:
+    return DataError(f"{error} Features are cached: set SRRS_CACHE to a folder that can be written.")

@@ -17,7 +17,8 @@ from srrs.data.pictures import Picture
 from srrs.data.samples import NO_LABEL, Progress, Samples
 from srrs.errors import DataError, ModelError
 from srrs.features.crops import view_box
-from srrs.features.shards import FeatureStore, Halves, cache_limit, model_folder, pack_keys, trim
+from srrs.features.shard_file import Halves, pack_keys
+from srrs.features.shards import FeatureStore, cache_limit, model_folder, trim
 from srrs.models.base import ImageTower
 from srrs.records import Features, Floats
 
@@ -38,6 +39,7 @@ def encode(
     progress: Progress | None = None,
     batch: int = 64,
     deadline: Callable[[], bool] | None = None,
+    elsewhere: "Elsewhere | None" = None,
 ) -> Features:
     """Return the features of the plain view and of `views` augmented views, in the order of `rows`.
 
@@ -55,6 +57,7 @@ def encode(
     batch: images per encoding pass.
     deadline: asked before each augmented view; once it returns True no more are encoded, so V may be smaller. The
         bits are the same with and without, but every view opens the images anew.
+    elsewhere: encodes outside this process, to the same bits; see `srrs.features.tasks`. It needs a cache.
 
     Raises
     ------
@@ -72,8 +75,8 @@ def encode(
     shown = [sorted(samples.pictures(row), key=lambda picture: picture[0]) for row in rows]
     paths = {key: picture for pictures in shown for key, picture in pictures}
     order = sorted(paths)
-    folder = model_folder(cache, _description(model)) if cache is not None else None
-    run = _Run(model, FeatureStore(folder, model.feature_size), paths, seed, len(order) * (1 + views), progress)
+    folder = model_folder(cache, description(model)) if cache is not None else None
+    run = Run(model, FeatureStore(folder, model.feature_size), paths, seed, len(order) * (1 + views), progress)
     every = range(PLAIN, views)
     done: list[int] = []
     try:
@@ -81,7 +84,10 @@ def encode(
             jobs = run.plan(order, group, batch)
             if deadline and done and jobs and deadline():
                 break
-            run.work(jobs)
+            if elsewhere is None:
+                run.work(jobs)
+            else:
+                run.hand_out(jobs, elsewhere)
             done += group
     finally:
         run.store.flush()
@@ -92,7 +98,7 @@ def encode(
 
 
 def _averaged(features: Features, counts: Sequence[int]) -> Features:
-    """Features of rows from those of their images, `counts` of which belong to each row."""
+    """Return the features of rows from those of their images, `counts` of which belong to each row."""
     if all(count == 1 for count in counts):
         return features
     starts = np.cumsum([0, *counts[:-1]])
@@ -106,7 +112,7 @@ def _averaged(features: Features, counts: Sequence[int]) -> Features:
 
 
 @dataclass
-class _Run:
+class Run:
     """One call of `encode`."""
 
     model: ImageTower
@@ -118,7 +124,7 @@ class _Run:
     done: int = 0
 
     def plan(self, order: list[str], views: list[int], batch: int) -> list[Job]:
-        """The batches that the store lacks. They are cut from all keys, so that what it holds moves no bits."""
+        """Return the batches that the store lacks. They are cut from all keys, so that what it holds moves no bits."""
         packed = pack_keys(order)
         missing = {view: self.store.missing(self.name(view), packed) for view in views}
         self._advance(sum(int((~lacks).sum()) for lacks in missing.values()))
@@ -144,6 +150,12 @@ class _Run:
                 self.store.add(self.name(view), pack_keys(keys), encoded.to(torch.float16).numpy())
                 self._advance(len(keys))
 
+    def hand_out(self, jobs: list[Job], elsewhere: "Elsewhere") -> None:
+        """Let others encode and write to the folder of the store."""
+        for count in elsewhere(self, jobs):
+            self._advance(count)
+        self.store = FeatureStore(self.store.folder, self.store.size)
+
     def gather(self, keys: list[str], views: int) -> Features:
         """Read back what is wanted, in its order."""
         packed, size = pack_keys(keys), self.store.size
@@ -155,7 +167,7 @@ class _Run:
         return Features(plain, crops)
 
     def name(self, view: int) -> str:
-        """What the store calls a view."""
+        """Return the name of a view in the store."""
         return "plain" if view == PLAIN else f"seed{self.seed}view{view}"
 
     def _pixels(self, jobs: list[Job], pool: ThreadPoolExecutor) -> Iterator[tuple[int, list[str], Tensor]]:
@@ -188,6 +200,10 @@ class _Run:
             self.progress(self.done, self.total)
 
 
+Elsewhere = Callable[[Run, list[Job]], Iterator[int]]
+"""Encodes the batches of a run and yields how many views of images it has done."""
+
+
 def _ahead(items: Iterable[T], thread: ThreadPoolExecutor) -> Iterator[T]:
     """Compute the next item while the caller uses this one."""
     iterator = iter(items)
@@ -198,11 +214,12 @@ def _ahead(items: Iterable[T], thread: ThreadPoolExecutor) -> Iterator[T]:
 
 
 def input_size(model: ImageTower) -> int:
-    """Pixels along the longer side of the model's input: images are shrunk to twice that while they are read."""
+    """Return the longer side of the model's input in pixels. Images are read at no less than twice this size."""
     return max(model.preprocess(Image.new("RGB", (64, 64))).shape[-2:])
 
 
-def _description(model: ImageTower) -> dict[str, object]:
+def description(model: ImageTower) -> dict[str, object]:
+    """Return all that changes the bits of a feature, versions of libraries aside."""
     return {
         "fingerprint": model.fingerprint,
         "preprocessing": model.preprocessing,

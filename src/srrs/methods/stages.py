@@ -98,7 +98,8 @@ class TunerSpec:
 MACRO = TunerSpec("macro", "class-prompt")
 MICRO = TunerSpec("micro", "described-prompt")
 PROBE = TunerSpec("probe", "linear-probe")
-RESIDUAL = TunerSpec("residual", "task-residual")
+SOLVED_PROBE = TunerSpec("probe", "logistic-probe")
+RESIDUAL = TunerSpec("residual", "logistic-residual")
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,9 @@ class Method:
     """Share of the steps that learn from the given labels before the first screening."""
     text_free: tuple[TunerSpec, ...] = ()
     """The tuners on embeddings, where there is no text tower; empty if the method cannot do without one."""
+    learning_rate: float | None = None
+    """That of the prompts; the rates of the other tuners scale with it. None: each tuner's own. The settings may
+    replace it."""
     rounds: int = 0
     """Number of screenings during training, evenly spaced, at least one; one more follows the last step."""
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from srrs.core.labels import one_hot
+from srrs.core.many import ComputedRows, TopClasses
 from srrs.methods.stages import Memory, Method, Stage, read_by, reads, required_by
 from srrs.records import Bools, Evidence, Floats, Group, Ints, Matched, Partition, Targets
 
@@ -80,7 +81,7 @@ def _as(stage: Callable[..., Any]) -> Callable[[Stage], Stage]:
 
 
 def _with(array: Any, rows: Ints, values: Any) -> Any:
-    """A copy of an array (N,) with other values in some rows; None of None."""
+    """Return a copy of an array (N,) with other values in some rows; None of None."""
     if array is None:
         return None
     changed = np.array(array)
@@ -89,8 +90,13 @@ def _with(array: Any, rows: Ints, values: Any) -> Any:
 
 
 def _certain(probs: Floats, rows: Ints, labels: Ints, rest: float = 0.0) -> Floats:
-    """The probabilities (N, C) with all but `rest` on the verified class of each of the rows."""
+    """Return the probabilities (N, C) with all but `rest` on the verified class of each of the rows."""
     classes = probs.shape[1]
+    if isinstance(probs, TopClasses):
+        return cast(Floats, probs.with_certain(rows, labels))
+    values = one_hot(labels, classes) * (1 - rest) + rest / classes
+    if isinstance(probs, ComputedRows):
+        return cast(Floats, probs.with_rows(rows, values))
     certain = np.array(probs)
-    certain[rows] = one_hot(labels, classes) * (1 - rest) + rest / classes
+    certain[rows] = values
     return certain

@@ -25,6 +25,7 @@ from srrs.models.openclip import load_open_clip
 from srrs.models.openclip_weights import absolute_open_clip, is_open_clip
 from srrs.models.preprocess import Preprocessing
 from srrs.models.reach import is_reachable
+from srrs.models.revision import commit_of, split_revision
 
 DUAL_ENCODERS = {
     "clip": "CLIPModel",
@@ -39,11 +40,12 @@ _LOG = logging.getLogger(__name__)
 def load_model(
     name_or_path: str, device: str = "auto", precision: str = "auto", kernels: Literal["auto", "torch"] = "auto"
 ) -> VisionLanguage:
-    """A frozen dual encoder, ready to encode.
+    """Load a frozen dual encoder.
 
     Parameters
     ----------
-    name_or_path : a hub name, a folder in the transformers format, `open_clip:ARCHITECTURE/PRETRAINED`, or `bundled`.
+    name_or_path : a hub name, perhaps with a revision (`owner/name@commit`), a folder in the transformers format,
+        `open_clip:ARCHITECTURE/PRETRAINED`, or `bundled`.
     device : auto (CUDA, then MPS, then CPU) or a device's name.
     precision : auto (bf16 on a CUDA device that computes it, else fp32), fp32, bf16 or fp16.
     kernels : auto (oneDNN on packed weights where the processor gains from it, see `srrs.models.frozen`), or torch
@@ -70,18 +72,20 @@ def load_model(
     model = model.to(device=where, dtype=dtype)
     if kernel == "onednn-packed":
         pack(model)
-    return DualEncoder(model, tokenizer, preprocessing, name=name_or_path, fingerprint=fingerprint)
+    return DualEncoder(
+        model, tokenizer, preprocessing, name=name_or_path, fingerprint=fingerprint, revision=commit_of(folder)
+    )
 
 
 def absolute_name(name_or_path: str) -> str:
-    """The name that means the same model from every working directory: paths in full, other names as they are."""
+    """Return a name that means the same model in every working directory: paths become absolute."""
     if is_open_clip(name_or_path):
         return absolute_open_clip(name_or_path)
     return str(Path(name_or_path).resolve()) if Path(name_or_path).is_dir() else name_or_path
 
 
 def find_folder(name_or_path: str, asset: str) -> Path:
-    """The folder that holds the files of a model: its own, the package's, or the hub's cache (filled if need be).
+    """Return the folder with the files of a model: a path, a folder of the package, or the cache of the hub.
 
     `asset` names the folder of the package's assets that `bundled` stands for.
 
@@ -97,20 +101,22 @@ def find_folder(name_or_path: str, asset: str) -> Path:
         return folder
     if Path(name_or_path).is_dir():
         return Path(name_or_path)
-    if _is_path(name_or_path):
+    repository, revision = split_revision(name_or_path)
+    if _is_path(repository):
         raise ModelError(f"Expected the folder of a model at {name_or_path}, but there is none.")
     cached = find_cached(name_or_path)
     if cached is not None:
         return cached
+    where = f"{constants.ENDPOINT}/{repository}" + (f"/tree/{revision}" if revision else "")
     if constants.HF_HUB_OFFLINE:
         raise ModelError(
             f"The model {name_or_path!r} is neither on disk (as safetensors) nor reachable offline: without --offline "
-            f"(or HF_HUB_OFFLINE) it would be fetched from {constants.ENDPOINT}/{name_or_path}. Fetch it once, or "
+            f"(or HF_HUB_OFFLINE) it would be fetched from {where}. Fetch it once, or "
             "give the path of a folder that holds it, or --model bundled to try the small bundled pair."
         )
-    if is_reachable(name_or_path):
-        _LOG.warning("Fetching the model %s from %s/%s", name_or_path, constants.ENDPOINT, name_or_path)
-        fetched = _from_hub(name_or_path, local=False)
+    if is_reachable(repository):
+        _LOG.warning("Fetching the model %s from %s", name_or_path, where)
+        fetched = _from_hub(repository, local=False, revision=revision)
         if fetched is not None:
             return fetched
         raise ModelError(
@@ -124,17 +130,18 @@ def find_folder(name_or_path: str, asset: str) -> Path:
 
 
 def _is_path(name: str) -> bool:
-    """Whether a name can only be a path, so that no hub is asked for it."""
+    """Return whether a name must be a path, so that the hub is not asked for it."""
     return name.startswith(("/", ".", "~")) or "\\" in name or name.count("/") > 1 or Path(name).is_absolute()
 
 
 def find_cached(name: str) -> Path | None:
-    """The folder of a hub model in the hub's cache; None where it is not there with safetensors weights."""
-    return _from_hub(name, local=True)
+    """Return the folder of a hub model in the hub's cache; None if it is not there with safetensors weights."""
+    repository, revision = split_revision(name)
+    return _from_hub(repository, local=True, revision=revision)
 
 
 def load_weights(folder: Path, kinds: dict[str, str], name: str) -> Any:
-    """The model of a folder in float32, frozen; `kinds` are the configuration's model types and their classes."""
+    """Load the model of a folder in float32, frozen; `kinds` maps model types to classes of transformers."""
     config = _read_json(folder / "config.json", name)
     kind = config.get("model_type")
     if kind == "siglip2":
@@ -160,7 +167,7 @@ def load_weights(folder: Path, kinds: dict[str, str], name: str) -> Any:
 
 
 def load_tokenizer(folder: Path, name: str) -> Any:
-    """The tokenizer of a folder.
+    """Load the tokenizer of a folder.
 
     Raises
     ------
@@ -179,7 +186,7 @@ def load_tokenizer(folder: Path, name: str) -> Any:
 
 
 def load_preprocessing(folder: Path, name: str) -> Preprocessing:
-    """The preprocessing of a folder, as its Pillow image processor reads it."""
+    """Load the preprocessing of a folder, as its Pillow image processor reads it."""
     try:
         with _quiet():
             settings, _ = ImageProcessingMixin.get_image_processor_dict(folder, local_files_only=True)
@@ -195,7 +202,7 @@ def load_preprocessing(folder: Path, name: str) -> Preprocessing:
 
 
 def _from_hub(name: str, *, local: bool, revision: str | None = None) -> Path | None:
-    """The cached snapshot of a hub model, downloaded first unless `local`; None where it has no safetensors."""
+    """Return the cached snapshot of a hub model, after a download unless `local`; None without safetensors."""
     wanted = ["*.json", "*.txt", "*.model", "model*.safetensors"]
     try:
         folder = Path(
@@ -206,18 +213,19 @@ def _from_hub(name: str, *, local: bool, revision: str | None = None) -> Path | 
     except (OSError, ValueError) as error:
         if local:
             return None
-        raise ModelError(f"The model {name!r} cannot be fetched: {_first_line(error)}") from error
+        pinned = f" at revision {revision!r}" if revision else ""
+        raise ModelError(f"The model {name!r} cannot be fetched{pinned}: {_first_line(error)}") from error
     if any(folder.glob("*.safetensors")):
         return folder
-    if local:  # a converted revision fetched earlier lies beside the main one
+    if local and revision is None:  # a converted revision fetched earlier lies beside the main one
         beside = sorted(f.parent for f in folder.parent.glob("*/*.safetensors") if (f.parent / "config.json").exists())
         return beside[0] if beside else None
-    converted = _converted_revision(name) if revision is None else None
+    converted = _converted_revision(name) if not local and revision is None else None
     return _from_hub(name, local=False, revision=converted) if converted else None
 
 
 def _converted_revision(name: str) -> str | None:
-    """Older models hold pickled weights alone; the hub's own bot offers most of them as safetensors in a request."""
+    """Return the revision in which the bot of the hub converted pickled weights to safetensors; None without one."""
     for request in get_repo_discussions(name):
         if request.is_pull_request and request.author == CONVERTER and request.status == "open":
             return request.git_reference

@@ -21,6 +21,7 @@ from srrs.models.frozen import kernel_for, pack
 from srrs.models.hub import BUNDLED, find_cached, find_folder, load_preprocessing, load_tokenizer, load_weights
 from srrs.models.lanes import in_lanes
 from srrs.models.preprocess import Preprocessing
+from srrs.models.revision import commit_of
 
 MATCHERS = {"blip": "BlipForImageTextRetrieval"}
 BLIP = "Salesforce/blip-itm-base-coco"
@@ -31,7 +32,7 @@ Part = TypeVar("Part")
 
 
 def load_matcher(choice: str, model_name: str, device: str = "auto") -> Matcher | None:
-    """The matcher of that name, or none.
+    """Load the image-text matcher with this name; None for `none`.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def _blip(folder: Path, name: str, device: torch.device) -> "BlipMatcher":
     model = model.to(device)
     if kernel == "onednn-packed":
         pack(model)
-    return BlipMatcher(model, tokenizer, preprocessing, name=name, fingerprint=fingerprint)
+    return BlipMatcher(model, tokenizer, preprocessing, name=name, fingerprint=fingerprint, revision=commit_of(folder))
 
 
 MatchKind = Literal["itm", "itc"]
@@ -76,8 +77,18 @@ class BlipMatcher:
     Frozen and without dropout, so that the same image and text always score the same.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, preprocessing: Preprocessing, *, name: str, fingerprint: str):
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        preprocessing: Preprocessing,
+        *,
+        name: str,
+        fingerprint: str,
+        revision: str = "",
+    ):
         self.name = name
+        self.revision = revision
         self.fingerprint = fingerprint
         self.device = cast(torch.device, model.device)
         self._model = model.eval()
@@ -86,7 +97,7 @@ class BlipMatcher:
 
     @torch.no_grad()
     def encode_images(self, images: Sequence[Image.Image]) -> Tensor:
-        """RGB images -> (N, S, W) states, float16 on the CPU."""
+        """Encode RGB images as (N, S, W) states, float16 on the CPU."""
         pixels = torch.stack([self._preprocessing.plain(image) for image in images])
 
         def encode(batch: Tensor) -> Tensor:
@@ -125,7 +136,7 @@ class BlipMatcher:
 
     @torch.no_grad()
     def similarity(self, states: Tensor, texts: Sequence[str]) -> Tensor:
-        """Contrastive similarity (ITC) of every image with every text: (N, T), cosine mapped to 0..1."""
+        """Return the contrastive similarity (ITC) of every image with every text: (N, T), cosine mapped to 0..1."""
         ids, mask = self._tokenize(texts)
         words = [
             self._model.text_encoder(input_ids=i.to(self.device), attention_mask=m.to(self.device)).last_hidden_state

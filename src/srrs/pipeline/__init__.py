@@ -9,7 +9,7 @@ from srrs.pipeline.encoding import (
     view_source,
     write_features,
 )
-from srrs.pipeline.loading import check_made_by, load_models
+from srrs.pipeline.loading import check_made_by, load_models, workers
 from srrs.pipeline.request import ENCODING, LOOKING, MATCHING, TESTING, TUNING, Fitted, Request, Stages, stages_of
 from srrs.pipeline.result import class_name_notes, flag_images, make_audit, thumbnails, user_rows
 from srrs.pipeline.run import as_decided, audit, fit
@@ -18,5 +18,5 @@ __all__ = [
     "ENCODING", "LOOKING", "MATCHING", "TESTING", "TUNING", "Fitted", "Request", "Stages", "as_decided", "audit",
     "check_made_by", "class_name_notes", "encode_rows", "features_of", "fit", "flag_images", "load_models",
     "make_audit", "make_task", "readable_rows", "stages_of", "thumbnails", "trainable_rows", "user_rows",
-    "view_source", "write_features",
+    "view_source", "workers", "write_features",
 ]  # fmt: skip

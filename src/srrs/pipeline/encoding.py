@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from srrs.config import Settings
+from srrs.data.parts import Part
 from srrs.data.pictures import file_of
 from srrs.data.samples import NO_LABEL, Progress, Samples
 from srrs.errors import DataError, SettingsError
 from srrs.features.cached import CachedFeatures
 from srrs.features.live import LiveImages
 from srrs.features.source import ViewSource
-from srrs.features.store import encode
+from srrs.features.store import Elsewhere, encode
 from srrs.io import cache_root, save_tensors, write_atomic
 from srrs.models.base import ImageTower, Models
 from srrs.pipeline.request import ENCODING, Request, Stages
@@ -25,7 +26,7 @@ from srrs.tuning import Task, match_scores
 def trainable_rows(samples: Samples) -> Ints:
     """Return the rows to learn from, in the order of their content keys, so that row order changes no result.
 
-    Raises DataError where fewer than two classes are left.
+    Raises DataError if fewer than two classes are left.
     """
     usable = np.array([not issue for issue in samples.issues]) & (np.asarray(samples.labels) >= 0)
     order = np.argsort(samples.content_keys, kind="stable")
@@ -55,8 +56,9 @@ def encode_rows(
     progress: Progress | None = None,
     max_minutes: float | None = None,
     cache: Path | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Features:
-    """Return the features of the rows. `max_minutes` limits the time for augmented views.
+    """Return the features of the rows. `max_minutes` limits the time for augmented views; `elsewhere` is a cluster.
 
     Raises SettingsError if there is no image tower to encode with.
     """
@@ -67,12 +69,12 @@ def encode_rows(
         )
     return encode(
         samples, rows, tower, views=views, seed=seed, cache=cache or cache_root(), progress=progress,
-        deadline=None if max_minutes is None else _too_late(max_minutes),
+        deadline=None if max_minutes is None else _too_late(max_minutes), elsewhere=elsewhere,
     )  # fmt: skip
 
 
 def _too_late(minutes: float) -> Callable[[], bool]:
-    """Asked before each augmented view: whether it would end after so many minutes if it takes as long as the last."""
+    """Return a function to ask before each augmented view: would the view end after the limit?"""
     before = time.monotonic()
     until = before + minutes * 60
 
@@ -86,18 +88,32 @@ def _too_late(minutes: float) -> Callable[[], bool]:
 
 
 def write_features(
-    out: Path, samples: Samples, models: Models, settings: Settings, *, progress: Progress | None = None
+    out: Path,
+    samples: Samples,
+    models: Models,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+    elsewhere: Elsewhere | None = None,
+    part: Part | None = None,
 ) -> list[Path]:
-    """Write `features.safetensors` (plain (n, D), views (n, V, D), float16) and `samples.csv`, row by row the same."""
+    """Write `features.safetensors` (plain (n, D), views (n, V, D), float16) and `samples.csv`, row by row the same.
+
+    The files of a part have its number in their names.
+    """
     rows = samples.usable if len(samples.class_names) else readable_rows(samples)
-    if not len(rows):
+    if not len(rows) and part is None:
         raise DataError(f"Expected images that can be read, but found none among {len(samples)}.")
     views = settings.data.views or 0
-    features = encode_rows(samples, rows, models.image, views=views, seed=settings.seed, progress=progress)
+    features = encode_rows(
+        samples, rows, models.image, views=views, seed=settings.seed, progress=progress, elsewhere=elsewhere
+    )
     out.mkdir(parents=True, exist_ok=True)
     arrays = {"plain": np.ascontiguousarray(features.plain), "views": np.ascontiguousarray(features.views)}
     made_by = {"model": models.fingerprint, "model_name": models.name}
-    save_tensors(out / "features.safetensors", arrays, made_by)
+    suffix = part.suffix if part else ""
+    if part:
+        made_by["part_of_rows"] = str(part.total)
     given = samples.given
     table = pd.DataFrame(
         {
@@ -107,8 +123,9 @@ def write_features(
             "key": [samples.keys[r] for r in rows],
         }
     )
-    table_file = write_atomic(out / "samples.csv", table.to_csv(index=False, lineterminator="\n").encode())
-    return [out / "features.safetensors", table_file]
+    content = table.to_csv(index=False, lineterminator="\n").encode()
+    table_file = write_atomic(out / f"samples{suffix}.csv", content)
+    return [save_tensors(out / f"features{suffix}.safetensors", arrays, made_by), table_file]
 
 
 def features_of(request: Request, samples: Samples, rows: Ints, views: int, stages: Stages | None = None) -> Features:
@@ -119,6 +136,7 @@ def features_of(request: Request, samples: Samples, rows: Ints, views: int, stag
     return encode_rows(
         samples, rows, request.models.image, views=0 if settings.data.live else views, seed=settings.seed,
         progress=stages and stages(ENCODING), max_minutes=request.max_minutes, cache=request.cache,
+        elsewhere=request.elsewhere,
     )  # fmt: skip
 
 

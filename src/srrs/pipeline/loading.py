@@ -1,12 +1,15 @@
 """Load the models that the settings name."""
 
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 
+from srrs.cluster import Spread
 from srrs.config import Settings
 from srrs.data.embeddings import Embeddings
 from srrs.errors import SettingsError
+from srrs.features.tasks import Workers
 from srrs.models.base import NO_MODEL, ClassVectors, ImageTower, Models
 from srrs.models.fingerprint import same_weights
 
@@ -15,7 +18,7 @@ def load_models(settings: Settings, embeddings: Embeddings | None = None) -> Mod
     """Load the dual encoder and the matcher that the settings name.
 
     With embeddings, no image needs to exist: the matcher is then loaded only if the settings name one, and the model
-    `none` stands for the class vectors. Raises SettingsError where the model is known not to have made the embeddings.
+    `none` stands for the class vectors. Raises SettingsError if the model is known not to have made the embeddings.
     """
     from srrs.models.device import choose_device
     from srrs.models.hub import load_model
@@ -39,6 +42,19 @@ def load_models(settings: Settings, embeddings: Embeddings | None = None) -> Mod
         device=device,
         matcher=load_matcher(matcher, chosen.name, chosen.device),
     )
+
+
+def workers(spread: Spread | None, settings: Settings) -> Workers | None:
+    """Return what encodes with the model of the settings on a cluster; None without one."""
+    chosen = settings.model
+    return Workers(spread, partial(_tower, chosen.name, chosen.device, chosen.precision)) if spread else None
+
+
+@lru_cache(maxsize=1)
+def _tower(name: str, device: str, precision: str) -> ImageTower:
+    from srrs.models.hub import load_model
+
+    return load_model(name, device, precision)
 
 
 def _tensor(array: Any) -> torch.Tensor | None:

@@ -9,6 +9,7 @@ from srrs.audit.table import Audit
 from srrs.config import Settings
 from srrs.data.inputs import Inputs
 from srrs.data.samples import Progress, Samples
+from srrs.features.store import Elsewhere
 from srrs.methods.stages import Method
 from srrs.models.base import Models
 from srrs.records import Features
@@ -45,6 +46,8 @@ class Request:
     """Folder of the feature cache; None for the user's."""
     checkpoint: Path | None = None
     """Folder for the state of the run."""
+    elsewhere: Elsewhere | None = None
+    """A cluster that encodes the images."""
     max_minutes: float | None = None
     """Time for encoding augmented views. The result then depends on the speed of the machine."""
 

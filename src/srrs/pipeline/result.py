@@ -23,19 +23,26 @@ NEAR_CHANCE = 2.0  # zero-shot agreement below this many times chance is worth a
 
 
 def flag_images(
-    samples: Samples, rows: Ints, plain: np.ndarray, *, opened: bool, stages: Stages | None = None
+    samples: Samples,
+    rows: Ints,
+    plain: np.ndarray,
+    *,
+    opened: bool,
+    stages: Stages | None = None,
+    neighbors: Ints | None = None,
 ) -> flagging.Photos:
-    """The rows as flags need them; plain (len(rows), D) are their features. An image that is not `opened` shows
+    """Return what flags need of rows; plain (len(rows), D) are the features. An image that is not `opened` shows
     nothing that only pixels tell."""
     seen = appearance(samples, rows, stages and stages(LOOKING)) if opened else unseen(len(rows))
-    given = samples.given
+    names = samples.label_names
     return flagging.Photos(
         ids=tuple(samples.ids[row] for row in rows),
-        given=tuple(given[row] for row in rows),
+        given=tuple(names[label] if label >= 0 else "" for label in samples.labels[rows]),
         keys=tuple(samples.keys[row] for row in rows),
         features=plain,
         looks=seen.looks,
         defects=seen.defects,
+        neighbors=neighbors,
     )
 
 
@@ -67,11 +74,14 @@ def make_audit(
     task: Task,
     settings: Settings,
     flags: Mapping[str, str | None] | None = None,
+    neighbors: Ints | None = None,
 ) -> Audit:
     """Return the audit of the last round; `rows` (N,) are the user's rows of the task's samples."""
     used: dict[str, Any] = {
         **settings.flat(),
         "matcher": task.models.matcher.name if task.models.matcher else "none",
+        "model_revision": task.models.revision,
+        "matcher_revision": str(getattr(task.models.matcher, "revision", "")),
         "model_fingerprint": task.models.fingerprint,
         "kernels": task.models.kernels,
         "views": task.source.augmented,
@@ -80,7 +90,7 @@ def make_audit(
     }
     return Audit.of(
         user_rows(samples), rows, outcome.round, used, predicted=outcome.predicted, flags=flags,
-        features=task.source.unit_features(),
+        features=task.source.unit_features(), neighbors=neighbors,
     )  # fmt: skip
 
 
@@ -90,8 +100,9 @@ def user_rows(samples: Samples) -> Rows:
         ids=samples.ids,
         paths=tuple(map(file_of, samples.paths)),
         given=np.asarray(samples.labels),
-        class_names=samples.class_names,
+        class_names=samples.label_names,
         issues=samples.issues,
+        words=samples.class_names if samples.own_names else (),
     )
 
 

@@ -9,7 +9,8 @@ from srrs.audit import flags as flagging
 from srrs.audit.decisions import Decision
 from srrs.audit.rows import AFTER, BEFORE
 from srrs.config import AUDIT_VIEWS, FIT_VIEWS
-from srrs.core.blocks import is_large
+from srrs.core.blocks import is_large, taken
+from srrs.core.index import neighbors_of_many, unsearchable
 from srrs.data.samples import NO_LABEL, Progress, Samples
 from srrs.errors import SettingsError
 from srrs.methods.trusted import VerifiedLabel
@@ -39,9 +40,9 @@ def _run(
 ) -> Fitted:
     settings, models = request.settings, request.models
     method = request.method or method_of(settings)  # an unknown one is refused before the encoding
-    if taken := {*BEFORE, *AFTER} & {spec.name for spec in method.tuners}:
+    if clashing := {*BEFORE, *AFTER} & {spec.name for spec in method.tuners}:
         raise SettingsError(
-            f"A tuner cannot be called {min(taken)!r}, which is a column of the audit: choose another name."
+            f"A tuner cannot be called {min(clashing)!r}, which is a column of the audit: choose another name."
         )
     samples, decided = as_decided(request.samples, request.decisions)
     rows = trainable_rows(samples)
@@ -59,16 +60,17 @@ def _run(
     if models.text is not None:
         notes += class_name_notes(samples, outcome, task)
     test = _test_images(request, stages) if request.held_out else None
-    plain = (
-        features.plain if is_large(len(rows)) else features.plain_rows()
-    )  # nothing is compared with all of very many
-    images = flag_images(samples, rows, plain, opened=request.features is None, stages=stages)
+    unit = source.unit_features()
+    near, similarity = neighbors_of_many(unit, source.keys) or (None, None)
+    plain = taken(features.plain, features.at) if is_large(len(rows)) else features.plain_rows()
+    images = flag_images(samples, rows, plain, opened=request.features is None, stages=stages, neighbors=near)
     clean = outcome.round.partition.group == Group.CLEAN
-    outside = flagging.off_topic(source.unit_features(), clean, class_vectors(task))
+    outside = flagging.off_topic(unit, clean, class_vectors(task), similarity)
     flags = flagging.cells(images, outside, {samples.ids[row] for row in decided}, test)
     given = replace(samples, labels=np.asarray(request.samples.labels))
-    said = (*samples.notes, *notes)
-    return Fitted(outcome, task, make_audit(given, rows, outcome, task, settings, flags).with_notes(said), said)
+    said = (*samples.notes, *notes, *filter(None, [unsearchable(*unit.shape)]))
+    audit = make_audit(given, rows, outcome, task, settings, flags, near)
+    return Fitted(outcome, task, audit.with_notes(said), said)
 
 
 def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Samples, dict[int, VerifiedLabel]]:
@@ -83,7 +85,7 @@ def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Sam
         if decision.label is None:
             issues[row] = DROPPED
         else:
-            given, label = int(labels[row]), samples.class_names.index(decision.label)
+            given, label = int(labels[row]), samples.label_names.index(decision.label)
             verified[row] = VerifiedLabel(label, given if given >= 0 else label)
             labels[row] = label
             issues[row] = ""
@@ -105,6 +107,6 @@ def _test_images(request: Request, stages: Stages | None) -> flagging.Photos | N
         return None
     found = given.take(rows, 0) if given else encode_rows(
         samples, rows, request.models.image, views=0, seed=request.settings.seed,
-        progress=stages and stages(TESTING), cache=request.cache,
+        progress=stages and stages(TESTING), cache=request.cache, elsewhere=request.elsewhere,
     )  # fmt: skip
     return flag_images(samples, rows, found.plain_rows(), opened=given is None)

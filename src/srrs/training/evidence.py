@@ -5,12 +5,14 @@ N samples, C classes, D feature size.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from srrs.core.blocks import by_blocks
+from srrs.core.many import ComputedRows, is_huge
 from srrs.features.source import ViewSource
 from srrs.records import Batch, Evidence, Floats, Ints, MatchScores
 from srrs.tuners.base import Classifier, Head
@@ -36,14 +38,17 @@ class Question:
     """The image-text matcher; None if there is none."""
 
     def untuned(self) -> Floats | None:
-        """(N, C) probabilities of the untuned classifier."""
+        """Return the probabilities (N, C) of the untuned classifier. Large arrays are computed when they are read."""
         if self.zero_shot is None or isinstance(self.zero_shot, np.ndarray):
             return self.zero_shot
         logits = logits_of(self.zero_shot, self.source)
+        if isinstance(self.zero_shot, Head) and is_huge(len(self.labels), self.classes):
+            shape = (len(self.labels), self.classes)
+            return cast(Floats, ComputedRows(shape, lambda rows: logits(rows).softmax(1).cpu().numpy()))
         return by_blocks(len(self.labels), lambda rows: {"probs": logits(rows).softmax(1)})["probs"]
 
     def class_vectors(self) -> Floats | None:
-        """(C, D) unit vectors of the untuned classes, if the untuned classifier is linear."""
+        """Return unit vectors (C, D) of the untuned classes, if the untuned classifier is linear."""
         if not isinstance(self.zero_shot, Head):
             return None
         return np.asarray(torch.nn.functional.normalize(self.zero_shot.weights, dim=1).cpu())

@@ -1,7 +1,6 @@
 """The result of each screening of a run, in files, so that memory does not grow with the number of screenings."""
 
 import json
-import os
 import shutil
 import tempfile
 import weakref
@@ -10,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import safe_open
 
-from srrs.errors import DataError
+from srrs.io import save_tensors
 from srrs.records import Floats, Ints, NoiseEstimate, Round
 
 
@@ -51,12 +49,7 @@ class History:
             "target": np.asarray(outcome.targets.hard, np.int32),
         }
         metadata = {"noise": json.dumps([noise.rate, noise.low, noise.high])}
-        try:
-            path = self._made() / f"screening-{step:06d}.safetensors"
-            save_file(arrays, path.with_suffix(".part"), metadata=metadata)
-            os.replace(path.with_suffix(".part"), path)
-        except (OSError, SafetensorError) as error:
-            raise DataError(f"Expected to write a screening to {self.folder}, but could not: {error}.") from None
+        save_tensors(self._made() / f"screening-{step:06d}.safetensors", arrays, metadata)
 
     def clear(self) -> None:
         """Forget all screenings."""
@@ -74,11 +67,10 @@ class History:
             yield Snapshot(int(path.stem.removeprefix("screening-")), noise, **arrays)
 
     def _made(self) -> Path:
-        """The folder, which is made for the first screening."""
+        """Return the folder, which is made for the first screening."""
         if self.folder is None:
             self.folder = Path(tempfile.mkdtemp(prefix="srrs-history-"))
             weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder
 
     def _files(self) -> list[Path]:

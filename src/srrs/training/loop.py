@@ -31,6 +31,8 @@ from srrs.tuners.base import Classifier, Tuner, average
 ORDER, VIEW, MIX, TORCH = 11, 12, 13, 14  # purposes of random draws
 CHECKPOINT_EVERY = 10  # steps
 MOMENTUM = 0.9
+SOLVED_ROWS = 50_000
+"""The most rows that a tuner without steps learns from."""
 REMEDY = "Use a lower learning rate (--set learning_rate=0.1), or full precision (--set precision=fp32)."
 
 
@@ -200,12 +202,16 @@ class _Loop:
         tuned = self._classifiers() if "logits" in reads else {}
         evidence = gather(self.question, tuned, self.method.voters, self._untuned, reads)
         outcome, run.memory = one_round(self.method, evidence, run.memory)
-        run.lesson = {
-            "soft": np.asarray(outcome.targets.soft, dtype=np.float32),
-            "weight": np.asarray(outcome.targets.weight, dtype=np.float32),
-            "group": np.asarray(outcome.partition.group),
-            "is_match": np.asarray(outcome.matched.is_match),
-        }
+        run.lesson = (
+            {}
+            if not self.tuners
+            else {
+                "soft": np.asarray(outcome.targets.soft, dtype=np.float32),
+                "weight": np.asarray(outcome.targets.weight, dtype=np.float32),
+                "group": np.asarray(outcome.partition.group),
+                "is_match": np.asarray(outcome.matched.is_match),
+            }
+        )
         self.history.add(step, outcome)
         self._tell(Event("screening", step, self.steps, {"noise": outcome.noise.rate}, outcome))
         return outcome
@@ -286,11 +292,9 @@ class _Loop:
         if not run.lesson:
             self._screen(run, self.steps)
         source = self.question.source
-        features = torch.cat([source.mean_view(rows) for rows in blocks(len(source.keys))])
-        order = np.argsort(source.keys, kind="stable")  # folds are drawn by place
-        if (np.diff(order) < 0).any():
-            features = features[torch.from_numpy(order).to(source.device)]
-        soft, weight = (torch.from_numpy(run.lesson[name][order]).to(source.device) for name in ("soft", "weight"))
+        rows = np.argsort(source.keys, kind="stable")[:SOLVED_ROWS]  # a draw by content; folds are drawn by place
+        features = torch.cat([source.mean_view(rows[part]) for part in blocks(len(rows))])
+        soft, weight = (torch.from_numpy(run.lesson[name][rows]).to(source.device) for name in ("soft", "weight"))
         for tuner in self.solved:
             tuner.fit(features, soft, weight)
 

@@ -1,23 +1,23 @@
 """The state of a run on disk: everything the next step depends on, so that a killed run goes on to the same bits."""
 
 import json
-import os
+import logging
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from srrs.errors import DataError
+from srrs import checksum
+from srrs.io import save_tensors
 
 PARTS = ("tuners", "optimizer", "memory", "lesson")
 NAME = "state.safetensors"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,52 +52,55 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
 
 
 def tensors_of(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    """Arrays as tensors, copied."""
+    """Return the arrays as tensors, copied."""
     return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
 
 
 def arrays_of(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Tensors as arrays."""
+    """Return the tensors as arrays."""
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def save(state: State, folder: Path, fingerprint: str) -> None:
     """Write the state into the folder of a run, in one atomic step. `fingerprint` names the run it belongs to.
 
-    Raises DataError where the folder cannot be written.
+    Raises DataError if the folder cannot be written.
     """
     tensors = {
         f"{part}/{name}": tensor.detach().cpu().clone().contiguous()
         for part in PARTS
         for name, tensor in getattr(state, part).items()
     }
-    path = folder / NAME
-    partial = path.with_suffix(".part")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata={"run": json.dumps({"step": state.step, "fingerprint": fingerprint})})
-        os.replace(partial, path)
-    except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise DataError(f"Expected to write the state of the run to {folder}, but could not: {error}.") from None
+    run = {"run": json.dumps({"step": state.step, "fingerprint": fingerprint})}
+    save_tensors(folder / NAME, tensors, run)
 
 
 def load(folder: Path, fingerprint: str) -> State | None:
-    """The state saved for this run, or None where there is none, it is damaged, or it belongs to another run."""
+    """Return the state saved for this run, or None if there is none.
+
+    One that is damaged or belongs to another run is passed over with a warning.
+    """
     path = folder / NAME
     if not path.exists():
         return None
     parts: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
     try:
+        for file_of_run in folder.glob("*.safetensors"):  # the screenings, too
+            if not checksum.is_whole(file_of_run):
+                raise ValueError(f"{file_of_run.name} is not as it was written")
         with safe_open(path, "pt") as file:
             run = json.loads((file.metadata() or {}).get("run", "{}"))
             if run.get("fingerprint") != fingerprint:
+                _LOG.warning(
+                    "The unfinished run in %s had other data, other settings or another version of the code: this run "
+                    "starts from the beginning.", folder,
+                )  # fmt: skip
                 return None
             for key in file.keys():  # noqa: SIM118  no mapping
                 part, name = key.split("/", 1)
                 parts[part][name] = file.get_tensor(key)
-    except (SafetensorError, ValueError, KeyError):
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        _LOG.warning("The unfinished run in %s is damaged (%s): this run starts from the beginning.", folder, error)
         return None
     return State(run["step"], **parts)
 

@@ -14,13 +14,13 @@ function openChooser() {
 function drawChoices() {
   const wanted = at("wanted").value.trim();
   const low = wanted.toLowerCase();
-  const found = classes.filter((name) => name.toLowerCase().includes(low));
+  const found = classes.filter((name) => told(name).toLowerCase().includes(low));
   found.sort((a, b) => b.toLowerCase().startsWith(low) - a.toLowerCase().startsWith(low));
   chooser.labels = found.slice(0, MOST);
   const isNew = wanted && !classes.some((name) => name.toLowerCase() === low);
   if (isNew) chooser.labels.push(wanted);
   at("choices").replaceChildren(...chooser.labels.map((label, index) => {
-    const item = make("li", "", ...(isNew && index === chooser.labels.length - 1 ? ["New class ", bdi(label)] : [bdi(label)]));
+    const item = make("li", "", ...(isNew && index === chooser.labels.length - 1 ? ["New class ", bdi(label)] : [bdi(told(label))]));
     item.id = `choice-${index}`;
     item.setAttribute("role", "option");
     item.addEventListener("click", () => choose(label));

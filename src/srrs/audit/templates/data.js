@@ -1,7 +1,7 @@
 // What the page knows of each image, and the words for it. Names of files and classes are only ever set as text.
 
 const at = (id) => document.getElementById(id);
-const { root, prefix, budget, twins, classes, statuses, pairs, columns, nearest, storage, tuned } = JSON.parse(at("data").textContent);
+const { root, prefix, budget, twins, classes, words, statuses, pairs, columns, nearest, storage, tuned } = JSON.parse(at("data").textContent);
 const rows = columns.id.map((_, row) => row); // in the order to look at them
 
 const count = (n) => n.toLocaleString("en");
@@ -11,6 +11,9 @@ const list = (words) => (words.length < 2 ? words.join("") : `${words.slice(0, -
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const graded = (quality) => (quality === null ? "" : `quality ${quality > 0 && quality < 0.01 ? "under 0.01" : quality.toFixed(2)}`);
 
+/** A class as a person reads it: the user's label, and the name that the model read where it is another one. */
+const meaning = new Map(classes.map((label, code) => [label, words[code] ?? label]));
+const told = (label) => ((meaning.get(label) ?? label) === label ? label : `${label} (${meaning.get(label)})`);
 const nameOf = (code) => (code < 0 ? null : classes[code]);
 const given = (row) => nameOf(columns.given[row]);
 const suggested = (row) => nameOf(columns.suggested[row]);
@@ -35,7 +38,7 @@ function seen(row) {
     const said = columns[column][row];
     if (said >= 0) speakers.set(said, [...(speakers.get(said) ?? []), column.replace("_", "-")]);
   }
-  const phrases = [...speakers].map(([said, names]) => `${list(names)} ${names.length > 1 ? "see" : "sees"} ${classes[said]}`);
+  const phrases = [...speakers].map(([said, names]) => `${list(names)} ${names.length > 1 ? "see" : "sees"} ${told(classes[said])}`);
   return phrases.length ? `${capital(phrases.join("; "))}.` : "";
 }
 
@@ -43,9 +46,9 @@ function seen(row) {
 function why(row) {
   const [right, match, near, issue] = ["p_clean", "match", "neighbors_agree", "issue"].map((name) => columns[name][row]);
   return [
-    right !== null && given(row) !== null && `The label ${given(row)} is right with a chance of ${percent(right)}.`,
+    right !== null && given(row) !== null && `The label ${told(given(row))} is right with a chance of ${percent(right)}.`,
     seen(row),
-    match !== null && suggested(row) !== null && `The matcher gives ${suggested(row)} ${percent(match)}.`,
+    match !== null && suggested(row) !== null && `The matcher gives ${told(suggested(row))} ${percent(match)}.`,
     near !== null && `${near > 0 ? capital(percent(near)) : "None"} of the nearest images carry the given label.`,
     issue && `${capital(issue)}.`,
   ].filter(Boolean);

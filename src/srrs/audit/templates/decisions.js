@@ -15,10 +15,10 @@ const deciding = {
 };
 
 const inWords = {
-  accept: (decision) => `accepted as ${decision.label}`,
-  keep: (decision) => `kept as ${decision.label}`,
+  accept: (decision) => `accepted as ${told(decision.label)}`,
+  keep: (decision) => `kept as ${told(decision.label)}`,
   drop: () => "dropped",
-  relabel: (decision) => `changed to ${decision.label}`,
+  relabel: (decision) => `changed to ${told(decision.label)}`,
 };
 const decisionInWords = (row) => (decided.has(row) ? inWords[decided.get(row).action](decided.get(row)) : "");
 

@@ -5,7 +5,7 @@ const view = { shown: [], page: 0, current: rows[0] ?? -1, anchor: -1, selected:
 
 // Filters
 
-const haystack = rows.map((row) => [pathOf(row) ?? columns.id[row], given(row), suggested(row), columns.flags[row]].join("\n").toLowerCase());
+const haystack = rows.map((row) => [pathOf(row) ?? columns.id[row], told(given(row)), told(suggested(row)), columns.flags[row]].join("\n").toLowerCase());
 
 const byDecision = {
   any: () => true,
@@ -68,8 +68,8 @@ const MARKS = { accept: "✓", keep: "=", drop: "✕", relabel: "✎" };
 
 /** The label, and beside it what is suggested; once that is decided, the old one is struck out. */
 function labels(row, decision = decided.get(row)) {
-  const old = given(row) ?? "no label";
-  const now = decision ? decision.label : suggested(row);
+  const old = told(given(row)) ?? "no label";
+  const now = told(decision ? decision.label : suggested(row));
   if (decision?.action === "drop") return [bdi(old, "old")];
   if (now === null || now === old) return [bdi(old, decision ? "new" : "given")];
   const arrow = make("span", "arrow", make("span", "quiet", decision ? " is now " : " should be "), hidden("span", "", "→"));

@@ -137,8 +137,8 @@ statuses.forEach((status, code) => {
 });
 const used = [...new Set([...columns.given, ...columns.suggested])].filter((code) => code >= 0);
 used.sort((a, b) => classes[a].localeCompare(classes[b]));
-at("class").append(...used.map((code) => new Option(classes[code], code)));
-at("pair").append(...pairs.slice(0, 100).map(([from, to, n], index) => new Option(`${classes[from]} → ${classes[to]} (${count(n)})`, index)));
+at("class").append(...used.map((code) => new Option(told(classes[code]), code)));
+at("pair").append(...pairs.slice(0, 100).map(([from, to, n], index) => new Option(`${told(classes[from])} → ${told(classes[to])} (${count(n)})`, index)));
 const kinds = [...new Set(rows.flatMap(kindsOf))].sort();
 const flagged = (kind) => rows.filter((row) => kindsOf(row).includes(kind)).length;
 at("flag").append(...kinds.map((kind) => new Option(`${capital(kind)} (${count(flagged(kind))})`, kind)));

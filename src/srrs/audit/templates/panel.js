@@ -83,7 +83,7 @@ function drawPanel() {
   const row = view.current;
   if (row < 0) return;
   const many = view.selected.size;
-  at("large").replaceChildren(photo(row, `${fileName(row)}, labeled ${given(row) ?? "nothing"}`));
+  at("large").replaceChildren(photo(row, `${fileName(row)}, labeled ${told(given(row)) ?? "nothing"}`));
   for (const link of [at("original"), at("lens-original")]) {
     link.hidden = linkOf(row) === null;
     link.href = linkOf(row) ?? "";
@@ -106,10 +106,10 @@ function drawPanel() {
 function drawTwins(row) {
   const found = twins[row] ?? [];
   at("twins").hidden = found.length === 0;
-  const own = make("li", "", photo(row, ""), make("span", "", "this one: "), bdi(given(row) ?? "no label"));
+  const own = make("li", "", photo(row, ""), make("span", "", "this one: "), bdi(told(given(row)) ?? "no label"));
   at("twin").replaceChildren(own, ...found.map(([id, code, place, url]) => {
     const shown = place >= 0 ? photo(place, id) : url === null ? make("div", "nothing", "no file to show") : filed(url, id);
-    return make("li", "", shown, bdi(id), make("span", "", ": "), bdi(nameOf(code) ?? "no label"));
+    return make("li", "", shown, bdi(id), make("span", "", ": "), bdi(told(nameOf(code)) ?? "no label"));
   }));
 }
 
@@ -137,8 +137,8 @@ function question(row) {
 
 function drawActs(row, many) {
   at("chosen").textContent = many ? `${images(many)} selected: what you decide holds for all of them.` : "";
-  at("accept-label").textContent = many ? "each suggestion" : (suggested(row) ?? "");
-  at("keep-label").textContent = many ? "each label" : (given(row) ?? "no label");
+  at("accept-label").textContent = many ? "each suggestion" : (told(suggested(row)) ?? "");
+  at("keep-label").textContent = many ? "each label" : (told(given(row)) ?? "no label");
   at("drop-label").textContent = many ? `Drop ${images(many)}` : "Drop image";
   at("accept").hidden = !many && !acceptable(row);
   at("keep").disabled = !many && !deciding.keep(row);
@@ -152,14 +152,14 @@ function drawNearest(row) {
   at("nearest").hidden = found.length === 0;
   at("near").replaceChildren(...found.map(([code, index]) => {
     const base64 = nearest.photos[index];
-    return make("li", "", base64 ? picture(base64, "") : make("div", "nothing", "no preview"), bdi(nameOf(code) ?? "no label"));
+    return make("li", "", base64 ? picture(base64, "") : make("div", "nothing", "no preview"), bdi(told(nameOf(code)) ?? "no label"));
   }));
 }
 
 function drawOthers(row) {
   const held = [...at("others").children].indexOf(document.activeElement);
   at("others").replaceChildren(...candidates(row).map((label, index) => {
-    const button = make("button", "", make("kbd", "", String(index + 1)), bdi(label));
+    const button = make("button", "", make("kbd", "", String(index + 1)), bdi(told(label)));
     button.type = "button";
     button.addEventListener("click", () => decide("relabel", label));
     return button;

@@ -1,4 +1,4 @@
-"""The default decision: which labels are wrong, what they should be, and how much of it to choose.
+"""The default decision: which labels are wrong, what they should be, and how far to trust it.
 
 1. Read the sources: balanced zero-shot log-probabilities, matcher, out-of-fold discriminant of the images, predictions.
 2. Fit several hypotheses about how the labels came about (`hypotheses`), with the scale of every source and the
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srrs.core.keyed import Keys
+from srrs.core.many import class_probabilities
 from srrs.records import Group, MatchScores, NoiseEstimate
 from srrs.screening.decision import discriminant
 from srrs.screening.decision.choice import Choice, Trust, choose
@@ -108,7 +109,7 @@ def _found(reader: Reader, rows: Ints, sample: Sample, choice: Choice, fitting: 
     hypotheses = (choice.hypothesis, *choice.rivals)
     fittings = [fitting, *(fit_fitting(rival.scores, sample.index, sample.classes) for rival in choice.rivals)]
     found = Found(
-        np.zeros((n, inputs.classes), np.float32),
+        class_probabilities(inputs.labels, inputs.classes),
         np.zeros(n, np.float32),
         np.zeros((n, len(hypotheses), 2), np.float32),
     )

@@ -1,0 +1,134 @@
+"""Arrays (N, C) of very many samples and classes, of which only what is needed is held: computed rows, top classes."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from srrs.core.blocks import Array, blocks, empty
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+ENTRIES = 100_000_000
+"""Entries of the largest array (N, C) that is held whole."""
+KEPT = 10
+"""Classes of each sample that are held beyond that, beside the one of its label."""
+
+
+def is_huge(rows: int, classes: int) -> bool:
+    """Return whether an array of this shape is too large to be held whole."""
+    return rows * classes > ENTRIES
+
+
+def class_probabilities(labels: Ints, classes: int) -> Floats:
+    """Return an array (N, C) of zeros to fill with probabilities, or what stands for it where it would be huge."""
+    if is_huge(len(labels), classes):
+        return cast(Floats, TopClasses(labels, classes))
+    return np.zeros((len(labels), classes), np.float32)
+
+
+class ComputedRows:
+    """An array (N, C) whose rows are computed whenever they are read."""
+
+    ndim = 2
+
+    def __init__(self, shape: tuple[int, int], compute: Callable[[Any], Floats]):
+        self.shape, self._compute = shape, compute
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> Floats:
+        return self._compute(rows)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        return np.asarray(_whole(self, self.shape), dtype)
+
+    def with_rows(self, rows: Ints, values: Floats) -> "ComputedRows":
+        """Return the array with the values (n, C) in some rows (n,)."""
+        place = np.full(len(self), -1)
+        place[rows] = np.arange(len(rows))
+
+        def compute(at: Any) -> Floats:
+            found, places = np.array(self[at]), place[at]
+            found[places >= 0] = values[places[places >= 0]]
+            return found
+
+        return ComputedRows(self.shape, compute)
+
+
+class TopClasses:
+    """Probabilities (N, C), of which each row holds the largest ones and that of its label.
+
+    The rest of a row is shared evenly among its other classes. What is held is exact, the most probable class too.
+    """
+
+    ndim, dtype = 2, np.dtype(np.float32)
+
+    def __init__(self, labels: Ints, classes: int):
+        n = len(labels)
+        self.shape = (n, classes)
+        self._classes = empty((n, KEPT + 1), np.uint16 if classes <= 2**16 else np.int32)
+        self._classes[:] = np.asarray(labels)[:, None]
+        self._values = empty((n, KEPT + 1), np.float32)
+        self._values[:] = 0
+        self._rest, self._sum = np.zeros(n, np.float32), np.zeros(n, np.float32)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __setitem__(self, at: tuple[Ints, Ints], values: Floats) -> None:
+        """Set rows (n, 1) to the values (n, K) of the classes (n, K), which ascend in each row; all others are zero."""
+        rows, index = at[0][:, 0], at[1]
+        order = np.argsort(-values, axis=1, kind="stable")[:, :KEPT]
+        top, held = np.take_along_axis(index, order, 1), np.take_along_axis(values, order, 1)
+        own = self._classes[rows, KEPT]
+        of_label = np.where(index == own[:, None], values, 0).sum(1)
+        self._classes[rows, : top.shape[1]], self._values[rows, : top.shape[1]] = top, held
+        self._values[rows, KEPT] = of_label
+        outside = ~(top == own[:, None]).any(1)
+        self._classes[rows[:, None], np.arange(top.shape[1], KEPT)] = own[:, None]
+        self._values[rows[:, None], np.arange(top.shape[1], KEPT)] = of_label[:, None]
+        total = held.sum(1) + np.where(outside, of_label, 0)
+        others = self.shape[1] - top.shape[1] - outside
+        self._rest[rows] = np.maximum(1 - total, 0) / np.maximum(others, 1)
+        self._sum[rows] = total + others * self._rest[rows]
+
+    def __getitem__(self, at: Any) -> Floats:
+        if isinstance(at, tuple):
+            rows, classes = at
+            hit = self._classes[rows] == np.asarray(classes)[:, None]
+            held = np.where(hit, self._values[rows], 0).max(1)
+            return np.where(hit.any(1), held, self._rest[rows])
+        dense = np.repeat(self._rest[at][:, None], self.shape[1], axis=1)
+        np.put_along_axis(dense, self._classes[at].astype(np.int64), self._values[at], axis=1)
+        return dense
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        return np.asarray(_whole(self, self.shape), dtype)
+
+    def argmax(self, axis: int) -> Ints:
+        """Return the most probable class (N,) of each row."""
+        return self._classes[:, 0].astype(np.int64)
+
+    def sum(self, axis: int) -> Floats:
+        """Return the sum (N,) of each row."""
+        return self._sum
+
+    def with_certain(self, rows: Ints, labels: Ints) -> "TopClasses":
+        """Return a copy in which these rows have these labels for certain."""
+        changed = TopClasses(self._classes[:, KEPT], self.shape[1])
+        for name in ("_classes", "_values", "_rest", "_sum"):
+            getattr(changed, name)[:] = getattr(self, name)
+        changed._classes[rows], changed._values[rows] = labels[:, None], 1
+        changed._rest[rows], changed._sum[rows] = 0, 1
+        return changed
+
+
+def _whole(rows_of: Any, shape: tuple[int, int]) -> Array:
+    out = empty(shape, np.float32)
+    for rows in blocks(shape[0]):
+        out[rows] = rows_of[rows]
+    return out

@@ -1,0 +1,103 @@
+"""Part i of n of a dataset, for machines that work side by side without a cluster: its rows and its files."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from srrs.core.blocks import empty, release
+from srrs.data.arrays import read_arrays
+from srrs.data.rows import Samples
+from srrs.data.tables import read_table
+from srrs.errors import DataError, SettingsError
+
+_NAME = re.compile(r"features-(\d{5})-of-(\d{5})\.safetensors")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of `count` parts, which together are the whole."""
+
+    number: int
+    """From 1."""
+    count: int
+    total: int = 0
+    """Rows of the whole."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Part":
+        """Read `3/16`. Raises SettingsError for another text."""
+        found = re.fullmatch(r"(\d+)/(\d+)", text)
+        if not found or not 1 <= int(found[1]) <= int(found[2]) < 100_000:
+            raise SettingsError(f"expected --shard as number/count, from 1/16 to 16/16, but found {text!r}")
+        return cls(int(found[1]), int(found[2]))
+
+    def of(self, samples: Samples) -> tuple["Part", Samples]:
+        """Return this part with its total, and its samples; the parts lie one behind the other."""
+        n = len(samples)
+        rows = range(n * (self.number - 1) // self.count, n * self.number // self.count)
+        return replace(self, total=n), samples.take(rows)
+
+    @property
+    def suffix(self) -> str:
+        """Return the part of the file names before the extension."""
+        return f"-{self.number:05}-of-{self.count:05}"
+
+
+def find_parts(folder: Path) -> list[Path]:
+    """Return the files of features of all parts in a folder, in order; none where there are no parts.
+
+    Raises
+    ------
+    DataError
+        A part is missing, or the folder has parts of several splits.
+    """
+    named = {path: match for path in sorted(folder.iterdir()) if (match := _NAME.fullmatch(path.name))}
+    counts = Counter(int(match[2]) for match in named.values())
+    if len(counts) > 1:
+        raise DataError(
+            f"Expected the parts of one split in {folder}, but found parts of "
+            f"{' and of '.join(map(str, sorted(counts)))}. Remove those that are not wanted."
+        )
+    for count in counts:
+        lacking = sorted({*range(1, count + 1)} - {int(match[1]) for match in named.values()})
+        if lacking:
+            raise DataError(
+                f"Expected {count} parts in {folder}, but found {len(named)}. Run srrs embed with --shard "
+                f"{lacking[0]}/{count}{' and others' if len(lacking) > 1 else ''}."
+            )
+    return list(named)
+
+
+def read_parts(files: list[Path]) -> dict[str, Any]:
+    """Return the arrays and the table of all parts, as those of one file; large arrays lie in a temporary file.
+
+    Raises
+    ------
+    DataError
+        The parts were made by several models, with several numbers of views, or of datasets of several sizes.
+    """
+    parts = [read_arrays(file) for file in files]
+    for name, what in (("model", "models"), ("part_of_rows", "datasets")):
+        if len({str(part.get(name)) for part in parts}) > 1:
+            raise DataError(f"Expected parts of one run in {files[0].parent}, but they are of several {what}.")
+    if len({part["views"].shape[1:] for part in parts}) > 1:
+        raise DataError(f"Expected as many views in all parts in {files[0].parent}, but the numbers differ.")
+    tables = [
+        read_table(file.with_name(file.name.replace("features", "samples")).with_suffix(".csv")) for file in files
+    ]
+    columns = {name: [cell for table in tables for cell in table[name]] for name in tables[0]}
+    return {**columns, **parts[0], **{name: _stacked([part[name] for part in parts]) for name in ("plain", "views")}}
+
+
+def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
+    out = empty((sum(map(len, arrays)), *arrays[0].shape[1:]), arrays[0].dtype)
+    start = 0
+    for array in arrays:
+        out[start : start + len(array)] = array
+        release(array)
+        start += len(array)
+    return out

@@ -1,0 +1,161 @@
+"""Sources behind a URL (s3://, gs://, https://), read by fsspec.
+
+Each file is copied to the cache once, when it is asked for. A copy belongs to the size, time or tag that the server
+states for the file, so a file that has changed is copied anew.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from srrs.data.archives import SHARDS, shard_samples
+from srrs.data.folders import is_picture
+from srrs.data.options import ReadOptions
+from srrs.data.pictures import Stored
+from srrs.data.readers import table_samples, tree_samples
+from srrs.data.rows import Samples
+from srrs.data.tables import PATH_COLUMNS, TABLES, find_column, read_table, text_of
+from srrs.errors import DataError, MissingExtraError
+from srrs.io import atomic, cache_root
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://")
+_STATED = ("size", "ETag", "etag", "mtime", "LastModified", "created", "md5Hash")
+"""What servers say of a file's content."""
+
+
+def is_remote(source: Any) -> bool:
+    """Return whether a source is a URL."""
+    return isinstance(source, str) and bool(_URL.match(source))
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file behind a URL."""
+
+    url: str
+    stated: str = ""
+    """What the server says of its content."""
+
+    def __call__(self) -> bytes:
+        """Return the bytes, from the copy on this machine."""
+        return self.local().read_bytes()
+
+    def local(self) -> Path:
+        """Return the copy of the file in the cache, and make it where there is none."""
+        digest = hashlib.sha256(f"{self.url}\0{self.stated}".encode()).hexdigest()[:32]
+        copy = cache_root() / "remote" / digest / PurePosixPath(self.url).name
+        if not copy.exists():
+            system, path = _system(self.url)
+            with atomic(copy) as part, _said_of(self.url):
+                system.get_file(path, str(part))
+        return copy
+
+
+def fetched(url: str) -> Path:
+    """Copy one file to the cache, unless it is there and has not changed, and return the copy.
+
+    Raises
+    ------
+    DataError
+        It cannot be read.
+    MissingExtraError
+        fsspec is not installed.
+    """
+    return Remote(url, _stated(url)).local()
+
+
+def remote_samples(url: str, options: ReadOptions) -> Samples:
+    """Read a folder of class folders, a folder of shards, a shard or a table behind a URL.
+
+    The paths of a table are taken from its folder, or from the URL that the option `images` names.
+
+    Raises
+    ------
+    DataError
+        There is nothing, something of another kind, or a path leads outside.
+    MissingExtraError
+        fsspec is not installed.
+    """
+    kind = PurePosixPath(url).suffix.lower()
+    if kind == ".tar":
+        return shard_samples([fetched(url)], options, url)
+    if kind in TABLES:
+        return _table(url, options)
+    files = _listed(url)
+    names = sorted(name for name in files if not any(part.startswith(".") for part in name.split("/")))
+    if all("/" not in name for name in names):
+        for shard in SHARDS:
+            if found := [name for name in names if name.lower().endswith(shard)]:
+                return shard_samples([_at(url, name, files[name]).local() for name in found], options, url)
+    images = [name for name in names if is_picture(name)]
+    others = Counter(PurePosixPath(name).suffix.lower() or "without extension" for name in {*names} - {*images})
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
+    notes = (f"Files that are not images were left out: {kinds}.",) if kinds else ()
+    pictures = [Stored(f"{url}/{name}", _at(url, name, files[name])) for name in images]
+    return tree_samples(url.rstrip("/"), [tuple(name.split("/")) for name in images], pictures, notes, options)
+
+
+def _table(url: str, options: ReadOptions) -> Samples:
+    table = dict(read_table(fetched(url)))
+    base, stated = str(options.images or url.rpartition("/")[0]), _stated(url)
+    if options.pictured:
+        paths = find_column(table, options.path_column, PATH_COLUMNS, "path", url)
+        name = next(name for name in table if table[name] is paths)
+        texts = [text_of(path) for path in paths]
+        table[name] = [Stored(f"{base}/{text}", _at(base, text, stated)) if text else None for text in texts]
+        table.setdefault("id", texts)
+    return table_samples(table, options.with_(images=None), url)
+
+
+def _at(folder: str, name: str, stated: str) -> Remote:
+    # fsspec reads "::" as a chain of file systems
+    if is_remote(name) or name.startswith("/") or ".." in PurePosixPath(name).parts or "::" in name:
+        raise DataError(f"Expected paths below {folder}, but found '{name}', which leads outside.")
+    return Remote(f"{folder.rstrip('/')}/{name}", stated)
+
+
+def _listed(url: str) -> dict[str, str]:
+    """Return the files below a folder by their names from there, with what the server says of their content."""
+    system, root = _system(url)
+    with _said_of(url):
+        found = system.find(root, detail=True)
+    if not found:
+        raise DataError(f"Expected a folder of images or shards, or a table at {url}, but found nothing there.")
+    start = len(str(root).rstrip("/")) + 1
+    return {name[start:]: _words(info) for name, info in found.items()}
+
+
+def _stated(url: str) -> str:
+    system, path = _system(url)
+    with _said_of(url):
+        return _words(system.info(path))
+
+
+def _words(info: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={info[name]}" for name in _STATED if info.get(name) is not None)
+
+
+def _system(url: str) -> tuple[Any, str]:
+    try:
+        import fsspec
+    except ImportError:
+        raise MissingExtraError("fsspec", "remote", f"Reading {url}") from None
+    with _said_of(url):
+        system, path = fsspec.core.url_to_fs(url)
+    return system, path
+
+
+@contextmanager
+def _said_of(url: str) -> Iterator[None]:
+    """Turn what the libraries of storage services raise, nearly anything, into a sentence."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"Expected to read {url}, but could not: {error or type(error).__name__}.") from None

@@ -1,0 +1,49 @@
+"""One run at a time in an output folder: a second one would overwrite the files of the first."""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from srrs.errors import DataError
+from srrs.io import cause
+
+NAME = ".srrs-run.lock"
+
+
+@contextmanager
+def only_run(folder: Path, part: str = "") -> Iterator[None]:
+    """Make a folder, and keep other runs out of it until the block ends.
+
+    The system releases the lock of a process that ends in any way. Runs that write other files of the same folder give
+    a `part` each.
+
+    Raises DataError if another run is at work in the folder, or nothing can be written there.
+    """
+    path = folder / f"{NAME}{part}"
+    lock = FileLock(path, blocking=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        path.write_text(f"{os.getpid()} on {platform.node()}\n", encoding="utf-8")
+    except Timeout:
+        raise DataError(
+            f"Another run writes to {folder} (process {_holder(path)}). Wait until it ends, or choose another folder."
+        ) from None
+    except OSError as error:
+        raise DataError(f"Cannot write to {folder}: {cause(error)}") from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text(encoding="utf-8", errors="replace").strip()[:200] or "unknown"
+    return "unknown"
