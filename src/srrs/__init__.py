@@ -1,7 +1,7 @@
-"""Tune CLIP and its kin on images whose labels are partly wrong, and say which labels are wrong.
+"""Tune CLIP and similar models on images whose labels are partly wrong, and find the wrong labels.
 
-`audit_labels` audits arrays, `RobustClassifier` tunes on images or embeddings, `train` is the training loop. The
-submodules `methods`, `screening` and `tuners` hold the parts that a method is made of.
+`audit_labels` audits arrays. `RobustClassifier` tunes on images or embeddings. `train` is the training loop. The
+submodules `methods`, `screening` and `tuners` contain the parts of a method.
 """
 
 from importlib import import_module
@@ -46,5 +46,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The interface, for `dir(srrs)` and completion."""
+    """Return the interface, for `dir(srrs)` and completion."""
     return sorted([*__all__, "__version__"])

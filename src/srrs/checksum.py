@@ -34,7 +34,7 @@ def stamp(path: Path) -> None:
 
 
 def is_whole(path: str | os.PathLike[str]) -> bool | None:
-    """Return whether a file is as it was written; None where it has no checksum, as files of other programs."""
+    """Return whether a file is as it was written; None if it has no checksum, as files of other programs."""
     with open(path, "rb") as file:
         found = _computed(file)
         if found is None:
@@ -55,7 +55,7 @@ def _sort_metadata(file: BinaryIO) -> None:
 
 
 def _computed(file: BinaryIO) -> tuple[int, bytes] | None:
-    """Return the place of the checksum in the file, and its right digits; None where the file has none."""
+    """Return the place of the checksum in the file, and its right digits; None if the file has none."""
     begin = file.read(8)
     length = int.from_bytes(begin, "little")
     header = file.read(length) if length <= _LONGEST_HEADER else b""

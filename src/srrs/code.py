@@ -28,7 +28,7 @@ def code_digest() -> str:
 
 
 def meaning(source: bytes) -> str:
-    """The syntax tree of a module without docstrings."""
+    """Return the syntax tree of a module without docstrings."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

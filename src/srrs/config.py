@@ -1,4 +1,4 @@
-"""The settings of a run by topic: each one's type, limits, default and meaning, validated by pydantic."""
+"""The settings of a run, grouped by topic. Pydantic validates their types and limits."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -62,12 +62,12 @@ class ModelSettings(Validated):
 
     name: str = Field(
         default="openai/clip-vit-base-patch32",
-        description="Hub name or path of a CLIP-like model, open_clip:ARCHITECTURE/PRETRAINED, `bundled`, or `none` "
-        "for embeddings without a model.",
+        description="Hub name (perhaps with @revision) or path of a CLIP-like model, "
+        "open_clip:ARCHITECTURE/PRETRAINED, `bundled`, or `none` for embeddings without a model.",
     )
     matcher: str = Field(default="auto", description="auto, none, or hub name or path of an image-text matcher (BLIP).")
     match_by: Literal["itm", "itc"] = Field(
-        default="itm", description="Score of the matcher: its matching head (itm) or its contrastive similarity (itc)."
+        default="itm", description="Score of the matcher: matching head (itm) or contrastive similarity (itc)."
     )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1 or mps.")
     precision: str = Field(default="auto", description="auto, fp32, bf16 or fp16.")
@@ -77,35 +77,35 @@ class TuningSettings(Validated):
     """The method, and the prompts that it tunes."""
 
     method: str = Field(
-        default="srrs", description="A method such as srrs, gce or coop; parts as in `srrs(screen=bands)`."
+        default="srrs", description="A method such as srrs, gce or coop. Replace parts as in `srrs(screen=bands)`."
     )
     context: Literal["class", "shared"] = Field(
-        default="class", description="One context per class, or one for all classes."
+        default="class", description="One context for each class (class), or one for all classes (shared)."
     )
     words: str = Field(default="a photo of a", description="Words that initialize the context.")
     random_context: int = Field(
         default=0,
         ge=0,
-        description="Number of random context vectors in place of `words`; 0 uses `words`. CoOp uses 16.",
+        description="Number of random context vectors that replace `words`. 0 keeps `words`; CoOp uses 16.",
     )
-    prompts: int = Field(default=1, ge=1, description="Prompts per class.")
+    prompts: int = Field(default=1, ge=1, description="Number of prompts for each class.")
     class_position: Literal["end", "middle", "front"] = Field(
         default="end", description="Position of the class name in the prompt: end, middle or front."
     )
 
 
 class ScheduleSettings(Validated):
-    """How long and how fast the tuners are trained."""
+    """Number of steps, batch size and learning rate of the training."""
 
-    steps: int = Field(default=60, ge=0, description="Training steps.")
-    batch: int = Field(default=512, ge=1, description="Images per step.")
-    views_per_step: int = Field(default=4, ge=1, description="Views of each image per step.")
+    steps: int = Field(default=60, ge=0, description="Number of training steps.")
+    batch: int = Field(default=512, ge=1, description="Number of images in a step.")
+    views_per_step: int = Field(default=4, ge=1, description="Number of views of each image in a step.")
     learning_rate: float | None = Field(
         default=None,
         gt=0,
         allow_inf_nan=False,
-        description="Learning rate of the prompts, by SGD with momentum 0.9 and cosine decay; those of other tuners "
-        "scale with it. Null: that of the method.",
+        description="Learning rate of the prompts (SGD, momentum 0.9, cosine decay). The rates of other tuners are "
+        "scaled by the same factor. By default, the method chooses.",
     )
 
 
@@ -115,17 +115,17 @@ class DataSettings(Validated):
     views: int | None = Field(
         default=None,
         ge=0,
-        description=f"Augmented views of each image. Null: {AUDIT_VIEWS} for audit, {FIT_VIEWS} for fit.",
+        description=f"Number of augmented views of each image. Default: {AUDIT_VIEWS} for audit, {FIT_VIEWS} for fit.",
     )
     live: bool = Field(
-        default=False, description="Whether each training step encodes fresh crops instead of cached views (slow)."
+        default=False, description="Encode fresh crops in each training step instead of using cached views (slow)."
     )
 
 
 class Settings(Validated):
-    """Every setting of a run, by topic. The defaults are the same for every dataset and every noise rate.
+    """All settings of a run, grouped by topic. The defaults are the same for every dataset and noise rate.
 
-    Each setting also has a flat name that is unique over all topics: its own, or `model` for `model.name`. The command
+    Each setting also has a flat name, which no other topic uses: its own name, or `model` for `model.name`. The command
     line, `RobustClassifier` and the records use flat names:
 
     >>> Settings.of(model="bundled", steps=20).schedule.steps
@@ -144,18 +144,18 @@ class Settings(Validated):
 
     @classmethod
     def of(cls, values: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
-        """Settings from flat names (`{"model": "bundled", "steps": 20}`), from topics (`{"schedule": {"steps": 20}}`),
-        or from both.
+        """Return settings from flat names (`{"model": "bundled", "steps": 20}`), from topics
+        (`{"schedule": {"steps": 20}}`), or from both.
 
         Raises
         ------
         SettingsError
-            A name is unknown (the message has the nearest one), or a value is not allowed.
+            A name is unknown, or a value is not allowed. The message names the nearest known name.
         """
         return cls().with_(**{**(values or {}), **more})
 
     def with_(self, **changes: Any) -> Self:
-        """A copy with some settings changed, by flat name or by topic. Raises SettingsError as `of` does."""
+        """Return a copy with some settings changed, by flat name or by topic. Raises SettingsError as `of` does."""
         values = self.by_topic()
         for name, value in _by_flat_name(changes):
             topic, own = _place(name)
@@ -164,31 +164,31 @@ class Settings(Validated):
         return type(self)(**values)
 
     def flat(self) -> dict[str, Any]:
-        """All settings by flat name, ready for JSON."""
+        """Return all settings by flat name, ready for JSON."""
         values = self.by_topic()
         places = {name: _place(name) for name in flat_fields()}
         return {name: values[topic][own] if topic else values[own] for name, (topic, own) in places.items()}
 
     def by_topic(self) -> dict[str, Any]:
-        """All settings by topic, ready for JSON or YAML."""
+        """Return all settings by topic, ready for JSON or YAML."""
         return self.model_dump()
 
     def views(self, default: int) -> int:
-        """The number of augmented views: as set, or the default of the command."""
+        """Return the number of augmented views: the setting, or the default of the command."""
         return default if self.data.views is None else self.data.views
 
     def digest_text(self) -> str:
-        """A text that changes with any setting."""
+        """Return a text that changes if any setting changes."""
         return json.dumps(self.flat(), sort_keys=True)
 
 
 def flat_fields() -> dict[str, FieldInfo]:
-    """Each setting's field by flat name, in the order of the topics."""
+    """Return each setting's field by flat name, in the order of the topics."""
     return {name: field for name, _, _, field in _places()}
 
 
 def _places() -> Iterator[tuple[str, str, str, FieldInfo]]:
-    """Flat name, topic (empty at the top), name within the topic, and field of each setting."""
+    """Return the flat name, topic (empty at the top), name within the topic, and field of each setting."""
     for name, field in Settings.model_fields.items():
         topic = field.annotation
         if isinstance(topic, type) and issubclass(topic, Validated):
@@ -199,7 +199,7 @@ def _places() -> Iterator[tuple[str, str, str, FieldInfo]]:
 
 
 def _place(name: str) -> tuple[str, str]:
-    """Topic and name within it of a flat name. Raises SettingsError for an unknown one."""
+    """Return the topic and name within it of a flat name. Raises SettingsError for an unknown one."""
     places = {flat: (topic, own) for flat, topic, own, _ in _places()}
     if name in places:
         return places[name]
@@ -209,7 +209,7 @@ def _place(name: str) -> tuple[str, str]:
 
 
 def _by_flat_name(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Flat names and values of a mapping that may hold topics."""
+    """Return the flat names and values of a mapping that may hold topics."""
     topics = {topic for _, topic, _, _ in _places() if topic}
     for name, value in values.items():
         if name in topics and (isinstance(value, Mapping) or name != "model"):
@@ -225,7 +225,7 @@ def _by_flat_name(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def sentence(error: ValidationError) -> str:
-    """The first complaint of pydantic as a sentence: what, what was expected, what was found."""
+    """Turn the first error of pydantic into a sentence: the setting, what was expected, and what was found."""
     first = error.errors(include_url=False)[0]
     place = [str(part) for part in first["loc"]]
     name = place[-1] if place else "the settings"

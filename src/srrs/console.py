@@ -80,7 +80,7 @@ def stage_bars(bars: Progress, titles: Sequence[str], minutes: Mapping[str, floa
 
 
 def with_estimate(advance: Advance, views: int, note: Callable[[str], None], clock: Clock = time.monotonic) -> Advance:
-    """Pass progress of encoding on; once a batch was measured, note how long encoding takes, and with fewer views.
+    """Pass on the progress of encoding. After the first batch, note how long encoding takes, also with fewer views.
 
     The first report is not measured: it covers cached images, or the first batch, which also warms up the model.
 
@@ -109,7 +109,7 @@ def with_estimate(advance: Advance, views: int, note: Callable[[str], None], clo
 
 
 def _durations(each: float, views: int) -> str:
-    """How long encoding takes with so many views, and with fewer; `each` is the seconds of one view of all images."""
+    """Return a sentence on the time that encoding takes; `each` is the time of one view of all images in seconds."""
     fewer = sorted({views // 2, 0} - {views}, reverse=True)
     others = " and ".join(f"{_minutes(each * (1 + less))} with --views {less}" for less in fewer)
     text = f"Encoding takes about {_minutes(each * (1 + views))} with {views} augmented views of each image"
@@ -142,6 +142,6 @@ class Remaining(ProgressColumn):
 
 
 def progress_bars(console: rich.console.Console, clock: Clock = time.monotonic) -> Progress:
-    """Bars with the finished units, their total, and the remaining time."""
+    """Return the bars with the finished units, their total, and the remaining time."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining()
     return Progress(*columns, console=console, transient=True, get_time=clock, speed_estimate_period=RECENT)

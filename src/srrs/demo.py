@@ -86,7 +86,7 @@ class Prepared:
 
     @property
     def truth(self) -> np.ndarray:
-        """True labels of all images of `train`."""
+        """Return the true labels of all images of `train`."""
         return np.asarray(self.train.labels)
 
 

@@ -31,7 +31,7 @@ _CAUSES = {
 
 
 def cache_root() -> Path:
-    """Where caches live: `SRRS_CACHE`, else the user's cache folder."""
+    """Return the folder of the caches: `SRRS_CACHE`, else the cache folder of the user."""
     return Path(os.environ.get("SRRS_CACHE") or platformdirs.user_cache_dir("srrs"))
 
 
@@ -81,7 +81,7 @@ def read_bytes(path: FilePath, most: int | None = None) -> bytes:
 
 
 def check_regular(path: FilePath) -> None:
-    """Raise OSError where a path names a folder, FIFO, socket or device, or nothing."""
+    """Raise OSError if a path names a folder, FIFO, socket or device, or nothing."""
     try:
         mode = os.stat(path).st_mode
     except ValueError:  # a NUL character
@@ -95,7 +95,7 @@ def check_regular(path: FilePath) -> None:
 def write_atomic(path: FilePath, content: bytes | Iterable[bytes]) -> Path:
     """Write bytes, or pieces of bytes in turn, to a file, and make its folder where needed.
 
-    The file has the access rights of every new file (umask). Raises DataError where it cannot be written.
+    The file has the access rights of every new file (umask). Raises DataError if it cannot be written.
     """
     with atomic(path) as part, part.open("wb") as file:
         file.writelines([content] if isinstance(content, bytes) else content)
@@ -179,7 +179,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def cause(error: OSError) -> str:
-    """Return why a file cannot be written, as a sentence, with what to do about it where that is known."""
+    """Return a sentence that says why a file cannot be written and, if that is known, what to do."""
     return _CAUSES.get(error.errno or 0) or f"{error.strerror or error}."
 
 

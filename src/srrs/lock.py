@@ -21,7 +21,7 @@ def only_run(folder: Path, part: str = "") -> Iterator[None]:
     The system releases the lock of a process that ends in any way. Runs that write other files of the same folder give
     a `part` each.
 
-    Raises DataError where another run is at work in the folder, or nothing can be written there.
+    Raises DataError if another run is at work in the folder, or nothing can be written there.
     """
     path = folder / f"{NAME}{part}"
     lock = FileLock(path, blocking=False)

@@ -23,7 +23,7 @@ QUIET = "ignore:resource_tracker:UserWarning"
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """Return the CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -68,7 +68,7 @@ def side_by_side(
 def workers(
     count: int, prepare: Callable[..., object] | None = None, arguments: Sequence[Any] = ()
 ) -> Iterator[ProcessPoolExecutor]:
-    """Processes with one thread each. They end where the block ends, and when this process is killed.
+    """Start processes with one thread each. They end with the block, and if this process is killed.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def _one_thread_each() -> Iterator[None]:
 
 
 def _nothing() -> None:
-    """A job that starts a process."""
+    """Return a job that starts a process."""
 
 
 def _begin(prepare: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:

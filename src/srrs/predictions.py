@@ -63,14 +63,14 @@ class Baseline:
     """Pipeline of scikit-learn, fitted on all images (at most `MOST`)."""
 
     def test(self, features: Floats, labels: Ints) -> float:
-        """Share of the labels (T,) that it predicts from features (T, D)."""
+        """Return the share of the labels (T,) that the baseline predicts from features (T, D)."""
         return float((self.model.predict(np.asarray(features, np.float32)) == labels).mean())
 
 
 def logistic_baseline(features: Floats, labels: Ints, seed: int = 0) -> Baseline | None:
     """Cross-validate logistic regression on features (N, D) and given labels (N,).
 
-    The strength of the regularization is the one with the best cross-validated accuracy. Returns None where there are
+    The strength of the regularization is the one with the best cross-validated accuracy. Returns None if there are
     fewer than ten images or two classes.
     """
     import warnings

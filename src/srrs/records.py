@@ -69,16 +69,16 @@ class Features:
         return len(self.plain) if self.at is None else len(self.at)
 
     def take(self, rows: Ints, views: int | None = None) -> "Features":
-        """These samples, in this order, with at most `views` augmented views. Copies no features."""
+        """Return these samples, in this order, with at most `views` augmented views. Copies no features."""
         rows = np.asarray(rows, dtype=np.int64)
         return Features(self.plain, self.views[:, :views], rows if self.at is None else self.at[rows])
 
     def plain_rows(self, rows: "Ints | slice" = slice(None)) -> Floats:
-        """Plain features (n, D) of some samples, by default of all."""
+        """Return the plain features (n, D) of some samples, by default of all."""
         return self.plain[rows if self.at is None else self.at[rows]]
 
     def rows(self, rows: "Ints | slice") -> tuple[Floats, Floats]:
-        """Plain (n, D) and augmented (n, V, D) features of some samples."""
+        """Return the plain (n, D) and augmented (n, V, D) features of some samples."""
         at = rows if self.at is None else self.at[rows]
         return self.plain[at], self.views[at]
 
@@ -213,7 +213,7 @@ class Targets:
 
     @property
     def hard(self) -> Ints:
-        """(N,) the rectified labels: by default the most probable class of each."""
+        """Return the rectified labels (N,), by default the most probable class of each sample."""
         return np.asarray(self.soft.argmax(1)) if self.labels is None else self.labels
 
 
@@ -224,7 +224,7 @@ class Matched:
     is_match: Bools
     """(N,)"""
     score: Floats
-    """(N,) NaN where nothing was scored."""
+    """(N,) NaN if nothing was scored."""
 
     def __post_init__(self) -> None:
         _check("score", self.score, (len(self.is_match),))
@@ -243,7 +243,7 @@ class Round:
 
     @property
     def noise(self) -> NoiseEstimate:
-        """Screening's estimate of the share of wrong labels."""
+        """Return the screening's estimate of the share of wrong labels."""
         return self.partition.noise
 
     def __post_init__(self) -> None:

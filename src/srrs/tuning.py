@@ -32,7 +32,7 @@ from srrs.training.events import Listener
 from srrs.training.evidence import Question
 from srrs.training.loop import Outcome, train
 from srrs.training.schedule import Schedule
-from srrs.tuners import ClassPrompt, Foundation, Head, TaskResidual, Tuner, build, tuner_class
+from srrs.tuners import ClassPrompt, Foundation, Head, Tuner, build, tuner_class
 from srrs.tuners.prompt import zero_shot_weights
 
 MATCHER_BATCH = 64
@@ -129,7 +129,7 @@ def specs_for(method: Method, task: Task, untuned: Head | None) -> tuple[TunerSp
         return method.tuners
     specs = [spec for spec in method.tuners if not issubclass(tuner_class(spec.kind), ClassPrompt)]
     specs = specs if len(specs) == len(method.tuners) else list(method.text_free)
-    kept = [spec for spec in specs if untuned is not None or not issubclass(tuner_class(spec.kind), TaskResidual)]
+    kept = [spec for spec in specs if untuned is not None or not tuner_class(spec.kind).corrects_vectors]
     if not kept and method.tuners:
         raise SettingsError(
             f"The method {method.name!r} tunes prompts, but there is no text tower (--model none): give a model, or a "

@@ -1,18 +1,23 @@
 """The probes against gradient descent by hand and against scikit-learn's logistic regression."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
+from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from srrs.errors import SettingsError
 from srrs.features.cached import CachedFeatures
 from srrs.methods.spec import method
 from srrs.records import Batch, Features
 from srrs.training.loop import MOMENTUM, train
 from srrs.training.schedule import Schedule
-from srrs.tuners import Foundation, LinearProbe, LogisticProbe, logistic_probe
-from srrs.tuners.logistic_probe import FOLDS, PENALTIES, solve
+from srrs.tuners import Foundation, LinearProbe, LogisticProbe, LogisticResidual, logistic
+from srrs.tuners.logistic import FOLDS, PENALTIES, Rows, solve
 
 CPU = torch.device("cpu")
 
@@ -73,21 +78,20 @@ def test_sixty_steps_of_a_linear_probe_end_near_logistic_regression(classes: int
     assert (ours == theirs).mean() > 0.9
 
 
-def assert_is_logistic_regression(solution: Tensor, fit: LogisticRegression, features: np.ndarray) -> None:
-    """Weights and bias (C, D + 1), the latter up to a constant, and predictions are scikit-learn's."""
-    ours = solution.double().numpy()
-    np.testing.assert_allclose(ours[:, :-1], fit.coef_, atol=1e-3)
-    bias = ours[:, -1] - ours[:, -1].mean()
-    np.testing.assert_allclose(bias, fit.intercept_ - fit.intercept_.mean(), atol=1e-3)
-    np.testing.assert_array_equal((features @ ours[:, :-1].T + ours[:, -1]).argmax(1), fit.predict(features))
+def assert_is_logistic_regression(weight: Tensor, bias: Tensor, fit: LogisticRegression, features: np.ndarray) -> None:
+    """The weights (C, D), the bias (C,) up to a constant, and the predictions are scikit-learn's."""
+    ours, own_bias = weight.detach().double().numpy(), bias.detach().double().numpy()
+    np.testing.assert_allclose(ours, fit.coef_, atol=1e-3)
+    np.testing.assert_allclose(own_bias - own_bias.mean(), fit.intercept_ - fit.intercept_.mean(), atol=1e-3)
+    np.testing.assert_array_equal((features @ ours.T + own_bias).argmax(1), fit.predict(features))
 
 
 @pytest.mark.parametrize("penalty", [0.3, 3.0, 30.0])
 def test_the_solution_is_scikit_learns_at_the_same_penalty(penalty: float) -> None:
     features, labels = clusters()
-    solution = solve(torch.from_numpy(features), one_hot(labels, 4), torch.ones(len(labels)), penalty)
+    solution = solve(Rows(torch.from_numpy(features), one_hot(labels, 4), torch.ones(len(labels))), penalty)
     fit = LogisticRegression(C=penalty, max_iter=5000, tol=1e-8).fit(features.astype(np.float64), labels)
-    assert_is_logistic_regression(solution, fit, features)
+    assert_is_logistic_regression(solution.weight, solution.bias, fit, features)
 
 
 def test_weights_and_soft_targets_count_as_rows_that_are_repeated() -> None:
@@ -95,13 +99,13 @@ def test_weights_and_soft_targets_count_as_rows_that_are_repeated() -> None:
     second, share = (labels + 1) % 4, np.random.default_rng(1).random(len(labels))
     weight = np.random.default_rng(2).random(len(labels)).astype(np.float32)
     soft = torch.from_numpy(np.eye(4)[labels] * share[:, None] + np.eye(4)[second] * (1 - share)[:, None]).float()
-    solution = solve(torch.from_numpy(features), soft, torch.from_numpy(weight), 10.0)
+    solution = solve(Rows(torch.from_numpy(features), soft, torch.from_numpy(weight)), 10.0)
     fit = LogisticRegression(C=10.0, max_iter=5000, tol=1e-8).fit(
         np.tile(features, (2, 1)).astype(np.float64),
         np.concatenate([labels, second]),
         sample_weight=np.concatenate([weight * share, weight * (1 - share)]),
     )
-    assert_is_logistic_regression(solution, fit, features)
+    assert_is_logistic_regression(solution.weight, solution.bias, fit, features)
 
 
 def test_the_penalty_is_chosen_by_predictions_out_of_fold() -> None:
@@ -120,11 +124,11 @@ def test_the_penalty_is_chosen_by_predictions_out_of_fold() -> None:
     best = PENALTIES[int(np.argmin(losses))]
     assert best < PENALTIES[-1]
     fit = LogisticRegression(C=best, max_iter=5000, tol=1e-8).fit(features.astype(np.float64), labels)
-    assert_is_logistic_regression(torch.cat([probe.weight, probe.bias[:, None]], 1).detach(), fit, features)
+    assert_is_logistic_regression(probe.weight, probe.bias, fit, features)
 
 
 def test_labels_at_random_get_the_strongest_penalty_and_clear_ones_a_weak_one(monkeypatch) -> None:
-    monkeypatch.setattr(logistic_probe, "FOLDS", 2)  # faster
+    monkeypatch.setattr(logistic, "FOLDS", 2)  # faster
     features, labels = clusters(each=25, noise=0.0)
     chance = np.random.default_rng(4).integers(0, 4, len(labels))
 
@@ -133,16 +137,62 @@ def test_labels_at_random_get_the_strongest_penalty_and_clear_ones_a_weak_one(mo
         probe.fit(torch.from_numpy(features), one_hot(given, 4), torch.ones(len(given)))
         return float(probe.weight.detach().norm())
 
-    weakest = solve(torch.from_numpy(features), one_hot(chance, 4), torch.ones(len(labels)), PENALTIES[0])
-    assert length(chance) == pytest.approx(float(weakest[:, :-1].norm()), rel=1e-4)
+    weakest = solve(Rows(torch.from_numpy(features), one_hot(chance, 4), torch.ones(len(labels))), PENALTIES[0])
+    assert length(chance) == pytest.approx(float(weakest.weight.norm()), rel=1e-4)
     assert length(labels) > 3 * length(chance)
+
+
+def with_vectors(vectors: np.ndarray) -> Foundation:
+    return replace(foundation(len(vectors), vectors.shape[1]), class_vectors=torch.from_numpy(np.float32(vectors)))
+
+
+def test_a_correction_is_logistic_regression_with_the_untuned_logits_as_one_more_feature() -> None:
+    """A weight that all classes share is free where it multiplies a feature that is large enough."""
+    features, labels = clusters(noise=0.3)
+    offset = features @ np.random.default_rng(5).standard_normal((24, 4)).astype(np.float32) * 2
+    rows = Rows(torch.from_numpy(features), one_hot(labels, 4), torch.ones(len(labels)), torch.from_numpy(offset))
+    solution = solve(rows, 3.0)
+
+    def objective(free: np.ndarray) -> float:
+        weight, bias, temperature = free[:96].reshape(4, 24), free[96:100], free[100]
+        logits = features.astype(np.float64) @ weight.T + bias + temperature * offset
+        likelihood = (logits - logsumexp(logits, axis=1, keepdims=True))[np.arange(len(labels)), labels].sum()
+        return float(-3.0 * likelihood + 0.5 * (weight**2).sum())
+
+    ours = np.concatenate([part.numpy().ravel() for part in (solution.weight, solution.bias, solution.temperature)])
+    theirs = minimize(objective, ours, method="L-BFGS-B")
+    assert objective(ours) == pytest.approx(theirs.fun, rel=1e-6)
+    assert objective(ours) < objective(np.concatenate([np.zeros(100), [1.0]])) - 1
+
+
+def test_class_vectors_that_know_the_classes_are_kept_and_useless_ones_are_not() -> None:
+    features, labels = clusters(each=8, noise=0.0)
+    targets, weight = one_hot(labels, 4), torch.ones(len(labels))
+    known = np.stack([features[labels == label].mean(0) for label in range(4)])
+    probe = LogisticProbe(foundation(4))
+    probe.fit(torch.from_numpy(features), targets, weight)
+    plain = probe.export()(Batch(features=torch.from_numpy(features))).softmax(1)
+    tuned = {}
+    for name, vectors in {"known": known, "useless": np.random.default_rng(1).standard_normal((4, 24))}.items():
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        tuner = LogisticResidual(with_vectors(vectors))
+        tuner.fit(torch.from_numpy(features), targets, weight)
+        tuned[name] = tuner.export().weights @ torch.from_numpy(np.float32(vectors)).T
+        assert (tuner.export()(Batch(features=torch.from_numpy(features))).argmax(1) == targets.argmax(1)).all()
+    assert plain.argmax(1).equal(targets.argmax(1))
+    assert tuned["known"].diagonal().mean() > 5 * tuned["useless"].diagonal().mean().abs()
+
+
+def test_a_correction_needs_class_vectors() -> None:
+    with pytest.raises(SettingsError, match="logistic-residual starts from class vectors, but there are none"):
+        LogisticResidual(foundation(4))
 
 
 @pytest.fixture
 def two(monkeypatch) -> None:
     """Two penalties and two folds, which is faster."""
-    monkeypatch.setattr(logistic_probe, "PENALTIES", (1.0, 10.0))
-    monkeypatch.setattr(logistic_probe, "FOLDS", 2)
+    monkeypatch.setattr(logistic, "PENALTIES", (1.0, 10.0))
+    monkeypatch.setattr(logistic, "FOLDS", 2)
 
 
 SOLVED = "coop(tuners=logistic_probe)"

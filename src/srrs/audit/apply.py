@@ -108,7 +108,7 @@ def into_folder(
 def act(journal: Journal, undo_file: str | os.PathLike[str], progress: Progress | None = None) -> Path:
     """Take the steps of `into_folder`, which are first recorded in `undo_file`; return the folder of the result.
 
-    After an interruption the same call continues; `journal.undo(undo_file)` undoes everything. Raises DataError where a
+    After an interruption the same call continues; `journal.undo(undo_file)` undoes everything. Raises DataError if a
     file is in the way or cannot be written.
     """
     run(journal, Path(undo_file), progress)

@@ -75,7 +75,7 @@ def read_trusted(path: str | os.PathLike[str], rows: Rows) -> dict[str, Decision
 def trusted_labels(labels: Mapping[str, str | None], rows: Rows) -> dict[str, Decision]:
     """Return certain classes, by id, as decisions; None leaves an image out.
 
-    Ids that are gone are skipped, as `read_trusted` does. Raises DataError where a class is none of the rows', and
+    Ids that are gone are skipped, as `read_trusted` does. Raises DataError if a class is none of the rows', and
     where no id is theirs.
     """
     given = {id: rows.class_names[at] if at >= 0 else None for id, at in zip(rows.ids, rows.given, strict=True)}
@@ -117,7 +117,7 @@ def _checked(
     class_names: tuple[str, ...] | None,
     advice: str,
 ) -> dict[str, Decision]:
-    """Decisions by id; `class_names` None takes any class, `advice` is for one that there is not."""
+    """Return the decisions by id. With `class_names` None any class is allowed; `advice` ends the error on others."""
     rows = _as_written(records)
     decisions: dict[str, Decision] = {}
     first: dict[str, int] = {}

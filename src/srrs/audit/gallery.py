@@ -93,7 +93,7 @@ class Links:
         self._folder, self._root = os.path.dirname(os.path.abspath(page)), os.path.abspath(root or ".")
 
     def of(self, table: pd.DataFrame, common: str) -> tuple[list[str | int | None], str]:
-        """Return the URL of each row, 0 where it is the second result followed by the row's id, None for no file."""
+        """Return the URL of each row, 0 if it is the second result followed by the row's id, None for no file."""
         plain = common == "" or common.endswith("/")
         links: list[str | int | None] = []
         for id, path in zip(table.id, table.path, strict=True):

@@ -85,7 +85,7 @@ def only_journal(folder: Path) -> Path:
 
 
 def _outside(journal: Journal) -> str:
-    """Return the first path that the journal would write to and should not; '' where there is none."""
+    """Return the first path that the journal would write to and should not; '' if there is none."""
     folder = Path(journal.folder)
     if journal.kind == "table":
         wanted = ((str(folder.with_name(f"{folder.name}.before")), journal.folder),)
@@ -109,9 +109,9 @@ def dropped_folder(folder: Path) -> Path:
 
 
 def unfinished(path: Path, digest: str, folder: Path) -> Journal | None:
-    """The journal at `path` where it was cut short in the middle of the same work; None where all is still to do.
+    """Return the journal at `path` if the same work was interrupted; None if nothing has been done.
 
-    Raises DataError where the work is done already or is being undone, or the journal is of other work.
+    Raises DataError if the work is done already or is being undone, or the journal is of other work.
     """
     if not path.exists():
         return None
@@ -130,7 +130,7 @@ def unfinished(path: Path, digest: str, folder: Path) -> Journal | None:
 def run(journal: Journal, path: Path, progress: Progress | None = None) -> None:
     """Take the steps of a copy or a move that are not taken yet; `path` is where the journal is kept.
 
-    Raises DataError where a file is in the way or a step cannot be taken; what is done until then is in the journal.
+    Raises DataError if a file is in the way or a step cannot be taken; what is done until then is in the journal.
     """
     with only_run(path.parent):
         journal = _write(replace(journal, state="started"), path)

@@ -32,7 +32,7 @@ class Plan:
     """One row per row of the audit, in its order."""
 
     table: pd.DataFrame = field(repr=False)
-    """Columns id, path, given, action (one of `ACTIONS`), label (the new one; None where there is none) and by
+    """Columns id, path, given, action (one of `ACTIONS`), label (the new one; None if there is none) and by
     (decision, suggestion, request or None)."""
 
     def counts(self) -> dict[str, int]:
@@ -42,17 +42,17 @@ class Plan:
 
     @property
     def changes(self) -> pd.DataFrame:
-        """The rows that are relabeled or dropped."""
+        """Return the rows that are relabeled or dropped."""
         return self.table[self.table.action.isin(["relabel", "drop"])]
 
     @property
     def digest(self) -> str:
-        """Digest of all changes of the plan."""
+        """Return the digest of all changes of the plan."""
         rows = self.table[["id", "path", "given", "action", "label"]].to_numpy().tolist()
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:
-        """Counts and changes as JSON."""
+        """Return the counts and changes as JSON."""
         return {"counts": self.counts(), "changes": self.changes.to_dict("records")}
 
     def lines(self) -> list[str]:
@@ -90,7 +90,7 @@ def plan(
     confidence: float = SURE,
     drop: Collection[str] = (),
 ) -> Plan:
-    """Return the plan of the changes that the decisions or the suggestions ask for.
+    """Return the changes that follow from decisions or from suggestions.
 
     Parameters
     ----------

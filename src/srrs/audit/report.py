@@ -131,7 +131,7 @@ def photo_reader(audit: "Audit", root: str | os.PathLike[str] | None) -> Thumbna
 
 
 def photo(path: Path) -> bytes | None:
-    """Return a small JPEG of an image file; None where it cannot be read."""
+    """Return a small JPEG of an image file; None if it cannot be read."""
     try:
         return jpeg(open_rgb(path, at_least=SIDE // 2))
     except DataError:

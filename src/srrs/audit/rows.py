@@ -29,12 +29,12 @@ class Rows:
 
     ids: tuple[str, ...]
     paths: tuple[str | None, ...]
-    """None where a row is no file."""
+    """None if a row is no file."""
     given: Ints
     """Index of the given class, -1 for none."""
     class_names: tuple[str, ...]
     issues: tuple[str | None, ...]
-    """What is wrong with the row, in words; None or empty where nothing is."""
+    """What is wrong with the row, in words; None or empty if nothing is."""
     words: tuple[str, ...] = ()
     """(C,) names of the classes that the model reads; () where these are `class_names`."""
 
@@ -61,7 +61,7 @@ class Bands:
 
     @classmethod
     def of(cls, thresholds: Thresholds | None) -> "Bands | None":
-        """The bounds of screening's thresholds."""
+        """Return the bounds of screening's thresholds."""
         if thresholds is None:
             return None
         return cls(thresholds.score, tuple(thresholds.lower.tolist()), tuple(thresholds.upper.tolist()))

@@ -97,7 +97,7 @@ class SavedAudit(TypedDict):
     class_names: list[str]
     """All classes as the user's labels name them, each once."""
     class_words: NotRequired[list[str]]
-    """The names that the model read instead, in the order of class_names; absent where these are the same."""
+    """The names that the model read instead, in the order of class_names; absent if these are the same."""
     trusted: NotRequired[bool]
     """Whether the audit trusts its suggestions enough to apply them unreviewed; true where absent."""
     findings: NotRequired[list[SavedFinding]]
@@ -179,7 +179,7 @@ def _complaint(errors: list[ErrorDetails]) -> str:
 
 
 def _contradiction(audit: SavedAudit) -> str:
-    """Return what the format itself cannot forbid, in words; '' where all is well."""
+    """Return what the format itself cannot forbid, in words; '' if all is well."""
     names = set(audit["class_names"])
     if len(names) != len(audit["class_names"]):
         return "a class name stands twice in class_names"

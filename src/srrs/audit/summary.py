@@ -43,7 +43,7 @@ class Summary:
     counts: dict[str, int]
     """Images per status, zeros included."""
     zero_shot_agreement: float
-    """Share of the usable labels that the untuned model predicts too; NaN where it predicts none."""
+    """Share of the usable labels that the untuned model predicts too; NaN if it predicts none."""
     noise: NoiseEstimate
     flags: dict[str, int]
     """Images per kind of flag, those there are."""
@@ -71,19 +71,19 @@ class Summary:
 
     @property
     def matrix(self) -> Ints:
-        """(C, C) usable images by given class (rows) and suggested class (columns)."""
+        """Return the counts (C, C) of usable images by given class (rows) and suggested class (columns)."""
         dense = np.zeros((self.classes, self.classes), dtype=np.int64)
         dense[self.cells[:, 0], self.cells[:, 1]] = self.cells[:, 2]
         return dense
 
     @property
     def unusable(self) -> int:
-        """Number of images that could not be audited."""
+        """Return the number of images that could not be audited."""
         return self.counts["unusable"]
 
     @property
     def changed(self) -> int:
-        """Number of images whose suggested class is not the given one."""
+        """Return the number of images whose suggested class differs from the given one."""
         return sum(pair.count for pair in self.pairs)
 
     def to_dict(self) -> dict[str, Any]:

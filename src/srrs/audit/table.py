@@ -26,10 +26,13 @@ __all__ = ["AFTER", "BEFORE", "NUMBERS", "SCHEMA_VERSION", "Audit", "Bands", "Fi
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """Which labels are wrong, and what each should be. Made by `Audit.of`, or read back by `Audit.from_json`."""
+    """The result of an audit: which labels are wrong, and the label that each image should have.
+
+    `Audit.of` makes an audit, and `Audit.from_json` reads one.
+    """
 
     table: pd.DataFrame = field(repr=False)
-    """One row per image; text is None and numbers are NaN where there is nothing to say. Its columns are `BEFORE`, one
+    """One row per image; text is None and numbers are NaN if there is nothing to say. Its columns are `BEFORE`, one
     of predicted classes for each tuner by its name, and `AFTER`."""
     class_names: tuple[str, ...]
     noise: NoiseEstimate
@@ -63,13 +66,13 @@ class Audit:
         neighbors: Ints | None = None,
         flags: Mapping[str, str | None] | None = None,
     ) -> "Audit":
-        """Join the last round with the user's rows.
+        """Make an audit of the last round and the rows of the user.
 
         Parameters
         ----------
         at : (N,) the user's row of each sample of the round.
         settings : model, matcher, method, seed and so on, as JSON.
-        predicted : the class (N,) that the untuned model (`zero_shot`) and each tuner predict, by name.
+        predicted : predicted classes (N,) of the untuned model (`zero_shot`) and of each tuner, by name.
         features : (N, D) for the share of each sample's nearest samples that carry its label. It is left out for very
             many samples, because all would be compared with all, unless `neighbors` are given.
         neighbors : (N, k) the nearest samples of each, best first, -1 for none.
@@ -91,7 +94,7 @@ class Audit:
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> "Audit":
-        """Read what `to_json` wrote. Raises DataError where the file is something else or was damaged."""
+        """Read a file that `to_json` wrote. Raises DataError if the file is another one or damaged."""
         content = read_saved(path)
         rows, noise = content["rows"], content["summary"]["noise"]
         return cls(
@@ -110,7 +113,7 @@ class Audit:
 
     @property
     def tuned(self) -> tuple[str, ...]:
-        """Names of the columns of tuned predictions."""
+        """Return the names of the columns of tuned predictions."""
         return tuple(str(name) for name in self.table if name not in (*BEFORE, *AFTER))
 
     def to_pandas(self) -> pd.DataFrame:
@@ -118,13 +121,13 @@ class Audit:
         return self.table.copy()
 
     def with_flags(self, words: Mapping[str, Sequence[str]]) -> "Audit":
-        """Return a copy with these words, by id, added to the column `flags`."""
+        """Return a copy of the audit with more words in the column `flags`; `words` maps ids to words."""
         of = zip(self.table.id, self.table["flags"], strict=True)
         cells = [joined(cell, words.get(id, ())) for id, cell in of]
         return replace(self, table=self.table.assign(flags=pd.Series(cells, self.table.index, dtype=object)))
 
     def with_notes(self, notes: Iterable[str]) -> "Audit":
-        """Return a copy with these notes of the reader added to the findings."""
+        """Return a copy of the audit with notes of the reader added to the findings."""
         known = {finding.text for finding in self.findings}
         more = tuple(Finding("info", note) for note in dict.fromkeys(notes) if note not in known)
         return replace(self, findings=(*self.findings, *more))
@@ -138,14 +141,14 @@ class Audit:
         return Summary.of(self.table, self.class_names, self.noise)
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write the table as CSV; raises DataError where the path cannot be written.
+        """Write the table as CSV. Raises DataError if the path cannot be written.
 
-        A text that a spreadsheet would run as a formula has a quote ' in front.
+        If a spreadsheet would run a text as a formula, the text gets a quote ' in front.
         """
         return write_atomic(path, csv_pieces(self.table))
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
-        """Write the whole audit as JSON; raises DataError where the path cannot be written."""
+        """Write the whole audit as JSON. Raises DataError if the path cannot be written."""
         content = {
             "schema_version": SCHEMA_VERSION,
             "summary": self.summary().to_dict(),
@@ -175,13 +178,21 @@ class Audit:
         rows: int = 5000,
         first: Ints | None = None,
     ) -> Path:
-        """Write the audit as one page that opens offline.
+        """Write the review page, which opens offline.
 
-        `thumbnail` gives the JPEG of a row of the table, or None where there is no image; without it, images are read
-        from the table's paths, relative ones below `root`. The page lists the `rows` images of lowest quality. It holds
-        previews of the first `photos`, as far as they fit into eight megabytes, and shows the others from their files,
-        by relative links. `first` names rows of the table that come before all others, as
-        `srrs.audit.priority.review_order` finds them.
+        The page has at most eight megabytes. It contains previews of as many images as fit, and shows the other images
+        from their files, by relative links.
+
+        Parameters
+        ----------
+        path : file to write.
+        title : heading of the page.
+        thumbnail : function that returns the JPEG of a row of the table, or None if the row has no image. By default
+            the images are read from the paths of the table.
+        root : folder from which relative paths start; by default the working directory.
+        photos : largest number of previews.
+        rows : number of images that the page lists, those with the lowest quality.
+        first : numbers of the rows to list before all others, such as those of `srrs.audit.priority.review_order`.
         """
         from srrs.audit.report import write_report
 
@@ -191,13 +202,13 @@ class Audit:
 
 
 def _columns(rows: Sequence[SavedRow]) -> list[str]:
-    """The columns of saved rows: those of every audit, and those of the tuners between them."""
+    """Return the columns of saved rows: those of every audit, and those of the tuners between them."""
     found = dict.fromkeys(name for row in rows for name in row)
     return [*BEFORE, *(name for name in found if name not in (*BEFORE, *AFTER)), *AFTER]
 
 
 def _bands(bands: SavedBands | None) -> Bands | None:
-    """Bands as version 3 writes them; older versions did not name the score."""
+    """Return the bands as version 3 writes them; older versions did not name the score."""
     if bands is None:
         return None
     lower, upper = (tuple(map(_number, values)) for values in (bands["lower"], bands["upper"]))
@@ -205,7 +216,7 @@ def _bands(bands: SavedBands | None) -> Bands | None:
 
 
 def _lines(table: pd.DataFrame) -> Iterator[str]:
-    """Each row as JSON; some at a time, as the dictionaries of a million rows fill gigabytes."""
+    """Return each row as JSON; some at a time, as the dictionaries of a million rows fill gigabytes."""
     names, encode = list(table), json.JSONEncoder(allow_nan=False).encode
     for start in range(0, len(table), 10_000):
         part = table.iloc[start : start + 10_000].astype(object)

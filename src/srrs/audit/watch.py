@@ -33,7 +33,7 @@ def watch(round: Round, predicted: Mapping[str, Ints]) -> tuple[Finding, ...]:
 
 
 def _worse_than_untuned(round: Round, predicted: Mapping[str, Ints]) -> list[Finding]:
-    """Tuned predictions that are right for fewer of the labels called clean than those of the untuned model."""
+    """Return the tuners that predict fewer of the clean labels than the untuned model does."""
     clean, labels, untuned = round.partition.group == Group.CLEAN, round.evidence.labels, predicted.get(UNTUNED)
     found = []
     for name, classes in predicted.items():
@@ -53,7 +53,7 @@ def _worse_than_untuned(round: Round, predicted: Mapping[str, Ints]) -> list[Fin
 
 
 def _collapsed(round: Round, predicted: Mapping[str, Ints]) -> list[Finding]:
-    """Pairs of tuners that make the same mistakes, although the method needs them to differ."""
+    """Return the pairs of tuners that make the same mistakes, although the method needs them to differ."""
     target = round.targets.hard
     found = []
     for one, other in combinations([name for name in predicted if name != UNTUNED], 2):
@@ -72,7 +72,7 @@ def _collapsed(round: Round, predicted: Mapping[str, Ints]) -> list[Finding]:
 
 
 def _vanished(round: Round) -> list[Finding]:
-    """Classes of several given labels that no sample is left in."""
+    """Return the classes of several given labels that no sample is left in."""
     classes = round.evidence.classes
     given = np.bincount(round.evidence.labels, minlength=classes)
     left = np.bincount(round.targets.hard[round.targets.weight > 0], minlength=classes)
@@ -84,7 +84,7 @@ def _vanished(round: Round) -> list[Finding]:
 
 
 def _contradicted(round: Round) -> list[Finding]:
-    """A share of labels called wrong that lies outside the range of the estimate."""
+    """Return a share of labels called wrong that lies outside the range of the estimate."""
     group, noise = round.partition.group, round.noise
     if len(group) < ENOUGH:
         return []

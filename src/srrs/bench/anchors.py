@@ -66,7 +66,7 @@ def _anchor(row: dict[str, str]) -> Anchor:
 
 
 def backbone(model: str) -> str:
-    """`RN50` for OpenAI's CLIP with that image tower, under its names in open_clip and timm; else the model's name."""
+    """Return the backbone of a model: `RN50` for each name of OpenAI's CLIP, otherwise the name of the model."""
     words = set(re.split(r"[:/@,.\s]+", model.lower())) - {"open_clip", "open-clip", "hf-hub", "timm"}
     tower = words & {"rn50", "rn50-quickgelu", "resnet50_clip"}
     return "RN50" if tower and words - tower <= {"openai"} else model

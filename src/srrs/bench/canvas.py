@@ -65,7 +65,7 @@ def noise_name(kind: str) -> str:
 
 
 def add_legend(figure: Figure, styles: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
-    """Lines of some style with their names, beside the panels."""
+    """Draw a legend beside the panels."""
     handles = [Line2D([], [], **style) for style in styles]
     box = figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize=8, handlelength=2.6)
     for text in box.get_texts():

@@ -36,21 +36,21 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """`sym:0.5`."""
+        """Return the name, such as `sym:0.5`."""
         return cell_name(self.kind, self.rate)
 
     @property
     def seeds(self) -> set[int]:
-        """The seeds of its runs."""
+        """Return the seeds of its runs."""
         return {run.seed for run in self.runs}
 
     def correct(self, seeds: set[int] | None = None) -> Bools:
-        """(seeds, test images) which images are classified correctly, by all runs or by those of some seeds."""
+        """Return (seeds, test images): which images are classified correctly, by all runs or by those of some seeds."""
         return np.stack([run.right for run in self.runs if seeds is None or run.seed in seeds])
 
 
 def cell_name(kind: str, rate: float | None) -> str:
-    """`sym:0.5`, or the kind alone where there is no rate."""
+    """Return the name of a noise setting: `sym:0.5`, or the kind only if there is no rate."""
     return kind if rate is None or np.isnan(rate) else f"{kind}:{rate:g}"
 
 
@@ -69,7 +69,7 @@ def cells(
     by : what makes a row: `method`, and whatever of `GROUP` is to stand side by side in one table.
     methods : only these, in this order; otherwise all, by name.
 
-    Raises DataError where there are no runs, and for two runs of one cell with the same seed: neither can be
+    Raises DataError if there are no runs, and for two runs of one cell with the same seed: neither can be
     preferred. Raises SettingsError for a name in `by` that cannot be one.
     """
     if "method" not in by or not set(by) <= {"method", *GROUP}:

@@ -28,7 +28,7 @@ class Comparison(NamedTuple):
 
 
 def compare(records: Iterable[Record], published: Sequence[Anchor] | None = None) -> Comparison:
-    """Our accuracies beside the published ones of the same data set, protocol and noise.
+    """Compare our accuracies with published ones of the same dataset, protocol and noise.
 
     If backbone, classes or shots differ, the published numbers are in a separate table and the remarks say why.
     Numbers of another protocol are never shown. Errors as for `table`.
@@ -147,7 +147,7 @@ def _rows(part: pd.DataFrame, columns: Sequence[str], prefix: str = "published "
 
 
 def _texts(block: pd.DataFrame, column: str, spread: str | None = None, *, sign: str = "") -> dict[str, str]:
-    """Cell name -> figure in percent."""
+    """Return the figure in percent of each cell name."""
     return {
         cell_name(c.noise_kind, c.noise_rate): number(getattr(c, column), sign=sign)
         + (f" ± {number(getattr(c, spread))}" if spread and not pd.isna(getattr(c, spread)) else "")

@@ -9,7 +9,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from srrs.data.published.base import DataSet, Split
 from srrs.data.samples import NO_LABEL, Progress, Samples, checked, from_paths
 from srrs.errors import DataError
 from srrs.features.cached import CachedFeatures
+from srrs.features.store import Elsewhere
 from srrs.io import atomic_folder, save_tensors, write_atomic
 from srrs.models.base import NO_MODEL, ClassVectors, Models
 from srrs.models.device import choose_device
@@ -47,13 +48,13 @@ class FeatureCache:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """Class names, paths and models, as JSON."""
+        """Return the class names, paths and models, as JSON."""
         about: dict[str, Any] = json.loads((self.folder / NAME).read_text(encoding="utf-8"))
         return about
 
     @property
     def digest(self) -> str:
-        """Identity of models, classes and test images, whichever training images the cache holds."""
+        """Return a digest of models, classes and test images, which does not depend on the training images."""
         return str(self.about["digest"])
 
     @cached_property
@@ -63,7 +64,7 @@ class FeatureCache:
 
     @cached_property
     def place(self) -> dict[str, int]:
-        """Position of each training image by its path in the split file."""
+        """Return the position of each training image by its path in the split file."""
         return {path: number for number, path in enumerate(self.about["paths"])}
 
     @cached_property
@@ -74,7 +75,7 @@ class FeatureCache:
 
     @cached_property
     def test(self) -> tuple[torch.Tensor, Ints]:
-        """Features (T, D) of the test images, and their labels (T,)."""
+        """Return the features (T, D) of the test images, and their labels (T,)."""
         arrays = load_file(self.folder / "test.safetensors")
         return torch.from_numpy(arrays["plain"].astype(np.float32)), arrays["labels"]
 
@@ -117,6 +118,7 @@ def make_cache(
     *,
     given: Inputs | None = None,
     progress: Progress | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> FeatureCache:
     """Encode the training images `rows` and the test images into a folder of `folder`, unless it is there.
 
@@ -144,7 +146,7 @@ def make_cache(
         return FeatureCache(target)
     with atomic_folder(target) as making:
         if given is None:
-            _encode(making, about, train.files, dataset, models, settings, progress)
+            _encode(making, about, train.files, dataset, models, settings, progress, elsewhere)
         else:
             _copy(making, train, dataset.test, given, models, settings)
         write_atomic(making / NAME, json.dumps(about).encode())
@@ -193,15 +195,17 @@ def _encode(
     models: Models,
     settings: Settings,
     progress: Progress | None,
+    elsewhere: Elsewhere | None,
 ) -> None:
     samples = _readable(files, "training")
     every = np.arange(len(samples))
     views = settings.views(FIT_VIEWS)
-    features = pipeline.encode_rows(samples, every, models.image, views=views, seed=VIEW_SEED, progress=progress)
+    encode = partial(pipeline.encode_rows, tower=models.image, seed=VIEW_SEED, elsewhere=elsewhere)
+    features = encode(samples, every, views=views, progress=progress)
     arrays = {"plain": np.ascontiguousarray(features.plain), "views": np.ascontiguousarray(features.views)}
     save_tensors(folder / "train.safetensors", {**arrays, "keys": samples.content_keys})
     held_out = _readable(dataset.test.files, "test")
-    plain = pipeline.encode_rows(held_out, np.arange(len(held_out)), models.image, views=0, seed=VIEW_SEED).plain
+    plain = encode(held_out, np.arange(len(held_out)), views=0).plain
     labels = np.asarray(dataset.test.labels, np.int64)
     save_tensors(folder / "test.safetensors", {"plain": np.ascontiguousarray(plain), "labels": labels})
     if models.matcher is not None:
@@ -231,7 +235,7 @@ def _readable(files: Sequence[Path], part: str) -> Samples:
 
 
 def _apart(keys: Keys, labels: Ints) -> Keys:
-    """Keys of images, told apart by their label where one is drawn several times, as the published lists do."""
+    """Return keys of images. An image that is drawn several times has one for each label, as in the published lists."""
     apart, order = np.array(keys), np.lexsort((labels, keys))
     repeated = np.flatnonzero(keys[order][1:] == keys[order][:-1]) + 1
     for at in repeated:

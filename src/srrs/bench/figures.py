@@ -29,7 +29,7 @@ GROUPS = {"clean": "#0072B2", "ambiguous": "#999999", "noisy": "#D55E00", "outsi
 def accuracy_figure(
     records: Iterable[Record], metric: str = "accuracy", *, methods: Sequence[str] | None = None
 ) -> Figure:
-    """A metric against the noise rate, one line per method: a row of panels per table, a panel per kind of noise.
+    """Draw a metric by noise rate, one line per method, with a panel per kind of noise and a row per table.
 
     The band is the 95 % bootstrap interval for accuracy, and the spread over seeds for other metrics. Without noise
     all kinds are one: such runs stand in every panel. Errors as for `table`; DataError where no run has a noise rate.
@@ -82,10 +82,10 @@ def _style(k: int, name: str) -> dict[str, Any]:
 
 
 def noise_figure(found: Records, *, methods: Sequence[str] | None = None) -> Figure:
-    """Noise of the rectified labels over training: a row of panels per method, a panel per kind, a line per rate.
+    """Draw the noise of the rectified labels over training, with a row of panels per method and a line per rate.
 
     Mean over seeds with their range; the dashed line of the same color is the noise of the given labels. Methods that
-    change no label are left out. Raises DataError where no run's folder has a history of such.
+    change no label are left out. Raises DataError if no run's folder has a history of such.
     """
     members = [cell for cell in cells(found.records, methods=methods) if any(_changes(run) for run in cell.runs)]
     drawn = [(cell, lines) for cell in members if (lines := _histories(cell, found))]
@@ -160,13 +160,13 @@ class Screened(NamedTuple):
     values: Any
     """(N,)"""
     bounds: Any
-    """(G, 2) thresholds; G = 0 where the groups follow from no single score."""
+    """(G, 2) thresholds; G = 0 if the groups follow from no single score."""
     groups: Any
     """(N,) names of `GROUPS`."""
 
 
 def histogram_figure(found: Records, method: str = "srrs") -> Figure:
-    """The screening score of one method by group: a row of panels per kind of noise, a panel per rate.
+    """Draw the screening score of one method by group: a row of panels per kind of noise, a panel per rate.
 
     Thresholds are drawn where they part the groups on this score. The lowest seed of each cell is drawn. Raises
     DataError where no folder of a run of the method has a partition.

@@ -36,7 +36,7 @@ def on_ray(runs: Sequence[Run], address: str) -> Generator[Finished, None, None]
 
 
 def attempt(run: Run) -> Record | SrrsError:
-    """The run's result, or its error if a user can fix it: one bad run does not end a grid."""
+    """Run once; return the result, or an error that the user can fix, so that one bad run does not end a grid."""
     try:
         return execute(run)
     except SrrsError as error:

@@ -74,7 +74,7 @@ def read_own(
 
 
 def _true_labels(samples: Samples, table: Path | None, path: Path) -> Ints | None:
-    """True labels (N,), -1 where unknown; None where none are given at all."""
+    """True labels (N,), -1 where unknown; None if none are given at all."""
     if table is not None:
         columns = read_table(table)
         ids = list(map(text_of, find_column(columns, None, ("id",), "ids", str(table))))
@@ -111,7 +111,7 @@ def _numbers(samples: Samples, words: list[str], where: str) -> Ints:
 
 
 def _divided(path: Path, samples: Samples, known: Ints | None) -> DataSet:
-    """Training and test set of the usable rows."""
+    """Return the training and test set of the usable rows."""
     rows, given = samples.usable, np.asarray(samples.labels, np.int64)
     truth = given if known is None else known
     if known is not None and (known[rows] < 0).any():
@@ -132,7 +132,7 @@ def _divided(path: Path, samples: Samples, known: Ints | None) -> DataSet:
 
 
 def _held_out(samples: Samples, rows: Ints, truth: Ints) -> np.ndarray:
-    """Which rows are in the test set: a fixed part of each class, by the ids alone."""
+    """Return which rows are in the test set. The choice depends on the ids only."""
     order = sorted(range(len(rows)), key=lambda at: hashlib.blake2b(samples.ids[rows[at]].encode()).digest())
     held, seen = np.zeros(len(rows), bool), dict[int, int]()
     for at in order:

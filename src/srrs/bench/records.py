@@ -22,7 +22,7 @@ STRICT = ConfigDict(strict=True, extra="forbid")
 
 @dataclass(frozen=True, config=STRICT)
 class AuditScores:
-    """How well the audit found the wrong labels, 0 to 1; None where no label was wrong or flagged."""
+    """How well the audit found the wrong labels, 0 to 1; None if no label was wrong or flagged."""
 
     auroc: Share | None = None
     average_precision: Share | None = None
@@ -51,7 +51,7 @@ class Record:
     as_published: bool
     noise_kind: Text
     noise_rate: Share | None
-    """None where the labels of people or of the web are the noise."""
+    """None if the labels of people or of the web are the noise."""
     shots: Positive | None
     """Images per class; None for all."""
     seed: Count
@@ -64,10 +64,10 @@ class Record:
     test_samples: Positive
     audit: AuditScores
     noise_given: Share | None
-    """None where the true labels are unknown."""
+    """None if the true labels are unknown."""
     noise_rectified: Share | None
     noise_estimate: tuple[Share, Share, Share] | None
-    """Rate, low, high; None where the method estimates none."""
+    """Rate, low, high; None if the method estimates none."""
     zero_shot_auroc: Share | None
     """AUROC of zero-shot self-confidence on the same samples."""
     seconds: Seconds
@@ -88,7 +88,7 @@ class Record:
 
     @property
     def right(self) -> Bools:
-        """(test_samples,) which test images are classified correctly."""
+        """Return which test images are classified correctly: (test_samples,)."""
         return unpack(self.correct, self.test_samples)
 
     @classmethod
@@ -114,7 +114,7 @@ class Record:
             raise DataError(f"Expected {where} to be the result of a run, but {sentence(error)}.") from None
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values, the schema version first."""
+        """Return the record as JSON values, with the schema version first."""
         return {"schema": SCHEMA, **_RECORD.dump_python(self, mode="json")}
 
 
@@ -140,7 +140,7 @@ def read_records(paths: Sequence[Path]) -> Records:
     """Read records from run folders, folders of them, `result.json` and JSONL files, in any mixture.
 
     Truncated content is skipped with a note. Of several records with one digest the first counts; a
-    note says where they contradict each other (in more than time and versions). Raises DataError where a path does
+    note says where they contradict each other (in more than time and versions). Raises DataError if a path does
     not exist, and for records of another schema version.
     """
     found: dict[str, Record] = {}
@@ -162,7 +162,7 @@ def read_records(paths: Sequence[Path]) -> Records:
 
 
 def _files(path: Path, unfinished: list[Path]) -> Iterator[Path]:
-    """Files of records at or below a path, in a fixed order; adds folders of unfinished runs to `unfinished`."""
+    """Return the files of records at or below a path, in a fixed order; adds unfinished runs to `unfinished`."""
     if path.is_file():
         yield path
         return
@@ -204,5 +204,5 @@ def _no_constant(name: str) -> None:
 
 
 def _same(a: Record, b: Record) -> bool:
-    """Whether two records agree in everything but time and versions."""
+    """Return whether two records agree in everything but time and versions."""
     return a is b or replace(a, seconds=0.0, versions={}) == replace(b, seconds=0.0, versions={})

@@ -106,7 +106,7 @@ def each(frame: pd.DataFrame) -> Iterator[Any]:
 
 
 def number(value: float, scale: float = 100, digits: int = 1, *, sign: str = "") -> str:
-    """Format 0.6123 as 61.2; negative numbers get a minus sign, with `sign="+"` the others a plus."""
+    """Format 0.6123 as 61.2. Negative numbers get a minus sign; with `sign="+"` others get a plus."""
     return f"{scale * value:{sign}.{digits}f}".replace("-", "−")
 
 

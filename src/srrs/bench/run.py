@@ -57,7 +57,7 @@ class Run:
 
     @cached_property
     def digest(self) -> str:
-        """Identity of the computation, the code included, whatever the run is called and wherever it runs."""
+        """Return a digest of the computation and the code, which does not depend on the name or place of the run."""
         ignored = ("device",)
         chosen = {name: value for name, value in self.settings.flat().items() if name not in ignored}
         about: list[object] = [
@@ -73,7 +73,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Folder of the run's records, with a readable name; the digest keeps runs apart."""
+        """Return the folder of the run's records, with a readable name; the digest keeps runs apart."""
         shots = "all" if self.shots is None else f"{self.shots}-shots"
         drawn = f"{self.protocol}-as-published" if self.as_published else self.protocol
         method = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.settings.tuning.method)[:60]
@@ -83,7 +83,7 @@ class Run:
 
     @property
     def title(self) -> str:
-        """A readable name."""
+        """Return a readable name."""
         return f"{self.settings.tuning.method} at {self.noise}, seed {self.settings.seed}"
 
 
@@ -126,7 +126,7 @@ def _models(cache: FeatureCache, settings: Settings) -> Models:
 
 
 def _knowledge(run: Run) -> dict[str, Any]:
-    """Facts that a method may ask for; tables show which methods do."""
+    """Return the facts that a method may ask for; tables show which methods do."""
     wrong = float((run.draw.given != run.draw.truth).mean()) if run.truth_known else None
     return {} if wrong is None else {"noise_rate": wrong}
 
@@ -172,7 +172,7 @@ def _record(run: Run, tuned: Tuned, task: Task, models: Models, seconds: float) 
 
 
 def _zero_shot_auroc(task: Task, wrong: np.ndarray) -> float | None:
-    """AUROC of the untuned model's probability of the given label; None where there is no such model."""
+    """Return the AUROC of the untuned model's probability of the given label; None if there is no such model."""
     if tuning.untuned_head(task) is None:
         return None
     return metrics.audit_auroc(tuning.untuned_probs(task)[np.arange(len(wrong)), task.labels], wrong)

@@ -26,5 +26,5 @@ def pack(correct: Bools) -> str:
 
 
 def unpack(text: str, count: int) -> Bools:
-    """The first `count` bits of what `pack` made."""
+    """Return the first `count` bits of what `pack` made."""
     return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=count).astype(bool)

@@ -110,7 +110,7 @@ def _values(cell: Cell, name: str) -> list[float]:
 
 
 def _marks(members: Sequence[Cell], name: str, seed: int) -> list[tuple[bool, bool]]:
-    """Whether each cell of a table is the best of those with its noise, and whether it is tied with the best."""
+    """Return whether each cell of a table is the best of those with its noise, and whether it is tied with the best."""
     better = METRICS[name].better
     means = [better * float(np.mean(values)) if (values := _values(cell, name)) else -np.inf for cell in members]
     marks = [(False, False)] * len(members)
@@ -147,7 +147,7 @@ def paired(records: Iterable[Record], ours: str = "srrs", *, seed: int = 0) -> p
     """Return the accuracy of `ours` (a row) minus that of every other row in every cell, with columns `PAIRED`.
 
     `low` and `high` are the paired 95 % bootstrap interval over images and the `n` seeds that both ran; cells
-    without common seeds are left out. Raises DataError where no run is called `ours`.
+    without common seeds are left out. Raises DataError if no run is called `ours`.
     """
     found = cells(records)
     if ours not in {cell.row for cell in found}:

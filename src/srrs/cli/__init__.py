@@ -19,7 +19,7 @@ from srrs.io import printable
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    help="Tune CLIP on images whose labels are partly wrong, and say which labels are wrong.",
+    help="Tune CLIP on images whose labels are partly wrong, and find the wrong labels.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -31,7 +31,7 @@ for function in (
     command(app)(function)
 
 INTERRUPTED = 130
-"""Exit status of an interrupted command; typer uses the same."""
+"""Exit status of an interrupted command, the same as that of typer."""
 
 
 def _version(wanted: bool) -> None:
@@ -48,11 +48,11 @@ def options(
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Tune CLIP on images whose labels are partly wrong, and say which labels are wrong."""
+    """Tune CLIP on images whose labels are partly wrong, and find the wrong labels."""
 
 
 def main() -> None:
-    """Run the command line: an error that the user can fix is one sentence on stderr and exit status 2.
+    """Run the command line. An error that the user can fix prints one sentence on stderr and gives exit status 2.
 
     Status 1 means that the data failed a check, such as `srrs audit --fail-above`.
     """
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def _terminated(*_: object) -> None:
-    """Leave as after Ctrl-C, so that workers end and finished work stays."""
+    """End the command as Ctrl-C does, so that workers end and finished work stays."""
     raise KeyboardInterrupt
 
 

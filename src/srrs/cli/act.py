@@ -17,19 +17,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Changes:
-    """The decisions to carry out."""
+    """Options that say which images to relabel and drop."""
 
     decisions: Annotated[
-        Path | None, typer.Option(help="decisions.csv of the page; without it, sure suggestions are used.")
+        Path | None, typer.Option(help="decisions.csv of the review page. Without it, confident suggestions are used.")
     ] = None
-    confidence: Annotated[float, typer.Option(help="Without decisions: least confidence of a suggestion.")] = 0.9
+    confidence: Annotated[
+        float, typer.Option(help="Without --decisions: lowest confidence of a suggestion that is used.")
+    ] = 0.9
     new_classes: Annotated[bool, typer.Option("--new-classes", help="Allow decisions to name new classes.")] = False
     drop: Annotated[
         str | None, typer.Option(help="Also drop images: duplicates, unusable, or duplicates,unusable.")
     ] = None
 
     def plan(self, record: "Audit") -> "Plan":
-        """The changes to the images of an audit."""
+        """Return the changes to the images of an audit."""
         from srrs.audit.decisions import read_decisions
         from srrs.audit.plan import plan
 
@@ -40,12 +42,12 @@ class Changes:
 
 @dataclass(frozen=True)
 class Tables:
-    """How to write a table."""
+    """Options that say how to write a table."""
 
-    source: Annotated[Path | None, typer.Option(help="Table that was audited; its columns are kept.")] = None
+    source: Annotated[Path | None, typer.Option(help="Table that was audited. The new table keeps its columns.")] = None
     label: Annotated[str | None, typer.Option(help="Column of that table that holds the labels.")] = None
     every_row: Annotated[
-        bool, typer.Option("--every-row", help="Keep all rows; a column `action` says what was decided.")
+        bool, typer.Option("--every-row", help="Keep the rows of dropped images. A column `action` has the decisions.")
     ] = False
 
 
@@ -55,15 +57,17 @@ def apply(
     to: Annotated[Path | None, typer.Option(help="New folder for copies, in one subfolder per class.")] = None,
     table: Annotated[Path | None, typer.Option(help="New table to write: .csv, .tsv or .parquet.")] = None,
     in_place: Annotated[
-        bool, typer.Option("--in-place", help="Change the original files; srrs undo takes it back.")
+        bool, typer.Option("--in-place", help="Change the original files. srrs undo restores them.")
     ] = False,
     changes: Changes,
     tables: Tables,
-    root: Annotated[Path | None, typer.Option(help="Folder that the relative paths of the audit start from.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Carry it out; without --yes, only show the plan.")] = False,
+    root: Annotated[Path | None, typer.Option(help="Folder from which the relative paths of the audit start.")] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Carry out the plan. Without --yes, the plan is only shown.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Relabel and drop images as decided, in a copy of the folder or in a new table. Shows the plan without --yes."""
+    """Relabel and drop images, in a copy, in place or in a table. Without --yes, only shows the plan."""
     from srrs.audit import apply as folders
     from srrs.audit import relabel
     from srrs.console import Console
@@ -102,7 +106,7 @@ def apply(
 
 
 def _others(record: Any, work: Any, root: Path) -> list[str]:
-    """Return images that are in the folders of copied images but not in the audit, such as new ones."""
+    """Return images that are in the folders of copied images but not in the audit, such as new images."""
     from srrs.data.folders import is_picture
 
     known = {os.path.abspath(root / path) for path in record.table.path if path}
@@ -112,9 +116,7 @@ def _others(record: Any, work: Any, root: Path) -> list[str]:
 
 
 def undo(
-    undo_file: Annotated[
-        Path, typer.Argument(help="Undo file whose name `srrs apply` printed, or the folder of the audit.")
-    ],
+    undo_file: Annotated[Path, typer.Argument(help="Undo file that `srrs apply` wrote, or the folder of the audit.")],
     as_json: Json = False,
 ) -> None:
     """Undo a run of `srrs apply`."""

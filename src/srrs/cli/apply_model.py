@@ -10,7 +10,9 @@ from srrs.cli.resolved import Chosen
 from srrs.cli.signature import Takes
 from srrs.errors import SettingsError
 
-OFFLINE = Annotated[bool, typer.Option("--offline", help="Download no model; say what would be downloaded.")]
+OFFLINE = Annotated[
+    bool, typer.Option("--offline", help="Do not download a model. The error says what would be downloaded.")
+]
 
 
 def predict(
@@ -21,7 +23,7 @@ def predict(
     features: Annotated[
         Path | None, typer.Option(help="Embeddings of the rows: npz, safetensors, parquet, or a folder of srrs embed.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="CSV file to write; without it, the table is printed.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file to write. Without it, the table is printed.")] = None,
     images: Annotated[str | None, typer.Option(help="Folder that the paths of a table start from.")] = None,
     path: Annotated[str | None, typer.Option(help="Column of a table that holds the paths.")] = None,
     row_id: Annotated[str | None, typer.Option("--id", help="Column of a table that holds the row ids.")] = None,
@@ -58,7 +60,7 @@ def predict(
 def embed(
     source: Source = None,
     *,
-    out: Annotated[Path, typer.Option(help="Folder for features.safetensors and samples.csv, or for those of a part.")],
+    out: Annotated[Path, typer.Option(help="Folder for features.safetensors and samples.csv.")],
     columns: Columns,
     chosen: Annotated[Chosen, Takes("model", "views", "seed", "device", others=False, views=0, matcher="none")],
     shard: Shard = None,
@@ -66,7 +68,7 @@ def embed(
     offline: OFFLINE = False,
     as_json: Json = False,
 ) -> None:
-    """Encode images once and write their features."""
+    """Encode images and write their features."""
     from srrs import pipeline
     from srrs.cli.job import read_any
     from srrs.cli.options import go_offline

@@ -24,7 +24,7 @@ SETTINGS = Takes("model", "matcher", "views", "device", views=FIT_VIEWS, matcher
 
 @dataclass(frozen=True)
 class Dataset:
-    """The dataset of a grid."""
+    """Options that name the dataset of a grid."""
 
     dataset: Annotated[
         str | None,
@@ -66,9 +66,11 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells of a grid."""
+    """Options that name the cells of a grid."""
 
-    methods: Annotated[str, typer.Option(help="Comma list; parts replaced as in `srrs(screen=bands)`.")] = "coop,srrs"
+    methods: Annotated[str, typer.Option(help="Comma list of methods. Replace parts as in `srrs(screen=bands)`.")] = (
+        "coop,srrs"
+    )
     noise: Annotated[
         str | None,
         typer.Option(
@@ -81,11 +83,13 @@ class Cells:
     protocol: Annotated[
         str, typer.Option(help="fp-injection (as many images of each given class) or label-flip (of each true class).")
     ] = "fp-injection"
-    as_published: Annotated[bool, typer.Option("--as-published", help="Draw the published generator's lists.")] = False
+    as_published: Annotated[
+        bool, typer.Option("--as-published", help="Draw the noise lists of the published generator.")
+    ] = False
     classes: Annotated[str | None, typer.Option(help="First k classes, base, new, or a comma list of names.")] = None
 
     def grid(self, settings: Settings, usual_noise: str) -> "Grid":
-        """The grid. Raises SettingsError for text that cannot be read."""
+        """Return the grid. Raises SettingsError if a text cannot be read."""
         from srrs.bench.grid import Grid
         from srrs.methods.spec import split_list
 
@@ -107,17 +111,19 @@ def bench(
     out: Annotated[Path, typer.Option(help="Folder for the runs. An interrupted grid continues.")] = Path("runs"),
     cells: Cells,
     known: Annotated[
-        list[Path] | None, typer.Option(help="Records of the same code that need not be computed again; repeatable.")
+        list[Path] | None,
+        typer.Option(help="Records of earlier runs of the same code, which are not computed again; repeatable."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time on this machine, each in one thread.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Number of runs at a time on this machine, each in one thread.")] = 1,
     shard: Shard = None,
     ray: Ray = None,
     chosen: Annotated[Chosen, SETTINGS],
     as_json: Json = False,
 ) -> None:
-    """Run a grid of methods, noise and seeds on a dataset. Finished runs of the same code are not run again."""
+    """Run a grid of methods, noise and seeds on a dataset. Skips runs that the same code has finished."""
     from srrs import pipeline
     from srrs.bench import grid as grids
+    from srrs.cluster import on_ray
     from srrs.console import Console
     from srrs.data.parts import Part
     from srrs.lock import only_run
@@ -130,13 +136,17 @@ def bench(
     wanted = cells.grid(settings, "human" if human else "sym:0.5")
     with only_run(folder(out), part.suffix if part else ""):
         chosen.write(out, "bench")
-        with console.progress("Encoding") as advance:
-            models = pipeline.load_models(settings, data.given.embeddings if data.given else None)
-            runs = grids.plan(wanted, data.dataset, models, out, given=data.given, progress=advance)
-        if part:
-            runs = runs[part.number - 1 :: part.count]
-        with console.progress("Runs") as advance:
-            outcome = grids.carry_out(runs, known or [], processes=jobs, ray=ray, progress=advance)
+        with on_ray(ray) as spread:
+            with console.progress("Encoding") as advance:
+                models = pipeline.load_models(settings, data.given.embeddings if data.given else None)
+                elsewhere = pipeline.workers(spread, settings)
+                runs = grids.plan(
+                    wanted, data.dataset, models, out, given=data.given, progress=advance, elsewhere=elsewhere
+                )
+            if part:
+                runs = runs[part.number - 1 :: part.count]
+            with console.progress("Runs") as advance:
+                outcome = grids.carry_out(runs, known or [], processes=jobs, ray=ray, progress=advance)
     console.note(f"{len(outcome.records)} runs in {out}, {outcome.computed} of them new; see srrs table {out}")
     console.result({"records": [record.to_json() for record in outcome.records]})
     if outcome.failed:
@@ -145,7 +155,7 @@ def bench(
 
 
 def noise_specs(text: str) -> "tuple[NoiseSpec, ...]":
-    """A comma list of kinds of noise. Raises SettingsError with what was expected."""
+    """Return the noise of a comma list. Raises SettingsError if a text is no kind of noise."""
     from srrs.core.noise import NoiseSpec
 
     try:

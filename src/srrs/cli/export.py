@@ -20,7 +20,7 @@ def export(
     served: Annotated[Path, typer.Option(help="Folder whose files Label Studio serves.")] = Path("/"),
     as_json: Json = False,
 ) -> None:
-    """Write an audit for another tool, or a tuned classifier as one ONNX graph."""
+    """Export an audit or a tuned classifier for other tools."""
     from srrs.audit.apply import read_audit
     from srrs.console import Console
     from srrs.estimator import RobustClassifier

@@ -26,7 +26,7 @@ def table(
     records: Annotated[Path | None, typer.Option(help="Also write the records themselves, as JSONL.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show tables of runs: mean, spread and interval over seeds, by dataset, protocol and number of shots."""
+    """Show tables of runs. There is one for each dataset, protocol and number of shots, with means over seeds."""
     from srrs.bench.records import to_jsonl
     from srrs.bench.render import render
     from srrs.bench.table import METRICS
@@ -53,7 +53,7 @@ def plot(
     method: Annotated[str, typer.Option(help="Method whose histogram is drawn.")] = "srrs",
     as_json: Json = False,
 ) -> None:
-    """Draw figures of runs: accuracy against noise, rectified noise over training, histogram with thresholds."""
+    """Draw figures of runs. They show accuracy by noise, noise over training, and a histogram with thresholds."""
     from srrs.bench.canvas import save
     from srrs.bench.figures import accuracy_figure, histogram_figure, noise_figure
     from srrs.methods.spec import split_list
@@ -79,7 +79,7 @@ def plot(
 
 
 def compare(runs: Paths, shown: Format = "text", as_json: Json = False) -> None:
-    """Show our table beside the published ones, where dataset, protocol, backbone and noise rate match."""
+    """Show runs beside published numbers. Dataset, protocol, backbone and noise rate must be the same."""
     from srrs.bench.compare import compare as beside
     from srrs.bench.compare import render_comparison
 

@@ -34,7 +34,7 @@ class Job:
 
     @property
     def checkpoint(self) -> Path:
-        """Folder of the state of the run, which stays until the results are written."""
+        """Return the folder of the state of the run, which stays until the results are written."""
         return self.out / "run"
 
     def run(self, inputs: "Inputs", spread: "Spread | None" = None, **more: Any) -> "Fitted":
@@ -86,7 +86,7 @@ class Job:
         return start
 
     def _limited(self, fitted: "Fitted") -> "Fitted":
-        """The result; where a time limit decided the number of views, it says so."""
+        """Return the result, with a warning if a time limit decided the number of views."""
         limit, asked = self.working.max_minutes, self.chosen.settings.data.views
         if limit is None:
             return fitted

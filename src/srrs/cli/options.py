@@ -27,26 +27,29 @@ Source = Annotated[
 
 @dataclass(frozen=True)
 class Columns:
-    """How to read a folder or a table."""
+    """Options that say how to read a folder or a table."""
 
     names: Annotated[Path | None, typer.Option(help="JSON, YAML or CSV file that maps class codes to class names.")] = (
         None
     )
     images: Annotated[
         str | None,
-        typer.Option(help="Folder that the paths of a table start from; a comma list for several folders."),
+        typer.Option(help="Folder from which the paths of a table start, or a comma list of folders."),
     ] = None
     path: Annotated[str | None, typer.Option(help="Column of a table that holds the paths.")] = None
     label: Annotated[str | None, typer.Option(help="Column of a table that holds the labels.")] = None
     id: Annotated[
-        str | None, typer.Option("--id", help="Column of a table that holds the row ids; equal ids are one object.")
+        str | None,
+        typer.Option(
+            "--id", help="Column of a table that holds the ids. Rows with equal ids are images of one object."
+        ),
     ] = None
     merge_case: Annotated[
         bool, typer.Option("--merge-case", help="Read labels that differ only in case ('Dog', 'dog') as one class.")
     ] = False
 
     def keywords(self) -> dict[str, Any]:
-        """As the readers take them."""
+        """Return the options as keywords of the readers."""
         return {
             "names": self.names,
             "images": self.images,
@@ -59,7 +62,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Embeddings that were made elsewhere."""
+    """Options that name files of embeddings."""
 
     features: Annotated[
         Path | None,
@@ -72,20 +75,22 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Working:
-    """How a run works, beside its settings."""
+    """Options of a run that are not settings."""
 
-    descriptions: Annotated[Path | None, typer.Option(help="JSON file {class name: what it looks like}.")] = None
+    descriptions: Annotated[Path | None, typer.Option(help="JSON file that maps class names to descriptions.")] = None
     max_minutes: Annotated[
         float | None,
         typer.Option(
             min=0,
-            help="Stop adding augmented views after so many minutes. The result then depends on the machine's speed.",
+            help="Stop adding augmented views after this time. The result then depends on the speed of the machine.",
         ),
     ] = None
     ray: Ray = None
-    offline: Annotated[bool, typer.Option("--offline", help="Download no model; say what would be downloaded.")] = False
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not download a model. The error says what would be downloaded.")
+    ] = False
     cleanvision: Annotated[
-        bool, typer.Option("--cleanvision", help="Also flag what cleanvision finds; needs srrs[cleanvision].")
+        bool, typer.Option("--cleanvision", help="Add the flags of cleanvision; needs srrs[cleanvision].")
     ] = False
     track: Annotated[
         list[str] | None,
@@ -94,7 +99,7 @@ class Working:
 
 
 def integers(text: str) -> list[int]:
-    """A comma list of whole numbers."""
+    """Return the whole numbers of a comma list."""
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
@@ -105,7 +110,7 @@ def integers(text: str) -> list[int]:
 
 
 def folder(path: Path) -> Path:
-    """The folder to write to, made before the work rather than after it."""
+    """Make the folder to write to, before the work begins, and return it."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -114,7 +119,7 @@ def folder(path: Path) -> Path:
 
 
 def go_offline() -> None:
-    """Forbid downloads, whether or not the hub's client is imported already."""
+    """Forbid downloads, also if the client of the hub is already imported."""
     import os
     import sys
 

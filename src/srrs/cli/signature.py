@@ -48,7 +48,7 @@ def command(app: typer.Typer) -> Callable[[Function], Function]:
 
 
 def flattened(function: Callable[..., None]) -> Callable[..., None]:
-    """The function with one parameter per option, as typer reads it."""
+    """Return the function with one parameter for each option, in the form of typer."""
     hints = get_type_hints(function, include_extras=True)
     own = inspect.signature(function).parameters.values()
     options = {parameter.name: list(_options(parameter, hints[parameter.name])) for parameter in own}
@@ -72,7 +72,7 @@ def flattened(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _options(parameter: inspect.Parameter, annotation: Any) -> Iterator[inspect.Parameter]:
-    """The options that a parameter stands for."""
+    """Return the options that a parameter stands for."""
     if takes := _takes(annotation):
         yield from map(setting_option, takes.names, map(takes.defaults.get, takes.names))
         if takes.others:
@@ -89,7 +89,7 @@ def _options(parameter: inspect.Parameter, annotation: Any) -> Iterator[inspect.
 
 def _made(annotation: Any, held: dict[str, Any], configured: Mapping[str, Any], pairs: Mapping[str, Any],
           options: Mapping[str, Any]) -> Any:  # fmt: skip
-    """The argument of a parameter, from the values of its options."""
+    """Return the argument of a parameter, from the values of its options."""
     if takes := _takes(annotation):
         given = {name: value for name, value in held.items() if value is not None}
         return Chosen(Settings.of({**takes.defaults, **configured, **given, **pairs}), options)
@@ -100,7 +100,7 @@ def _made(annotation: Any, held: dict[str, Any], configured: Mapping[str, Any], 
 
 
 def setting_option(name: str, default: Any = None) -> inspect.Parameter:
-    """The option of a setting. It is None unless given, so that a file of settings can supply it."""
+    """Return the option of a setting. It is None unless given, so that a file of settings can supply it."""
     field = flat_fields()[name]
     shown = _shown(field.default if default is None else default)
     help_text = f"{field.description}  [default: {shown}]"
@@ -122,7 +122,7 @@ def _takes(annotation: Any) -> Takes | None:
 
 
 def _given(context: typer.Context, name: str) -> bool:
-    """Whether an option stands on the command line."""
+    """Return whether an option stands on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
@@ -141,7 +141,7 @@ def _epilog(function: Callable[..., None]) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    """A value as `--set` takes it."""
+    """Return a value as `--set` takes it."""
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

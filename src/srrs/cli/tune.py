@@ -29,11 +29,13 @@ WORSE = (
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for result.json, report.html and audit.csv.")] = Path("demo-out"),
-    noise: Annotated[str, typer.Option(help="Wrong labels, as kind:rate; the kind is sym or pair.")] = "sym:0.5",
-    seeds: Annotated[str, typer.Option(help="Comma list of seeds; the figures are means over them.")] = "1,2,3",
+    noise: Annotated[
+        str, typer.Option(help="Noise to add to the labels, as kind:rate. The kind is sym or pair.")
+    ] = "sym:0.5",
+    seeds: Annotated[str, typer.Option(help="Comma list of seeds. The figures are means over the seeds.")] = "1,2,3",
     as_json: Json = False,
 ) -> None:
-    """Tune the bundled model on bundled images with wrong labels. Takes a minute or two on a laptop."""
+    """Compare methods on bundled images with wrong labels. Takes a minute or two on a laptop."""
     from srrs.console import Console
     from srrs.demo import run
 
@@ -49,18 +51,23 @@ def audit(
     embedded: Embedded,
     working: Working,
     trusted: Annotated[
-        Path | None, typer.Option(help="decisions.csv of an earlier audit; these labels are taken as certain.")
+        Path | None, typer.Option(help="decisions.csv of an earlier audit. The audit takes these labels as certain.")
     ] = None,
     budget: Annotated[
-        int | None, typer.Option(min=1, help="Number of images you can review: they come first, and in review.csv.")
+        int | None,
+        typer.Option(
+            min=1, help="Number of images that you can review. The page shows them first; review.csv lists them."
+        ),
     ] = None,
     fail_above: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Exit with status 1 if a larger share of the labels is estimated wrong."),
+        typer.Option(
+            min=0, max=1, help="Exit with status 1 if the estimated share of wrong labels is above this number."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say which labels of a folder or a table are wrong, and what each should be."""
+    """Find the wrong labels of a folder or a table. Writes a table and a page to review the images."""
     from srrs.cli.job import Job, read_input
     from srrs.cluster import on_ray
     from srrs.console import Console
@@ -76,7 +83,7 @@ def audit(
 
 
 def _trusted(path: Path | None, samples: "Samples") -> "dict[str, Decision]":
-    """The decisions of a file. They are imported here, after the images are read, because that loads torch."""
+    """Return the decisions of a file. The imports are here because they load torch, and bad images are found before."""
     from srrs.audit.decisions import read_trusted
     from srrs.pipeline import user_rows
 
@@ -87,14 +94,14 @@ def fit(
     source: Source = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder for the tuned model, its audit and settings.yaml.")],
-    test: Annotated[str | None, typer.Option(help="Labeled source to measure the accuracy on.")] = None,
+    test: Annotated[str | None, typer.Option(help="Source with labels, on which the accuracy is measured.")] = None,
     columns: Columns,
     chosen: Annotated[Chosen, Takes(*SETTINGS, views=FIT_VIEWS)],
     embedded: Embedded,
     working: Working,
     as_json: Json = False,
 ) -> None:
-    """Tune a classifier that does not learn the wrong labels; also audits the labels."""
+    """Tune a classifier on labels that are partly wrong. Also audits the labels."""
     from srrs.cli.job import Job, read_input
     from srrs.cluster import on_ray
     from srrs.console import Console
@@ -125,7 +132,7 @@ def fit(
 def _accuracies(
     classifier: "RobustClassifier", fitted: "Fitted", held_out: "Inputs | None"
 ) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Accuracies of the classifier beside those of logistic regression on the same features; lines and warnings."""
+    """Return the accuracies of the classifier and of logistic regression, lines to print, and warnings."""
     from srrs.core.blocks import blocks
     from srrs.predictions import accuracy, logistic_baseline
 
@@ -153,7 +160,7 @@ def _accuracies(
 
 
 def _too_noisy(noise: Any, limit: float | None) -> str:
-    """A sentence where more labels are estimated wrong than the limit allows; empty where not."""
+    """Return a message if more labels are estimated wrong than the limit allows, else an empty text."""
     from srrs.audit.summary import noise_range
 
     if limit is None or noise.rate <= limit:

@@ -23,19 +23,19 @@ KEPT = 2**28
 
 
 def is_large(rows: int) -> bool:
-    """Whether so many rows are worked on in blocks."""
+    """Return whether an operation on this number of rows works in blocks."""
     return rows > WHOLE
 
 
 def blocks(rows: int) -> list[slice]:
-    """Slices that cover 0..rows in order: one for all, or many short ones where there are more than `WHOLE`."""
+    """Return slices that cover 0..rows in order: one slice, or many short ones for more than `WHOLE` rows."""
     if not is_large(rows):
         return [slice(0, rows)]
     return [slice(start, min(start + ROWS, rows)) for start in range(0, rows, ROWS)]
 
 
 def by_blocks(rows: int, compute: Callable[[slice], Mapping[str, Tensor]]) -> dict[str, Array]:
-    """The arrays that `compute` gives for each block, put together by name."""
+    """Return the arrays that `compute` gives for each block, put together by name."""
     first, *others = blocks(rows)
     parts = compute(first)
     arrays = {name: part.cpu().numpy() for name, part in parts.items()}
@@ -50,7 +50,7 @@ def by_blocks(rows: int, compute: Callable[[slice], Mapping[str, Tensor]]) -> di
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """An array to fill: in memory, or in a temporary file if it would not fit there well.
+    """Return an array to fill: in memory, or in a temporary file if it would not fit there well.
 
     The file lies where `TMPDIR` says and goes with the array.
     """
@@ -99,6 +99,6 @@ def release(array: Array | TakenRows) -> None:
 
 
 def single(array: Array) -> Tensor:
-    """A copy in float32, converted by torch: many times faster from float16 than numpy."""
+    """Return a copy in float32. torch converts float16 many times faster than numpy."""
     readable = array if array.flags.writeable else np.array(array)  # torch warns of what it must not write to
     return torch.from_numpy(readable).to(torch.float32, copy=True)

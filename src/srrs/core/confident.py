@@ -116,7 +116,7 @@ def canonical(keys: Keys, labels: Ints) -> Ints:
 
 
 def _leaving_one(joint: Ints) -> Ints:
-    """The joint, its diagonal raised to 1 at the cost of the rest of the row."""
+    """Return the joint, its diagonal raised to 1 at the cost of the rest of the row."""
     diagonal = np.maximum(joint.diagonal(), 1)
     lift = diagonal - joint.diagonal()
     others = np.maximum(np.count_nonzero(joint, axis=1) - 1, 1)
@@ -126,7 +126,7 @@ def _leaving_one(joint: Ints) -> Ints:
 
 
 def _rounded(values: Floats) -> Ints:
-    """Values (R, C) as whole numbers that keep each row's sum, changed first where rounding cost most."""
+    """Return the values (R, C) as whole numbers that keep each row's sum, changed first where rounding cost most."""
     whole = values.round()
     for exact, row in zip(values, whole, strict=True):
         while missing := int(exact.sum().round() - row.sum()):

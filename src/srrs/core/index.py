@@ -35,7 +35,7 @@ def installed() -> bool:
 
 
 def unsearchable(rows: int, size: int) -> str:
-    """Return why the neighbors of so many samples are not searched, as a sentence; '' where they are."""
+    """Return why the neighbors of so many samples are not searched, as a sentence; '' if they are."""
     if not is_large(rows):
         return ""
     skipped = f"With {rows:,} images, neighbors, near-duplicates and off-topic images were not looked for"
@@ -49,7 +49,7 @@ def unsearchable(rows: int, size: int) -> str:
 def neighbors_of_many(features: Any, keys: Keys, k: int = 10) -> tuple[Ints, Floats] | None:
     """Return the k samples nearest to each of very many, as `Index.nearest` does, whatever the order of the rows.
 
-    None where they are not searched: few samples are compared with all, and `unsearchable` says why many are not.
+    None if they are not searched: few samples are compared with all, and `unsearchable` says why many are not.
     """
     if not is_large(len(keys)) or unsearchable(*features.shape):
         return None

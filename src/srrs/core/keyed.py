@@ -11,14 +11,14 @@ COUNTERS = 2**40
 
 
 def _mix(x: Keys) -> Keys:
-    """The finaliser of splitmix64 (Steele et al. 2014): every input bit moves every output bit."""
+    """Mix the bits as splitmix64 does (Steele et al. 2014): every input bit changes every output bit."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
 
 def uniforms(keys: Keys, *numbers: int) -> NDArray[np.float64]:
-    """One uniform draw in [0, 1) per key (N,); other `numbers` (seed, purpose, step) give other draws."""
+    """Draw a uniform number in [0, 1) for each key (N,). Other `numbers` (seed, purpose, step) give other draws."""
     mixed = keys
     for number in numbers:
         mixed = _mix(mixed + np.uint64((number * 0x9E3779B97F4A7C15 + 1) % 2**64))

@@ -26,7 +26,7 @@ def one_hot(labels: Ints, classes: int) -> Floats:
 def sharpen(probs: Floats, exponent: float) -> Floats:
     """Return `p^exponent`, renormalized: above 1 sharpens, below 1 flattens. (N, C) -> (N, C), in the same precision.
 
-    Raises ValueError where a row has no positive entry.
+    Raises ValueError if a row has no positive entry.
     """
     probs = np.asarray(probs)
     peak = probs.max(-1, keepdims=True)

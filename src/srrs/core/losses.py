@@ -26,7 +26,7 @@ class LogProbs:
 
     @cached_property
     def entropy(self) -> Tensor:
-        """In nats, (B,)."""
+        """Return the entropy (B,) in nats."""
         return -(self.probs * self.log).sum(-1)
 
 
@@ -45,13 +45,13 @@ def _safe(log_probs: Tensor) -> Tensor:
 
 
 def soft_cross_entropy(log_probs: Tensor, soft: Tensor) -> Tensor:
-    """Cross-entropy with soft targets: (B, C), (B, C) -> (B,)."""
+    """Return the cross-entropy with soft targets: (B, C), (B, C) -> (B,)."""
     log_p = _safe(log_probs)
     return -(soft.to(log_p.dtype) * log_p).sum(-1)
 
 
 def generalized_cross_entropy(log_probs: Tensor, soft: Tensor, q: float) -> Tensor:
-    """`(1 - p^q) / q`, weighted by the soft targets (Zhang and Sabuncu 2018): (B, C), (B, C) -> (B,).
+    """Return `(1 - p^q) / q`, weighted by soft targets (Zhang and Sabuncu 2018): (B, C), (B, C) -> (B,).
 
     `q = 0` is cross-entropy, `q = 1` is `1 - p`, half of the mean absolute error; between them the loss is continuous
     in q. Raises ValueError unless 0 <= q <= 1.
@@ -65,13 +65,13 @@ def generalized_cross_entropy(log_probs: Tensor, soft: Tensor, q: float) -> Tens
 
 
 def jeffreys(log_p: Tensor | LogProbs, log_q: Tensor | LogProbs) -> Tensor:
-    """Symmetric Kullback-Leibler divergence `KL(p||q) + KL(q||p)` (paper, Eq. 3): (B, C), (B, C) -> (B,), >= 0."""
+    """Return the symmetric divergence `KL(p||q) + KL(q||p)` (paper, Eq. 3): (B, C), (B, C) -> (B,), >= 0."""
     p, q = as_log_probs(log_p), as_log_probs(log_q)
     return ((p.probs - q.probs) * (p.log - q.log)).sum(-1)
 
 
 def jensen_shannon(log_p: Tensor | LogProbs, log_q: Tensor | LogProbs) -> Tensor:
-    """Mean divergence from the mixture of both: (B, C), (B, C) -> (B,), 0 to ln 2.
+    """Return the mean divergence from the mixture of both: (B, C), (B, C) -> (B,), 0 to ln 2.
 
     That is the entropy of the mixture less the mean entropy, which takes one logarithm per class.
     """
@@ -82,12 +82,12 @@ def jensen_shannon(log_p: Tensor | LogProbs, log_q: Tensor | LogProbs) -> Tensor
 
 
 def entropy(log_probs: Tensor | LogProbs) -> Tensor:
-    """Entropy in nats: (B, C) -> (B,), 0 to ln C."""
+    """Return the entropy in nats: (B, C) -> (B,), 0 to ln C."""
     return as_log_probs(log_probs).entropy
 
 
 def prior_penalty(log_probs: Tensor, weight: Tensor | None = None) -> Tensor:
-    """`KL(uniform || mean prediction)` over a batch, which keeps classes from being abandoned (DivideMix).
+    """Return `KL(uniform || mean prediction)` of a batch. It keeps every class in use (DivideMix).
 
     (B, C) -> scalar, >= 0. `weight` (B,) weighs the rows in the mean.
     """
@@ -102,7 +102,7 @@ def prior_penalty(log_probs: Tensor, weight: Tensor | None = None) -> Tensor:
 
 
 def double_softmax_cross_entropy(log_probs: Tensor, soft: Tensor) -> Tensor:
-    """Cross-entropy of the softmax of the probabilities (DSPT, arXiv 2605.00591): (B, C), (B, C) -> (B,).
+    """Return the cross-entropy of the softmax of probabilities (DSPT, arXiv 2605.00591): (B, C), (B, C) -> (B,).
 
     The second softmax sees values in 0..1, so the loss of a sample lies within 1 of ln(C - 1 + e) and its gradient is
     that of cross-entropy on the probabilities: bounded, and small for a sample that the model contradicts.
@@ -120,7 +120,7 @@ def screening_loss(
     weight: float = 0.5,
     entropy_weight: float = 0.001,
 ) -> Tensor:
-    """Joint loss of two classifiers that SRRS screens by (paper, Eq. 2-5): (B, C), (B, C), (B,) -> (B,).
+    """Return the loss of two classifiers that SRRS screens with (paper, Eq. 2-5): (B, C), (B, C), (B,) -> (B,).
 
     Cross-entropy of each classifier with the given label, plus `weight` times their disagreement, plus `entropy_weight`
     times their entropies.

@@ -18,7 +18,7 @@ KEPT = 10
 
 
 def is_huge(rows: int, classes: int) -> bool:
-    """Whether an array of this shape is not held whole."""
+    """Return whether an array of this shape is too large to be held whole."""
     return rows * classes > ENTRIES
 
 

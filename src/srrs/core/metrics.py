@@ -15,17 +15,17 @@ Bools = NDArray[np.bool_]
 
 
 def accuracy(predicted: Ints, truth: Ints) -> float:
-    """Share of right predictions, 0 to 1."""
+    """Return the share of correct predictions, from 0 to 1."""
     return float(np.mean(np.asarray(predicted) == np.asarray(truth)))
 
 
 def macro_f1(predicted: Ints, truth: Ints) -> float:
-    """F1 averaged over the classes that occur in `truth`, 0 to 1."""
+    """Return the F1 averaged over the classes that occur in `truth`, 0 to 1."""
     return float(f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0))
 
 
 def expected_calibration_error(probs: Floats, truth: Ints, bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy over bins of equal width of the confidence; probs (N, C)."""
+    """Return the mean gap between confidence and accuracy over bins of equal width of the confidence; probs (N, C)."""
     probs = np.asarray(probs, np.float64)
     confidence = probs.max(1)
     gap = (probs.argmax(1) == np.asarray(truth)) - confidence
@@ -53,7 +53,7 @@ class PrecisionRecall(NamedTuple):
 
 
 def precision_recall(noisy: Bools, wrong: Bools) -> PrecisionRecall:
-    """Precision and recall of flags (N,) for wrong labels (N,)."""
+    """Return the precision and recall of flags (N,) for wrong labels (N,)."""
     noisy, wrong = np.asarray(noisy, bool), np.asarray(wrong, bool)
     hits = int((noisy & wrong).sum())
     return PrecisionRecall(
@@ -63,7 +63,7 @@ def precision_recall(noisy: Bools, wrong: Bools) -> PrecisionRecall:
 
 
 def label_noise(labels: Ints, truth: Ints) -> float:
-    """Share of wrong labels, 0 to 1."""
+    """Return the share of wrong labels, from 0 to 1."""
     return float(np.mean(np.asarray(labels) != np.asarray(truth)))
 
 
@@ -78,7 +78,7 @@ class Difference(NamedTuple):
 def paired_bootstrap(
     correct_a: Bools, correct_b: Bools, seed: int, n: int = 2000, *, level: float = 0.95
 ) -> Difference:
-    """Accuracy of a minus that of b with a percentile interval from `n` draws.
+    """Return the accuracy of a minus that of b with a percentile interval from `n` draws.
 
     Both (R, N), or (N,) for one run: the same runs (seeds) on the same test samples. Each draw resamples runs and
     samples with replacement, so that the interval speaks of new seeds and new samples alike.

@@ -34,7 +34,7 @@ class TwoGaussians:
 
 
 def normalize(values: Floats) -> Floats:
-    """Scale values (N,) to 0..1 by their minimum and maximum; all 0 where they are constant."""
+    """Scale values (N,) to 0..1 by their minimum and maximum; all 0 if they are constant."""
     values = np.asarray(values, np.float64)
     if values.size == 0 or _is_constant(values):
         return np.zeros_like(values)
@@ -50,7 +50,7 @@ def fit_two(
     The result depends on the values and the seed, not on the order of the samples. Of very many values (see
     `srrs.core.blocks`) a histogram of 10,000 bins is fitted, which moves a mean by less than a bin. Constant values,
     or a single one, are one component: the high one gets weight 0. `reg_covar` is added to both variances, in squared
-    units of the values. Raises ValueError where there are no values, or some are not finite.
+    units of the values. Raises ValueError if there are no values, or some are not finite.
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or values.size == 0:
@@ -72,7 +72,7 @@ def fit_two(
 
 
 def _fit_binned(values: Floats, seed: int, max_iter: int, tol: float, reg_covar: float) -> TwoGaussians:
-    """The same steps as scikit-learn's (k-means, then EM until the likelihood rises by less than `tol`), on bins."""
+    """Fit on bins with the steps of scikit-learn: k-means, then EM until the likelihood rises by less than `tol`."""
     count, edges = np.histogram(values, BINS)
     x = ((edges[:-1] + edges[1:]) / 2)[count > 0]
     share = count[count > 0] / len(values)
@@ -93,7 +93,7 @@ def _fit_binned(values: Floats, seed: int, max_iter: int, tol: float, reg_covar:
 
 
 def _maximised(x: Floats, mass: Floats, reg_covar: float) -> TwoGaussians:
-    """The components of values (n,) that belong to them with `mass` (n, 2), in no order."""
+    """Return the components of values (n,) that belong to them with `mass` (n, 2), in no order."""
     weight = mass.sum(0) + np.finfo(np.float64).tiny
     mean = x @ mass / weight
     variance = (mass * (x[:, None] - mean) ** 2).sum(0) / weight + reg_covar

@@ -61,7 +61,7 @@ SPARE = 8
 
 
 def _best(found: Floats, k: int) -> Ints:
-    """Columns of the k largest entries of each row, in order; the smaller column first among equals."""
+    """Return the columns of the k largest entries of each row, in order; equal entries are sorted by column."""
     width = min(k + SPARE, found.shape[1])
     values, columns = (part.numpy() for part in torch.topk(torch.from_numpy(found), width, dim=1))
     order = np.lexsort((columns, -values), axis=1)

@@ -84,9 +84,9 @@ def _expected(found: str) -> str:
 
 
 def flip(labels: Ints, keys: Sequence[str], classes: int, spec: NoiseSpec, seed: int) -> Ints:
-    """Flip exactly `round(rate * N)` labels (N,), to any other class or to the next one: the label-flip protocol.
+    """Flip exactly `round(rate * N)` labels (N,) to a random other class or to the next class (label-flip protocol).
 
-    With one seed, what is wrong at a low rate is wrong in the same way at every higher one. Raises ValueError where
+    With one seed, what is wrong at a low rate is wrong in the same way at every higher one. Raises ValueError if
     the noise is neither sym nor pair, keys repeat, a label is not in 0..C-1, or there is no second class to flip to.
     """
     if spec.kind not in ("sym", "pair") or spec.rate is None:
@@ -108,7 +108,7 @@ def to_similar(
 ) -> Ints:
     """Flip exactly `round(rate * N)` labels (N,) to the class most similar to the true one.
 
-    With one seed, what is wrong at a low rate is wrong at every higher one. Raises ValueError where the similarity is
+    With one seed, what is wrong at a low rate is wrong at every higher one. Raises ValueError if the similarity is
     no square matrix of at least 2 classes, the rate is no share, or the classes that go wrong have fewer images than
     are to become wrong.
 
@@ -180,7 +180,7 @@ def long_tail(labels: Ints, keys: Sequence[str], classes: int, ratio: float, see
 def derange(labels: Ints, generator: np.random.Generator) -> Ints:
     """Return a random rearrangement of labels (K,) in which no label stays; equal labels are interchangeable.
 
-    Raises ValueError where more than half of the labels are the same.
+    Raises ValueError if more than half of the labels are the same.
     """
     labels = np.asarray(labels)
     names, counts = np.unique(labels, return_counts=True)
@@ -201,7 +201,7 @@ def derange(labels: Ints, generator: np.random.Generator) -> Ints:
 def by_matrix(labels: Ints, keys: Sequence[str], matrix: Floats, seed: int) -> Ints:
     """Draw each label (N,) from its row of the matrix (C, C), `P(given | true)`.
 
-    The share of wrong labels varies around its expectation. Raises ValueError where a row is no distribution.
+    The share of wrong labels varies around its expectation. Raises ValueError if a row is no distribution.
     """
     matrix = np.asarray(matrix, np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
@@ -246,7 +246,7 @@ def instance_dependent(
 
 
 def _order(labels: Ints, keys: Sequence[str], classes: int) -> Ints:
-    """Positions (N,) in the order of the keys."""
+    """Return the positions (N,) in the order of the keys."""
     labels = np.asarray(labels)
     if len(keys) != len(labels):
         raise ValueError(f"Expected one key per label, but got {len(keys)} keys for {len(labels)} labels")

@@ -134,7 +134,7 @@ def _parquet(path: Path) -> dict[str, Any]:
 
 
 def _column(column: Any) -> Any:
-    """Return a column of lists as an array, NaN where a list is missing; other columns as a list."""
+    """Return a column of lists as an array, NaN if a list is missing; other columns as a list."""
     import pyarrow as pa
 
     kind = column.type

@@ -18,7 +18,7 @@ Rows = list[list[int]]
 
 
 def as_published(labels: Ints, classes: int, kind: str, *, shots: int, wrong: int, seed: int) -> tuple[Ints, Ints]:
-    """Rows (C * shots,) and the labels given to them, class by class, the `wrong` false positives of a class first.
+    """Return rows (C * shots,) and their given labels, class by class, the `wrong` false positives first.
 
     `labels` (N,) are those of the training split in the split's order, each of 0..C-1 at least once; `kind` is sym or
     pair. At `wrong = 0`, where the published pair generator crashed, there are only the draws from the first halves.

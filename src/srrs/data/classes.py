@@ -68,7 +68,7 @@ def _pairs(suffix: str, text: str) -> object:
 
 
 def words_of(key: str) -> str:
-    """`hot_dog` -> `hot dog`."""
+    """Return the words of a class key: `hot_dog` -> `hot dog`."""
     return " ".join(key.replace("_", " ").split()) or key
 
 

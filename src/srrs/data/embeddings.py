@@ -44,9 +44,9 @@ class Embeddings:
     features: Features
     """(n, D) and (n, V, D)"""
     issues: tuple[str, ...]
-    """(n,) why an embedding cannot be used; '' where it can."""
+    """(n,) why an embedding cannot be used; '' if it can."""
     ids: tuple[str, ...] | None = None
-    """(n,) None where they are known by their position alone."""
+    """(n,) None if they are known by their position alone."""
     paths: tuple[str, ...] | None = None
     keys: tuple[str, ...] | None = None
     """(n,) content digests of the images they were made of."""
@@ -54,7 +54,7 @@ class Embeddings:
     """(n,) class keys, '' for none."""
     classes: ClassVectors | None = None
     model: str = ""
-    """Fingerprint of the model that made them; empty where it is not known."""
+    """Fingerprint of the model that made them; empty if it is not known."""
     model_name: str = ""
     notes: tuple[str, ...] = ()
     source: str = "the array"
@@ -64,7 +64,7 @@ class Embeddings:
 
     @property
     def size(self) -> int:
-        """D."""
+        """Return the feature size D."""
         return int(self.features.plain.shape[1])
 
 

@@ -105,7 +105,7 @@ def _whatever_filters(opened: Callable[[], Image.Image]) -> Image.Image:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress Pillow's warnings about damaged files. Warning filters are global, so wrap a whole thread pool in it."""
+    """Suppress the warnings of Pillow about damaged files. Warning filters are global, so wrap a whole thread pool."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield

@@ -24,7 +24,7 @@ class Inputs:
 
     samples: Samples
     features: Features | None = None
-    """(N, D) and (N, V, D), row by row; None where the images are to be encoded."""
+    """(N, D) and (N, V, D), row by row; None if the images are to be encoded."""
     embeddings: Embeddings | None = None
     """The embeddings that the features are from."""
 
@@ -48,7 +48,7 @@ def read_inputs(
     labels: labels of a list or of an array of embeddings.
     features: embeddings of the rows, as `read_embeddings` takes them; then no image is opened.
     class_vectors: as in `read_embeddings`.
-    bare: True where there is no model, so that class vectors decide what the classes are.
+    bare: True if there is no model, so that class vectors decide what the classes are.
     spread: opens the images on a cluster.
     keywords: the fields of `ReadOptions`, as in `read`.
 

@@ -31,7 +31,7 @@ def content_keys(samples: Samples) -> Keys:
 
 
 def _digest(samples: Samples, row: int) -> str:
-    """Hexadecimal digest, at least 16 digits, of what a row shows."""
+    """Return the hexadecimal digest, at least 16 digits, of what a row shows."""
     found = sorted(key for key, _ in samples.pictures(row) if key)
     if samples.keyed_by_id or not found:
         return _hashed("id", samples.ids[row])
@@ -46,7 +46,7 @@ def _hashed(*texts: str) -> str:
 
 
 def _repeated(values: Keys) -> Sequence[list[int]]:
-    """Rows of each value that stands in more than one row."""
+    """Return the rows of each value that stands in more than one row."""
     order = np.argsort(values, kind="stable")
     starts = np.flatnonzero(np.diff(values[order], prepend=values[order][:1] + np.uint64(1)))
     groups = np.split(order, starts[1:]) if len(order) else []

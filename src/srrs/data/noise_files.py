@@ -12,9 +12,9 @@ from srrs.records import Floats, Ints
 
 
 def read_matrix(path: Path, class_names: Sequence[str]) -> Floats:
-    """`P(given | true)` (C, C) from a table: the first line names the given classes, the first column the true ones.
+    """Read `P(given | true)` (C, C). The first line of the table has the given classes, the first column the true ones.
 
-    Entries are counts or shares; each row is divided by its sum. Raises DataError where the table is not that.
+    Entries are counts or shares; each row is divided by its sum. Raises DataError if the table is not that.
     """
     table = read_table(path)
     first, *columns = table
@@ -34,12 +34,12 @@ def read_matrix(path: Path, class_names: Sequence[str]) -> Floats:
 
 
 def read_given(path: Path, paths: Sequence[str], class_names: Sequence[str]) -> Ints:
-    """Labels (N,) that a table with columns path and label gives to the paths (N,), -1 where it gives none.
+    """Return the labels (N,) that a table with columns path and label gives to the paths (N,), -1 where it gives none.
 
     Raises
     ------
     DataError
-        The table cannot be read, names an image twice, or names a class that there is not.
+        The table cannot be read, names an image twice, or names an unknown class.
     """
     table = read_table(path)
     photos = find_column(table, None, PATH_COLUMNS, "path", str(path))

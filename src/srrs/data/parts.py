@@ -43,7 +43,7 @@ class Part:
 
     @property
     def suffix(self) -> str:
-        """What the names of its files have before the extension."""
+        """Return the part of the file names before the extension."""
         return f"-{self.number:05}-of-{self.count:05}"
 
 

@@ -17,7 +17,7 @@ class Stored:
     name: str
     """What messages call the image."""
     read: Callable[[], bytes] | None = None
-    """Returns the bytes of an image file; None where there is no image."""
+    """Returns the bytes of an image file; None if there is no image."""
 
     def is_file(self) -> bool:
         """Return whether there is an image."""
@@ -59,5 +59,5 @@ NOWHERE = Stored("no image")
 
 
 def file_of(picture: Picture) -> str | None:
-    """Return the path of an image, None where it has no file."""
+    """Return the path of an image, None if it has no file."""
     return str(picture) if isinstance(picture, Path) else None

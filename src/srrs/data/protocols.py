@@ -48,12 +48,12 @@ class Draw:
     """(N,) -1: an image of none of the classes."""
 
     def digest(self, paths: Sequence[str]) -> str:
-        """`digest` of this draw from the paths of the whole training split."""
+        """Return the `digest` of this draw, from the paths of the whole training split."""
         return digest([paths[row] for row in self.rows], self.given)
 
 
 def digest(paths: Sequence[str], labels: Ints) -> str:
-    """SHA-256 in hex of the lines `path,label`, in their order."""
+    """Return the SHA-256 in hex of the lines `path,label`, in their order."""
     lines = "".join(f"{path},{label}\n" for path, label in zip(paths, labels, strict=True))
     return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -184,20 +184,20 @@ def _check_split(labels: Ints, paths: Sequence[str], names: tuple[str, ...], noi
 
 
 def _shuffled(paths: Sequence[str], seed: int) -> Ints:
-    """All rows (N,) in a random order that hangs on each path and the seed alone."""
+    """Return all rows (N,) in a random order that depends only on the paths and the seed."""
     keys = [hashlib.blake2b(f"{seed}/{path}".encode(), digest_size=16).digest() for path in paths]
     return np.array(sorted(range(len(paths)), key=keys.__getitem__), np.int64)
 
 
 def _few_shot(labels: Ints, order: Ints, classes: int, shots: int | None) -> list[Ints]:
-    """The first rows of each class in the order."""
+    """Return the first rows of each class in the order."""
     ranked = order[np.argsort(labels[order], kind="stable")]
     bounds = np.searchsorted(labels[ranked], np.arange(classes + 1))
     return [ranked[start:end][:shots] for start, end in pairwise(bounds)]
 
 
 def _last(pools: list[Ints], rate: float) -> Bools:
-    """Which of the pooled rows are among the last round(rate * size) of their class."""
+    """Return which of the pooled rows are among the last round(rate * size) of their class."""
     return np.concatenate([np.arange(len(pool)) >= len(pool) - round(rate * len(pool)) for pool in pools])
 
 
@@ -233,7 +233,7 @@ def _relabeled(
     features: Floats | None,
     given: Ints | None,
 ) -> Ints:
-    """A noisy label for each row (N,), -1 where there is none."""
+    """Return a noisy label for each row (N,), -1 where there is none."""
     if noise.kind == "human":
         return _human(labels, paths, names, noise, given)
     known = np.flatnonzero(labels >= 0)
@@ -249,7 +249,7 @@ def _relabeled(
 
 
 def _by_features(features: Floats, truth: Ints, keys: Sequence[str], classes: int, noise: NoiseSpec, seed: int) -> Ints:
-    """Noisy labels (N,) that follow the features (N, D)."""
+    """Return the noisy labels (N,) that follow the features (N, D)."""
     rate = noise.rate or 0.0
     if noise.kind == "instance":
         return instance_dependent(features, truth, keys, classes, rate, seed)

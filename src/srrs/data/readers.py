@@ -49,7 +49,7 @@ def from_folder(root: str | Path, **keywords: Unpack[ReadKeywords]) -> Samples:
 
 
 def folder_samples(root: Path, options: ReadOptions) -> Samples:
-    """`from_folder` with its keywords in a record."""
+    """Read as `from_folder` does, with the keywords in a record."""
     if not root.is_dir():
         raise DataError(f"Expected a folder of images at {root}, but there is none.")
     found, notes = find_pictures(root)
@@ -127,7 +127,7 @@ def from_csv(path: str | Path, **keywords: Unpack[ReadKeywords]) -> Samples:
 
 
 def csv_samples(path: Path, options: ReadOptions) -> Samples:
-    """`from_csv` with its keywords in a record."""
+    """Read as `from_csv` does, with the keywords in a record."""
     images = path.parent if options.images is None else options.images
     return table_samples(read_table(path), options.with_(images=images), str(path), stranger=True)
 
@@ -141,7 +141,7 @@ def from_frame(frame: "pd.DataFrame", **keywords: Unpack[ReadKeywords]) -> Sampl
 
 
 def frame_samples(frame: Any, options: ReadOptions) -> Samples:
-    """`from_frame` with its keywords in a record."""
+    """Read as `from_frame` does, with the keywords in a record."""
     if hasattr(frame, "collect"):
         raise DataError("Expected a DataFrame, but found a LazyFrame: call its collect() first.")
     names = [str(column) for column in frame.columns]
@@ -157,7 +157,7 @@ def from_table(table: Table, images: Roots = ".", *, source: str = "the table", 
 
 
 def table_samples(table: Table, options: ReadOptions, source: str, stranger: bool = False) -> Samples:
-    """`from_table` with its keywords in a record; the paths of a `stranger` must lie below the folder of images."""
+    """Read as `from_table` does, with the keywords in a record. A `stranger` may name files below the images only."""
     bases = _roots(options.images or ".")
     if options.pictured and (lacking := [base for base in bases if not base.is_dir()]):
         raise DataError(f"Expected a folder of images at {lacking[0]}, but there is none.")
@@ -187,7 +187,7 @@ def from_paths(paths: Iterable[Any], labels: Sequence[Any] | None = None, **keyw
     Raises
     ------
     DataError
-        Entries and labels differ in number, labels are missing though `labeled`, or no file exists.
+        There are more or fewer labels than entries, labels are missing although `labeled` is set, or no file exists.
     """
     asked: ReadKeywords = {"labeled": None}
     asked.update(keywords)
@@ -195,7 +195,7 @@ def from_paths(paths: Iterable[Any], labels: Sequence[Any] | None = None, **keyw
 
 
 def list_samples(paths: Iterable[Any], labels: Sequence[Any] | None, options: ReadOptions) -> Samples:
-    """`from_paths` with its keywords in a record."""
+    """Read as `from_paths` does, with the keywords in a record."""
     entries = list(paths)
     if labels is None and options.labeled:
         raise DataError(f"Expected a label for each of the {len(entries)} paths, but got none: give labels as well.")

@@ -29,7 +29,7 @@ class Samples:
     class_keys: tuple[str, ...]
     """(C,) classes as the user wrote them, for example the names of folders."""
     issues: tuple[str, ...]
-    """(N,) why a row cannot be used; '' where it can."""
+    """(N,) why a row cannot be used; '' if it can."""
     keys: tuple[str, ...]
     """(N,) sha256 of each file's bytes; '' before `checked` and where a file cannot be read."""
     notes: tuple[str, ...] = ()
@@ -62,17 +62,17 @@ class Samples:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """(C,) classes as an audit names them: by the user's own labels."""
+        """Return the names of the classes (C,) in audits: the user's own labels."""
         return self.own_names or self.class_names
 
     @cached_property
     def given(self) -> tuple[str, ...]:
-        """(N,) the class name of each given label; '' where there is none."""
+        """Return the class name of each given label (N,); '' without a label."""
         return tuple(self.class_names[label] if label >= 0 else "" for label in self.labels.tolist())
 
     @cached_property
     def content_keys(self) -> NDArray[np.uint64]:
-        """(N,) a key for each sample, from its content: see `srrs.data.keys.content_keys`."""
+        """Return a key for each sample (N,) from its content: see `srrs.data.keys.content_keys`."""
         from srrs.data.keys import content_keys
 
         return content_keys(self)

@@ -64,7 +64,7 @@ def read(source: Any, labels: Sequence[Any] | None = None, **keywords: Unpack[Re
 
 
 def read_source(source: Any, labels: Sequence[Any] | None, options: ReadOptions) -> Samples:
-    """`read` with its keywords in a record."""
+    """Read as `read` does, with the keywords in a record."""
     from srrs.data import hf
 
     if hf.is_dataset(source):

@@ -111,7 +111,7 @@ def parquet_schema(path: Path) -> Any:
 
 
 def columns_of(path: Path) -> list[str]:
-    """The names of a parquet file's columns, without reading the rest; none where it is no such file."""
+    """Return the names of a parquet file's columns, without reading the rest; none where it is no such file."""
     if path.suffix.lower() != ".parquet" or not is_file(path) or importlib.util.find_spec("pyarrow") is None:
         return []
     try:
@@ -193,7 +193,7 @@ def _csv(frame: "pd.DataFrame", digits: str | None, header: bool) -> bytes:
 
 
 def text_of(value: Any) -> str:
-    """A table's entry as text: '' for a missing one, 3 for a 3.0 that missing values made a float, UTF-8 for bytes."""
+    """Return an entry of a table as text. A missing entry is '', and 3.0 is 3, because missing values make floats."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace").strip()
     if value is None or (str(value) in ("nan", "<NA>", "NaT") and not isinstance(value, str)):
@@ -204,7 +204,7 @@ def text_of(value: Any) -> str:
 
 
 def find_column(table: Table, asked: str | None, usual: Sequence[str], what: str, source: str) -> list[Any]:
-    """The column asked for, else the first with a usual name, in any case.
+    """Return the column that was named, or the first one with a usual name; case does not matter.
 
     Raises
     ------
@@ -225,7 +225,7 @@ def find_column(table: Table, asked: str | None, usual: Sequence[str], what: str
 
 
 def find_ids(table: Table, asked: str | None, texts: Sequence[str], source: str) -> list[str]:
-    """Ids: the column asked for, else a column `id` whose entries differ, else the paths, repeated ones as a.jpg#2.
+    """Return the ids: the column that was named, or a column `id` without repeated entries, or the paths.
 
     In the column asked for, an id may stand in several rows: they are images of one object.
 
@@ -246,7 +246,7 @@ def find_ids(table: Table, asked: str | None, texts: Sequence[str], source: str)
 
 
 def apart(ids: Sequence[str]) -> list[str]:
-    """Ids made to differ: #2, #3… at the repeated ones."""
+    """Make ids unique: repeated ones get #2, #3 and so on."""
     taken, used, out = set(ids), set[str](), []
     for name in ids:
         unique, number = name, 1

@@ -33,7 +33,7 @@ class ClassVectors:
     described: Floats | None = None
     """(C, D) of described classes."""
     logit_scale: float | None = None
-    """What similarities are multiplied by; None where it is not known."""
+    """What similarities are multiplied by; None if it is not known."""
 
 
 def unit_vectors(vectors: Any, views: Any, name: str) -> tuple[Floats, Floats, list[str], list[str]]:
@@ -73,7 +73,7 @@ def unit_vectors(vectors: Any, views: Any, name: str) -> tuple[Floats, Floats, l
 
 
 def _scaled(vectors: np.ndarray, lengths: np.ndarray, off: Bools, usable: Bools) -> Floats:
-    """A copy in float32 or, where nothing or very many rows are to be scaled, in float16; unusable rows are zero."""
+    """Return a scaled copy in float32, or in float16 if there are very many rows; unusable rows are zero."""
     half = vectors.dtype == np.float16 and (is_large(len(vectors)) or not off.any())
     out = empty(vectors.shape, np.float16 if half else np.float32)
     for rows in blocks(len(vectors)):
@@ -87,7 +87,7 @@ def _scaled(vectors: np.ndarray, lengths: np.ndarray, off: Bools, usable: Bools)
 
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:
-    """Euclidean lengths (...) in float64, in which the squares of a float32 never overflow."""
+    """Return the euclidean lengths (...) in float64, in which the squares of a float32 never overflow."""
     out = np.empty(vectors.shape[:-1])
     for rows in blocks(len(vectors)):
         part = np.asarray(vectors[rows])
@@ -128,7 +128,7 @@ def class_arrays(class_vectors: Any) -> dict[str, Any]:
 
 
 def class_vectors_of(arrays: dict[str, Any], names: Any, size: int, source: str) -> ClassVectors | None:
-    """Return the class vectors among the arrays, checked against the feature size D; None where there are none."""
+    """Return the class vectors among the arrays, checked against the feature size D; None if there are none."""
     if "class_vectors" not in arrays:
         return None
     if names is None:

@@ -96,7 +96,7 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
 
     @property
     def settings(self) -> Settings:
-        """The parameters as settings. Raises SettingsError for a value that is not allowed."""
+        """Return the parameters as settings. Raises SettingsError for a value that is not allowed."""
         values = {name: getattr(self, name) for name in flat_fields()}
         named = {name: values[name].name for name in ("model", "method") if hasattr(values[name], "name")}
         return Settings.of({**values, **named})
@@ -175,7 +175,7 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         return read_inputs(X, y, bare=model == NO_MODEL, **options)
 
     def _method(self, settings: Settings) -> "Method":
-        """The method, with this classifier's tuners where they are given."""
+        """Return the method, with this classifier's tuners where they are given."""
         from srrs.tuning import method_of
 
         method = method_of(settings) if isinstance(self.method, str) else self.method
@@ -217,7 +217,7 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         return self
 
     def predict_proba(self, X: Any = None, *, features: Any = None, **columns: Any) -> Floats:  # noqa: N803
-        """Probabilities (N, C) of what `fit` takes; NaN where an image or embedding cannot be used."""
+        """Predict probabilities (N, C) for any input that `fit` takes; NaN if an image or embedding cannot be used."""
         from srrs.data.inputs import read_inputs
 
         self._check_fitted()
@@ -226,7 +226,7 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         return self.predict_inputs(read_inputs(X, features=features, labeled=False, **columns))
 
     def predict(self, X: Any = None, *, features: Any = None, **columns: Any) -> np.ndarray:  # noqa: N803
-        """Labels or class names (N,); None where an image or embedding cannot be used."""
+        """Predict labels or class names (N,); None if an image or embedding cannot be used."""
         probs = self.predict_proba(X, features=features, **columns)
         known = np.asarray(~np.isnan(probs).any(axis=1))
         if known.all():
@@ -239,7 +239,7 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
     def score(  # the reader's options beside scikit-learn's parameters
         self, X: Any = None, y: Any = None, sample_weight: Any = None, *, features: Any = None, **columns: Any  # noqa: N803
     ) -> float:  # fmt: skip
-        """Accuracy on what `fit` takes, with labels."""
+        """Return the accuracy on an input that `fit` takes, with labels."""
         from srrs.data.inputs import read_inputs
         from srrs.predictions import accuracy
 
@@ -270,11 +270,11 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         return tags
 
     def __sklearn_clone__(self) -> Self:
-        """An unfitted copy that shares the frozen model, which a deep copy would double in memory."""
+        """Return an unfitted copy that shares the frozen model, which a deep copy would double in memory."""
         return type(self)(**self.get_params(deep=False))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Arrays and settings, without the frozen model, which is loaded again when it is needed."""
+        """Return the arrays and settings, without the frozen model, which is loaded again when it is needed."""
         if not isinstance(self.model, str):
             raise SettingsError(
                 "A classifier on a loaded model cannot be pickled: give the model's name instead, or use save(folder)."

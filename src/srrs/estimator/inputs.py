@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def is_matrix(X: Any, y: Any = None, *, fitted: bool = False) -> bool:  # noqa: N803
-    """Whether X is a matrix of numbers with labels, to which scikit-learn's rules apply.
+    """Return whether X is a matrix of numbers with labels, to which scikit-learn's rules apply.
 
     Where labels are missing (None or ''), the reader lists such rows as unlabeled instead.
     """
@@ -36,7 +36,7 @@ def is_matrix(X: Any, y: Any = None, *, fitted: bool = False) -> bool:  # noqa: 
 
 
 def tuner_spec(tuner: Any) -> "TunerSpec":
-    """A tuner of the parameter `tuners`, with the name of its class."""
+    """Return a tuner of the parameter `tuners`, with the name of its class."""
     from srrs.methods.stages import TunerSpec
 
     if isinstance(tuner, TunerSpec):
@@ -48,7 +48,7 @@ def tuner_spec(tuner: Any) -> "TunerSpec":
 def certain(
     trusted: str | Path | Mapping[Any, Any], samples: "Samples", class_names: Sequence[str] | None = None
 ) -> "dict[str, Decision]":
-    """Decisions by id, from the page's file or from a mapping of ids to classes as the user writes them.
+    """Return the decisions by id, from the page's file or from a mapping of ids to classes as the user writes them.
 
     Raises
     ------

@@ -114,7 +114,7 @@ def read_saved(folder: Path) -> Saved:
 
 
 def _arrays(folder: Path, head: dict[str, Floats], classes: int) -> tuple[Floats, Floats]:
-    """The head (C, D) and its bias (C,)."""
+    """Return the head (C, D) and its bias (C,)."""
     weights = head.get("head")
     if weights is None or weights.ndim != 2 or len(weights) != classes or not weights.size:
         shape = "no array 'head'" if weights is None else f"one of shape {weights.shape}"

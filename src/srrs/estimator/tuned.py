@@ -38,7 +38,7 @@ class Tuned:
 
     @property
     def settings(self) -> Settings:
-        """The parameters as settings."""
+        """Return the parameters as settings."""
         raise NotImplementedError
 
     def _take(self, classifier: Any) -> None:
@@ -55,7 +55,7 @@ class Tuned:
             self.logit_scale_ = float(classifier.scale)
 
     def predict_inputs(self, inputs: "Inputs", progress: "Progress | None" = None) -> Floats:
-        """Probabilities (N, C) of checked inputs; NaN where an image or embedding cannot be used."""
+        """Return the probabilities (N, C) of checked inputs; NaN if an image or embedding cannot be used."""
         from srrs.pipeline import readable_rows
 
         self._check_fitted()
@@ -69,7 +69,7 @@ class Tuned:
         return probs
 
     def features_of(self, inputs: "Inputs", rows: Ints, progress: "Progress | None" = None) -> Floats:
-        """Features (len(rows), D) of some rows of checked inputs, encoded where they are not given."""
+        """Return the features (len(rows), D) of some rows of checked inputs, encoded where they are not given."""
         from srrs.pipeline import encode_rows
 
         found = inputs.features.take(rows) if inputs.features else encode_rows(
@@ -79,7 +79,7 @@ class Tuned:
         return plain
 
     def of_features(self, features: Floats) -> Floats:
-        """Probabilities (N, C) of unit-length features (N, D)."""
+        """Return the probabilities (N, C) of unit-length features (N, D)."""
         seen: Floats = np.asarray(features, np.float32)
         logits: Floats
         if self._classifier is None:
@@ -143,7 +143,7 @@ class Tuned:
         return self._tower
 
     def _load_tower(self, device: str, precision: str) -> "ImageTower | None":
-        """The image tower that this classifier was tuned on; None for embeddings without a model."""
+        """Return the image tower that this classifier was tuned on; None for embeddings without a model."""
         from srrs.models.fingerprint import same_weights
         from srrs.models.hub import load_model
 
@@ -161,7 +161,7 @@ class Tuned:
         return loaded
 
     def _check_embeddings(self, embeddings: "Embeddings") -> None:
-        """Raise SettingsError where embeddings cannot be those of the model that this classifier was tuned on."""
+        """Raise SettingsError if embeddings cannot be those of the model that this classifier was tuned on."""
         size = self.head_.shape[1] if self._classifier is None else embeddings.size
         if embeddings.size != size:
             raise SettingsError(
@@ -185,7 +185,7 @@ class Tuned:
 
 
 def _logits(classifier: Any, features: Floats, rows: int = 4096) -> Floats:
-    """Logits (N, C) of a classifier that is not linear, in blocks."""
+    """Return the logits (N, C) of a classifier that is not linear, in blocks."""
     import torch
 
     from srrs.records import Batch

@@ -14,7 +14,7 @@ WRONG = ("noisy", "outside")
 
 
 def datalab_issues(audit: Audit) -> pd.DataFrame:
-    """Columns `is_label_issue, label_score, given_label, predicted_label` as of `Datalab.get_issues("label")`.
+    """Return the columns of `Datalab.get_issues("label")`: is_label_issue, label_score, given_label, predicted_label.
 
     A row per image in the user's order, by its id. As in Datalab, a score runs from 0 to 1 and lower is worse. An
     unusable row is no label issue and has neither score nor prediction.

@@ -21,7 +21,7 @@ def write_fiftyone(audit: Audit, folder: str | os.PathLike[str], root: str | os.
     """Write one sample per row, in the user's order: `given`, `suggested`, ... as labels, scores as numbers.
 
     The row's id is the field `row_id` (FiftyOne's own ids are made on import) and its status is also a tag. A sample
-    lacks the fields that have nothing to say. Raises DataError where a row is no file or the folder cannot be written.
+    lacks the fields that have nothing to say. Raises DataError if a row is no file or the folder cannot be written.
     """
     folder = Path(folder)
     files = picture_files(audit, root)

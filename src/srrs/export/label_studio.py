@@ -69,7 +69,7 @@ def _url(file: Path, served: Path) -> str:
 
 
 def _choices(class_names: Sequence[str]) -> dict[str, str]:
-    """Each class as XML can hold it."""
+    """Return each class as XML can hold it."""
     choices = {name: _NO_XML.sub("\ufffd", name) for name in class_names}
     if len(set(choices.values())) < len(choices):
         raise DataError("Expected classes that differ by more than control characters, which Label Studio cannot show.")

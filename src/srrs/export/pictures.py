@@ -10,7 +10,7 @@ from srrs.errors import DataError
 def picture_files(audit: Audit, root: str | os.PathLike[str] | None) -> list[Path]:
     """Return the absolute path of each row's image; relative ones start from `root`, by default the working directory.
 
-    Raises DataError where a row is no file.
+    Raises DataError if a row is no file.
     """
     rows = zip(audit.table.id, audit.table.path, strict=True)
     if without := [id for id, path in rows if not path]:

@@ -48,7 +48,7 @@ class CachedFeatures:
         sample = torch.arange(len(rows), device=self.device)[:, None]
         return Batch(features=stacked[sample, torch.from_numpy(views).to(self.device)].flatten(0, 1))
 
-    def mean_view(self, rows: slice) -> Tensor:
+    def mean_view(self, rows: slice | Ints) -> Tensor:
         """(n, D) mean over all views."""
         if self._small_mean is not None:
             return self._small_mean[rows]
@@ -78,7 +78,7 @@ class CachedFeatures:
         """The mean view of all samples where they are few; else None."""
         return None if is_large(len(self.keys)) else self._mean(slice(None))
 
-    def _mean(self, rows: slice) -> Tensor:
+    def _mean(self, rows: slice | Ints) -> Tensor:
         plain, augmented = self.features.rows(rows)
         total = single(plain).to(self.device)
         for view in range(self.augmented):

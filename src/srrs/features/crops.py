@@ -44,7 +44,7 @@ def view_box(key: str, size: tuple[int, int], view: int, seed: int) -> tuple[Box
 
 
 def _central(width: int, height: int) -> Box:
-    """The largest central box of an allowed shape, for pictures too long or too tall for the draws."""
+    """Return the largest central box of an allowed shape, for pictures too long or too tall for the draws."""
     w, h = min(width, height * RATIO[1]), min(height, width / RATIO[0])
     left, top = (width - w) / 2, (height - h) / 2
     return left, top, left + w, top + h

@@ -76,7 +76,7 @@ class LiveImages:
             parts = [slice(start, start + AT_ONCE) for start in range(0, len(rows), AT_ONCE)]
             return Batch(features=torch.cat([self._features(pool, rows[part], views[part]) for part in parts]))
 
-    def mean_view(self, rows: slice) -> Tensor:
+    def mean_view(self, rows: slice | Ints) -> Tensor:
         """(n, D) of the cached views."""
         return self.cached.mean_view(rows)
 

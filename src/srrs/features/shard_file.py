@@ -47,7 +47,7 @@ class ShardFile:
 
 
 def pack_keys(keys: Sequence[str]) -> Keys:
-    """Hexadecimal sha256 digests as an array."""
+    """Return the hexadecimal sha256 digests as an array."""
     return np.array([bytes.fromhex(key) for key in keys], dtype="S32")
 
 
@@ -57,7 +57,7 @@ def heads(keys: Keys) -> NDArray[np.uint64]:
 
 
 def find_shard(folder: Path, view: str, keys: Keys, size: int) -> ShardFile | None:
-    """Return the shard that holds exactly these keys, in this order; None where there is none, or a damaged one."""
+    """Return the shard that holds exactly these keys, in this order; None if there is none, or a damaged one."""
     path = _path(folder, view, keys)
     with contextlib.suppress(OSError):
         if (shard := open_shard(path, view, size)) and checksum.is_whole(path):
@@ -84,9 +84,9 @@ def _about(folder: Path, view: str) -> dict[str, str]:
 
 
 def open_shard(path: Path, view: str, size: int) -> ShardFile | None:
-    """Return a shard of `size` features a row; None where its header is not that of a shard of this view.
+    """Return a shard of `size` features a row; None if its header is not that of a shard of this view.
 
-    Raises OSError where the file cannot be read.
+    Raises OSError if the file cannot be read.
     """
     try:
         with path.open("rb") as file:

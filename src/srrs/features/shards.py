@@ -36,7 +36,7 @@ _DESCRIPTION = "model.json"
 
 
 def cache_limit() -> int:
-    """Most bytes that features may take on disk: `SRRS_CACHE_LIMIT_GB`, 20 if not set.
+    """Return the largest number of bytes that features may take on disk: `SRRS_CACHE_LIMIT_GB`, 20 if not set.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def cache_limit() -> int:
 
 
 def model_folder(cache: Path, description: dict[str, object]) -> Path:
-    """The folder of a model's features below a cache folder, made where it is not there yet and marked as used now.
+    """Return the folder of a model's features in a cache folder. It is made if needed, and marked as used now.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class FeatureStore:
         self._flushed = time.monotonic()
 
     def missing(self, view: str, keys: Keys) -> NDArray[np.bool_]:
-        """(n,) which of the keys the store lacks for this view."""
+        """Return which of the keys (n,) the store lacks for this view."""
         known = [shard.keys for shard in (*self._holding(view, keys), *self._pending.get(view, ()))]
         return ~np.isin(keys, np.concatenate(known)) if known else np.ones(len(keys), dtype=bool)
 
@@ -137,7 +137,7 @@ class FeatureStore:
             start += len(shard.keys)
 
     def _holding(self, view: str, keys: Keys) -> list[Shard | ShardFile]:
-        """The shards of a view that hold any of the keys; damaged ones are removed."""
+        """Return the shards of a view that hold any of the keys; damaged ones are removed."""
         wanted = np.sort(heads(keys))
         if not len(wanted):
             return []
@@ -158,7 +158,7 @@ class FeatureStore:
         return holding
 
     def _is_whole(self, shard: ShardFile) -> bool:
-        """Whether the file has its checksum; it is read once."""
+        """Return whether the file has its checksum; it is read once."""
         with contextlib.suppress(OSError):
             if shard.path not in self._verified and checksum.is_whole(shard.path):
                 self._verified.add(shard.path)

@@ -38,7 +38,7 @@ class ViewSource(Protocol):
         """The views (n, k) of the rows (n,), as n * k inputs on the device: the views of a row lie side by side."""
         ...
 
-    def mean_view(self, rows: slice) -> Tensor:
+    def mean_view(self, rows: slice | Ints) -> Tensor:
         """(n, D) mean of the features over all cached views, on the device, not brought to unit length.
 
         The logits of a linear classifier on it are the mean of the views' logits.

@@ -98,7 +98,7 @@ def encode(
 
 
 def _averaged(features: Features, counts: Sequence[int]) -> Features:
-    """Features of rows from those of their images, `counts` of which belong to each row."""
+    """Return the features of rows from those of their images, `counts` of which belong to each row."""
     if all(count == 1 for count in counts):
         return features
     starts = np.cumsum([0, *counts[:-1]])
@@ -124,7 +124,7 @@ class Run:
     done: int = 0
 
     def plan(self, order: list[str], views: list[int], batch: int) -> list[Job]:
-        """The batches that the store lacks. They are cut from all keys, so that what it holds moves no bits."""
+        """Return the batches that the store lacks. They are cut from all keys, so that what it holds moves no bits."""
         packed = pack_keys(order)
         missing = {view: self.store.missing(self.name(view), packed) for view in views}
         self._advance(sum(int((~lacks).sum()) for lacks in missing.values()))
@@ -167,7 +167,7 @@ class Run:
         return Features(plain, crops)
 
     def name(self, view: int) -> str:
-        """What the store calls a view."""
+        """Return the name of a view in the store."""
         return "plain" if view == PLAIN else f"seed{self.seed}view{view}"
 
     def _pixels(self, jobs: list[Job], pool: ThreadPoolExecutor) -> Iterator[tuple[int, list[str], Tensor]]:
@@ -214,7 +214,7 @@ def _ahead(items: Iterable[T], thread: ThreadPoolExecutor) -> Iterator[T]:
 
 
 def input_size(model: ImageTower) -> int:
-    """Pixels along the longer side of the model's input: images are shrunk to twice that while they are read."""
+    """Return the longer side of the model's input in pixels. Images are read at no less than twice this size."""
     return max(model.preprocess(Image.new("RGB", (64, 64))).shape[-2:])
 
 

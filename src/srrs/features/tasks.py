@@ -59,7 +59,7 @@ class Workers:
 def encode_task(task: Task) -> int:
     """Encode the batches of a task, write their shards, and return how many views of images those hold.
 
-    Raises ModelError where this worker has another model or kind of device than the process that planned the task.
+    Raises ModelError if this worker has another model or kind of device than the process that planned the task.
     """
     model = task.load()
     if description(model) != task.description:

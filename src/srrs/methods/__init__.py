@@ -21,5 +21,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The interface, for `dir(srrs.methods)` and completion."""
+    """Return the interface, for `dir(srrs.methods)` and completion."""
     return sorted(__all__)

@@ -141,7 +141,7 @@ def _mixed(values: Tensor, rows: Tensor, share: Tensor) -> Tensor: ...
 @overload
 def _mixed(values: None, rows: Tensor, share: Tensor) -> None: ...
 def _mixed(values: Tensor | None, rows: Tensor, share: Tensor) -> Tensor | None:
-    """Each row mixed with its partner, by the share that stays its own."""
+    """Return each row mixed with its partner, by the share that stays its own."""
     if values is None:
         return None
     share = share.to(values).view(-1, *[1] * (values.ndim - 1))

@@ -123,7 +123,7 @@ def jocor(noise_rate: float) -> Method:
     - Small-loss selection is per view. At least one view is kept, even at a noise rate of 1.
     """
     return replace(
-        plain("jocor", BOTH, q=0.0),
+        plain("jocor", BOTH, q=0.0, learning_rate=0.2),
         screen=screen.small_joint(noise_rate),
         loss=joint.small_joint_loss(noise_rate),
         warm_up_loss=joint.small_joint_loss(0.0),

@@ -156,7 +156,7 @@ def _read(text: str) -> tuple[Callable[..., Any], dict[str, Any]]:
 
 
 def _quoted(text: str) -> str:
-    """The text with every `package.module:name` as a string, so that Python can parse it."""
+    """Return the text with every `package.module:name` as a string, so that Python can parse it."""
     parts = re.split(r"(\"[^\"]*\"|'[^']*')", text)  # strings are left alone
     return "".join(
         part if number % 2 else re.sub(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", r"'\g<0>'", part)
@@ -175,7 +175,7 @@ def _factory(name: str) -> Callable[..., Any]:
 
 
 def _outside(name: str) -> Callable[..., Any]:
-    """The function that `package.module:name` names."""
+    """Return the function that `package.module:name` names."""
     module, _, attribute = name.partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
@@ -223,7 +223,7 @@ def _stage(name: str, node: ast.expr, text: str) -> Any:
 
 
 def _tuners(node: ast.expr, text: str) -> tuple[TunerSpec, ...]:
-    """The tuners that a name, a string, a call or a list of them stands for."""
+    """Return the tuners that a name, a string, a call or a list of them stands for."""
     if isinstance(node, ast.List | ast.Tuple):
         return tuple(tuner for each in node.elts for tuner in _tuners(each, text))
     called = node.func if isinstance(node, ast.Call) else node
@@ -246,6 +246,6 @@ def _tuners(node: ast.expr, text: str) -> tuple[TunerSpec, ...]:
 
 
 def _asked(factory: Callable[..., Any]) -> set[str]:
-    """Arguments without a default: what only the data can tell."""
+    """Return the arguments without a default: what only the data can tell."""
     parameters = inspect.signature(factory).parameters.values()
     return {p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}

@@ -98,7 +98,8 @@ class TunerSpec:
 MACRO = TunerSpec("macro", "class-prompt")
 MICRO = TunerSpec("micro", "described-prompt")
 PROBE = TunerSpec("probe", "linear-probe")
-RESIDUAL = TunerSpec("residual", "task-residual")
+SOLVED_PROBE = TunerSpec("probe", "logistic-probe")
+RESIDUAL = TunerSpec("residual", "logistic-residual")
 
 
 @dataclass(frozen=True)

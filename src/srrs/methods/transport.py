@@ -53,7 +53,7 @@ def temporal_transport(
 
 
 def rewritten(certain: float = 0.99) -> Rectify:
-    """Rewrite a label, for good, after a whole window in which the plan's class stays and is certain (TecoPrompt).
+    """Rewrite a label permanently if the class of the plan was the same and certain for a whole window (TecoPrompt).
 
     A plan is certain of a sample whose largest share is at least `certain`. Needs `temporal_transport` to screen.
     """
@@ -107,7 +107,7 @@ def by_group(clean: float = 0.0, ambiguous: float = 1.0, noisy: float = 1.0) -> 
 
 
 def _push(memory: Memory, name: str, values: np.ndarray, count: int) -> Floats:
-    """The last `count` values (count, N), NaN where there are not so many yet."""
+    """Return the last `count` values (count, N), NaN if there are not so many yet."""
     past = memory.get(name, np.full((count, len(values)), np.nan))
     return np.concatenate([past, values[None]])[-count:]
 

@@ -81,7 +81,7 @@ def _as(stage: Callable[..., Any]) -> Callable[[Stage], Stage]:
 
 
 def _with(array: Any, rows: Ints, values: Any) -> Any:
-    """A copy of an array (N,) with other values in some rows; None of None."""
+    """Return a copy of an array (N,) with other values in some rows; None of None."""
     if array is None:
         return None
     changed = np.array(array)
@@ -90,7 +90,7 @@ def _with(array: Any, rows: Ints, values: Any) -> Any:
 
 
 def _certain(probs: Floats, rows: Ints, labels: Ints, rest: float = 0.0) -> Floats:
-    """The probabilities (N, C) with all but `rest` on the verified class of each of the rows."""
+    """Return the probabilities (N, C) with all but `rest` on the verified class of each of the rows."""
     classes = probs.shape[1]
     if isinstance(probs, TopClasses):
         return cast(Floats, probs.with_certain(rows, labels))

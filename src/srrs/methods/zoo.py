@@ -27,7 +27,7 @@ from srrs.methods.selection import (
     simifeat,
     volminnet,
 )
-from srrs.methods.stages import MACRO, MICRO, PROBE, RESIDUAL, Method
+from srrs.methods.stages import MACRO, MICRO, PROBE, RESIDUAL, SOLVED_PROBE, Method
 from srrs.screening.decision import Trust
 
 
@@ -48,7 +48,7 @@ def srrs(trust: Trust = "auto") -> Method:
         loss=learn.paced(q=0.25, consistency=0.5),
         warm_up_loss=learn.cross_entropy(),
         prepare=learn.as_given(),
-        text_free=(RESIDUAL, PROBE),
+        text_free=(RESIDUAL, SOLVED_PROBE),
     )
 
 

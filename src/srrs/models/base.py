@@ -44,23 +44,23 @@ class Prompts:
 
     @classmethod
     def of(cls, embeddings: Tensor, length: Tensor, shared: int = 0) -> "Prompts":
-        """Prompts of a class each that are there as vectors (C, L, W), every one of them learned."""
+        """Make prompts, one for each class, of vectors (C, L, W) that are all learned."""
         rows, longest, width = embeddings.shape
         source = torch.arange(rows * longest, device=embeddings.device).view(rows, longest)
         return cls(embeddings.new_empty(0, width), embeddings.flatten(0, 1), source, length, shared, torch.arange(rows))
 
     @property
     def vectors(self) -> Tensor:
-        """(F + K, W) what `source` counts."""
+        """Return the vectors (F + K, W) that `source` refers to."""
         return torch.cat([self.known, self.learned])
 
     @property
     def embeddings(self) -> Tensor:
-        """(C, L, W) the vectors at every position."""
+        """Return the vectors (C, L, W) at every position."""
         return embedding(self.source, self.vectors)
 
     def learns_at(self, positions: slice) -> bool:
-        """Whether any row reads a learned vector at one of these positions."""
+        """Return whether any row reads a learned vector at one of these positions."""
         return bool((self.source[:, positions] >= len(self.known)).any())
 
 
@@ -77,11 +77,11 @@ class ImageTower(Protocol):
     """The settings that turn an image into pixels, as JSON; part of every cache key and of a saved model."""
 
     def preprocess(self, image: Image.Image) -> Tensor:
-        """An RGB image as (3, H, W) float32: resize, crop and normalize as the model was trained."""
+        """Resize, crop and normalize an RGB image as in the training of the model; returns (3, H, W) float32."""
         ...
 
     def preprocess_crop(self, image: Image.Image, box: tuple[float, float, float, float], flip: bool) -> Tensor:
-        """The box (left, top, right, bottom in pixels) of an RGB image as (3, H, W): one augmented view."""
+        """Cut the box (left, top, right, bottom in pixels) out of an RGB image; returns an augmented view (3, H, W)."""
         ...
 
     def encode_images(self, pixels: Tensor) -> Tensor:
@@ -103,21 +103,21 @@ class TextTower(Protocol):
     """Factor from cosine similarities to logits."""
 
     def tokens(self, text: str) -> list[int]:
-        """Token ids of a piece of text, without start and end tokens."""
+        """Return the token ids of a piece of text, without start and end tokens."""
         ...
 
     def embed(self, ids: Sequence[int]) -> Tensor:
-        """Token embeddings (len(ids), W) of token ids, detached."""
+        """Return the token embeddings (len(ids), W) of token ids, detached."""
         ...
 
     @property
     def start(self) -> list[int]:
-        """Token ids at the start of every prompt; may be empty."""
+        """Return the token ids at the start of every prompt; may be empty."""
         ...
 
     @property
     def end(self) -> list[int]:
-        """Token ids at the end of every prompt; may be empty."""
+        """Return the token ids at the end of every prompt; may be empty."""
         ...
 
     def encode_prompts(self, prompts: Prompts) -> Tensor:
@@ -136,7 +136,7 @@ class Matcher(Protocol):
     fingerprint: str
 
     def encode_images(self, images: Sequence[Image.Image]) -> Tensor:
-        """The image side, encoded once: (B, tokens, width) states, float16 on the CPU."""
+        """Encode images as states (B, tokens, width), float16 on the CPU."""
         ...
 
     def scores(self, states: Tensor, texts: Sequence[str], rows: Tensor, texts_of: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class Matcher(Protocol):
         ...
 
     def similarity(self, states: Tensor, texts: Sequence[str]) -> Tensor:
-        """Contrastive similarity of every image with every text, (B, len(texts)) in 0..1."""
+        """Return the contrastive similarity of every image with every text: (B, len(texts)), from 0 to 1."""
         ...
 
 
@@ -168,7 +168,7 @@ class Models:
     class_vectors: ClassVectors | None
     logit_scale: float
     fingerprint: str
-    """Of the model that made the features; '' where it is unknown."""
+    """Of the model that made the features; '' if it is unknown."""
     device: torch.device
     feature_size: int
     name: str
@@ -176,7 +176,7 @@ class Models:
 
     @classmethod
     def of(cls, model: VisionLanguage, matcher: Matcher | None = None) -> "Models":
-        """The models of a run with this dual encoder."""
+        """Return the models of a run with this dual encoder."""
         return cls(
             image=model, text=model, matcher=matcher, class_vectors=None, logit_scale=model.logit_scale,
             fingerprint=model.fingerprint, device=model.device, feature_size=model.feature_size, name=model.name,
@@ -184,7 +184,7 @@ class Models:
 
     @classmethod
     def of_images(cls, tower: ImageTower) -> "Models":
-        """The models of a run with an image tower alone, such as a network that was trained without text."""
+        """Return the models of a run with an image tower alone, such as a network that was trained without text."""
         return cls(
             image=tower, text=None, matcher=None, class_vectors=None, logit_scale=LOGIT_SCALE,
             fingerprint=tower.fingerprint, device=tower.device, feature_size=tower.feature_size, name=tower.name,
@@ -201,7 +201,7 @@ class Models:
         device: torch.device | None = None,
         matcher: Matcher | None = None,
     ) -> "Models":
-        """The models of a run on embeddings that were made elsewhere."""
+        """Return the models of a run on embeddings that were made elsewhere."""
         return cls(
             image=None, text=None, matcher=matcher, class_vectors=class_vectors,
             logit_scale=LOGIT_SCALE if logit_scale is None else logit_scale, fingerprint=fingerprint,
@@ -210,10 +210,10 @@ class Models:
 
     @property
     def revision(self) -> str:
-        """Commit of the towers on the hub; '' for a model from elsewhere."""
+        """Return the commit of the towers on the hub; '' for a model from elsewhere."""
         return str(getattr(self.image, "revision", ""))
 
     @property
     def kernels(self) -> str:
-        """Library and precision of the towers' products, such as `onednn-packed fp32`; '' where it is unknown."""
+        """Return the library and precision of matrix products, such as `onednn-packed fp32`; '' if unknown."""
         return str(getattr(self.image, "kernels", ""))

@@ -8,7 +8,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU; otherwise the device of that name, which must be there.
+    """Return the device with this name. `auto` means CUDA if it is available, then MPS, then the CPU.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """`auto` takes bf16 on a CUDA device that computes it, fp32 elsewhere.
+    """Return the precision with this name. `auto` means bf16 on a CUDA device that supports it, else fp32.
 
     Raises
     ------

@@ -93,7 +93,7 @@ def _context_length(config: Any, tokenizer: Any) -> int:
 
 
 def _image_pass(model: Any) -> Callable[[Tensor], Tensor]:
-    """The cheapest pass that is exact for this tower."""
+    """Return the cheapest pass that is exact for this tower."""
     if model.config.vision_config.model_type == "clip_vision_model" and hasattr(model, "visual_projection"):
         tower = VisionTransformer.of(model.vision_model, model.visual_projection)
         return lambda pixels: image_pass(tower, pixels)
@@ -101,7 +101,7 @@ def _image_pass(model: Any) -> Callable[[Tensor], Tensor]:
 
 
 def _text_pass(model: Any, tokens: torch.nn.Embedding, tokenizer: Any, length: int) -> Callable[[Prompts], Tensor]:
-    """The cheapest pass that is exact for this tower."""
+    """Return the cheapest pass that is exact for this tower."""
     text = model.config.text_config.model_type
     if text in ("clip", "clip_text_model"):
         causal = CausalTower.of(model.text_model, model.text_projection)

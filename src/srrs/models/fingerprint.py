@@ -17,7 +17,7 @@ def digest(
     dtype: torch.dtype = torch.float32,
     kernel: Kernel = "torch",
 ) -> str:
-    """Hash of the configuration, of the preprocessing, and of every weight by name, shape and bytes.
+    """Hash the configuration, the preprocessing, and the name, shape and bytes of every weight.
 
     A precision other than float32 and a kernel other than torch's own follow the hash, each behind a dash.
 
@@ -38,5 +38,5 @@ def digest(
 
 
 def same_weights(one: str, other: str) -> bool:
-    """Whether two fingerprints are of the same weights and preprocessing, in whatever precision and on any kernel."""
+    """Return whether two fingerprints have the same weights and preprocessing; precision and kernels may differ."""
     return one.partition("-")[0] == other.partition("-")[0]

@@ -35,14 +35,14 @@ _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"none": lambda x: 
 
 
 def kernel_for(device: torch.device, dtype: torch.dtype) -> Kernel:
-    """The kernel that multiplies by frozen weights: `onednn-packed` or `torch`."""
+    """Return the kernel that multiplies by frozen weights: `onednn-packed` or `torch`."""
     if device.type == "cpu" and dtype in TOLERANCE and has_instructions(dtype) and _passes_check(dtype):
         return "onednn-packed"
     return "torch"
 
 
 def has_instructions(dtype: torch.dtype) -> bool:
-    """Whether this CPU has AVX-512 for float32, or instructions for bfloat16 (AVX-512 BF16, AMX)."""
+    """Return whether this CPU has AVX-512 for float32, or instructions for bfloat16 (AVX-512 BF16, AMX)."""
     if torch.backends.cpu.get_cpu_capability() != "AVX512":  # also obeys ATEN_CPU_CAPABILITY
         return False
     return dtype == torch.float32 or computes_bf16()
@@ -50,7 +50,7 @@ def has_instructions(dtype: torch.dtype) -> bool:
 
 @cache
 def computes_bf16() -> bool:
-    """Whether this CPU has instructions for bfloat16. Without them bfloat16 is many times slower than float32."""
+    """Return whether this CPU has instructions for bfloat16. Without them it is many times slower than float32."""
     ask = getattr(torch.cpu, "get_capabilities", None)
     if ask is not None:
         found = ask()
@@ -61,7 +61,7 @@ def computes_bf16() -> bool:
 
 @cache
 def _passes_check(dtype: torch.dtype) -> bool:
-    """Whether torch has both operators here, and they give what `linear` gives, forward and backward."""
+    """Return whether torch has both operators here, and they give what `linear` gives, forward and backward."""
     draw = torch.Generator().manual_seed(0)
     weight, bias, x = (torch.randn(*size, generator=draw).to(dtype) for size in ((48, 40), (48,), (33, 40)))
     layer = nn.Linear(40, 48, device="meta")
@@ -97,12 +97,12 @@ class FrozenLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """(O, I) a copy of the weight in torch's own layout."""
+        """Return a copy of the weight (O, I) in the layout of torch."""
         return self._packed.to_dense()
 
     @property
     def transposed(self) -> Tensor:
-        """The packed (I, O) transpose, made by the first backward pass."""
+        """Return the packed (I, O) transpose, made by the first backward pass."""
         if self._transposed is None:
             self._transposed = torch.ops.mkldnn._reorder_linear_weight(self.weight.t().contiguous())
         return self._transposed
@@ -116,11 +116,11 @@ class FrozenLinear(nn.Module):
         self._packed = torch.ops.mkldnn._reorder_linear_weight(self._packed)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Multiply (..., I) by the weight: (..., O)."""
+        """Multiply (..., I) by the weight; returns (..., O)."""
         return self.product(x)
 
     def product(self, x: Tensor, bias: Tensor | None = None, activation: Activation = "none") -> Tensor:
-        """`activation(x weight^T + bias)`, with the layer's own bias by default.
+        """Return `activation(x weight^T + bias)`; the default is the bias of the layer.
 
         Without a gradient, the activation runs inside oneDNN's kernel.
         """
@@ -152,7 +152,7 @@ def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activa
 
 
 def product(layer: Any, x: Tensor, bias: Tensor | None = None, activation: Activation = "none") -> Tensor:
-    """`activation(x weight^T + bias)` of an `nn.Linear` or a `FrozenLinear`."""
+    """Return `activation(x weight^T + bias)` of an `nn.Linear` or a `FrozenLinear`."""
     if isinstance(layer, FrozenLinear):
         return layer.product(x, bias, activation)
     return _ACTIVATIONS[activation](linear(x, layer.weight, layer.bias if bias is None else bias))
@@ -171,7 +171,7 @@ def pack(model: nn.Module) -> nn.Module:
 
 
 def kernels_of(model: nn.Module) -> str:
-    """Kernel and precision of a model's linear layers, such as `onednn-packed fp32`."""
+    """Return the kernel and precision of a model's linear layers, such as `onednn-packed fp32`."""
     kernel: Kernel = "onednn-packed" if any(isinstance(part, FrozenLinear) for part in model.modules()) else "torch"
     dtype = next(model.parameters()).dtype
     return f"{kernel} {SHORT.get(dtype, str(dtype).removeprefix('torch.'))}"
@@ -179,7 +179,7 @@ def kernels_of(model: nn.Module) -> str:
 
 @contextmanager
 def unpacked(model: Any) -> Iterator[None]:
-    """Inside, the layers of a model, or of its `.model`, compute with torch's `linear`: for exporting a graph."""
+    """Compute the layers of a model, or of its `.model`, with torch's `linear` in this block, to export a graph."""
     root = getattr(model, "model", model)
     layers = [m for m in root.modules() if isinstance(m, FrozenLinear)] if isinstance(root, nn.Module) else []
     for layer in layers:

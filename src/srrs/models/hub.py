@@ -40,7 +40,7 @@ _LOG = logging.getLogger(__name__)
 def load_model(
     name_or_path: str, device: str = "auto", precision: str = "auto", kernels: Literal["auto", "torch"] = "auto"
 ) -> VisionLanguage:
-    """A frozen dual encoder, ready to encode.
+    """Load a frozen dual encoder.
 
     Parameters
     ----------
@@ -78,14 +78,14 @@ def load_model(
 
 
 def absolute_name(name_or_path: str) -> str:
-    """The name that means the same model from every working directory: paths in full, other names as they are."""
+    """Return a name that means the same model in every working directory: paths become absolute."""
     if is_open_clip(name_or_path):
         return absolute_open_clip(name_or_path)
     return str(Path(name_or_path).resolve()) if Path(name_or_path).is_dir() else name_or_path
 
 
 def find_folder(name_or_path: str, asset: str) -> Path:
-    """The folder that holds the files of a model: its own, the package's, or the hub's cache (filled if need be).
+    """Return the folder with the files of a model: a path, a folder of the package, or the cache of the hub.
 
     `asset` names the folder of the package's assets that `bundled` stands for.
 
@@ -130,18 +130,18 @@ def find_folder(name_or_path: str, asset: str) -> Path:
 
 
 def _is_path(name: str) -> bool:
-    """Whether a name can only be a path, so that no hub is asked for it."""
+    """Return whether a name must be a path, so that the hub is not asked for it."""
     return name.startswith(("/", ".", "~")) or "\\" in name or name.count("/") > 1 or Path(name).is_absolute()
 
 
 def find_cached(name: str) -> Path | None:
-    """The folder of a hub model in the hub's cache; None where it is not there with safetensors weights."""
+    """Return the folder of a hub model in the hub's cache; None if it is not there with safetensors weights."""
     repository, revision = split_revision(name)
     return _from_hub(repository, local=True, revision=revision)
 
 
 def load_weights(folder: Path, kinds: dict[str, str], name: str) -> Any:
-    """The model of a folder in float32, frozen; `kinds` are the configuration's model types and their classes."""
+    """Load the model of a folder in float32, frozen; `kinds` maps model types to classes of transformers."""
     config = _read_json(folder / "config.json", name)
     kind = config.get("model_type")
     if kind == "siglip2":
@@ -167,7 +167,7 @@ def load_weights(folder: Path, kinds: dict[str, str], name: str) -> Any:
 
 
 def load_tokenizer(folder: Path, name: str) -> Any:
-    """The tokenizer of a folder.
+    """Load the tokenizer of a folder.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def load_tokenizer(folder: Path, name: str) -> Any:
 
 
 def load_preprocessing(folder: Path, name: str) -> Preprocessing:
-    """The preprocessing of a folder, as its Pillow image processor reads it."""
+    """Load the preprocessing of a folder, as its Pillow image processor reads it."""
     try:
         with _quiet():
             settings, _ = ImageProcessingMixin.get_image_processor_dict(folder, local_files_only=True)
@@ -202,7 +202,7 @@ def load_preprocessing(folder: Path, name: str) -> Preprocessing:
 
 
 def _from_hub(name: str, *, local: bool, revision: str | None = None) -> Path | None:
-    """The cached snapshot of a hub model, downloaded first unless `local`; None where it has no safetensors."""
+    """Return the cached snapshot of a hub model, after a download unless `local`; None without safetensors."""
     wanted = ["*.json", "*.txt", "*.model", "model*.safetensors"]
     try:
         folder = Path(
@@ -225,7 +225,7 @@ def _from_hub(name: str, *, local: bool, revision: str | None = None) -> Path | 
 
 
 def _converted_revision(name: str) -> str | None:
-    """Older models hold pickled weights alone; the hub's own bot offers most of them as safetensors in a request."""
+    """Return the revision in which the bot of the hub converted pickled weights to safetensors; None without one."""
     for request in get_repo_discussions(name):
         if request.is_pull_request and request.author == CONVERTER and request.status == "open":
             return request.git_reference

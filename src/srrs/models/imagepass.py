@@ -42,7 +42,7 @@ class VisionTransformer(NamedTuple):
 
     @classmethod
     def of(cls, vision_model: Any, projection: nn.Module) -> "VisionTransformer":
-        """From a `CLIPVisionModel` (or a wrapper that holds one as `.vision_model`) and the visual projection."""
+        """Make the tower of a `CLIPVisionModel` (or of a wrapper with a `.vision_model`) and the visual projection."""
         inner = getattr(vision_model, "vision_model", vision_model)
         layers = list(inner.encoder.layers)
         embed = _packed_embedding(inner.embeddings) if isinstance(layers[0].mlp.fc1, FrozenLinear) else inner.embeddings
@@ -76,7 +76,7 @@ def _encode(tower: VisionTransformer, pixels: Tensor) -> Tensor:
 
 
 def _attend(layer: Any, *projected: Tensor) -> Tensor:
-    """Queries, keys and values (B, T, W) -> (B, T, W)."""
+    """Attend with queries, keys and values (B, T, W); returns (B, T, W)."""
     given = projected[0]
     queries, keys, values = (split_heads(layer, x.to(attention_precision(given))) for x in projected)
     attended = scaled_dot_product_attention(queries, keys, values, scale=layer.self_attn.scale)
@@ -84,7 +84,7 @@ def _attend(layer: Any, *projected: Tensor) -> Tensor:
 
 
 def _packed_embedding(module: Any) -> Callable[[Tensor], Tensor]:
-    """The embedding of patches, class token and positions, by a product with a packed weight."""
+    """Return the embedding of patches, class token and positions, by a product with a packed weight."""
     weight = module.patch_embedding.weight
     flat = nn.Linear(weight[0].numel(), len(weight), bias=False, device="meta")
     flat.weight = nn.Parameter(weight.detach().flatten(1), requires_grad=False)

@@ -28,7 +28,7 @@ os.register_at_fork(after_in_child=_pools.clear)  # threads do not survive a for
 
 
 def in_lanes(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-    """`[function(part) for part in parts]`, the parts side by side in as many threads as torch uses.
+    """Return `[function(part) for part in parts]`, computed in as many threads as torch uses.
 
     Each part runs in the caller's gradient mode. Inside a part, torch uses one thread, or more where there are fewer
     parts than threads. A single part is small work by its nature, so torch uses one thread for it.
@@ -62,7 +62,7 @@ Encode = Callable[[int, Tensor, Sequence[Tensor]], Tensor]
 def differentiable_lanes(
     function: Encode, parts: Sequence[Tensor], shared: Sequence[Tensor] = (), *, recompute: bool = False
 ) -> list[Tensor]:
-    """`[function(number, part, shared) for number, part in enumerate(parts)]` in lanes, forward and backward.
+    """Return `[function(number, part, shared) for number, part in enumerate(parts)]`, computed in threads.
 
     Each part has its own graph. The backward pass runs the parts' graphs in lanes as well, and adds the gradients of
     `shared` in the order of the parts. With `recompute`, several parts keep no graph: the backward pass computes each
@@ -130,7 +130,7 @@ def _sum(gradients: Sequence[Tensor | None]) -> Tensor | None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Inside, torch's operations use the calling thread alone: for matrices so small that sharing them costs more."""
+    """Make the operations of torch use one thread in this block, for matrices that are too small to share."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -140,7 +140,7 @@ def one_thread() -> Iterator[None]:
 
 
 def even_parts(items: int, parts: int) -> list[int]:
-    """Sizes of so many parts of the items, alike but for one; never an empty one."""
+    """Return the sizes of so many parts of the items, alike but for one; never an empty one."""
     parts = max(1, min(items, parts))
     return [items // parts + (place < items % parts) for place in range(parts)]
 

@@ -22,12 +22,12 @@ def split_heads(layer: Any, x: Tensor) -> Tensor:
 
 
 def attention_precision(x: Tensor) -> torch.dtype:
-    """The precision of attention: float32 on a CPU, where attention in bfloat16 is several times slower."""
+    """Return the precision of attention: float32 on a CPU, because attention in bfloat16 is slow there."""
     return torch.float32 if x.device.type == "cpu" else x.dtype
 
 
 def finish_layer(layer: Any, hidden: Tensor, attended: Tensor) -> Tensor:
-    """The part of a layer after attention: output projection, residual, MLP, residual; (P, W) each.
+    """Compute the part of a layer after attention: output projection, residual, MLP, residual; (P, W) each.
 
     CLIP's activation x sigmoid(1.702 x) equals silu(1.702 x) / 1.702, and silu is one kernel. The factors are applied
     to the layer norm before and in the sum behind, where they cost nothing.

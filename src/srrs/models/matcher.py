@@ -32,7 +32,7 @@ Part = TypeVar("Part")
 
 
 def load_matcher(choice: str, model_name: str, device: str = "auto") -> Matcher | None:
-    """The matcher of that name, or none.
+    """Load the image-text matcher with this name; None for `none`.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class BlipMatcher:
 
     @torch.no_grad()
     def encode_images(self, images: Sequence[Image.Image]) -> Tensor:
-        """RGB images -> (N, S, W) states, float16 on the CPU."""
+        """Encode RGB images as (N, S, W) states, float16 on the CPU."""
         pixels = torch.stack([self._preprocessing.plain(image) for image in images])
 
         def encode(batch: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ class BlipMatcher:
 
     @torch.no_grad()
     def similarity(self, states: Tensor, texts: Sequence[str]) -> Tensor:
-        """Contrastive similarity (ITC) of every image with every text: (N, T), cosine mapped to 0..1."""
+        """Return the contrastive similarity (ITC) of every image with every text: (N, T), cosine mapped to 0..1."""
         ids, mask = self._tokenize(texts)
         words = [
             self._model.text_encoder(input_ids=i.to(self.device), attention_mask=m.to(self.device)).last_hidden_state

@@ -77,7 +77,7 @@ class OpenClipEncoder:
 
 
 def load_open_clip(name: str, device: torch.device, dtype: torch.dtype, kernel: Kernel = "torch") -> OpenClipEncoder:
-    """A frozen model of open_clip, ready to encode.
+    """Load a frozen model of open_clip.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def load_open_clip(name: str, device: torch.device, dtype: torch.dtype, kernel: 
 
 
 def preprocessing_of(settings: dict[str, Any], name: str) -> Preprocessing:
-    """open_clip's preprocessing settings as ours.
+    """Convert the preprocessing settings of open_clip to ours.
 
     Raises
     ------
@@ -147,7 +147,7 @@ class _Layer(NamedTuple):
 
 
 def causal_tower(text: Any) -> CausalTower:
-    """open_clip's text tower under the names of transformers, on the same memory.
+    """Return the text tower of open_clip under the names of transformers, in the same memory.
 
     `text` is a `TextTransformer`, or the `CLIP` that holds the parts of one.
     """
@@ -170,7 +170,7 @@ def causal_tower(text: Any) -> CausalTower:
 
 
 def _layer(block: Any, linear: Callable[[Tensor, Tensor | None], nn.Module]) -> _Layer:
-    """Queries, keys and values are thirds of one matrix there; the layer scales are the identity in most models."""
+    """Return a layer under our names. Queries, keys and values are thirds of one matrix in open_clip."""
     attention: nn.MultiheadAttention = block.attn
     weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
     query, key, value = (linear(weight, bias) for weight, bias in zip(weights, biases, strict=True))
@@ -191,7 +191,7 @@ def _layer(block: Any, linear: Callable[[Tensor, Tensor | None], nn.Module]) -> 
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """A linear layer on these very numbers."""
+    """Return a linear layer on these very numbers."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight = nn.Parameter(weight.detach(), requires_grad=False)
     if bias is not None:

@@ -56,7 +56,7 @@ def is_open_clip(name: str) -> bool:
 
 
 def absolute_open_clip(name: str) -> str:
-    """The name with the path in it, if there is one, in full."""
+    """Return the name with the path in it, if there is one, in full."""
     source = name.removeprefix(PREFIX)
     if (Path(source) / CONFIG).is_file():
         return PREFIX + str(Path(source).resolve())
@@ -114,7 +114,7 @@ def find(open_clip: Any, name: str) -> Source:
 
 
 def _weights_in(folder: Path, name: str) -> Path:
-    """The one checkpoint of a folder, safetensors before others."""
+    """Return the one checkpoint of a folder, safetensors before others."""
     found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
     safe = [path for path in found if path.suffix == ".safetensors"]
     if not found:
@@ -177,7 +177,7 @@ def load(open_clip: Any, source: Source, name: str) -> Any:
 
 
 def _fetch(open_clip: Any, tag: dict[str, Any], name: str) -> Path:
-    """The file of known weights: from the hub's cache, else fetched as open_clip does."""
+    """Return the file of known weights: from the hub's cache, else fetched as open_clip does."""
     repository, _, file = tag.get("hf_hub", "").rpartition("/")
     for known in [str(Path(file).with_suffix(".safetensors")), file] if file else HUB_FILES:
         cached = try_to_load_from_cache(repository, known) if repository else None

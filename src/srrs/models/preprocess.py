@@ -63,7 +63,7 @@ class Preprocessing:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of what the model sees."""
+        """Return the input size of the model: (height, width)."""
         if self.crop is not None:
             return self.crop
         assert isinstance(self.resize, tuple)
@@ -76,7 +76,7 @@ class Preprocessing:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
     def plain(self, image: Image.Image) -> Tensor:
-        """An RGB image -> (3, H, W) float32, as the model was trained."""
+        """Turn an RGB image into (3, H, W) float32, as in the training of the model."""
         image = image.convert("RGB")
         if self.resize is not None:
             height, width = self._resized(image.height, image.width)
@@ -89,7 +89,7 @@ class Preprocessing:
         return self._pixels(image)
 
     def view(self, image: Image.Image, box: Box, flip: bool) -> Tensor:
-        """A box (left, top, right, bottom) of an RGB image, scaled to the model's size -> (3, H, W) float32."""
+        """Scale a box (left, top, right, bottom) of an RGB image to the input size of the model: (3, H, W) float32."""
         height, width = self.size
         image = image.convert("RGB").resize((width, height), Image.Resampling(self.resample), box=box)
         return self._pixels(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else image)

@@ -9,7 +9,7 @@ REACH_SECONDS = 5.0
 
 
 def is_reachable(name: str) -> bool:
-    """Whether the hub answers for this model, asked once: the download itself would retry for half a minute.
+    """Return whether the hub answers for this model. It is asked once; a download would retry for half a minute.
 
     Raises
     ------

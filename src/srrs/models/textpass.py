@@ -81,7 +81,7 @@ class CausalTower(NamedTuple):
 
     @classmethod
     def of(cls, text_model: Any, projection: nn.Module) -> "CausalTower":
-        """From a `CLIPTextModel` (or a wrapper that holds one as `.text_model`) and the text projection."""
+        """Make the tower of a `CLIPTextModel` (or a wrapper that has one as `.text_model`) and the text projection."""
         inner = getattr(text_model, "text_model", text_model)
         return cls(inner.embeddings.position_embedding, list(inner.encoder.layers), inner.final_layer_norm, projection)
 
@@ -169,7 +169,7 @@ def _parts(own: Tensor, tower: CausalTower, device: torch.device, rows: int | No
 
 
 def _spans(own: Tensor, shared: int, like: Tensor) -> list[Span]:
-    """Ascending own lengths (B,) -> rows by length; query t sees the prefix and own positions 0..t."""
+    """Plan the attention of rows with ascending own lengths (B,). Query t sees the prefix and own positions 0..t."""
     lengths, rows = torch.unique(own, return_counts=True)
     return [
         Span(n, t, t, like.new_full((t, shared + t), -torch.inf, dtype=attention_precision(like)).triu(shared + 1))
@@ -218,7 +218,7 @@ def _encode_rows(tower: CausalTower, tokens: Tensor, own: Tensor, spans: Sequenc
 
 
 def _attend(layer: Any, queries: Tensor, keys: Tensor, values: Tensor, prefix: Tensor, spans: Sequence[Span]) -> Tensor:
-    """Attention of each row to the prefix (2, H, S, d) and itself, span by span; the others row behind row."""
+    """Compute the attention of each row to the prefix (2, H, S, d) and to itself, span by span."""
     given = queries.dtype
     queries, keys, values, prefix = (x.to(attention_precision(x)) for x in (queries, keys, values, prefix))
     asked = torch.split(queries, [span.rows * span.asked for span in spans])

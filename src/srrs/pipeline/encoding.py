@@ -26,7 +26,7 @@ from srrs.tuning import Task, match_scores
 def trainable_rows(samples: Samples) -> Ints:
     """Return the rows to learn from, in the order of their content keys, so that row order changes no result.
 
-    Raises DataError where fewer than two classes are left.
+    Raises DataError if fewer than two classes are left.
     """
     usable = np.array([not issue for issue in samples.issues]) & (np.asarray(samples.labels) >= 0)
     order = np.argsort(samples.content_keys, kind="stable")
@@ -74,7 +74,7 @@ def encode_rows(
 
 
 def _too_late(minutes: float) -> Callable[[], bool]:
-    """Asked before each augmented view: whether it would end after so many minutes if it takes as long as the last."""
+    """Return a function to ask before each augmented view: would the view end after the limit?"""
     before = time.monotonic()
     until = before + minutes * 60
 

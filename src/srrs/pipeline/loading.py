@@ -18,7 +18,7 @@ def load_models(settings: Settings, embeddings: Embeddings | None = None) -> Mod
     """Load the dual encoder and the matcher that the settings name.
 
     With embeddings, no image needs to exist: the matcher is then loaded only if the settings name one, and the model
-    `none` stands for the class vectors. Raises SettingsError where the model is known not to have made the embeddings.
+    `none` stands for the class vectors. Raises SettingsError if the model is known not to have made the embeddings.
     """
     from srrs.models.device import choose_device
     from srrs.models.hub import load_model

@@ -31,7 +31,7 @@ def flag_images(
     stages: Stages | None = None,
     neighbors: Ints | None = None,
 ) -> flagging.Photos:
-    """The rows as flags need them; plain (len(rows), D) are their features. An image that is not `opened` shows
+    """Return what flags need of rows; plain (len(rows), D) are the features. An image that is not `opened` shows
     nothing that only pixels tell."""
     seen = appearance(samples, rows, stages and stages(LOOKING)) if opened else unseen(len(rows))
     names = samples.label_names

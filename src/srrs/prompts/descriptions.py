@@ -27,7 +27,7 @@ class Matched:
     missing: tuple[str, ...]
 
     def note(self) -> str | None:
-        """One sentence that names the classes without description; None if all have one."""
+        """Return a sentence with the classes that have no description; None if all have one."""
         if not self.missing:
             return None
         names = ", ".join(self.missing[:5]) + (", …" if len(self.missing) > 5 else "")
@@ -60,7 +60,7 @@ def load_descriptions(path: str | Path) -> dict[str, str]:
 
 
 def bundled_descriptions() -> dict[str, str]:
-    """The descriptions that come with the package; empty where there are none."""
+    """Return the descriptions that come with the package; empty if there are none."""
     path = Path(str(files("srrs"))) / "assets" / "descriptions.json"
     return load_descriptions(path) if path.is_file() else {}
 

@@ -14,11 +14,11 @@ class Template:
     before: str
     after: str
     clause: str | None = None
-    """The words between class and description; None where the template describes nothing."""
+    """The words between class and description; None if the template describes nothing."""
 
     @classmethod
     def parse(cls, text: str) -> "Template":
-        """From `a photo of a {class}.` or `a photo of a {class}, which has {description}.`; articles stay as written.
+        """Read `a photo of a {class}.` or `a photo of a {class}, which has {description}.`. Articles stay as written.
 
         Raises
         ------
@@ -35,13 +35,13 @@ class Template:
         return cls(before.strip(), after, clause) if described else cls(before.strip(), rest)
 
     def tail(self, description: str | None = None) -> str:
-        """What follows the class name; without a description the clause is left out."""
+        """Return the text after the class name; without a description, the clause is left out."""
         if self.clause is None or not description:
             return self.after
         return f"{self.clause}{description}{self.after}"
 
     def text(self, name: str, description: str | None = None) -> str:
-        """The whole prompt."""
+        """Return the whole prompt."""
         return f"{self.before} {name}{self.tail(description)}".strip()
 
 

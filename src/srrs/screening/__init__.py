@@ -62,5 +62,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The rules, for `dir(srrs.screening)` and completion."""
+    """Return the rules, for `dir(srrs.screening)` and completion."""
     return sorted(__all__)

@@ -50,7 +50,7 @@ def _against_rival(probs: Floats, labels: Ints) -> Floats:
 
 
 def _low_loss(probs: Floats, labels: Ints, seed: int) -> Floats:
-    """Probability (N,) that a label belongs to the component of low loss, class by class."""
+    """Return the probability (N,) that a label belongs to the component with low loss, fitted class by class."""
     loss = -np.log(of_given(probs, labels) + 1e-12)
     low = np.empty(len(labels))
     for k in np.unique(labels):

@@ -121,7 +121,7 @@ def mbem(
 def _fit(
     features: Floats, classes: int, loss: Callable[[torch.Tensor], torch.Tensor], strength: float
 ) -> LinearClassifier:
-    """A fit of 100 iterations in float32: corrected losses have no single optimum to converge to."""
+    """Return a fit of 100 iterations in float32: corrected losses have no single optimum to converge to."""
     return fit_linear(features, classes, loss, strength=strength, dtype=torch.float32, iterations=100)
 
 

@@ -45,7 +45,7 @@ def class_distances(features: Floats, labels: Ints, chunk: int = 512) -> Floats:
 
 
 def _standardized(values: Floats, labels: Ints) -> Floats:
-    """Values (N,) minus the mean of their class, over its standard deviation; 0 where all are alike."""
+    """Return the values (N,) minus the mean of their class, over its standard deviation; 0 if all are alike."""
     result = np.zeros(len(values))
     for k in np.unique(labels):
         own = values[labels == k]

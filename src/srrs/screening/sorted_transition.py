@@ -31,7 +31,7 @@ class ByLabel:
 
     @cached_property
     def cells(self) -> tuple[tuple[int, Floats], ...]:
-        """Each given label with the likelihoods of some of its rows, block by block."""
+        """Return each given label with the likelihoods of some of its rows, block by block."""
         return tuple(
             (label, self.likelihood[at : min(at + CELL, end)])
             for label, (start, end) in enumerate(zip(self.bounds[:-1].tolist(), self.bounds[1:].tolist(), strict=True))

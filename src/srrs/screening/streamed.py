@@ -77,7 +77,7 @@ def streamed_transition(
 
 
 def _of_all(likelihood_of: Callable[[slice], Tensor], labels: Ints, classes: int) -> tuple[Floats, ByLabel]:
-    """The evidence of all samples (N, C), and once more in the order of their labels."""
+    """Return the evidence of all samples (N, C), and once more in the order of their labels."""
     n = len(labels)
     order, bounds = by_label(labels, classes)
     place = torch.empty(n, dtype=torch.int64)
@@ -92,7 +92,7 @@ def _of_all(likelihood_of: Callable[[slice], Tensor], labels: Ints, classes: int
 
 
 def _with_posterior(likelihood: Floats, labels: Ints, rates: Rates) -> Transition:
-    """The fitted transition matrix; its posterior is written over the likelihood."""
+    """Return the fitted transition matrix; its posterior is written over the likelihood."""
     every = torch.from_numpy(likelihood)
     for rows in blocks(len(labels)):
         every[rows] = posterior_of(every[rows], labels[rows], rates)
@@ -109,7 +109,7 @@ def _means_of_other_folds(centered: Tensor, posterior: Tensor, fold: Ints, count
 
 
 def _similarity(centered: Tensor, means: Tensor, fold: Ints) -> Tensor:
-    """Cosine (n, C) of each row with the class means of the other folds than its own."""
+    """Return the cosine (n, C) of each row with the class means of the other folds than its own."""
     similarity = torch.empty(len(centered), means.shape[1])
     for rows, of_others in zip(_rows_of(fold, len(means)), means, strict=True):
         similarity.index_copy_(0, rows, centered.index_select(0, rows) @ of_others.T)
@@ -127,5 +127,5 @@ def _centered(features: Tensor, center: Tensor) -> Tensor:
 
 
 def _likelihood(log_evidence: Tensor) -> Tensor:
-    """Rows that sum to 1, every entry above 0."""
+    """Return the rows that sum to 1, every entry above 0."""
     return log_evidence.softmax(1).clamp_(min=1e-30)

@@ -38,7 +38,7 @@ class Question:
     """The image-text matcher; None if there is none."""
 
     def untuned(self) -> Floats | None:
-        """(N, C) probabilities of the untuned classifier; very many are computed whenever they are read."""
+        """Return the probabilities (N, C) of the untuned classifier. Large arrays are computed when they are read."""
         if self.zero_shot is None or isinstance(self.zero_shot, np.ndarray):
             return self.zero_shot
         logits = logits_of(self.zero_shot, self.source)
@@ -48,7 +48,7 @@ class Question:
         return by_blocks(len(self.labels), lambda rows: {"probs": logits(rows).softmax(1)})["probs"]
 
     def class_vectors(self) -> Floats | None:
-        """(C, D) unit vectors of the untuned classes, if the untuned classifier is linear."""
+        """Return unit vectors (C, D) of the untuned classes, if the untuned classifier is linear."""
         if not isinstance(self.zero_shot, Head):
             return None
         return np.asarray(torch.nn.functional.normalize(self.zero_shot.weights, dim=1).cpu())

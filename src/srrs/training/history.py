@@ -67,7 +67,7 @@ class History:
             yield Snapshot(int(path.stem.removeprefix("screening-")), noise, **arrays)
 
     def _made(self) -> Path:
-        """The folder, which is made for the first screening."""
+        """Return the folder, which is made for the first screening."""
         if self.folder is None:
             self.folder = Path(tempfile.mkdtemp(prefix="srrs-history-"))
             weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)

@@ -31,6 +31,8 @@ from srrs.tuners.base import Classifier, Tuner, average
 ORDER, VIEW, MIX, TORCH = 11, 12, 13, 14  # purposes of random draws
 CHECKPOINT_EVERY = 10  # steps
 MOMENTUM = 0.9
+SOLVED_ROWS = 50_000
+"""The most rows that a tuner without steps learns from."""
 REMEDY = "Use a lower learning rate (--set learning_rate=0.1), or full precision (--set precision=fp32)."
 
 
@@ -290,11 +292,9 @@ class _Loop:
         if not run.lesson:
             self._screen(run, self.steps)
         source = self.question.source
-        features = torch.cat([source.mean_view(rows) for rows in blocks(len(source.keys))])
-        order = np.argsort(source.keys, kind="stable")  # folds are drawn by place
-        if (np.diff(order) < 0).any():
-            features = features[torch.from_numpy(order).to(source.device)]
-        soft, weight = (torch.from_numpy(run.lesson[name][order]).to(source.device) for name in ("soft", "weight"))
+        rows = np.argsort(source.keys, kind="stable")[:SOLVED_ROWS]  # a draw by content; folds are drawn by place
+        features = torch.cat([source.mean_view(rows[part]) for part in blocks(len(rows))])
+        soft, weight = (torch.from_numpy(run.lesson[name][rows]).to(source.device) for name in ("soft", "weight"))
         for tuner in self.solved:
             tuner.fit(features, soft, weight)
 

@@ -22,7 +22,7 @@ class Schedule:
     """Multiplies the learning rate of every tuner."""
 
     def factor(self, step: int) -> float:
-        """The learning rate of a step, relative to the tuner's own: a short warm-up, then a cosine to zero."""
+        """Return the learning rate of a step, relative to the tuner's own: a short warm-up, then a cosine to zero."""
         if step < max(1, round(WARM_UP_SHARE * self.steps)):
             return WARM_UP_FACTOR * self.rate
         return self.rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))

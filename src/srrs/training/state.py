@@ -52,19 +52,19 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
 
 
 def tensors_of(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    """Arrays as tensors, copied."""
+    """Return the arrays as tensors, copied."""
     return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
 
 
 def arrays_of(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Tensors as arrays."""
+    """Return the tensors as arrays."""
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def save(state: State, folder: Path, fingerprint: str) -> None:
     """Write the state into the folder of a run, in one atomic step. `fingerprint` names the run it belongs to.
 
-    Raises DataError where the folder cannot be written.
+    Raises DataError if the folder cannot be written.
     """
     tensors = {
         f"{part}/{name}": tensor.detach().cpu().clone().contiguous()
@@ -76,7 +76,7 @@ def save(state: State, folder: Path, fingerprint: str) -> None:
 
 
 def load(folder: Path, fingerprint: str) -> State | None:
-    """Return the state saved for this run, or None where there is none.
+    """Return the state saved for this run, or None if there is none.
 
     One that is damaged or belongs to another run is passed over with a warning.
     """

@@ -23,7 +23,7 @@ NAME = "srrs"
 
 
 def figures(event: Event) -> dict[str, float]:
-    """The numbers of an event: the loss of a step; the estimated noise and the share of each group of a screening."""
+    """Return the numbers of an event: the loss of a step, or the estimated noise and group shares of a screening."""
     if event.round is None:
         return dict(event.values)
     noise, group = event.round.noise, np.asarray(event.round.partition.group)
@@ -35,7 +35,7 @@ def figures(event: Event) -> dict[str, float]:
 def tracking(
     targets: Sequence[str], settings: Mapping[str, Any], history: Path | None = None
 ) -> Iterator[list[Listener]]:
-    """The listeners of a run, closed at its end.
+    """Open the listeners of a run, and close them at its end.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def _tracker(target: str, settings: Mapping[str, Any]) -> AbstractContextManager
 
 
 def jsonl(path: Path) -> Listener:
-    """A line of JSON per event: `kind`, `step`, `steps` and its figures, written as it happens.
+    """Write a line of JSON for each event as it happens: `kind`, `step`, `steps` and its figures.
 
     A run that goes on where it stopped keeps the lines before that step; any other run starts anew.
     """
@@ -117,7 +117,7 @@ def jsonl(path: Path) -> Listener:
 
 
 def _before(event: Event, path: Path) -> bytes:
-    """The whole lines of an earlier history that come before this event."""
+    """Return the whole lines of an earlier history that come before this event."""
     if event.step <= 1 or not path.is_file():
         return b""
     kept = []
@@ -131,13 +131,13 @@ def _before(event: Event, path: Path) -> bytes:
 
 
 def _place(kind: str, step: int, **_: Any) -> tuple[int, int]:
-    """Where an event stands in a run: a screening comes behind the step of its number."""
+    """Return the place of an event in a run. A screening comes after the step of its number."""
     return step, ("step", "screening", "end").index(kind)
 
 
 @contextmanager
 def tensorboard(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
-    """Scalars in a folder that TensorBoard reads, by default `tensorboard`."""
+    """Write scalars into a folder for TensorBoard, by default `tensorboard`."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -158,7 +158,7 @@ def tensorboard(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
 
 @contextmanager
 def wandb(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
-    """A run of Weights & Biases in the project `where`; it sends what is tracked to the server it is set up for."""
+    """Send events to a run of Weights & Biases in the project `where`, on the server that its own settings name."""
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its makers are told nothing, whatever the server
     try:
         import wandb as client
@@ -180,7 +180,7 @@ def wandb(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
 
 @contextmanager
 def mlflow(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
-    """A run of MLflow's experiment `srrs` at the tracking URI `where`, or where MLFLOW_TRACKING_URI says."""
+    """Send events to the experiment `srrs` of MLflow at the tracking URI `where`, by default MLFLOW_TRACKING_URI."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would tell its makers of its use from the import on
     try:
         from mlflow.tracking import MlflowClient
@@ -205,5 +205,5 @@ def mlflow(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN."""
+    """Return a number that JSON can hold: None instead of NaN."""
     return {name: value if np.isfinite(value) else None for name, value in values.items()}

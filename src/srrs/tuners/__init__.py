@@ -14,12 +14,13 @@ from srrs.errors import SettingsError
 from srrs.tuners.base import Average, Classifier, Foundation, Head, Tuner, average
 from srrs.tuners.linear_probe import LinearProbe
 from srrs.tuners.logistic_probe import LogisticProbe
+from srrs.tuners.logistic_residual import LogisticResidual
 from srrs.tuners.prompt import ClassPrompt, DescribedPrompt
 from srrs.tuners.task_residual import TaskResidual
 
 __all__ = [
     "TUNERS", "Average", "ClassPrompt", "Classifier", "DescribedPrompt", "Foundation", "Head", "LinearProbe",
-    "LogisticProbe", "TaskResidual", "Tuner", "average", "build", "tuner_class",
+    "LogisticProbe", "LogisticResidual", "TaskResidual", "Tuner", "average", "build", "tuner_class",
 ]  # fmt: skip
 
 TUNERS: Mapping[str, type[Tuner]] = {
@@ -27,6 +28,7 @@ TUNERS: Mapping[str, type[Tuner]] = {
     "described-prompt": DescribedPrompt,
     "linear-probe": LinearProbe,
     "logistic-probe": LogisticProbe,
+    "logistic-residual": LogisticResidual,
     "task-residual": TaskResidual,
 }
 

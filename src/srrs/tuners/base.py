@@ -101,6 +101,8 @@ class Tuner(nn.Module):
     """The inputs that `logits` reads."""
     learning_rate: float = LEARNING_RATE
     """Learning rate of gradient descent with momentum 0.9, with cosine decay over the run."""
+    corrects_vectors: bool = False
+    """Whether it starts from class vectors, and needs some."""
     text_passes: int = 0
     """Text passes per training step."""
     steps: bool = True

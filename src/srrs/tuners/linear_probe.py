@@ -21,9 +21,9 @@ class LinearProbe(Tuner):
         self.learning_rate = LEARNING_RATE * classes
 
     def logits(self, batch: Batch) -> Tensor:
-        """Logits (B, C)."""
+        """Return the logits (B, C)."""
         return features_of(batch) @ self.weight.T
 
     def export(self) -> Head:
-        """The weights at a scale of 1."""
+        """Return the weights at a scale of 1."""
         return Head(self.weight.detach().clone(), 1.0)

@@ -14,10 +14,13 @@ from srrs.errors import ModelError, SettingsError
 from srrs.models.base import Prompts, TextTower
 from srrs.prompts.templates import MACRO, MICRO, Template
 from srrs.records import Batch
-from srrs.tuners.base import Foundation, Head, Tuner, features_of
+from srrs.tuners.base import LEARNING_RATE, Foundation, Head, Tuner, features_of
 
 Position = Literal["end", "middle", "front"]
 POSITIONS = ("end", "middle", "front")
+FULL_RATE = 100
+"""Number of classes from which on contexts per class learn at the full rate. The gradient of one of C contexts is about
+1 / C of that of a shared context, so with fewer classes the same rate would take longer steps."""
 INITIAL_STD = 0.02
 """Standard deviation of random context vectors, about that of a tower's token embeddings (CoOp)."""
 
@@ -67,6 +70,8 @@ class ClassPrompt(Tuner):
             )
         object.__setattr__(self, "text", foundation.text)  # no submodule: a frozen tower is neither tuned nor saved
         self.scale, self.average = foundation.logit_scale, average
+        if not shared:
+            self.learning_rate = LEARNING_RATE * min(1.0, len(foundation.class_names) / FULL_RATE)
         self.layout = PromptLayout(
             foundation.text,
             foundation.class_names,

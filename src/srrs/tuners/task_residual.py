@@ -24,6 +24,7 @@ class TaskResidual(Tuner):
         There are no class vectors to start from.
     """
 
+    corrects_vectors = True
     base: Tensor
 
     def __init__(self, foundation: Foundation, *, described: bool = False):

@@ -24,7 +24,7 @@ class Split:
     labels: Ints
     """(N,) class numbers, the truth as far as it is known."""
     given: Ints | None = None
-    """(N,) labels by people or the web; None where the set has none beside the truth."""
+    """(N,) labels by people or the web; None if the set has none beside the truth."""
     truth_known: bool = True
     """False where nobody knows the truth: `labels` then are the given ones."""
     verified: Ints | None = None
@@ -39,7 +39,7 @@ class Split:
         return len(self.paths)
 
     def take(self, rows: Ints) -> "Split":
-        """These rows, in this order."""
+        """Return these rows, in this order."""
         return replace(
             self,
             paths=tuple(self.paths[row] for row in rows),
@@ -63,7 +63,7 @@ class DataSet:
 
 
 def subset(dataset: DataSet, classes: int | str | Sequence[str]) -> DataSet:
-    """Some of the classes, renumbered from 0 in the dataset's order.
+    """Return some of the classes, renumbered from 0 in the dataset's order.
 
     Images are kept if their label, and their given label if there is one, are among these classes.
 
@@ -116,7 +116,7 @@ def _narrowed(split: Split, renumbered: Ints) -> Split:
 
 
 def locate(root: Path, folders: Iterable[str], marker: str, advice: str) -> Path:
-    """The first of the folders below `root` that has a file or folder `marker` in it.
+    """Return the first of the folders below `root` that has a file or folder `marker` in it.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def locate(root: Path, folders: Iterable[str], marker: str, advice: str) -> Path
 
 
 def read_lines(path: Path, advice: str, header: str = "") -> list[str]:
-    """The lines of a text file, without empty ones and without a first one that starts with `header`.
+    """Return the lines of a text file, without empty ones and without a first one that starts with `header`.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def read_lines(path: Path, advice: str, header: str = "") -> list[str]:
 
 
 def read_numbered(path: Path, advice: str, header: str = "") -> list[tuple[str, int]]:
-    """A text file's lines of a path and a number, blank or tab between them, as pairs.
+    """Return a text file's lines of a path and a number, blank or tab between them, as pairs.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def make_split(
 def assemble(
     name: str, class_names: Sequence[str], train: Split, val: Split | None, test: Split, advice: str
 ) -> DataSet:
-    """A dataset whose splits have images, whose labels have names and whose files are there.
+    """Make a dataset. Every split must have images, every label a name, and every file must exist.
 
     Raises
     ------
@@ -209,7 +209,7 @@ def check_files(files: Sequence[Path], name: str, advice: str) -> None:
     Raises
     ------
     DataError
-        Some are not; the message says how many, names the first three and ends with `advice`.
+        Files are missing. The message gives their number, names the first three and ends with `advice`.
     """
     listed = {folder: _listed(folder) for folder in {file.parent for file in files}}
     # Asked again one by one, for a file system may take another case or another form of an accent for the same name.

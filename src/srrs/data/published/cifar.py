@@ -63,7 +63,7 @@ class Layout(NamedTuple):
     """Stem of the file with the human labels."""
 
     def advice(self, root: Path) -> str:
-        """How to get missing files."""
+        """Say how to get missing files."""
         name = self.name.replace("cifar", "cifar-")
         return (
             f"Download and unpack https://www.cs.toronto.edu/~kriz/{name}-binary.tar.gz (the binary version), so that "
@@ -164,7 +164,7 @@ def _human_labels(layout: Layout, columns: tuple[str, ...], labels: Ints, root: 
 
 
 def _numbers(path: Path, wanted: tuple[str, ...], advice: str) -> dict[str, Ints]:
-    """Those of the wanted columns that an .npz or .csv file has."""
+    """Return those of the wanted columns that an .npz or .csv file has."""
     try:
         if path.suffix == ".csv":
             table = read_table(path)
@@ -177,7 +177,7 @@ def _numbers(path: Path, wanted: tuple[str, ...], advice: str) -> dict[str, Ints
 
 
 def _write_once(layout: Layout, parts: dict[str, Bytes], cache: Path | None) -> Path:
-    """The folder with `train/00000.png`…, written unless it is there; a rename at the end makes it whole or absent."""
+    """Return the folder with `train/00000.png` and so on. It is written once, and renamed when it is complete."""
     cache = cache or cache_root()
     digest = hashlib.sha256()
     for records in parts.values():

@@ -30,14 +30,14 @@ class Layout(NamedTuple):
     """CoOp's folder first."""
     split: str
     images: str
-    """The folder that paths start from, beside the split file; '' where they start from the same folder."""
+    """The folder that paths start from, beside the split file; '' if they start from the same folder."""
     key: str
     """Of the split file in Google Drive."""
     source: str
     """What to download and where."""
 
     def advice(self, root: Path) -> str:
-        """How to get missing files."""
+        """Say how to get missing files."""
         folder = root / self.folders[0]
         return (
             f"Download {self.source}, and {self.split} from https://drive.google.com/file/d/{self.key}/view, "
@@ -231,7 +231,7 @@ def _folders(folder: Path, advice: str) -> list[str]:
 
 
 def _pictures(images: Path, folders: list[str]) -> list[tuple[str, int]]:
-    """Paths below `images` and the position of their folder."""
+    """Return the paths below `images` and the position of their folder."""
     return [
         (f"{folder}/{name}", number)
         for number, folder in enumerate(folders)

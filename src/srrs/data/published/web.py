@@ -151,7 +151,7 @@ def animal10n(root: Path) -> DataSet:
 
 
 def _by_first_folder(source: Path, paths: list[str], number: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Paths `<class>/<image>` and the number of the class."""
+    """Return the paths `<class>/<image>` and the number of the class."""
     rows = [(path, number.get(path.partition("/")[0], -1)) for path in paths]
     if unknown := [path for path, label in rows if label < 0]:
         raise DataError(f"Expected <class>/<image> in each line of {source}, but found '{unknown[0]}'.")

@@ -1,0 +1,112 @@
+"""L2-regularized logistic regression by L-BFGS, alone or around the logits of another classifier.
+
+N rows, C classes, D feature size.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""Inverse penalties (scikit-learn's C) that are tried."""
+FOLDS = 5
+ITERATIONS = 300
+ROUGHLY = 1e-5
+"""Tolerance of the solutions that only compare penalties."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is learned: N rows with soft targets."""
+
+    features: Tensor
+    """(N, D)"""
+    soft: Tensor
+    """(N, C) target probabilities."""
+    weight: Tensor
+    """(N,)"""
+    offset: Tensor | None = None
+    """(N, C) logits that the solution corrects, times a temperature that is learned; None for none."""
+
+    def part(self, chosen: Tensor) -> "Rows":
+        """The rows that are chosen."""
+        offset = None if self.offset is None else self.offset[chosen]
+        return Rows(self.features[chosen], self.soft[chosen], self.weight[chosen], offset)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The logits `temperature * offset + features @ weight.T + bias`, in double precision."""
+
+    weight: Tensor
+    """(C, D)"""
+    bias: Tensor
+    """(C,)"""
+    temperature: Tensor
+    """A scalar; 1 leaves the offset as it is."""
+
+    def loss(self, rows: Rows) -> Tensor:
+        """Weighted cross-entropy with the targets, summed over the rows."""
+        logits = rows.features.double() @ self.weight.T + self.bias
+        if rows.offset is not None:
+            logits = logits + self.temperature * rows.offset.double()
+        return -(rows.weight.double() * (rows.soft.double() * logits.log_softmax(1)).sum(1)).sum()
+
+
+def fitted(rows: Rows, generator: torch.Generator) -> Solution:
+    """Return the solution at the penalty of `PENALTIES` whose predictions out of fold fit the targets best."""
+    return solve(rows, best_penalty(rows, generator))
+
+
+def best_penalty(rows: Rows, generator: torch.Generator) -> float:
+    """Return the penalty whose solutions have the least loss out of fold.
+
+    The search starts with the strongest penalty and ends where the loss rises: weak penalties take the most steps.
+    """
+    fold = torch.randint(FOLDS, (len(rows.features),), generator=generator).to(rows.features.device)
+    splits = [(rows.part(fold != number), rows.part(fold == number)) for number in range(FOLDS)]
+    splits = [(seen, held) for seen, held in splits if len(seen.features) and len(held.features)]
+    solutions: list[Solution | None] = [None] * len(splits)
+    best, least = PENALTIES[0], float("inf")
+    for penalty in PENALTIES:
+        solutions = [solve(seen, penalty, start, ROUGHLY) for (seen, _), start in zip(splits, solutions, strict=True)]
+        loss = sum(float(each.loss(held)) for each, (_, held) in zip(solutions, splits, strict=True) if each)
+        if loss > least:
+            break
+        best, least = penalty, loss
+    return best
+
+
+def solve(rows: Rows, penalty: float, start: Solution | None = None, tolerance: float = 1e-7) -> Solution:
+    """Minimize `penalty * weighted cross-entropy + |weight|^2 / 2` over weight, bias and temperature.
+
+    Without an offset it is the objective of scikit-learn's `LogisticRegression(C=penalty)`, with soft targets. `start`
+    is a guess; the solver stops where no entry of the gradient of the mean loss exceeds `tolerance`.
+    """
+    start = start or _zero(rows)
+    found = Solution(*(part.clone().requires_grad_(True) for part in (start.weight, start.bias, start.temperature)))
+    free = [found.weight, found.bias] + ([] if rows.offset is None else [found.temperature])
+    total = (penalty * rows.weight.double().sum()).clamp(min=1e-12)
+    solver = torch.optim.LBFGS(
+        free, max_iter=ITERATIONS, tolerance_grad=tolerance, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
+    exact = Rows(
+        rows.features.double(), rows.soft.double(), rows.weight.double(),
+        None if rows.offset is None else rows.offset.double(),
+    )  # fmt: skip
+
+    def objective() -> Tensor:
+        solver.zero_grad()
+        mean = (penalty * found.loss(exact) + 0.5 * found.weight.square().sum()) / total
+        mean.backward()  # type: ignore[no-untyped-call]
+        return mean
+
+    solver.step(objective)  # type: ignore[no-untyped-call]
+    return Solution(found.weight.detach(), found.bias.detach(), found.temperature.detach())
+
+
+def _zero(rows: Rows) -> Solution:
+    """The offset as it is."""
+    make, classes = rows.features.double().new_zeros, rows.soft.shape[1]
+    return Solution(make(classes, rows.features.shape[1]), make(classes), make(()) + 1.0)

@@ -1,0 +1,64 @@
+"""Class vectors corrected by a logistic regression, trained to convergence with a penalty chosen out of fold."""
+
+import torch
+from torch import Tensor, nn
+
+from srrs.errors import SettingsError
+from srrs.records import Batch
+from srrs.tuners.base import Foundation, Head, Tuner
+from srrs.tuners.logistic import Rows, fitted
+
+
+class LogisticResidual(Tuner):
+    """Logistic regression around the class vectors.
+
+    The logits are `temperature * untuned + features @ residual.T + bias`, the form of TaskRes (Yu et al. 2023). L-BFGS
+    solves for residual, bias and temperature, under a penalty on the residual that is chosen by predictions out of
+    fold. So there is no learning rate, which would have to fit the scale of the logits. Where the class vectors say
+    little, the temperature falls and plain logistic regression remains.
+
+    Raises
+    ------
+    SettingsError
+        There are no class vectors to start from.
+    """
+
+    steps = False
+    corrects_vectors = True
+    vectors: Tensor
+
+    def __init__(self, foundation: Foundation):
+        super().__init__()
+        vectors = foundation.class_vectors
+        if vectors is None:
+            raise SettingsError(
+                "The tuner logistic-residual starts from class vectors, but there are none: give a model with a text "
+                "tower, or class vectors beside the embeddings."
+            )
+        self.register_buffer("vectors", vectors.detach().clone(), persistent=False)
+        self.scale = foundation.logit_scale
+        self.temperature = nn.Parameter(torch.ones((), device=vectors.device))
+        self.residual = nn.Parameter(torch.zeros_like(self.vectors))
+        self.bias = nn.Parameter(torch.zeros(len(vectors), device=vectors.device))
+        self.generator = foundation.generator
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits (B, C)."""
+        return self._head()(batch)
+
+    def fit(self, features: Tensor, soft: Tensor, weight: Tensor) -> None:
+        """Choose the penalty out of fold, then solve on all rows: features (N, D), targets (N, C), weights (N,)."""
+        untuned = self.scale * features @ self.vectors.T
+        solution = fitted(Rows(features, soft, weight, untuned), self.generator)
+        with torch.no_grad():
+            self.temperature.copy_(solution.temperature)
+            self.residual.copy_(solution.weight)
+            self.bias.copy_(solution.bias)
+
+    @torch.no_grad()
+    def export(self) -> Head:
+        """One matrix (C, D) at the model's logit scale, and the bias."""
+        return self._head()
+
+    def _head(self) -> Head:
+        return Head(self.temperature * self.vectors + self.residual / self.scale, self.scale, self.bias.clone())
