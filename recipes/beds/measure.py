@@ -28,11 +28,13 @@ def decided(cell: Cell, sources: str, probs: Floats, trust: str = "auto") -> Ver
 
 def measured(cell: Cell, sources: str, tools: ModuleType) -> Row:
     """Figures of the decision, of the former default and of single rules on one cell."""
-    wrong, known = cell.wrong, cell.truth >= 0
     probs = tools.out_of_fold(cell.features, cell.given, len(cell.vectors))
-    fold = np.random.default_rng(5).integers(0, 5, len(wrong))
-    posterior, rate, p_clean = rules.former(cell.features, cell.zero_shot, cell.given, fold)
-    found = decided(cell, sources, probs)
+    return of_rules(cell, probs) | of_decision(cell, decided(cell, sources, probs))
+
+
+def of_decision(cell: Cell, found: Verdicts) -> Row:
+    """Figures of the decision on one cell."""
+    wrong, known = cell.wrong, cell.truth >= 0
     noisy = np.isin(found.group, (Group.NOISY, Group.OUTSIDE))
     row: Row = {
         "images": len(wrong),
@@ -44,16 +46,31 @@ def measured(cell: Cell, sources: str, tools: ModuleType) -> Row:
         "changed": (found.target != cell.given).mean(),
         "before": wrong[known].mean(),
         "after": (found.target != cell.truth)[known].mean(),
+        "precision": (noisy & wrong).sum() / noisy.sum() if noisy.any() else 1.0,
+        "outside": (found.group == Group.OUTSIDE).mean(),
+        "hypothesis": found.report.hypothesis,
+    }
+    if wrong.any():
+        row["AP"] = average_precision_score(wrong, -found.quality)
+        row["auroc"] = roc_auc_score(wrong, -found.quality)
+        row["recall"] = (noisy & wrong).sum() / wrong.sum()
+    if not known.all():
+        row["outside auroc"] = roc_auc_score(~known, found.p_outside)
+    return row
+
+
+def of_rules(cell: Cell, probs: Floats) -> Row:
+    """Figures of the former default and of single rules on one cell; `probs` (N, C) are out of fold."""
+    wrong, known = cell.wrong, cell.truth >= 0
+    fold = np.random.default_rng(5).integers(0, 5, len(wrong))
+    posterior, rate, p_clean = rules.former(cell.features, cell.zero_shot, cell.given, fold)
+    row: Row = {
         "old after": (posterior.argmax(1) != cell.truth)[known].mean(),
         "cl after": _by_confident_learning(cell, probs)[known].mean(),
         "old rate": rate,
-        "precision": (noisy & wrong).sum() / noisy.sum() if noisy.any() else 1.0,
-        "outside": (found.group == Group.OUTSIDE).mean(),
-        "story": found.report.story,
     }
     if wrong.any():
         scores = {
-            "AP": found.quality,
             "old AP": p_clean,
             "zs": rules.zero_shot_margin(cell.zero_shot, cell.given),
             "lr x zs": rules.product_margin(cell.zero_shot, probs, cell.given),
@@ -61,10 +78,6 @@ def measured(cell: Cell, sources: str, tools: ModuleType) -> Row:
             "nlp": rules.transport(cell.zero_shot, cell.given),
         }
         row |= {name: average_precision_score(wrong, -score) for name, score in scores.items()}
-        row["auroc"] = roc_auc_score(wrong, -found.quality)
-        row["recall"] = (noisy & wrong).sum() / wrong.sum()
-    if not known.all():
-        row["outside auroc"] = roc_auc_score(~known, found.p_outside)
     return row
 
 

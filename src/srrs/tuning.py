@@ -245,6 +245,11 @@ def _train(
             f"The method {method.name!r} reads zero-shot predictions, but without class vectors there are none: give "
             "a model, class vectors beside the embeddings, or the method srrs."
         )
+    if untuned is None and task.match is not None and "match" in method.reads:
+        raise SettingsError(
+            "The matcher scores the classes that zero-shot prediction finds likely, but without class vectors there is "
+            "no such prediction: give a model or class vectors beside the embeddings, or --matcher none."
+        )
     return train(
         method, tuners, task.source, task.labels, schedule_of(settings, method),
         classes=len(task.class_names), zero_shot=untuned, match=task.match, seed=settings.seed, listeners=listeners,

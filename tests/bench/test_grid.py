@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from srrs import pipeline, tuning
 from srrs.bench import jobs
 from srrs.bench.figures import histogram_figure
-from srrs.bench.grid import Grid, carry_out, plan
+from srrs.bench.grid import Grid, GridResult, carry_out, plan
 from srrs.bench.records import read_records
 from srrs.bench.run import Run
 from srrs.cli import app
@@ -174,6 +174,15 @@ def bench(root: Path, out: Path, *words: str) -> list[str]:
         "--methods", "coop,srrs-paper", "--noise", "sym:0.5,pair:0.5", "--shots", "4", "--seeds", "1",
         "--set", "steps=12", "--views", "1", *words,
     ]  # fmt: skip
+
+
+def test_the_parts_of_a_grid_together_are_the_grid(root, tmp_path, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr("srrs.bench.grid.carry_out", lambda runs, *_, **__: seen.append(runs) or GridResult())
+    for part in ("1/2", "2/2"):
+        assert CliRunner().invoke(app, bench(root, tmp_path, "--shard", part)).exit_code == 0
+    assert [len(runs) for runs in seen] == [2, 2]
+    assert len({run.digest for runs in seen for run in runs}) == 4
 
 
 def begin(words: list[str], **streams: object) -> subprocess.Popen[str]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from srrs.core import blocks
+from srrs.core import blocks, many
 from srrs.records import Batch
 from srrs.training import evidence
 from srrs.training.evidence import Question, gather, logits_of, predicted_classes
@@ -130,3 +130,13 @@ def test_evidence_gathered_in_blocks_is_that_gathered_at_once(task: Task, taken,
     np.testing.assert_allclose(found.features, at_once.features, atol=1e-3)
     np.testing.assert_allclose(question(many, tuned["macro"]).untuned(), untuned, atol=1e-6)
     assert predicted_classes(tuned, many.source)["bent"].tolist() == at_once.logits["bent"].argmax(1).tolist()
+
+
+def test_probabilities_of_very_many_are_computed_when_they_are_read(task: Task, monkeypatch) -> None:
+    head = heads(task)["macro"]
+    whole = question(task, head).untuned()
+    monkeypatch.setattr(many, "ENTRIES", len(task.labels))
+    computed = question(task, head).untuned()
+    assert isinstance(computed, many.ComputedRows)
+    np.testing.assert_allclose(computed[np.array([3, 0])], whole[[3, 0]], atol=1e-6)
+    np.testing.assert_allclose(np.asarray(computed), whole, atol=1e-6)

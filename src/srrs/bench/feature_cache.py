@@ -9,7 +9,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from srrs.data.published.base import DataSet, Split
 from srrs.data.samples import NO_LABEL, Progress, Samples, checked, from_paths
 from srrs.errors import DataError
 from srrs.features.cached import CachedFeatures
+from srrs.features.store import Elsewhere
 from srrs.io import atomic_folder, save_tensors, write_atomic
 from srrs.models.base import NO_MODEL, ClassVectors, Models
 from srrs.models.device import choose_device
@@ -117,6 +118,7 @@ def make_cache(
     *,
     given: Inputs | None = None,
     progress: Progress | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> FeatureCache:
     """Encode the training images `rows` and the test images into a folder of `folder`, unless it is there.
 
@@ -144,7 +146,7 @@ def make_cache(
         return FeatureCache(target)
     with atomic_folder(target) as making:
         if given is None:
-            _encode(making, about, train.files, dataset, models, settings, progress)
+            _encode(making, about, train.files, dataset, models, settings, progress, elsewhere)
         else:
             _copy(making, train, dataset.test, given, models, settings)
         write_atomic(making / NAME, json.dumps(about).encode())
@@ -193,15 +195,17 @@ def _encode(
     models: Models,
     settings: Settings,
     progress: Progress | None,
+    elsewhere: Elsewhere | None,
 ) -> None:
     samples = _readable(files, "training")
     every = np.arange(len(samples))
     views = settings.views(FIT_VIEWS)
-    features = pipeline.encode_rows(samples, every, models.image, views=views, seed=VIEW_SEED, progress=progress)
+    encode = partial(pipeline.encode_rows, tower=models.image, seed=VIEW_SEED, elsewhere=elsewhere)
+    features = encode(samples, every, views=views, progress=progress)
     arrays = {"plain": np.ascontiguousarray(features.plain), "views": np.ascontiguousarray(features.views)}
     save_tensors(folder / "train.safetensors", {**arrays, "keys": samples.content_keys})
     held_out = _readable(dataset.test.files, "test")
-    plain = pipeline.encode_rows(held_out, np.arange(len(held_out)), models.image, views=0, seed=VIEW_SEED).plain
+    plain = encode(held_out, np.arange(len(held_out)), views=0).plain
     labels = np.asarray(dataset.test.labels, np.int64)
     save_tensors(folder / "test.safetensors", {"plain": np.ascontiguousarray(plain), "labels": labels})
     if models.matcher is not None:

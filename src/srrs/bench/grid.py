@@ -22,6 +22,7 @@ from srrs.data.protocols import BY_FEATURES, Draw, draw
 from srrs.data.published.base import DataSet, Split, subset
 from srrs.data.samples import Progress, checked, from_paths
 from srrs.errors import DataError, SettingsError, SrrsError
+from srrs.features.store import Elsewhere
 from srrs.methods.spec import canonical
 from srrs.methods.spec import method as method_named
 from srrs.models.base import Models
@@ -86,10 +87,11 @@ def plan(
     *,
     given: Inputs | None = None,
     progress: Progress | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> list[Run]:
     """Draw every cell, encode the images they need once, and list the runs.
 
-    `given` holds the features of a dataset of one's own, see `srrs.bench.own`.
+    `given` holds the features of a dataset of one's own, see `srrs.bench.own`; `elsewhere` is a cluster that encodes.
     """
     named = dataset if grid.classes is None else subset(dataset, grid.classes)
     train = _with_outsiders(dataset, named, grid)
@@ -97,7 +99,9 @@ def plan(
     draws = {cell: _draw(train, named.class_names, grid, cell, features) for cell in grid.cells()}
     rows = np.unique(np.concatenate([d.rows for d in draws.values()]))
     whole = replace(named, train=train, name=_name(dataset, named))
-    cache = make_cache(whole, rows, models, grid.settings, out / SHARED, given=given, progress=progress)
+    cache = make_cache(
+        whole, rows, models, grid.settings, out / SHARED, given=given, progress=progress, elsewhere=elsewhere
+    )
     runs = []
     for (noise, shots, seed), drawn in draws.items():
         paths = tuple(train.paths[row] for row in drawn.rows)

@@ -123,6 +123,7 @@ def bench(
     """Run a grid of methods, noise and seeds on a dataset. Skips runs that the same code has finished."""
     from srrs import pipeline
     from srrs.bench import grid as grids
+    from srrs.cluster import on_ray
     from srrs.console import Console
     from srrs.data.parts import Part
     from srrs.lock import only_run
@@ -135,13 +136,17 @@ def bench(
     wanted = cells.grid(settings, "human" if human else "sym:0.5")
     with only_run(folder(out), part.suffix if part else ""):
         chosen.write(out, "bench")
-        with console.progress("Encoding") as advance:
-            models = pipeline.load_models(settings, data.given.embeddings if data.given else None)
-            runs = grids.plan(wanted, data.dataset, models, out, given=data.given, progress=advance)
-        if part:
-            runs = runs[part.number - 1 :: part.count]
-        with console.progress("Runs") as advance:
-            outcome = grids.carry_out(runs, known or [], processes=jobs, ray=ray, progress=advance)
+        with on_ray(ray) as spread:
+            with console.progress("Encoding") as advance:
+                models = pipeline.load_models(settings, data.given.embeddings if data.given else None)
+                elsewhere = pipeline.workers(spread, settings)
+                runs = grids.plan(
+                    wanted, data.dataset, models, out, given=data.given, progress=advance, elsewhere=elsewhere
+                )
+            if part:
+                runs = runs[part.number - 1 :: part.count]
+            with console.progress("Runs") as advance:
+                outcome = grids.carry_out(runs, known or [], processes=jobs, ray=ray, progress=advance)
     console.note(f"{len(outcome.records)} runs in {out}, {outcome.computed} of them new; see srrs table {out}")
     console.result({"records": [record.to_json() for record in outcome.records]})
     if outcome.failed:

@@ -22,7 +22,7 @@ from srrs.errors import DataError, SettingsError
 FILE = "settings.yaml"
 NOT_WRITTEN = {"out", "as_json", "config", "pairs", "yes", "ray", "shard"}
 """Options that say where or how a command writes, and not what it computes."""
-OTHER_COMMANDS = {"test", "budget", "fail_above", "cleanvision", "trusted", "track", "max_minutes"}
+OTHER_COMMANDS = {"test", "budget", "fail_above", "cleanvision", "trusted", "track", "max_minutes", "ray"}
 """Options that a file may hold for one command and another command ignores."""
 
 

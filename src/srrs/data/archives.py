@@ -135,21 +135,31 @@ def _parquet_table(file: Path, options: ReadOptions) -> Mapping[str, list[Any]]:
 
 def _copied(file: Path, column: str) -> tuple[Path, np.ndarray]:
     """Copy the images of a parquet file into one file of the cache; return it and the size of each, -1 for none."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     state = file.stat()
     name = f"{os.path.abspath(file)}\0{column}\0{state.st_size}\0{state.st_mtime_ns}"
     copy = cache_root() / "shards" / hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
     if not copy.with_suffix(".npy").exists():
         sizes = []
-        with atomic(copy.with_suffix(".images")) as part, part.open("wb") as out, pq.ParquetFile(file) as shard:
-            for batch in shard.iter_batches(AT_ONCE, columns=[column]):
-                cells = batch.column(0)
-                for cell in cells.field("bytes") if pa.types.is_struct(cells.type) else cells:
-                    content = cell.as_py()
-                    sizes.append(-1 if content is None else len(content))
-                    out.write(content or b"")
+        with atomic(copy.with_suffix(".images")) as part, part.open("wb") as out:
+            for content in _contents(file, column):
+                sizes.append(-1 if content is None else len(content))
+                out.write(content or b"")
         with atomic(copy.with_suffix(".npy")) as part, part.open("wb") as out:
             np.save(out, np.array(sizes, np.int64))
     return copy.with_suffix(".images"), np.load(copy.with_suffix(".npy"))
+
+
+def _contents(file: Path, column: str) -> Iterator[bytes | None]:
+    """Yield the bytes of each image of a parquet file, None for none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file) as shard:
+            for batch in shard.iter_batches(AT_ONCE, columns=[column]):
+                cells = batch.column(0)
+                yield from (cells.field("bytes") if pa.types.is_struct(cells.type) else cells).to_pylist()
+    except Exception as error:  # damaged bytes make pyarrow raise nearly anything
+        raise DataError(
+            f"Expected images in the column {column} of {file}, but could not read them: {error}."
+        ) from None

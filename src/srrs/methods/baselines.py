@@ -15,8 +15,13 @@ def window(epochs: float, of: float) -> int:
     return max(1, round(ROUNDS * epochs / of))
 
 
-def plain(name: str, tuners: tuple[TunerSpec, ...], q: float, tunes: bool = True) -> Method:
-    """Return a method that trusts every label and learns them by generalized cross-entropy with exponent q."""
+def plain(
+    name: str, tuners: tuple[TunerSpec, ...], q: float, tunes: bool = True, learning_rate: float | None = None
+) -> Method:
+    """Return a method that trusts every label and learns them by generalized cross-entropy with exponent q.
+
+    The learning rates of the zoo were chosen on the development classes (docs/benchmark.md has the table).
+    """
     return Method(
         name=name,
         tuners=tuners,
@@ -27,6 +32,7 @@ def plain(name: str, tuners: tuple[TunerSpec, ...], q: float, tunes: bool = True
         warm_up_loss=learn.generalized(q),
         prepare=learn.as_given(),
         tunes=tunes,
+        learning_rate=learning_rate,
     )
 
 
@@ -37,12 +43,12 @@ def zero_shot() -> Method:
 
 def coop() -> Method:
     """Return CoOp (Zhou et al. 2022): cross-entropy on the given labels. The published context is shared by classes."""
-    return plain("coop", (MACRO,), q=0.0)
+    return plain("coop", (MACRO,), q=0.0, learning_rate=0.1)
 
 
 def coop_two() -> Method:
     """Return CoOp with a class prompt and a described prompt, to measure what the second prompt adds by itself."""
-    return plain("coop-two", BOTH, q=0.0)
+    return plain("coop-two", BOTH, q=0.0, learning_rate=0.1)
 
 
 def gce() -> Method:

@@ -91,9 +91,10 @@ def tecoprompt() -> Method:
     """Return TecoPrompt (Shao et al. 2026): the transport of NLPrompt, with labels rewritten when the plan is steady.
 
     As published, the plan is a matrix (N, C) of transport from samples to classes. The share of a class is its part of
-    the row of a sample. A label is rewritten permanently if the largest class stays the same for 8 of 50 epochs, with a share of at least 0.99. A running average of this share (0.8 per epoch) splits clean (0.8) from
-    ambiguous (0.2). The losses are CE for clean, GCE with q = 0.5 for ambiguous and MAE for noisy labels. The cost is
-    -P and the weight of the entropy 0.01 (code). Differences:
+    the row of a sample. A label is rewritten permanently if the largest class stays the same for 8 of 50 epochs, with a
+    share of at least 0.99. A running average of this share (0.8 per epoch) splits clean (0.8) from ambiguous (0.2). The
+    losses are CE for clean, GCE with q = 0.5 for ambiguous and MAE for noisy labels. The cost is -P and the weight of
+    the entropy 0.01 (code). Differences:
 
     - The paper prints the cost -log P. With it the shares saturate, and the values 0.99, 0.8 and 0.2 do not fit.
       `tecoprompt(screen=temporal_transport(cost='log'))` uses it.
@@ -130,7 +131,7 @@ def jocor(noise_rate: float) -> Method:
     - Selection is per view. At least one view is kept, even at a noise rate of 1.
     """
     return replace(
-        plain("jocor", BOTH, q=0.0),
+        plain("jocor", BOTH, q=0.0, learning_rate=0.2),
         screen=screen.small_joint(noise_rate),
         loss=joint.small_joint_loss(noise_rate),
         warm_up_loss=joint.small_joint_loss(0.0),

@@ -20,17 +20,16 @@ def deft() -> Method:
     - The loss is the mean over all complementary labels, without clipping. DeFT draws one of them.
     - Clean samples are chosen once per epoch, on the mean of the views.
     - The context is shared whatever the settings say. With one context per class, the negative prompts memorize labels.
-    - The learning rate is 0.1; other prompts have 0.4. If half of a class has the same wrong label, the first
-      screening decides everything. At 0.4 the positive prompts then have learned the wrong labels in one of three
-      seeds (accuracy 7 % instead of 42 %). At 0.05 they have learned too little.
+    - The learning rate is 0.05. If half of a class has the same wrong label, the first screening decides everything. At
+      0.4, the positive prompts then have learned the wrong labels in some seeds.
     """
-    shared, rate = {"shared": True}, 0.1
+    shared = {"shared": True}
     pair = (
-        TunerSpec("positive", "class-prompt", shared, learning_rate=rate),
-        TunerSpec("negative", "class-prompt", shared, learning_rate=rate, votes=False),
+        TunerSpec("positive", "class-prompt", shared),
+        TunerSpec("negative", "class-prompt", shared, votes=False),
     )
     return replace(
-        plain("deft", pair, q=0.0),
+        plain("deft", pair, q=0.0, learning_rate=0.05),
         screen=screen.detected(right="positive", wrong="negative"),
         loss=detector.detecting(),
         warm_up_loss=detector.detecting(),
@@ -55,7 +54,9 @@ def clipcleaner() -> Method:
     - Prompts then learn the selected samples by cross-entropy. CLIPCleaner trains a network with MixFix.
     """
     return replace(
-        plain("clipcleaner", (MACRO,), q=0.0), screen=screen_features.agreement(), rectify=subset.clean_alone()
+        plain("clipcleaner", (MACRO,), q=0.0, learning_rate=0.2),
+        screen=screen_features.agreement(),
+        rectify=subset.clean_alone(),
     )
 
 
@@ -97,7 +98,7 @@ def robust_similarity() -> Method:
       other classes.
     """
     return replace(
-        plain("robust-similarity", (TunerSpec("macro", "class-prompt", {"prompts": 4}),), q=0.0),
+        plain("robust-similarity", (TunerSpec("macro", "class-prompt", {"prompts": 4}),), q=0.0, learning_rate=0.2),
         screen=screen.robust_similarity(rounds=ROUNDS),
         rectify=subset.clean_alone(),
         warm_up=0.02,
@@ -112,7 +113,9 @@ def confident_learning() -> Method:
     predictions come from a 5-fold logistic regression on the image features, and CoOp learns the other labels.
     """
     return replace(
-        plain("confident", (MACRO,), q=0.0), screen=screen_features.confident_learning(), rectify=subset.clean_alone()
+        plain("confident", (MACRO,), q=0.0, learning_rate=0.1),
+        screen=screen_features.confident_learning(),
+        rectify=subset.clean_alone(),
     )
 
 
@@ -123,7 +126,9 @@ def lemon() -> Method:
     is found without clean labels. Differences: the class vectors are those of the plain prompt, the neighbors of a
     label are whole classes, and CoOp learns the other labels.
     """
-    return replace(plain("lemon", (MACRO,), q=0.0), screen=screen_features.lemon(), rectify=subset.clean_alone())
+    return replace(
+        plain("lemon", (MACRO,), q=0.0, learning_rate=0.2), screen=screen_features.lemon(), rectify=subset.clean_alone()
+    )
 
 
 def simifeat(vote: bool = False) -> Method:
@@ -135,21 +140,23 @@ def simifeat(vote: bool = False) -> Method:
     is fitted by maximum likelihood. CoOp learns the other labels.
     """
     rule = screen_features.simifeat_vote() if vote else screen_features.simifeat_rank()
-    return replace(plain("simifeat", (MACRO,), q=0.0), screen=rule, rectify=subset.clean_alone())
+    return replace(plain("simifeat", (MACRO,), q=0.0, learning_rate=0.1), screen=rule, rectify=subset.clean_alone())
 
 
 def forward(matrix: Literal["dual-t", "hoc"] = "hoc") -> Method:
     """Return forward correction (Patrini et al. 2017) with an estimated transition matrix.
 
     The matrix is that of HOC (Zhu et al. 2021) or Dual-T (Yao et al. 2020). Dual-T needs confident predictions. With
-    the bundled model, 16 images per class and half of the labels wrong, it ranks no better than chance. On strong features
-    with 20 % symmetric noise it is better than HOC.
+    the bundled model, 16 images per class and half of the labels wrong, it ranks no better than chance. On strong
+    features with 20 % symmetric noise it is better than HOC.
 
     Differences: the corrected classifier is logistic regression on the features, out of fold. Its posterior given the
     label decides, and CoOp learns this posterior.
     """
     return replace(
-        plain("forward", (MACRO,), q=0.0), screen=screen_features.forward_corrected(matrix), rectify=rectify.posterior()
+        plain("forward", (MACRO,), q=0.0, learning_rate=0.1),
+        screen=screen_features.forward_corrected(matrix),
+        rectify=rectify.posterior(),
     )
 
 
@@ -158,7 +165,11 @@ def volminnet() -> Method:
 
     Differences: those of `forward`, and 100 full-batch steps of Adam instead of SGD over epochs.
     """
-    return replace(plain("volminnet", (MACRO,), q=0.0), screen=screen_features.volminnet(), rectify=rectify.posterior())
+    return replace(
+        plain("volminnet", (MACRO,), q=0.0, learning_rate=0.1),
+        screen=screen_features.volminnet(),
+        rectify=rectify.posterior(),
+    )
 
 
 def mbem() -> Method:
@@ -167,4 +178,6 @@ def mbem() -> Method:
     Differences: the classifier works on frozen features, in two rounds, out of fold. CoOp then learns the labels that
     the classifier also predicts.
     """
-    return replace(plain("mbem", (MACRO,), q=0.0), screen=screen_features.mbem(), rectify=subset.clean_alone())
+    return replace(
+        plain("mbem", (MACRO,), q=0.0, learning_rate=0.05), screen=screen_features.mbem(), rectify=subset.clean_alone()
+    )

@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
 from screening.decision.gaussians import Drawn, drawn, flipped
+from srrs.core import many
 from srrs.records import Group
 from srrs.screening.decision import Verdicts, decide
 
@@ -60,14 +61,14 @@ def test_class_vectors_that_know_nothing_do_not_decide(useless: str) -> None:
     order = np.roll(np.arange(bed.classes), 1)
     scores = bed.zero_shot[:, order] if useless == "permuted" else rng.normal(0, 5, bed.zero_shot.shape)
     found, alone = verdicts(bed, labels, zero_shot=scores), verdicts(bed, labels, zero_shot=None)
-    assert found.report.story == "labels"
+    assert found.report.hypothesis == "labels"
     assert found.report.model_knows is False
     assert "--model none" in " ".join(found.report.advice)
     assert found.report.decided_by == "images"
     assert np.corrcoef(found.p_clean, alone.p_clean)[0, 1] > 0.9
 
 
-def test_trust_decides_between_two_stories_that_the_data_cannot_tell_apart() -> None:
+def test_trust_decides_between_two_hypotheses_that_the_data_cannot_tell_apart() -> None:
     bed = drawn(7)
     labels = (bed.truth + 1) % bed.classes
     assert (verdicts(bed, labels).target == labels).mean() > 0.95
@@ -167,3 +168,16 @@ def test_a_fit_on_a_sample_decides_like_a_fit_on_all(monkeypatch: pytest.MonkeyP
 def test_inputs_that_do_not_fit_are_refused(changed: dict[str, np.ndarray], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         decide(**{"labels": np.array([0, 1, 0, 1]), "classes": 2, **changed})  # type: ignore[arg-type]
+
+
+def test_a_posterior_of_top_classes_decides_as_a_whole_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    bed = drawn(0)
+    labels = flipped(bed.truth, 0.2, bed.classes, seed=1)
+    whole = verdicts(bed, labels)
+    monkeypatch.setattr(many, "ENTRIES", len(labels))
+    monkeypatch.setattr(many, "KEPT", 3)
+    top = verdicts(bed, labels)
+    for name in ("p_outside", "p_clean", "quality", "group", "target"):
+        np.testing.assert_array_equal(getattr(top, name), getattr(whole, name), err_msg=name)
+    assert isinstance(top.posterior, many.TopClasses)
+    np.testing.assert_array_equal(top.posterior.argmax(1), whole.posterior.argmax(1))

@@ -1,9 +1,9 @@
-"""The default decision: which labels are wrong, what they should be, and how much of it to believe.
+"""The default decision: which labels are wrong, what they should be, and how far to trust it.
 
 1. Read the sources: balanced zero-shot log-probabilities, matcher, out-of-fold discriminant of the images, predictions.
-2. Fit two stories of how the labels came about (`stories`), with the scale of every source and the transition matrix
-   estimated from the data, and take the one under which the given labels are more likely.
-3. Read the posterior of every image, its groups, the rectified label and the noise rate off the story.
+2. Fit several hypotheses about how the labels came about (`hypotheses`), with the scale of every source and the
+   transition matrix estimated from the data, and choose one (`choice`).
+3. Read the posterior of every image, its groups, the rectified label and the noise rate off the chosen hypothesis.
 
 A fixed classifier times one annotator's confusion matrix by EM is Raykar et al. (2010) and MBEM (Khetan et al. 2018);
 class means of images that lean on a text prior are TransCLIP's (Zanella et al. 2024).
@@ -23,12 +23,12 @@ from srrs.records import Group, MatchScores, NoiseEstimate
 from srrs.screening.decision import discriminant
 from srrs.screening.decision.choice import Choice, Trust, choose
 from srrs.screening.decision.evidence import Inputs, blocks
+from srrs.screening.decision.hypotheses import IMAGES, UNIFORM, Hypothesis, Sample
 from srrs.screening.decision.outside import Fitting, Mixture, fit_fitting, fit_mixture
 from srrs.screening.decision.prepare import PREDICTIONS, Reader, prepare
-from srrs.screening.decision.ranking import Ranking
+from srrs.screening.decision.ranking import quality_of
 from srrs.screening.decision.report import report_of
 from srrs.screening.decision.scales import pooled
-from srrs.screening.decision.stories import IMAGES, UNIFORM, Sample, Story
 from srrs.screening.decision.transition import fit_matrix
 from srrs.screening.decision.verdicts import Verdicts
 
@@ -37,8 +37,9 @@ Ints = NDArray[np.integer]
 
 CERTAIN = 0.8
 """A label is clean or noisy when the posterior is at least this sure, and ambiguous between."""
-ODDS = 2.0
-"""A label changes where another class is this many times as likely as the given one."""
+CAUTION = 16.0
+"""A label changes where another class is 1 + CAUTION / (images per class) times as likely as the given one: odds that
+are fitted to few images are uncertain."""
 OUTSIDE = 0.7
 """Least probability of an image that is called outside."""
 SOFT, SHARP = 0.6, 1.5
@@ -83,61 +84,70 @@ def decide(
     reader = prepare(inputs, rows)
     sample = reader.read_all(rows)
     choice = choose(sample, trust)
-    fitting = fit_fitting(choice.story.scores, sample.index, classes)
+    fitting = fit_fitting(choice.hypothesis.scores, sample.index, classes)
     mixture = fit_mixture(
-        fitting(choice.story.scores, sample.index), choice.posterior, predictions_alone=_alone(choice.story)
+        fitting(choice.hypothesis.scores, sample.index), choice.posterior, predictions_alone=_alone(choice.hypothesis)
     )
     return _verdicts(inputs, sample, choice, _found(reader, rows, sample, choice, fitting), mixture)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What follows from the chosen story for every image."""
+    """What follows from the chosen hypothesis for every image."""
 
     posterior: Floats
     """(N, C)"""
     best_fit: Floats
     """(N,) how well the best class fits."""
-    given_fit: Floats
-    """(N,) how well the given class fits."""
+    ranked: Floats
+    """(N, M, 2) posterior and fit of the given class, by the chosen hypothesis and by those that rank beside it."""
 
 
 def _found(reader: Reader, rows: Ints, sample: Sample, choice: Choice, fitting: Fitting) -> Found:
-    """Apply the story to all images: the fit's own posterior for its sample, the model's for the others."""
-    inputs, story = reader.inputs, choice.story
-    n = len(inputs.labels)
-    posterior = class_probabilities(inputs.labels, inputs.classes)
-    found = Found(posterior, np.zeros(n, np.float32), np.zeros(n, np.float32))
+    """Apply the hypotheses to all images: the fit's own posterior for its sample, the model's for the others."""
+    inputs, n = reader.inputs, len(reader.inputs.labels)
+    hypotheses = (choice.hypothesis, *choice.rivals)
+    fittings = [fitting, *(fit_fitting(rival.scores, sample.index, sample.classes) for rival in choice.rivals)]
+    found = Found(
+        class_probabilities(inputs.labels, inputs.classes),
+        np.zeros(n, np.float32),
+        np.zeros((n, len(hypotheses), 2), np.float32),
+    )
 
-    def put(where: Ints, here: Sample, scores: Mapping[str, Floats], posterior: Floats) -> None:
-        found.posterior[where[:, None], here.index] = posterior
-        fit = fitting(scores, here.index)
-        found.best_fit[where] = fit.max(1)
-        found.given_fit[where] = (fit * here.given).sum(1)
+    def put(where: Ints, here: Sample, number: int, scores: Mapping[str, Floats], posterior: Floats) -> None:
+        fit = fittings[number](scores, here.index)
+        found.ranked[where, number] = np.column_stack([(values * here.given).sum(1) for values in (posterior, fit)])
+        if number == 0:
+            found.posterior[where[:, None], here.index] = posterior
+            found.best_fit[where] = fit.max(1)
 
-    put(rows, sample, story.scores, choice.posterior)
+    put(rows, sample, 0, choice.hypothesis.scores, choice.posterior)
+    for number, rival in enumerate(choice.rivals, 1):
+        put(rows, sample, number, rival.scores, rival.fit.posterior)
     rest = np.ones(n, bool)
     rest[rows] = False
     others = inputs.order[rest[inputs.order]]
     for part in blocks(len(others), inputs.classes):
         here = reader.read(others[part])
-        scores = _scores(here, story)
-        put(others[part], here, scores, _predicted(here, story, scores))
+        for number, hypothesis in enumerate(hypotheses):
+            scores = _scores(here, hypothesis)
+            put(others[part], here, number, scores, _predicted(here, hypothesis, scores))
     return found
 
 
-def _scores(sample: Sample, story: Story) -> dict[str, Floats]:
-    """Return the scores (n, K) of each source for images that the story was not fitted on."""
+def _scores(sample: Sample, hypothesis: Hypothesis) -> dict[str, Floats]:
+    """Return the scores (n, K) of each source for images that the hypothesis was not fitted on."""
+    sample = sample.under(hypothesis.kind)
     scores = {**sample.unseen, **sample.learned}
-    if story.means is not None and sample.white is not None:
-        scores[IMAGES] = discriminant.scores(sample.white, story.means, sample.fold, sample.index)
-    return {name: scores[name] for name in story.scales}
+    if hypothesis.means is not None and sample.white is not None:
+        scores[IMAGES] = discriminant.scores(sample.white, hypothesis.means, sample.fold, sample.index)
+    return {name: scores[name] for name in hypothesis.scales}
 
 
-def _predicted(sample: Sample, story: Story, scores: Mapping[str, Floats]) -> Floats:
-    """Return the posterior (n, K) of images that the story was not fitted on."""
-    evidence = sample.likelihoods(pooled(list(scores.values()), np.array(list(story.scales.values()))))
-    joint = evidence * story.fit.matrix[sample.index, sample.labels[:, None]].astype(np.float32)
+def _predicted(sample: Sample, hypothesis: Hypothesis, scores: Mapping[str, Floats]) -> Floats:
+    """Return the posterior (n, K) of images that the hypothesis was not fitted on."""
+    evidence = sample.likelihoods(pooled(list(scores.values()), np.array(list(hypothesis.scales.values()))))
+    joint = evidence * hypothesis.fit.matrix[sample.index, sample.labels[:, None]].astype(np.float32)
     return np.asarray(joint / np.maximum(joint.sum(1, keepdims=True), np.finfo(np.float32).tiny))
 
 
@@ -152,35 +162,36 @@ def _verdicts(inputs: Inputs, sample: Sample, choice: Choice, found: Found, mixt
     is_outside = p_outside >= OUTSIDE
     group[is_outside] = Group.OUTSIDE
     best = np.asarray(found.posterior.argmax(1), np.int64)
-    pays = (found.posterior[np.arange(n), best] > ODDS * of_given) & ~is_outside & choice.proven
-    ranking = Ranking.of(found.given_fit, predictions_alone=_alone(choice.story))
+    odds = 1 + CAUTION * inputs.classes / n
+    pays = (found.posterior[np.arange(n), best] > odds * of_given) & ~is_outside & choice.proven
+    quality = quality_of(found.ranked, p_outside, predictions_alone=_alone(choice.hypothesis))
     return Verdicts(
         posterior=found.posterior,
         p_outside=p_outside,
         p_clean=p_clean,
-        quality=ranking(of_given, p_outside, found.given_fit),
+        quality=quality,
         group=group,
         target=np.where(pays, best, labels),
         noise=_noise(sample, choice, p_clean, mixture),
-        transition=choice.story.fit.matrix,
+        transition=choice.hypothesis.fit.matrix,
         report=report_of(sample, choice),
     )
 
 
-def _alone(story: Story) -> bool:
-    return list(story.scales) == [PREDICTIONS]
+def _alone(hypothesis: Hypothesis) -> bool:
+    return list(hypothesis.scales) == [PREDICTIONS]
 
 
 def _noise(sample: Sample, choice: Choice, p_clean: Floats, mixture: Mixture) -> NoiseEstimate:
     """Return the noise rate, and a range from soft to sharp evidence with the sampling error of the labels."""
-    story = choice.story
-    rates = [story.fit.rate, choice.first_rate] if story.name == "labels" else [story.fit.rate]
+    hypothesis = choice.hypothesis
+    rates = [hypothesis.fit.rate, *choice.rates] + ([choice.first_rate] if hypothesis.name == "labels" else [])
     rate = float(1 - p_clean.mean())  # of labels that are wrong because the image shows another class, or none
     if not sample.unseen:  # the labels taught every source: the rate lies between before and after doubting them
-        rate += (choice.first_rate - story.fit.rate) / 2
+        rate += (choice.first_rate - hypothesis.fit.rate) / 2
     for power in (SOFT, SHARP):
-        evidence = sample.likelihoods(power * story.logits)
-        start = float(np.clip(story.fit.rate, 0.01, 0.9))
+        evidence = sample.likelihoods(power * hypothesis.logits)
+        start = float(np.clip(hypothesis.fit.rate, 0.01, 0.9))
         again = fit_matrix(evidence, sample.index, sample.labels, sample.classes, UNIFORM, start=start, iterations=15)
         rates.append(again.rate)
     # images of no class come on top: their share, once at least half and once all of it

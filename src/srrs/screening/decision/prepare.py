@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from srrs.core.blocks import release
 from srrs.screening.decision import discriminant
 from srrs.screening.decision.evidence import CELLS, DENSE, Inputs, balancing, blocks, candidates, narrowed
-from srrs.screening.decision.stories import Sample
+from srrs.screening.decision.hypotheses import ZERO_SHOT, Sample
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
-ZERO_SHOT, MATCHER, PREDICTIONS = "zero-shot", "matcher", "predictions"
+MATCHER, PREDICTIONS = "matcher", "predictions"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class Reader:
 
     inputs: Inputs
     offset: Floats | None
-    """(C,) what balances the zero-shot log-probabilities."""
+    """(C,) what balances the zero-shot log-probabilities to the label shares."""
+    even: Floats | None
+    """(C,) what balances them to equal classes, less `offset`."""
     whitening: discriminant.Whitening | None
     means: Floats | None
     """(C, R) means of the images with each given label, where only they can find candidates."""
@@ -49,7 +51,7 @@ class Reader:
         index = candidates(known, labels, inputs.classes)
         unseen = {name: narrowed(scores, index) for name, scores in unseen.items()}
         learned = {name: narrowed(scores, index) for name, scores in learned.items()}
-        return Sample(labels, inputs.fold[rows], inputs.classes, index, unseen, learned, white)
+        return Sample(labels, inputs.fold[rows], inputs.classes, index, unseen, learned, white, self.even)
 
     def read_all(self, rows: Ints) -> Sample:
         """`read` in blocks, put together: no array of all classes outlives its block."""
@@ -68,6 +70,7 @@ class Reader:
             {name: np.concatenate([part.unseen[name] for part in parts]) for name in first.unseen},
             {name: np.concatenate([part.learned[name] for part in parts]) for name in first.learned},
             None if first.white is None else np.concatenate([part.white for part in parts if part.white is not None]),
+            self.even,
         )
 
     def _nearest(self, rows: Ints, white: Floats | None) -> Floats:
@@ -79,18 +82,20 @@ class Reader:
 
 def prepare(inputs: Inputs, rows: Ints) -> Reader:
     """Fit what is needed to read scores: the balance of the zero-shot model and the whitening, on these rows."""
-    offset = None
+    offset, even = None, None
     if inputs.zero_shot is not None:
         counts = np.bincount(inputs.labels, minlength=inputs.classes)
         target = (counts + 2) / (len(inputs.labels) + 2 * inputs.classes)
         few = rows[: max(1, CELLS // inputs.classes)]  # rows are in the order of random keys
-        offset = balancing(inputs.log_zero_shot(few), target)
+        log_probs = inputs.log_zero_shot(few)
+        offset = balancing(log_probs, target)
+        even = balancing(log_probs, np.full(inputs.classes, 1 / inputs.classes)) - offset
     whitening = None if inputs.features is None else discriminant.fit_whitening(np.asarray(inputs.features[rows]))
     alone = inputs.zero_shot is None and inputs.match is None and inputs.pred_probs is None
     means = None
     if whitening is not None and alone and inputs.classes > DENSE:
         means = _given_means(inputs, rows, whitening)
-    return Reader(inputs, offset, whitening, means)
+    return Reader(inputs, offset, even, whitening, means)
 
 
 def _given_means(inputs: Inputs, rows: Ints, whitening: discriminant.Whitening) -> Floats:

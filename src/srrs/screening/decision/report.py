@@ -6,9 +6,10 @@ N images, C classes.
 import numpy as np
 from numpy.typing import NDArray
 
-from srrs.screening.decision.choice import Choice, above_chance
-from srrs.screening.decision.prepare import PREDICTIONS, ZERO_SHOT
-from srrs.screening.decision.stories import IMAGES, Sample, Story
+from srrs.screening.decision.agreement import above_chance
+from srrs.screening.decision.choice import Choice
+from srrs.screening.decision.hypotheses import IMAGES, ZERO_SHOT, Hypothesis, Sample
+from srrs.screening.decision.prepare import PREDICTIONS
 from srrs.screening.decision.verdicts import Report, Source
 
 Floats = NDArray[np.floating]
@@ -22,42 +23,42 @@ LIMITS = (
 )
 
 
-def sources_of(sample: Sample, story: Story) -> tuple[Source, ...]:
-    """Describe the sources of a fitted story."""
+def sources_of(sample: Sample, hypothesis: Hypothesis) -> tuple[Source, ...]:
+    """Describe the sources of a fitted hypothesis."""
     found = []
-    for name, scores in story.scores.items():
+    for name, scores in hypothesis.scores.items():
         predicted = sample.predicted(scores)
-        chosen = np.take_along_axis(story.fit.posterior, predicted[:, None], 1)[:, 0]
+        chosen = np.take_along_axis(hypothesis.fit.posterior, predicted[:, None], 1)[:, 0]
         agrees = np.take_along_axis(sample.index, predicted[:, None], 1)[:, 0] == sample.labels
         reliability = float(chosen.mean(dtype=np.float64))
         saw = name in (IMAGES, PREDICTIONS)
-        found.append(Source(name, story.scales[name], reliability, float(agrees.mean()), saw))
+        found.append(Source(name, hypothesis.scales[name], reliability, float(agrees.mean()), saw))
     return tuple(found)
 
 
-def influence(story: Story) -> dict[str, float]:
+def influence(hypothesis: Hypothesis) -> dict[str, float]:
     """Share of each source in the pooled evidence: the mean spread of its scaled scores over the classes."""
     spread = {
-        name: story.scales[name] * float(scores.std(axis=1).mean(dtype=np.float64))
-        for name, scores in story.scores.items()
+        name: hypothesis.scales[name] * float(scores.std(axis=1).mean(dtype=np.float64))
+        for name, scores in hypothesis.scores.items()
     }
     total = sum(spread.values()) or 1.0
     return {name: value / total for name, value in spread.items()}
 
 
 def report_of(sample: Sample, choice: Choice) -> Report:
-    """Write the report on the story that is believed."""
-    story, contradictions = choice.story, choice.contradictions
-    sources, share = sources_of(sample, story), influence(story)
+    """Write the report on the hypothesis that is chosen."""
+    hypothesis, contradictions = choice.hypothesis, choice.contradictions
+    sources, share = sources_of(sample, hypothesis), influence(hypothesis)
     knows = False if choice.ignored else None
-    if ZERO_SHOT in story.scores:
+    if ZERO_SHOT in hypothesis.scores:
         of_labels = next(source.agreement for source in sources if source.name == ZERO_SHOT)
         knows = share[ZERO_SHOT] >= USELESS and max(of_labels, choice.agreement or 0.0) >= above_chance(sample)
-    trusted = knows is not False and story.fit.rate < 0.75
+    trusted = knows is not False and hypothesis.fit.rate < 0.75
     return Report(
         sources,
         max(share, key=lambda name: share[name]),
-        story.name,
+        hypothesis.name,
         choice.agreement,
         knows,
         tuple(int(k) for k in contradictions),
@@ -69,7 +70,7 @@ def report_of(sample: Sample, choice: Choice) -> Report:
 
 def _advice(knows: bool | None, choice: Choice) -> tuple[str, ...]:
     """Sentences for the person."""
-    story, contradictions = choice.story, choice.contradictions
+    hypothesis, contradictions = choice.hypothesis, choice.contradictions
     sentences = []
     if knows is False:
         sentences.append(
@@ -78,15 +79,15 @@ def _advice(knows: bool | None, choice: Choice) -> tuple[str, ...]:
         )
     elif len(contradictions):
         sentences.append(
-            f"In {len(contradictions)} classes the model and the labels contradict each other, and the {story.name} "
-            f"decided. Check the names of these classes (--names), or "
+            f"In {len(contradictions)} classes the model and the labels contradict each other, and the "
+            f"{hypothesis.name} decided. Check the names of these classes (--names), or "
             "choose with --trust labels or --trust model."
         )
-    if not choice.proven and story.fit.rate >= 1 / len(story.fit.posterior):
+    if not choice.proven and hypothesis.fit.rate >= 1 / len(hypothesis.fit.posterior):
         sentences.append(
             "Hard images explain the data as well as wrong labels do, so no label is changed. The ranking still puts "
             "the most doubtful labels first."
         )
-    if story.fit.rate >= 0.5:
+    if hypothesis.fit.rate >= 0.5:
         sentences.append("More than half of the labels seem wrong. Look at some of them before you apply any change.")
     return tuple(sentences)

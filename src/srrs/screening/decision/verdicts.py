@@ -37,7 +37,7 @@ class Report:
     sources: tuple[Source, ...]
     decided_by: str
     """Name of the source with the most influence."""
-    story: str
+    hypothesis: str
     """"model" or "labels": whose word was taken where the two contradict each other."""
     agreement: float | None
     """Share of images where zero-shot prediction and images alone predict the same class; None without both."""

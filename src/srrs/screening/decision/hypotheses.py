@@ -2,13 +2,13 @@
 
 Two starts are tried. "model" starts from the sources that never saw the labels: it can find mistakes that most images
 of a class share. "labels" starts from the images and the given labels, and from nearly uniform noise: it leaves labels
-alone where mistakes cannot be told from hard images. `choice` takes one of them.
+alone where mistakes cannot be distinguished from hard images. `choice` takes one of them.
 
 N images, C classes, K candidate classes per image.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,14 @@ UNIFORM = Strength(3.0, 3.0)
 FREE = Strength(0.3, 0.1)
 """Noise of any structure."""
 SHARP_START = 2.0
-"""Scale of the unseen sources at the start of a sharp story, which finds mistakes that soft evidence would excuse."""
+"""Scale of the unseen sources at the start of a sharp hypothesis: it finds mistakes that soft evidence would excuse."""
 SHARP_IMAGES = 1.0
 """The same of the images: that of Gaussian classes whose directions are independent."""
 FREE_RATE = 0.3
-"""Least first guess of the noise rate of a story of structured noise."""
+"""Least first guess of the noise rate of a hypothesis of structured noise."""
 REFINED = 2
-"""Refinements of a sharpened story."""
+"""Refinements of a sharpened hypothesis."""
+ZERO_SHOT = "zero-shot"
 IMAGES = "images"
 """Name of the source that is the out-of-fold discriminant."""
 
@@ -54,6 +55,16 @@ class Sample:
     """Scores of each source that learned from the labels, but not from that of the image itself."""
     white: Floats | None
     """(N, R) whitened features."""
+    even: Floats | None = None
+    """(C,) what turns zero-shot scores balanced to the label shares into scores balanced to equal classes."""
+
+    def under(self, kind: "Kind") -> "Sample":
+        """The sample with the class prior of a kind."""
+        if not kind.even or self.even is None or ZERO_SHOT not in self.unseen:
+            return self
+        scores = np.array(self.unseen[ZERO_SHOT])
+        scores[:, : self.index.shape[1]] += self.even[self.index]
+        return replace(self, unseen={**self.unseen, ZERO_SHOT: scores})
 
     @property
     def given(self) -> NDArray[np.bool_]:
@@ -70,7 +81,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Story:
+class Hypothesis:
     """A fitted model of how the labels came about."""
 
     kind: "Kind"
@@ -100,7 +111,7 @@ class Story:
 
 @dataclass(frozen=True)
 class Kind:
-    """How a story is fitted."""
+    """How a hypothesis is fitted."""
 
     start: str
     """"model": from the sources that never saw a label. "labels": from all of them."""
@@ -109,18 +120,23 @@ class Kind:
     """Whether the sources start from SHARP_START instead of their fitted scales."""
     temper: float = 1.0
     """What fitted scales are multiplied by."""
+    even: bool = False
+    """Whether zero-shot predictions are balanced to equal classes instead of the label shares."""
 
 
 LABELS, MILD = Kind("labels", UNIFORM), Kind("model", UNIFORM)
+LOOSE = Kind("labels", FREE)
+"""Structured noise from the same start as LABELS: it ranks mistakes between classes better than it decides them."""
 CLUSTERS = Kind("labels", FREE, sharp=True)
 """Without other sources, classes that lie well apart are clusters, whatever their labels say."""
 SHARP, TEMPERED = Kind("model", FREE, sharp=True), Kind("model", FREE, temper=0.6)
-"""Two stories of structured noise: sharp evidence finds mistakes between similar classes where the model knows them;
+"""Two hypotheses of structured noise: sharp evidence finds mistakes between similar classes where the model knows them;
 tempered evidence finds pairs of swapped classes where it hardly does."""
 
 
-def tell(sample: Sample, kind: Kind, rounds: int = 1) -> Story:
-    """Fit a story from its start, and `rounds` more times from its own posterior."""
+def fitted(sample: Sample, kind: Kind, rounds: int = 1) -> Hypothesis:
+    """Fit a hypothesis from its start, and `rounds` more times from its own posterior."""
+    sample = sample.under(kind)
     scores = dict(sample.unseen) if kind.start == "model" else {**sample.unseen, **sample.learned}
     means = None
     if kind.start == "labels" and sample.white is not None:
@@ -132,50 +148,54 @@ def tell(sample: Sample, kind: Kind, rounds: int = 1) -> Story:
     if kind.sharp:
         scales = np.array([SHARP_IMAGES if source == IMAGES else SHARP_START for source in scores])
         rate = FREE_RATE
-    story = _story(sample, kind, scores, scales, rate, means)
+    hypothesis = _hypothesis(sample, kind, scores, scales, rate, means)
     for _ in range(rounds):
-        story = continued(sample, story)
-    return story
+        hypothesis = _refitted(sample, hypothesis)
+    return hypothesis
 
 
-def sharpened(sample: Sample, first: Story, power: float) -> Story:
-    """Fit a story of structured noise to the sources of another one, from `power` times their scales on.
+def sharpened(sample: Sample, first: Hypothesis, power: float) -> Hypothesis:
+    """Fit a hypothesis of structured noise to the sources of another one, from `power` times their scales on.
 
     Where classes lie apart, soft evidence without wrong labels explains the labels as well as sharp evidence with wrong
     ones. So the fit starts from sharp evidence, and is refined from its own posterior.
     """
     scales = power * np.array(list(first.scales.values()))
-    story = _story(sample, CLUSTERS, first.scores, scales, FREE_RATE, first.means)
+    hypothesis = _hypothesis(sample, CLUSTERS, first.scores, scales, FREE_RATE, first.means)
     for _ in range(REFINED):
-        story = continued(sample, story)
-    return story
+        hypothesis = _refitted(sample, hypothesis)
+    return hypothesis
 
 
-def continued(sample: Sample, story: Story) -> Story:
-    """Fit the story once more: the discriminant to its posterior, the scales through its matrix, then the matrix."""
+def refitted(sample: Sample, hypothesis: Hypothesis) -> Hypothesis:
+    """Fit it once more: the discriminant to its posterior, the scales through its matrix, then the matrix."""
+    return _refitted(sample.under(hypothesis.kind), hypothesis)
+
+
+def _refitted(sample: Sample, hypothesis: Hypothesis) -> Hypothesis:
     scores, means = {**sample.unseen, **sample.learned}, None
     if sample.white is not None:
-        means = _means(sample, story.fit.posterior)
+        means = _means(sample, hypothesis.fit.posterior)
         scores[IMAGES] = discriminant.scores(sample.white, means, sample.fold, sample.index)
-    through = story.fit.matrix[sample.index, sample.labels[:, None]].astype(np.float32)
+    through = hypothesis.fit.matrix[sample.index, sample.labels[:, None]].astype(np.float32)
     scales, _ = fit_scales(list(scores.values()), sample.given, sample.classes, transition=through)
-    return _story(sample, story.kind, scores, scales, story.fit.rate, means)
+    return _hypothesis(sample, hypothesis.kind, scores, scales, hypothesis.fit.rate, means)
 
 
-def _story(
+def _hypothesis(
     sample: Sample,
     kind: Kind,
     scores: Mapping[str, Floats],
     scales: Floats,
     rate: float,
     means: discriminant.Means | None,
-) -> Story:
+) -> Hypothesis:
     """Fit the matrix to the scaled scores, from a first guess of the rate."""
     scales = kind.temper * scales
     evidence = sample.likelihoods(pooled(list(scores.values()), scales))
     start = float(np.clip(rate, 0.003, 0.9))
     fit = fit_matrix(evidence, sample.index, sample.labels, sample.classes, kind.strength, start=start)
-    return Story(kind, fit, dict(zip(scores, scales.tolist(), strict=True)), means, scores)
+    return Hypothesis(kind, fit, dict(zip(scores, scales.tolist(), strict=True)), means, scores)
 
 
 def _means(sample: Sample, probs: Floats) -> discriminant.Means:

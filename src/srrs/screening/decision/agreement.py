@@ -1,0 +1,61 @@
+"""How well sources agree with each other and with the labels.
+
+N images.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srrs.screening.decision.hypotheses import IMAGES, Hypothesis, Sample
+from srrs.screening.decision.scales import pooled
+
+Ints = NDArray[np.integer]
+
+KNOWS = 0.1
+"""A source knows something of the classes if it agrees with another this far above chance, on the way to 1."""
+WHOLESALE = 0.85
+"""Above this share of wrong labels, in all or in one class, the labels are kept unless the "labels" hypothesis finds
+them wrong, too."""
+
+
+def agreement_of(sample: Sample, hypothesis: Hypothesis) -> float | None:
+    """Share of images where the unseen sources and the images predict the same class; None without both."""
+    if not sample.unseen or IMAGES not in hypothesis.scores:
+        return None
+    scales = np.array([max(hypothesis.scales[name], 1e-6) for name in sample.unseen])
+    unseen = pooled([hypothesis.scores[name] for name in sample.unseen], scales)
+    return float((sample.predicted(unseen) == sample.predicted(hypothesis.scores[IMAGES])).mean())
+
+
+def reliability_of(sample: Sample, hypothesis: Hypothesis) -> float:
+    """How well the unseen sources know the classes: their agreement with the images, or else with the posterior."""
+    agreement = agreement_of(sample, hypothesis)
+    if agreement is not None:
+        return agreement
+    scales = np.array([max(hypothesis.scales[name], 1e-6) for name in sample.unseen])
+    predicted = sample.predicted(pooled([hypothesis.scores[name] for name in sample.unseen], scales))
+    return float(np.take_along_axis(hypothesis.fit.posterior, predicted[:, None], 1).mean())
+
+
+def above_chance(sample: Sample) -> float:
+    """Return the least agreement of a source that knows something of the classes."""
+    chance = float(np.bincount(sample.labels, minlength=sample.classes).max()) / len(sample.labels)
+    return chance + KNOWS * (1 - chance)
+
+
+def contradicted(sample: Sample, hypothesis: Hypothesis, labels: Hypothesis) -> Ints:
+    """Classes nearly all of whose labels `hypothesis` finds wrong, but not the `labels` hypothesis."""
+    found = []
+    for one in (hypothesis, labels):
+        wrong = 1 - (one.fit.posterior * sample.given).sum(1)
+        counts = np.bincount(sample.labels, minlength=sample.classes)
+        found.append(np.bincount(sample.labels, wrong, sample.classes) / np.maximum(counts, 1))
+    return np.flatnonzero((found[0] > WHOLESALE) & (found[1] < found[0] - 0.25))
+
+
+def known_by_images(sample: Sample, hypothesis: Hypothesis) -> float:
+    """Share of images whose class the images alone tell, according to a hypothesis."""
+    if IMAGES not in hypothesis.scores:
+        return 0.0
+    predicted = sample.predicted(hypothesis.scores[IMAGES])[:, None]
+    return float(np.take_along_axis(hypothesis.fit.posterior, predicted, 1).mean())
