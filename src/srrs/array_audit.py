@@ -83,7 +83,7 @@ def audit_labels(
 
 
 def zero_shot_logits(features: Floats, class_vectors: Floats) -> Floats:
-    """Logits (N, C) of features (N, D) and class vectors (C, D), of any length: 100 times their cosine, as in CLIP."""
+    """Return logits (N, C) of features (N, D) and class vectors (C, D): 100 times the cosine, as in CLIP."""
     vectors = class_vectors / np.linalg.norm(class_vectors, axis=1, keepdims=True).clip(1e-12)
     logits = empty((len(features), len(vectors)), np.float32)
     for rows in blocks(len(features)):
