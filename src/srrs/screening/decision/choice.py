@@ -20,6 +20,7 @@ from srrs.screening.decision.agreement import (
     above_chance,
     agreement_of,
     contradicted,
+    is_useless,
     known_by_images,
     reliability_of,
 )
@@ -85,7 +86,7 @@ def choose(sample: Sample, trust: Trust) -> Choice:
     """Fit the hypotheses that the sources allow, and choose one."""
     first, labels = _from_labels(sample)
     agreement = agreement_of(sample, labels)
-    if trust == "auto" and agreement is not None and agreement < above_chance(sample):
+    if trust == "auto" and is_useless(sample, labels):
         return replace(choose(replace(sample, unseen={}), trust), agreement=agreement, ignored=True)
     none = np.zeros(0, np.int64)
     proven = _is_plain(sample, first, labels, agreement) or is_proven(sample, first, labels)
