@@ -20,7 +20,9 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,13 +32,12 @@ import numpy as np
 from PIL import Image
 
 from srrs.cli import main as command_line
-from srrs.code import code_digest
 from support import tiny_clip
 
 CLASSES = ("cat", "dog", "horse")
-EACH = 30
+EACH = 15
 MODEL = ("--model", "../model")
-FAST = ("--set", "steps=60", "--set", "batch=24", "--views", "1")
+FAST = ("--set", "steps=30", "--set", "batch=12", "--views", "1")
 Tree = dict[str, str]
 """Digest of each file by its path."""
 
@@ -76,11 +77,11 @@ def main() -> None:
     asked = parser.parse_args()
     names = asked.commands.split(",")
     counts = {name: Counter[str]() for name in names}
-    code_digest()  # once, for all forks
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         prepare(Path())
+        warm_up()
         wanted = {name: undisturbed(name) for name in names}
         for number in range(asked.count):
             name = names[number % len(names)]
@@ -115,6 +116,13 @@ def prepare(folder: Path) -> None:
             id = path.relative_to(folder / "template" / "images").as_posix()
             lines.append(f"{id},{name},{'drop' if at % 7 == 3 else 'relabel' if given != name else 'keep'}")
     (folder / "template" / "decisions.csv").write_text("\n".join(lines) + "\n")
+
+
+def warm_up() -> None:
+    """Run commands in this process, so that its forks find all libraries loaded."""
+    begin("audit")
+    for words in (AUDIT, (*APPLY, "--to", "copy"), COMMANDS["fit"].words):
+        run(words)
 
 
 def undisturbed(name: str) -> tuple[Tree, float]:
@@ -174,22 +182,22 @@ def launch(words: tuple[str, ...]) -> int:
         return process
     status = 1
     try:
-        log = os.open("../log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        sys.argv = ["srrs", *words]
-        command_line()
-        status = 0
-    except SystemExit as error:
-        status = int(error.code or 0)
+        status = run(words)
     except BaseException:
-        import traceback
-
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(status)
+
+
+def run(words: tuple[str, ...]) -> int:
+    """Run a command in this process, with what it says in a file, and return its status."""
+    with Path("../log").open("w") as log, redirect_stdout(log), redirect_stderr(log):
+        sys.argv = ["srrs", *words]
+        try:
+            command_line()
+        except SystemExit as error:
+            return int(error.code or 0)
+    return 0
 
 
 def wait(process: int, what: str) -> None:

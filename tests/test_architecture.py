@@ -151,6 +151,21 @@ def test_nothing_is_unpickled_or_printed(path: Path) -> None:
             assert not [k for k in node.keywords if k.arg in ("allow_pickle", "trust_remote_code")], node.lineno
 
 
+@pytest.mark.parametrize("path", [p for p in MODULES if part(p) not in ("io", "checksum", "lock")], ids=name)
+def test_files_are_written_by_io_alone(path: Path) -> None:
+    """There, a full disk is one sentence and a file is whole or not at all. `part` is what `io.atomic` gives."""
+    for node in ast.walk(tree(path)):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute | ast.Name):
+            continue
+        called, receiver = dotted(node.func).split(".")[-1], dotted(node.func).rpartition(".")[0]
+        modes = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+        writes = (
+            called == "open" and receiver != "part" and any(set(mode) & set("wx+") and len(mode) < 4 for mode in modes)
+        )
+        assert not writes, f"line {node.lineno}"
+        assert called not in ("write_text", "write_bytes", "save_file"), f"line {node.lineno}"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_modules_say_what_they_are_and_public_functions_what_they_take(path: Path) -> None:
     module = tree(path)

@@ -134,6 +134,13 @@ def test_features_are_written_of_labeled_and_of_loose_photographs(
         arrays = load_file(out / "features.safetensors")
         assert (arrays["plain"].shape, arrays["views"].shape) == ((count, 24), (count, 1, 24))
         assert len(read_csv(out / "samples.csv")) == count
+    (tmp_path / "some").mkdir()
+    shutil.copy(photos / "cat" / "0.jpg", tmp_path / "some")
+    (tmp_path / "some" / "empty.jpg").touch()
+    told = srrs("embed", tmp_path / "some", "--out", tmp_path / "e", "--model", clip_folder, "--device", "cpu")
+    assert "features of 1 images in" in told.out
+    assert "; 1 skipped" in told.out
+    assert "skipped empty.jpg: empty file" in told.err
 
 
 def test_words_for_codes_and_descriptions_are_read_from_files(srrs: Run, photos, clip_folder, tmp_path: Path) -> None:

@@ -134,6 +134,12 @@ def test_a_method_that_reads_zero_shot_predictions_is_refused_without_class_vect
         tuning.tune_task(without_text(task, False), settings.with_(method=name))
 
 
+def test_a_matcher_needs_class_vectors(task: Task, settings) -> None:
+    matched = replace(without_text(task, False), match=lambda rows, _: np.ones(len(rows)))
+    with pytest.raises(SettingsError, match=r"The matcher scores the classes .* or --matcher none"):
+        tuning.audit_task(matched, settings.with_(method="srrs"))
+
+
 def test_the_untuned_classifier_is_that_of_the_class_vectors_or_of_the_class_prompts(task: Task) -> None:
     assert tuning.untuned_head(without_text(task, False)) is None
     with pytest.raises(ValueError, match="expected a text tower or class vectors"):
@@ -211,7 +217,10 @@ def test_everything_that_changes_a_run_changes_its_fingerprint(task: Task, setti
     ]
     assert len({first, *(tuning.run_fingerprint(*other) for other in others)}) == len(others) + 1
 
-    monkeypatch.setattr(tuning, "versions", lambda: {"srrs": "of tomorrow"})
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "versions", lambda: {"srrs": "of tomorrow"})
+        assert tuning.run_fingerprint(task, chosen, settings) != first
+    monkeypatch.setattr(tuning, "code_digest", lambda: "of tomorrow")
     assert tuning.run_fingerprint(task, chosen, settings) != first
 
 

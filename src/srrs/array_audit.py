@@ -1,5 +1,6 @@
 """An audit from arrays alone: labels, and any of features, class vectors and predictions. No files, no models."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,6 +50,8 @@ def audit_labels(
         No evidence is given, or shapes, labels and names do not fit together.
     """
     numbers, names = _classes(labels, class_names)
+    if ids is not None and len(set(ids)) < len(numbers):
+        raise DataError(f"Expected an id of its own for each of {len(numbers):,} images, but found {len(set(ids)):,}.")
     arrays = {"features": features, "class_vectors": class_vectors, "pred_probs": pred_probs}
     _check(arrays, len(numbers), len(names))
     zero_shot = None if class_vectors is None else zero_shot_logits(np.asarray(features), np.asarray(class_vectors))
@@ -61,7 +64,8 @@ def audit_labels(
         raise DataError(f"{error}") from None
     content = next(array for array in (features, zero_shot, pred_probs) if array is not None)
     keys = np.concatenate([row_keys(content[rows]) for rows in blocks(len(numbers))])
-    partition, n = partition_of(verdicts), len(numbers)
+    partition = partition_of(verdicts, 0 if features is None else np.shape(features)[1])
+    n = len(numbers)
     evidence = Evidence(keys=keys, labels=numbers, classes=len(names))
     targets, _ = posterior()(evidence, partition, {})
     matched = Matched(np.ones(n, bool), np.full(n, np.nan))
@@ -79,7 +83,7 @@ def audit_labels(
 
 
 def zero_shot_logits(features: Floats, class_vectors: Floats) -> Floats:
-    """Logits (N, C) of features (N, D) and class vectors (C, D), of any length: 100 times their cosine, as in CLIP."""
+    """Return logits (N, C) of features (N, D) and class vectors (C, D): 100 times the cosine, as in CLIP."""
     vectors = class_vectors / np.linalg.norm(class_vectors, axis=1, keepdims=True).clip(1e-12)
     logits = empty((len(features), len(vectors)), np.float32)
     for rows in blocks(len(features)):
@@ -91,6 +95,8 @@ def zero_shot_logits(features: Floats, class_vectors: Floats) -> Floats:
 
 def _classes(labels: Sequence[Any] | Ints, class_names: Sequence[str] | None) -> tuple[Ints, tuple[str, ...]]:
     """Labels as numbers (N,), and the names of the C classes."""
+    if class_names is not None and (twice := [name for name, times in Counter(class_names).items() if times > 1]):
+        raise DataError(f"Expected each class name once, but '{twice[0]}' stands there several times.")
     given = np.asarray(labels)
     if given.ndim != 1 or not len(given):
         raise DataError(
@@ -104,12 +110,22 @@ def _classes(labels: Sequence[Any] | Ints, class_names: Sequence[str] | None) ->
                 f"{given.max()}."
             )
         return given.astype(np.int64), names
+    if lacking := [row for row, label in enumerate(labels) if _is_missing(label)]:
+        raise DataError(
+            f"Expected a label for each image, but row {lacking[0]} has none ({len(lacking):,} of {len(given):,} "
+            "rows). Leave these rows out."
+        )
     words = given.astype(str)
     names = tuple(class_names) if class_names is not None else tuple(sorted(set(words.tolist())))
     place = {name: at for at, name in enumerate(names)}
     if unknown := sorted(set(words.tolist()) - place.keys()):
         raise DataError(f"Expected labels among the class names, but found {', '.join(map(repr, unknown[:3]))}.")
     return np.array([place[word] for word in words.tolist()], np.int64), names
+
+
+def _is_missing(label: Any) -> bool:
+    """Return whether a label is None, NaN or a text without characters."""
+    return label is None or label != label or (isinstance(label, str) and not label.strip())
 
 
 def _check(arrays: Mapping[str, Floats | None], n: int, classes: int) -> None:

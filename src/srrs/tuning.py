@@ -54,12 +54,12 @@ class Task:
     match: MatchScores | None = None
 
     def relabeled(self, labels: Ints) -> "Task":
-        """The same images with other given labels (N,)."""
+        """Return the same images with other given labels (N,)."""
         return replace(self, labels=labels)
 
 
 def describe(class_names: Sequence[str], path: Path | None) -> tuple[tuple[str | None, ...], list[str]]:
-    """A description per class, from the user's file or from the bundled ones, and notes on what is missing."""
+    """Return a description for each class, from the user's file or the bundled one, and notes on missing ones."""
     table = load_descriptions(path) if path else bundled_descriptions()
     matched = match_descriptions(class_names, table)
     note = matched.note()
@@ -67,7 +67,7 @@ def describe(class_names: Sequence[str], path: Path | None) -> tuple[tuple[str |
 
 
 def matcher_states(samples: Samples, rows: Ints, matcher: Matcher, progress: Progress | None = None) -> torch.Tensor:
-    """The matcher's encoding of each row's image: (len(rows), tokens, width), float16, on disk where it is large."""
+    """Encode the image of each row with the matcher: (len(rows), tokens, width), float16, on disk if it is large."""
     states: np.ndarray | None = None
     with quiet(), ThreadPoolExecutor(WORKERS) as pool:
         for start in range(0, len(rows), MATCHER_BATCH):
@@ -85,7 +85,7 @@ def matcher_states(samples: Samples, rows: Ints, matcher: Matcher, progress: Pro
 
 
 def match_texts(class_names: Sequence[str], descriptions: Sequence[str | None]) -> list[str]:
-    """The text that an image of each class is matched with: its described prompt."""
+    """Return the text that images of each class are matched with: the described prompt."""
     return [MICRO.text(name, clause) for name, clause in zip(class_names, descriptions, strict=True)]
 
 
@@ -97,13 +97,13 @@ def match_scores(
     kind: MatchKind = "itm",
     progress: Progress | None = None,
 ) -> MemoizedScores:
-    """Scores of each row's image with each class's described prompt; every image is encoded once."""
+    """Score the image of each row with the described prompt of each class. Every image is encoded once."""
     states = matcher_states(samples, rows, matcher, progress)
     return MemoizedScores(matcher, states, match_texts(samples.class_names, descriptions), kind=kind)
 
 
 def untuned_head(task: Task) -> Head | None:
-    """The untuned classifier: the model's class prompts, or the class vectors; None if there is neither."""
+    """Return the untuned classifier: the class prompts of the model, or the class vectors; None without either."""
     models = task.models
     if models.text is not None:
         return Head(zero_shot_weights(models.text, task.class_names), models.logit_scale)
@@ -112,7 +112,7 @@ def untuned_head(task: Task) -> Head | None:
 
 
 def untuned_probs(task: Task) -> Floats:
-    """(N, C) probabilities of the untuned classifier. Raises ValueError if there is none."""
+    """Return the probabilities (N, C) of the untuned classifier. Raises ValueError if there is none."""
     probs = Question(task.source, task.labels, len(task.class_names), untuned_head(task)).untuned()
     if probs is None:
         raise ValueError("expected a text tower or class vectors, but there are none")
@@ -120,7 +120,7 @@ def untuned_probs(task: Task) -> Floats:
 
 
 def specs_for(method: Method, task: Task, untuned: Head | None) -> tuple[TunerSpec, ...]:
-    """The tuners of the method on these models.
+    """Return the tuners of the method on these models.
 
     Without a text tower they are the method's `text_free` ones, less those that need class vectors where there are
     none. Raises SettingsError where none is left.
@@ -139,7 +139,7 @@ def specs_for(method: Method, task: Task, untuned: Head | None) -> tuple[TunerSp
 
 
 def make_tuners(specs: Sequence[TunerSpec], task: Task, untuned: Head | None, settings: Settings) -> list[Tuner]:
-    """The tuners before the first step, in order; each draws from a generator of its own."""
+    """Return the tuners before the first step, in order. Each has its own random generator."""
     vectors, prompts = task.models.class_vectors, prompt_options(settings)
     tuners = []
     for at, spec in enumerate(specs):
@@ -163,7 +163,7 @@ def make_tuners(specs: Sequence[TunerSpec], task: Task, untuned: Head | None, se
 
 
 def prompt_options(settings: Settings) -> dict[str, Any]:
-    """The options of prompt tuners, as the settings name them."""
+    """Return the options of prompt tuners from the settings."""
     chosen = settings.tuning
     return {
         "words": chosen.words,
@@ -175,14 +175,14 @@ def prompt_options(settings: Settings) -> dict[str, Any]:
 
 
 def schedule_of(settings: Settings, method: Method) -> Schedule:
-    """The schedule; the learning rate of the settings, else that of the method, scales those of all tuners."""
+    """Return the schedule. The learning rate of the settings, or that of the method, scales the rates of all tuners."""
     chosen = settings.schedule
     rate = chosen.learning_rate or method.learning_rate or LEARNING_RATE
     return Schedule(chosen.steps, chosen.batch, chosen.views_per_step, rate / LEARNING_RATE)
 
 
 def method_of(settings: Settings, knowledge: Mapping[str, Any] | None = None) -> Method:
-    """The method that the settings name. `knowledge` are facts about the data, for a method that asks for them."""
+    """Return the method that the settings name. `knowledge` has facts about the data for methods that need them."""
     return method_named(settings.tuning.method, {"trust": settings.trust, **(knowledge or {})})
 
 
@@ -245,6 +245,11 @@ def _train(
             f"The method {method.name!r} reads zero-shot predictions, but without class vectors there are none: give "
             "a model, class vectors beside the embeddings, or the method srrs."
         )
+    if untuned is None and task.match is not None and "match" in method.reads:
+        raise SettingsError(
+            "The matcher scores the classes that zero-shot prediction finds likely, but without class vectors there is "
+            "no such prediction: give a model or class vectors beside the embeddings, or --matcher none."
+        )
     return train(
         method, tuners, task.source, task.labels, schedule_of(settings, method),
         classes=len(task.class_names), zero_shot=untuned, match=task.match, seed=settings.seed, listeners=listeners,
@@ -255,7 +260,7 @@ def _train(
 def run_fingerprint(
     task: Task, method: Method, settings: Settings, verified: Mapping[int, VerifiedLabel] | None = None
 ) -> str:
-    """A digest that changes with anything that changes the run."""
+    """Return a digest that changes with everything that changes the run."""
     digest = hashlib.sha256(settings.digest_text().encode())
     digest.update(json.dumps([versions(), code_digest()]).encode())
     digest.update(repr([method.name, *(spec.name for spec in method.tuners)]).encode())
@@ -277,6 +282,6 @@ def run_fingerprint(
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that decide the bits."""
+    """Return the versions of the packages that the result depends on."""
     packages = ("srrs", "torch", "transformers", "numpy", "scikit-learn", "pillow")
     return {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in packages}}

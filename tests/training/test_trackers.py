@@ -79,7 +79,7 @@ def test_numbers_that_json_lacks_are_null(tmp_path: Path) -> None:
 
 def test_a_history_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"Expected to write the history of the run to .*history\.jsonl, but: "):
+    with pytest.raises(DataError, match=r"Cannot write .*history\.jsonl: "):
         jsonl(tmp_path / "file" / "history.jsonl")(step(1))
 
 

@@ -79,7 +79,7 @@ class Config:
     def options(
         self, command: str, known: Sequence[inspect.Parameter], on_command_line: Callable[[str], bool]
     ) -> dict[str, Any]:
-        """The command's options that the file gives and the command line does not.
+        """Return the options of the command that are in the file and not on the command line.
 
         Raises
         ------
@@ -133,7 +133,7 @@ def read_config(path: Path | None) -> Config:
 
 
 def read_pairs(pairs: list[str] | None) -> dict[str, Any]:
-    """The `name=value` pairs of `--set`; values are JSON where they can be read as such, and text otherwise."""
+    """Read the `name=value` pairs of `--set`. A value is JSON if it can be read as JSON, else text."""
     found: dict[str, Any] = {}
     optional = {name for name, field in flat_fields().items() if type(None) in get_args(field.annotation)}
     for pair in pairs or []:

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from srrs.core.projection import projection
+
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
@@ -12,8 +14,11 @@ def out_of_fold(features: Floats, soft: Floats, fold: Ints, *, shrink: float = 0
 
     `soft` (N, C) are the probable labels, `fold` (N,) the fold of each sample. `shrink` (0..1) draws the covariance
     towards a sphere; `temper` is the power of the likelihood, as the dimensions of a feature are far from independent.
-    Where there is a single fold, nothing is known: every class has 1 / C.
+    Where there is a single fold, nothing is known: every class has 1 / C. Very long features are projected: see
+    `srrs.core.projection`.
     """
+    if (towards := projection(features.shape[1])) is not None:
+        features = np.asarray(features, np.float32) @ towards
     features = np.asarray(features, np.float64)
     probs = np.full(soft.shape, 1 / soft.shape[1])
     numbers = np.unique(fold)

@@ -24,7 +24,7 @@ class CachedFeatures:
     features: Features
     """N unit-length plain features and V augmented ones each."""
     keys: Keys
-    """(N,) content keys."""
+    """Return the content keys (N,)."""
     device: torch.device = field(default=CPU)
 
     def __post_init__(self) -> None:
@@ -33,23 +33,23 @@ class CachedFeatures:
 
     @property
     def feature_size(self) -> int:
-        """D."""
+        """Return the feature size D."""
         return int(self.features.plain.shape[1])
 
     @property
     def augmented(self) -> int:
-        """V."""
+        """Return the number V of augmented views."""
         return int(self.features.views.shape[1])
 
     def batch(self, rows: Ints, views: Ints) -> Batch:
-        """The chosen views (n, k) of some rows (n,): features (n * k, D)."""
+        """Return the chosen views (n, k) of some rows (n,) as features (n * k, D)."""
         plain, augmented = self.features.rows(rows)
         stacked = single(np.concatenate([plain[:, None], augmented], axis=1)).to(self.device)
         sample = torch.arange(len(rows), device=self.device)[:, None]
         return Batch(features=stacked[sample, torch.from_numpy(views).to(self.device)].flatten(0, 1))
 
     def mean_view(self, rows: slice | Ints) -> Tensor:
-        """(n, D) mean over all views."""
+        """Return the mean (n, D) over all views."""
         if self._small_mean is not None:
             return self._small_mean[rows]
         return self._mean(rows)

@@ -55,21 +55,21 @@ class LiveImages:
 
     @property
     def keys(self) -> Keys:
-        """(N,) content keys."""
+        """Return the content keys (N,)."""
         return self.cached.keys
 
     @property
     def feature_size(self) -> int:
-        """D."""
+        """Return the feature size D."""
         return self.tower.feature_size
 
     @property
     def device(self) -> torch.device:
-        """Where batches lie."""
+        """Return the device of the batches."""
         return self.tower.device
 
     def batch(self, rows: Ints, views: Ints) -> Batch:
-        """The views (n, k) of some rows (n,): pixels (n * k, 3, H, W), or features (n * k, D)."""
+        """Return the views (n, k) of some rows (n,): pixels (n * k, 3, H, W), or features (n * k, D)."""
         with quiet(), ThreadPoolExecutor(WORKERS) as pool:
             if self.pixels:
                 return Batch(pixels=self._crops(pool, rows, views).to(self.device))
@@ -77,11 +77,11 @@ class LiveImages:
             return Batch(features=torch.cat([self._features(pool, rows[part], views[part]) for part in parts]))
 
     def mean_view(self, rows: slice | Ints) -> Tensor:
-        """(n, D) of the cached views."""
+        """Return the mean (n, D) of the cached views."""
         return self.cached.mean_view(rows)
 
     def unit_features(self) -> Floats:
-        """(N, D) of the cached views."""
+        """Return the unit-length features (N, D) of the cached views."""
         return self.cached.unit_features()
 
     def _features(self, pool: ThreadPoolExecutor, rows: Ints, views: Ints) -> Tensor:

@@ -42,7 +42,7 @@ class ShardFile:
 
     @property
     def features(self) -> Halves:
-        """(n, D), mapped from disk."""
+        """Return the features (n, D), mapped from disk."""
         return np.memmap(self.path, np.float16, "r", offset=self.offset, shape=(len(self.keys), self.size))
 
 

@@ -16,35 +16,35 @@ class ViewSource(Protocol):
 
     @property
     def keys(self) -> Keys:
-        """(N,) content keys; every random draw is keyed by them, so that the order of the rows never matters."""
+        """Return the content keys (N,). They key every random draw, so the order of the rows does not matter."""
         ...
 
     @property
     def feature_size(self) -> int:
-        """D."""
+        """Return the feature size D."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where batches lie."""
+        """Return the device of the batches."""
         ...
 
     @property
     def augmented(self) -> int | None:
-        """Augmented views of each sample; None where each view number gives a fresh crop."""
+        """Return the number of augmented views of each sample; None if every view is a fresh crop."""
         ...
 
     def batch(self, rows: Ints, views: Ints) -> Batch:
-        """The views (n, k) of the rows (n,), as n * k inputs on the device: the views of a row lie side by side."""
+        """Return the views (n, k) of rows (n,) as n * k inputs on the device. The views of a row follow each other."""
         ...
 
     def mean_view(self, rows: slice | Ints) -> Tensor:
-        """(n, D) mean of the features over all cached views, on the device, not brought to unit length.
+        """Return the mean (n, D) of the features over all cached views, on the device, without normalization.
 
         The logits of a linear classifier on it are the mean of the views' logits.
         """
         ...
 
     def unit_features(self) -> Floats:
-        """(N, D) unit-length features, the mean over all cached views."""
+        """Return unit-length features (N, D), the mean over all cached views."""
         ...

@@ -37,7 +37,7 @@ def plain(
 
 
 def zero_shot() -> Method:
-    """Return the untuned class prompt, or the class vectors as they are where there is no text tower."""
+    """Return the untuned class prompt. Without a text tower, the class vectors take its place."""
     return replace(plain("zero-shot", (MACRO,), q=0.0, tunes=False), text_free=(RESIDUAL,))
 
 
@@ -69,9 +69,9 @@ def mae() -> Method:
 
 
 def dspt() -> Method:
-    """Return DSPT (arXiv 2605.00591): CoOp with a softmax applied twice within the cross-entropy.
+    """Return DSPT (arXiv 2605.00591): CoOp with a second softmax inside the cross-entropy.
 
-    The second softmax bounds the loss of a sample, so that a wrong label weighs little; there is no parameter.
+    The second softmax bounds the loss of a sample. A wrong label then has little weight. There is no parameter.
     """
     double = learn.double_softmax()
     return replace(plain("dspt", (MACRO,), q=0.0), loss=double, warm_up_loss=double)
@@ -80,22 +80,25 @@ def dspt() -> Method:
 def linear_probe() -> Method:
     """Return logistic regression on the image features (Radford et al. 2021), without text.
 
-    As published: L2-regularized, by L-BFGS to convergence. Ours: the penalty is chosen out of fold on the given labels,
-    as there is no clean validation set; the audit ranks by the out-of-fold probability of the given label.
+    As published, the weights have an L2 penalty and L-BFGS runs to convergence. Differences:
+
+    - The penalty is chosen on the given labels, out of fold, because there is no clean validation set.
+    - The audit ranks by the out-of-fold probability of the given label.
     """
     probe = TunerSpec("probe", "logistic-probe")
     return replace(plain("linear-probe", (probe,), q=0.0), screen=screen_features.out_of_fold_probe())
 
 
 def upl() -> Method:
-    """Return robust unsupervised prompt learning of PTNL (Wu et al. 2023), which never learns from the given labels.
+    """Return robust unsupervised prompt learning of PTNL (Wu et al. 2023), which never reads the given labels.
 
-    As published: zero-shot pseudo-labels, the K most confident of each class (Huang et al. 2022), GCE with q = 0.5.
-    Ours:
+    As published, the pseudo-labels are zero-shot predictions. The K most confident images of each class are learned
+    (Huang et al. 2022), by GCE with q = 0.5. Differences:
 
-    - The pool is the training set that every method here has. As published it is the whole training set of the data
-      set, of which K = 16 are taken; in a few-shot comparison, this row therefore chooses among fewer images.
-    - K is the mean number of samples per class.
-    - There is no ensemble of prompts. The audit ranks by the tuned model's probability of the given label.
+    - Images are chosen from the training set of this run. PTNL chooses K = 16 from the whole training set of the
+      dataset, so it has more images to choose from in a few-shot comparison.
+    - K is the mean number of samples of a class.
+    - There is no ensemble of prompts.
+    - The audit ranks by the tuned model's probability of the given label.
     """
     return replace(plain("upl", (MACRO,), q=0.5), rectify=subset.confident_zero_shot())

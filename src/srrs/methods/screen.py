@@ -118,7 +118,7 @@ def decision(trust: Trust = "auto", seed: int = 0) -> Screen:
             evidence.labels, classes=evidence.classes, features=evidence.features, zero_shot=zero_shot,
             match=evidence.match, keys=evidence.keys, trust=trust, seed=seed,
         )  # fmt: skip
-        return partition_of(verdicts), memory
+        return partition_of(verdicts, 0 if evidence.features is None else evidence.features.shape[1]), memory
 
     return screen
 

@@ -9,19 +9,19 @@ from srrs.methods.stages import MACRO, Method, TunerSpec
 
 
 def deft() -> Method:
-    """Return the noisy-label detector of DeFT (Wei et al. 2024): a positive and a negative prompt per class.
+    """Return the noisy-label detector of DeFT (Wei et al. 2024): a positive and a negative prompt for each class.
 
-    As published: a label is clean if the positive prompt of its class beats the negative one; the positive prompts
-    learn the clean labels by cross-entropy, the negative ones by negative learning; the first of ten epochs takes every
-    label for clean; a shared context. Ours:
+    As published, a label is clean if the positive prompt of its class has the higher score. The positive prompts learn
+    the clean labels by cross-entropy, the negative ones by negative learning. In the first of ten epochs every label
+    counts as clean. The context is shared. Differences:
 
-    - Text prompts only: no visual prompts, and no fine-tuning afterwards.
-    - Both prompts start from the same words, so that the detector starts undecided.
-    - The loss is the mean over all complementary labels instead of one drawn, unclipped.
+    - Only text prompts are tuned. There are no visual prompts and no fine-tuning afterwards.
+    - Both prompts start from the same words, so the detector starts undecided.
+    - The loss is the mean over all complementary labels, without clipping. DeFT draws one of them.
     - Clean samples are chosen once per epoch, on the mean of the views.
-    - The context is shared whatever the settings say: with one per class, the negative prompts memorize labels.
-    - The learning rate is 0.05. Where half of a class carries one wrong label, the first screening decides everything,
-      and at 0.4 the positive prompts have then learned the wrong labels in some seeds.
+    - The context is shared whatever the settings say. With one context per class, the negative prompts memorize labels.
+    - The learning rate is 0.05. If half of a class has the same wrong label, the first screening decides everything. At
+      0.4, the positive prompts then have learned the wrong labels in some seeds.
     """
     shared = {"shared": True}
     pair = (
@@ -41,16 +41,17 @@ def deft() -> Method:
 def clipcleaner() -> Method:
     """Return the selection of CLIPCleaner (Feng et al. 2024): labels that zero-shot and a linear probe agree on.
 
-    As published: two Gaussians per class on the loss (0.5) and consistency (0.8), of zero-shot and of a balanced
-    logistic regression, all four together, once and beforehand. Ours:
+    As published, four tests select a sample: two Gaussians per class on the loss (0.5), and consistency (0.8), each for
+    the zero-shot prediction and for a balanced logistic regression. The selection happens once, before training.
+    Differences:
 
-    - One prompt per class. The zero-shot probabilities are at the model's own temperature t, not at 0.07. At t the rule
-      `p_y >= 0.8 max p` allows the given class a cosine that is t ln 1.25 lower than the best: 0.002 at CLIP's
-      temperature of 0.01, 0.016 at 0.07, the temperature of the bundled model. With CLIP,
-      `clipcleaner(screen=agreement(consistency=(0.2,0.8)))` allows 0.016 as well.
-    - The penalty of the regression goes by the spread of the features (C = 3).
-    - A class left empty keeps its most trusted sample; the released code takes the least trusted ones.
-    - Prompts then learn the selected samples by cross-entropy, in place of a network with MixFix.
+    - There is one prompt per class, and the zero-shot probabilities have the temperature t of the model, not 0.07. At
+      t, the rule `p_y >= 0.8 max p` allows the given class a cosine that is t ln 1.25 below the highest: 0.002 for
+      CLIP (t = 0.01), and 0.016 for the bundled model (t = 0.07). With CLIP,
+      `clipcleaner(screen=agreement(consistency=(0.2,0.8)))` also allows 0.016.
+    - The penalty of the regression depends on the spread of the features (C = 3).
+    - A class without selected samples keeps the sample with the highest score. The released code keeps the lowest.
+    - Prompts then learn the selected samples by cross-entropy. CLIPCleaner trains a network with MixFix.
     """
     return replace(
         plain("clipcleaner", (MACRO,), q=0.0, learning_rate=0.2),
@@ -62,14 +63,14 @@ def clipcleaner() -> Method:
 def double_prompts() -> Method:
     """Return Double Prompt Learners (Li 2024, the first forerunner of SRRS): a classifier and a discriminator.
 
-    As published: several prompts per class, whose logits are averaged; prompts of clean and of noisy photos, with a
-    shared context, learn whether the classifier agrees with the given label, and correct the labels it learns;
-    cross-entropy for both. Ours:
+    As published, the classifier averages the logits of several prompts per class. The discriminator has a prompt for
+    clean and one for noisy photos, with a shared context. It learns whether the classifier agrees with the given label,
+    and corrects the labels that the classifier learns. Both learn by cross-entropy. Differences:
 
-    - 4 prompts, as in most runs of the post, in which their number matters little.
-    - beta = 0.25 for every data set, between its best on DTD (0.4) and on Caltech101 (0.1).
-    - `p_clean` compares the clean prompt with the noisy one at the given class.
-    - Each step corrects the labels anew, so the audit keeps the given ones.
+    - There are 4 prompts, as in most runs of the post. It finds that their number matters little.
+    - beta = 0.25 for every dataset. The best values of the post are 0.4 on DTD and 0.1 on Caltech101.
+    - `p_clean` compares the clean prompt with the noisy prompt at the given class.
+    - Every step corrects the labels anew, so the audit keeps the given labels.
     """
     tuners = (
         TunerSpec("classifier", "class-prompt", {"prompts": 4, "average": "logits"}),
@@ -87,12 +88,13 @@ def double_prompts() -> Method:
 def robust_similarity() -> Method:
     """Return Robust Similarity (Li 2024, the second forerunner of SRRS), which selects by prompts and by images.
 
-    As published: alpha = 0.2 exp(epoch / 35) weighs the similarity to the prompts, the rest the closeness to images of
-    the same label; two Gaussians per class; the first of 50 epochs learns every label, cross-entropy throughout. Ours:
+    As published, alpha = 0.2 exp(epoch / 35) is the weight of the similarity to the prompts. The rest is the weight of
+    the closeness to images with the same label. Two Gaussians per class split the score. In the first of 50 epochs
+    every label is learned. The loss is cross-entropy. Differences:
 
-    - 4 prompts per class instead of up to 6.
-    - A screening every other epoch.
-    - The prompt similarity is the log-probability of the given class instead of its cosine, so that it depends on the
+    - There are 4 prompts per class instead of up to 6.
+    - There is a screening in every other epoch.
+    - The similarity to the prompts is the log-probability of the given class, not its cosine. It then depends on the
       other classes.
     """
     return replace(
@@ -105,10 +107,10 @@ def robust_similarity() -> Method:
 
 
 def confident_learning() -> Method:
-    """Return confident learning (Northcutt et al. 2021), as cleanlab prunes by noise rate.
+    """Return confident learning (Northcutt et al. 2021), with cleanlab's pruning by noise rate.
 
-    As published: issues and ranking by out-of-fold self-confidence, learning without the issues. Ours: the predictions
-    are those of a 5-fold logistic regression on the image features, and CoOp learns afterwards.
+    As published, labels are ranked by out-of-fold self-confidence, and training leaves out the issues. Differences: the
+    predictions come from a 5-fold logistic regression on the image features, and CoOp learns the other labels.
     """
     return replace(
         plain("confident", (MACRO,), q=0.0, learning_rate=0.1),
@@ -118,10 +120,11 @@ def confident_learning() -> Method:
 
 
 def lemon() -> Method:
-    """Return LEMoN (Zhang et al. 2025): labels far from image, neighbors and like-labeled images are left out.
+    """Return LEMoN (Zhang et al. 2025), which leaves out labels that are far from image, neighbors and similar labels.
 
-    As published: cosine distances, the paper's fixed hyperparameters, the threshold found without clean labels. Ours:
-    the class vectors are those of the plain prompt, neighbors of a label are whole classes, and CoOp learns afterwards.
+    As published, distances are cosine distances, the hyperparameters are the fixed ones of the paper, and the threshold
+    is found without clean labels. Differences: the class vectors are those of the plain prompt, the neighbors of a
+    label are whole classes, and CoOp learns the other labels.
     """
     return replace(
         plain("lemon", (MACRO,), q=0.0, learning_rate=0.2), screen=screen_features.lemon(), rectify=subset.clean_alone()
@@ -129,11 +132,12 @@ def lemon() -> Method:
 
 
 def simifeat(vote: bool = False) -> Method:
-    """Return SimiFeat (Zhu et al. 2022): labels that their neighborhood contradicts are left out.
+    """Return SimiFeat (Zhu et al. 2022), which leaves out labels that contradict their neighborhood.
 
-    As published: 10 labels weighted by similarity; ranking within the class, cut by HOC's estimate (SimiFeat-R), or
-    with `vote` the majority (SimiFeat-V). Ours: one pass over the mean of the views instead of a majority over 21
-    passes with new crops; HOC by maximum likelihood; CoOp learns afterwards.
+    As published, it compares 10 labels, weighted by similarity. SimiFeat-R ranks the labels of a class, and the noise
+    estimate of HOC decides how many are left out. SimiFeat-V, with `vote`, takes the majority of the neighbors.
+    Differences: there is one pass over the mean of the views, instead of a majority over 21 passes with new crops. HOC
+    is fitted by maximum likelihood. CoOp learns the other labels.
     """
     rule = screen_features.simifeat_vote() if vote else screen_features.simifeat_rank()
     return replace(plain("simifeat", (MACRO,), q=0.0, learning_rate=0.1), screen=rule, rectify=subset.clean_alone())
@@ -142,10 +146,12 @@ def simifeat(vote: bool = False) -> Method:
 def forward(matrix: Literal["dual-t", "hoc"] = "hoc") -> Method:
     """Return forward correction (Patrini et al. 2017) with an estimated transition matrix.
 
-    The matrix is that of HOC (Zhu et al. 2021) or Dual-T (Yao et al. 2020). Dual-T needs confident predictions: with
-    the bundled model, 16 images per class and half of the labels wrong it ranks no better than chance, while on strong
-    features with 20 % symmetric noise it is the better of the two. Ours: the corrected classifier is logistic
-    regression on the features, out of fold; its posterior given the label decides, and CoOp learns that posterior.
+    The matrix is that of HOC (Zhu et al. 2021) or Dual-T (Yao et al. 2020). Dual-T needs confident predictions. With
+    the bundled model, 16 images per class and half of the labels wrong, it ranks no better than chance. On strong
+    features with 20 % symmetric noise it is better than HOC.
+
+    Differences: the corrected classifier is logistic regression on the features, out of fold. Its posterior given the
+    label decides, and CoOp learns this posterior.
     """
     return replace(
         plain("forward", (MACRO,), q=0.0, learning_rate=0.1),
@@ -155,9 +161,9 @@ def forward(matrix: Literal["dual-t", "hoc"] = "hoc") -> Method:
 
 
 def volminnet() -> Method:
-    """Return VolMinNet (Li et al. 2021): classifier and transition matrix together, the matrix of least volume.
+    """Return VolMinNet (Li et al. 2021): a classifier and the transition matrix of least volume, learned together.
 
-    Ours: as in `forward`; 100 full-batch steps of Adam instead of SGD over epochs.
+    Differences: those of `forward`, and 100 full-batch steps of Adam instead of SGD over epochs.
     """
     return replace(
         plain("volminnet", (MACRO,), q=0.0, learning_rate=0.1),
@@ -167,9 +173,10 @@ def volminnet() -> Method:
 
 
 def mbem() -> Method:
-    """Return MBEM (Khetan et al. 2018): classifier and confusion matrix in turns, with one label per image.
+    """Return MBEM (Khetan et al. 2018): a classifier and a confusion matrix in turns, with one label per image.
 
-    Ours: on frozen features; two rounds, out of fold; CoOp then learns the labels that the classifier predicts, too.
+    Differences: the classifier works on frozen features, in two rounds, out of fold. CoOp then learns the labels that
+    the classifier also predicts.
     """
     return replace(
         plain("mbem", (MACRO,), q=0.0, learning_rate=0.05), screen=screen_features.mbem(), rectify=subset.clean_alone()

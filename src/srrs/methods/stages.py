@@ -27,7 +27,7 @@ Stage = TypeVar("Stage", bound=Callable[..., Any])
 
 
 def reads(*names: str, can_lack: Collection[str] = ("match",)) -> Callable[[Stage], Stage]:
-    """Declare which optional fields of the evidence a stage reads, so that nothing else is computed for it.
+    """Declare the optional fields of the evidence that a stage reads. Only these are computed.
 
     A stage without a declaration reads every field. `can_lack` are the fields that the stage works without. Raises
     ValueError for a name that is no such field.
@@ -44,13 +44,13 @@ def reads(*names: str, can_lack: Collection[str] = ("match",)) -> Callable[[Stag
 
 
 def read_by(stage: Callable[..., Any]) -> frozenset[str]:
-    """Which optional fields of the evidence a stage reads."""
+    """Return the optional fields of the evidence that a stage reads."""
     declared: frozenset[str] = getattr(stage, "reads", OPTIONAL)
     return declared
 
 
 def required_by(stage: Callable[..., Any]) -> frozenset[str]:
-    """Which optional fields of the evidence a stage cannot do without; none for a stage that declares nothing."""
+    """Return the optional fields of the evidence that a stage requires; none if it declares nothing."""
     declared: frozenset[str] = getattr(stage, "requires", frozenset())
     return declared
 
@@ -82,7 +82,7 @@ class TunerSpec:
     """A tuner of a method; `srrs.tuners` builds it."""
 
     name: str
-    """Names its logits in the evidence and its columns in the table: `macro`, `micro`, `probe`."""
+    """Name of the logits in the evidence and of the column in the table, such as `macro`, `micro` or `probe`."""
     kind: Any
     """A name of `srrs.tuners` (`class-prompt`, `described-prompt`, `linear-probe`, `task-residual`), `module:name`, or
     a class."""
@@ -92,7 +92,7 @@ class TunerSpec:
     votes: bool = True
     """Whether it takes part in the classification. If False, only the stages read its logits."""
     learning_rate: float | None = None
-    """None: the tuner's own."""
+    """Learning rate; None for the default of the tuner."""
 
 
 MACRO = TunerSpec("macro", "class-prompt")
@@ -104,7 +104,7 @@ RESIDUAL = TunerSpec("residual", "logistic-residual")
 
 @dataclass(frozen=True)
 class Method:
-    """A method is a short composition of stages over shared machinery."""
+    """A method: its stages, tuners and losses."""
 
     name: str
     tuners: tuple[TunerSpec, ...]
@@ -115,30 +115,30 @@ class Method:
     warm_up_loss: Loss
     prepare: Prepare
     tunes: bool = True
-    """False: the tuners keep their initial state."""
+    """Whether the tuners are trained; if False, they keep their initial state."""
     warm_up: float = 0.0
     """Share of the steps that learn from the given labels before the first screening."""
     text_free: tuple[TunerSpec, ...] = ()
-    """The tuners on embeddings, where there is no text tower; empty if the method cannot do without one."""
+    """Tuners to use if there is no text tower; empty if the method needs one."""
     learning_rate: float | None = None
-    """That of the prompts; the rates of the other tuners scale with it. None: each tuner's own. The settings may
-    replace it."""
+    """Learning rate of the prompts; the rates of the other tuners are scaled by the same factor. None keeps the default
+    of each tuner. A setting may replace this value."""
     rounds: int = 0
-    """Number of screenings during training, evenly spaced, at least one; one more follows the last step."""
+    """Number of screenings during training, at least one, evenly spaced. One more follows the last step."""
 
     @property
     def voters(self) -> tuple[str, ...]:
-        """Names of the voters: the tuners with `votes=True`."""
+        """Return the names of the tuners that take part in the classification (`votes=True`)."""
         return tuple(tuner.name for tuner in self.tuners if tuner.votes)
 
     @property
     def reads(self) -> frozenset[str]:
-        """Which optional fields of the evidence its stages read. Only one that reads `logits` tunes for an audit."""
+        """Return the optional fields of the evidence that the stages read. An audit tunes only if `logits` is one."""
         return read_by(self.screen) | read_by(self.rectify) | read_by(self.rescreen)
 
     @property
     def requires(self) -> frozenset[str]:
-        """Which optional fields of the evidence its stages cannot do without."""
+        """Return the optional fields of the evidence that the stages require."""
         return required_by(self.screen) | required_by(self.rectify) | required_by(self.rescreen)
 
 

@@ -17,7 +17,7 @@ STEEPNESS = 1.702
 
 
 def split_heads(layer: Any, x: Tensor) -> Tensor:
-    """(B, T, W) -> (B, H, T, d)."""
+    """Split (B, T, W) into heads (B, H, T, d)."""
     return x.view(*x.shape[:2], layer.self_attn.num_heads, layer.self_attn.head_dim).transpose(1, 2)
 
 

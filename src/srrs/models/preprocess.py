@@ -35,7 +35,7 @@ class Preprocessing:
 
     @classmethod
     def of(cls, processor: Any) -> "Preprocessing":
-        """From a transformers image processor.
+        """Make the preprocessing of an image processor of transformers.
 
         Raises
         ------

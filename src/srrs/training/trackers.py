@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from srrs.errors import DataError, MissingExtraError, SettingsError, SrrsError
+from srrs.io import cause, write_atomic
 from srrs.records import Group
 from srrs.training.events import Event, Listener
 
@@ -105,22 +106,14 @@ def jsonl(path: Path) -> Listener:
         line = {"kind": event.kind, "step": event.step, "steps": event.steps, **_finite(figures(event))}
         try:
             if not started:
-                _start(path, _before(event, path))
+                write_atomic(path, _before(event, path))
                 started = True
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            raise DataError(f"Expected to write the history of the run to {path}, but: {error.strerror}.") from None
+            raise DataError(f"Cannot write {path}: {cause(error)}") from None
 
     return listen
-
-
-def _start(path: Path, content: bytes) -> None:
-    """Begin the file with what stays of it, so that it is never half of that."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 def _before(event: Event, path: Path) -> bytes:

@@ -34,7 +34,7 @@ TUNERS: Mapping[str, type[Tuner]] = {
 
 
 def build(kind: Any, foundation: Foundation, options: Mapping[str, Any]) -> Tuner:
-    """A tuner over a frozen model, before its first step.
+    """Build a tuner on a frozen model, before its first step.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def build(kind: Any, foundation: Foundation, options: Mapping[str, Any]) -> Tune
 
 
 def tuner_class(kind: Any) -> type[Tuner]:
-    """The class of a tuner by its name. Raises SettingsError for a name that is none, with the nearest one."""
+    """Return the class of a tuner by its name. Raises SettingsError for an unknown name, with the nearest known one."""
     if isinstance(kind, Tuner):
         return type(kind)
     found = TUNERS.get(kind) or _outside(kind) if isinstance(kind, str) else kind

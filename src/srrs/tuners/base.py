@@ -57,7 +57,7 @@ class Head:
     """(C,) or None for no bias."""
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Logits (B, C)."""
+        """Return the logits (B, C)."""
         logits = features_of(batch) @ (self.scale * self.weights).T
         return logits if self.bias is None else logits + self.bias
 
@@ -69,7 +69,7 @@ class Average:
         self.parts = tuple(parts)
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Logits (B, C)."""
+        """Return the logits (B, C)."""
         return torch.stack([part(batch) for part in self.parts]).mean(0)
 
 
@@ -81,7 +81,7 @@ class Frozen:
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
-        """Logits (B, C)."""
+        """Return the logits (B, C)."""
         training = self.tuner.training
         self.tuner.eval()
         try:
@@ -117,7 +117,7 @@ class Tuner(nn.Module):
         return [{"params": list(self.parameters()), "lr": self.learning_rate}]
 
     def fit(self, features: Tensor, soft: Tensor, weight: Tensor) -> None:
-        """Bring the parameters to convergence on features (N, D), targets (N, C) and sample weights (N,)."""
+        """Compute the parameters from features (N, D), targets (N, C) and sample weights (N,)."""
         raise NotImplementedError(f"{type(self).__name__} is trained in steps")
 
     def export(self) -> Classifier:
@@ -126,14 +126,14 @@ class Tuner(nn.Module):
 
 
 def features_of(batch: Batch) -> Tensor:
-    """The features (B, D) of a batch. Raises ValueError where it holds only pixels."""
+    """Return the features (B, D) of a batch. Raises ValueError if it has only pixels."""
     if batch.features is None:
         raise ValueError("expected a batch with features, but it holds only pixels")
     return batch.features
 
 
 def average(classifiers: Sequence[Classifier]) -> Classifier:
-    """One classifier whose logits are the mean of all: a single `Head` where each of them is one."""
+    """Return a classifier with the mean of all logits: one `Head` if each of them is a `Head`."""
     heads = [part for part in classifiers if isinstance(part, Head)]
     if len(heads) < len(classifiers):
         return classifiers[0] if len(classifiers) == 1 else Average(classifiers)

@@ -30,7 +30,7 @@ class Rows:
     """(N, C) logits that the solution corrects, times a temperature that is learned; None for none."""
 
     def part(self, chosen: Tensor) -> "Rows":
-        """The rows that are chosen."""
+        """Return the chosen rows."""
         offset = None if self.offset is None else self.offset[chosen]
         return Rows(self.features[chosen], self.soft[chosen], self.weight[chosen], offset)
 
@@ -47,7 +47,7 @@ class Solution:
     """A scalar; 1 leaves the offset as it is."""
 
     def loss(self, rows: Rows) -> Tensor:
-        """Weighted cross-entropy with the targets, summed over the rows."""
+        """Return the weighted cross-entropy with the targets, summed over the rows."""
         logits = rows.features.double() @ self.weight.T + self.bias
         if rows.offset is not None:
             logits = logits + self.temperature * rows.offset.double()

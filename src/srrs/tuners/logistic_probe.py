@@ -25,7 +25,7 @@ class LogisticProbe(Tuner):
         self.generator = foundation.generator
 
     def logits(self, batch: Batch) -> Tensor:
-        """Logits (B, C)."""
+        """Return the logits (B, C)."""
         return features_of(batch) @ self.weight.T + self.bias
 
     def fit(self, features: Tensor, soft: Tensor, weight: Tensor) -> None:
@@ -36,5 +36,5 @@ class LogisticProbe(Tuner):
             self.bias.copy_(solution.bias)
 
     def export(self) -> Head:
-        """Weights and bias at a scale of 1."""
+        """Return the weights and the bias at a scale of 1."""
         return Head(self.weight.detach().clone(), 1.0, self.bias.detach().clone())

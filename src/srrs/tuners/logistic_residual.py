@@ -43,7 +43,7 @@ class LogisticResidual(Tuner):
         self.generator = foundation.generator
 
     def logits(self, batch: Batch) -> Tensor:
-        """Logits (B, C)."""
+        """Return the logits (B, C)."""
         return self._head()(batch)
 
     def fit(self, features: Tensor, soft: Tensor, weight: Tensor) -> None:
@@ -57,7 +57,7 @@ class LogisticResidual(Tuner):
 
     @torch.no_grad()
     def export(self) -> Head:
-        """One matrix (C, D) at the model's logit scale, and the bias."""
+        """Return one matrix (C, D) at the logit scale of the model, and the bias."""
         return self._head()
 
     def _head(self) -> Head:

@@ -84,7 +84,7 @@ class ClassPrompt(Tuner):
         )
 
     def class_weights(self) -> Tensor:
-        """(C, D): the mean of the features of each class's prompts, at unit length if features are averaged.
+        """Return the mean (C, D) of the features of each class's prompts, of unit length if features are averaged.
 
         Gradients flow to the context.
         """
@@ -95,12 +95,12 @@ class ClassPrompt(Tuner):
         return mean_per_class(features, classes)
 
     def logits(self, batch: Batch) -> Tensor:
-        """Logits (B, C)."""
+        """Return the logits (B, C)."""
         return self.scale * features_of(batch) @ self.class_weights().T
 
     @torch.no_grad()
     def export(self) -> Head:
-        """The class weights as they are now."""
+        """Return the current class weights."""
         return Head(self.class_weights(), self.scale)
 
 
@@ -159,7 +159,7 @@ class PromptLayout(nn.Module):
         self._lay_out(model, contents, prompts, size, class_specific)
 
     def forward(self) -> Prompts:
-        """The prompts as they are now: P·C rows, the first prompt of every class, then the second, …"""
+        """Return the current prompts in P·C rows: the first prompt of every class, then the second, and so on."""
         return Prompts(
             self._table, self.context.flatten(0, -2), self._source, self._length, self._shared, self._class_of
         )
@@ -219,7 +219,7 @@ class PromptLayout(nn.Module):
 
 @torch.no_grad()
 def zero_shot_weights(model: TextTower, class_names: Sequence[str], templates: Sequence[Template] = (MACRO,)) -> Tensor:
-    """(C, D) unit vectors of the untuned model: the mean over the templates of each class's written prompt."""
+    """Return unit vectors (C, D) of the untuned model, the mean over the templates of each class's prompt."""
     features = [
         model.encode_prompts(PromptLayout(model, class_names, context=t.before, template=t)()) for t in templates
     ]
@@ -227,7 +227,7 @@ def zero_shot_weights(model: TextTower, class_names: Sequence[str], templates: S
 
 
 def mean_per_class(features: Tensor, classes: int) -> Tensor:
-    """(P·C, D), class the faster index -> (C, D)."""
+    """Average (P·C, D), in which the class is the faster index, to (C, D)."""
     return normalize(features.view(-1, classes, features.shape[-1]).mean(0), dim=-1)
 
 

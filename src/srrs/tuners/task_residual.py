@@ -42,9 +42,9 @@ class TaskResidual(Tuner):
         self.learning_rate = LEARNING_RATE * len(base)
 
     def logits(self, batch: Batch) -> Tensor:
-        """Logits (B, C)."""
+        """Return the logits (B, C)."""
         return features_of(batch) @ (self.scale * self.base + self.residual).T
 
     def export(self) -> Head:
-        """One matrix (C, D) at the model's logit scale."""
+        """Return one matrix (C, D) at the logit scale of the model."""
         return Head(self.base + self.residual.detach() / self.scale, self.scale)

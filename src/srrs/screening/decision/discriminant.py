@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from srrs.core.projection import projection
 from srrs.screening.decision.evidence import narrowed
 
 Floats = NDArray[np.floating]
@@ -45,17 +46,23 @@ class Whitening:
 
 
 def fit_whitening(features: Floats) -> Whitening:
-    """Fit the whitening to features (N, D); constant features give a map to zeros."""
+    """Fit the whitening to features (N, D); constant features give a map to zeros.
+
+    Very long features are projected first: see `srrs.core.projection`.
+    """
     features = np.asarray(features, np.float32)
     center = features.mean(0, dtype=np.float64).astype(np.float32)
-    centered = features - center
+    centered, towards = features - center, projection(features.shape[1])
+    if towards is not None:
+        centered = centered @ towards
     covariance = np.asarray(centered.T @ centered, np.float64) / len(features)
     variance = np.trace(covariance) / len(covariance)
     if variance <= 1e-12:
         return Whitening(center, np.zeros((features.shape[1], 1), np.float32))
     mixed = (1 - SPHERE) * covariance + SPHERE * variance * np.eye(len(covariance))
     values, vectors = np.linalg.eigh(mixed)
-    return Whitening(center, np.asarray(vectors / np.sqrt(values), np.float32))
+    matrix = np.asarray(vectors / np.sqrt(values), np.float32)
+    return Whitening(center, matrix if towards is None else towards @ matrix)
 
 
 @dataclass(frozen=True)

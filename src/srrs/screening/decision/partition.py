@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from srrs.core.projection import KEPT, MOST
 from srrs.records import Finding, Partition, Thresholds
 from srrs.screening.decision.decide import CERTAIN
 from srrs.screening.decision.verdicts import Report, Verdicts
@@ -15,9 +16,13 @@ SUBJECTS = {
 """Each source of evidence as the subject of a sentence."""
 
 
-def partition_of(verdicts: Verdicts) -> Partition:
-    """Return the verdicts as screening's result, with the report as findings."""
+def partition_of(verdicts: Verdicts, feature_size: int = 0) -> Partition:
+    """Return the verdicts on images with so many features each as screening's result, with the report as findings."""
     report = verdicts.report
+    findings = findings_of(report)
+    if feature_size > MOST:
+        text = f"Features of {feature_size:,} numbers were projected onto {KEPT:,} random directions to save memory."
+        findings = (*findings, Finding("info", text))
     bounds = Thresholds("p_clean", np.array([1 - CERTAIN]), np.array([CERTAIN]), verdicts.p_clean)
     return Partition(
         group=verdicts.group,
@@ -27,7 +32,7 @@ def partition_of(verdicts: Verdicts) -> Partition:
         posterior=verdicts.posterior,
         rectified=verdicts.target,
         quality=verdicts.quality,
-        findings=findings_of(report),
+        findings=findings,
         trusted=report.trusted,
     )
 
