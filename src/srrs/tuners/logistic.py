@@ -60,7 +60,7 @@ def fitted(rows: Rows, generator: torch.Generator) -> Solution:
 
 
 def best_penalty(rows: Rows, generator: torch.Generator) -> float:
-    """Return the penalty with the lowest out-of-fold loss.
+    """Return the penalty whose solutions have the least loss out of fold.
 
     The search starts with the strongest penalty and ends where the loss rises: weak penalties take the most steps.
     """
