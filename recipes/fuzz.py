@@ -1,6 +1,6 @@
 """Read thousands of mutated files and count what is not a clear answer: a traceback, a warning, or a wait.
 
-    python recipes/fuzz.py --seed 0 --count 1000 --kinds images,tables,arrays,json
+    python recipes/fuzz.py --seed 0 --count 1000 --kinds images,tables,arrays,json,features
 
 Each try writes one mutated file and reads it as the command line does. It counts as answered where the file is read,
 with every row accounted for, or refused with a `DataError`; as failed where anything else is raised, a warning is
@@ -11,6 +11,7 @@ import argparse
 import faulthandler
 import io
 import json
+import logging
 import random
 import signal
 import sys
@@ -35,6 +36,8 @@ from srrs.data.images import open_rgb
 from srrs.data.inputs import read_inputs
 from srrs.data.samples import checked, from_paths, read
 from srrs.errors import DataError
+from srrs.features.shard_file import Shard, pack_keys, write_shard
+from srrs.features.shards import FeatureStore
 
 ROWS = 6
 TOKENS = [
@@ -61,9 +64,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=1000, help="tries of each kind")
-    parser.add_argument("--kinds", default="images,tables,arrays,json")
+    parser.add_argument("--kinds", default=",".join(SEEDS))
     parser.add_argument("--seconds", type=int, default=20, help="a try that takes longer has failed")
     asked = parser.parse_args()
+    logging.getLogger("srrs.features").setLevel(logging.ERROR)  # each damaged file is told
     signal.signal(signal.SIGALRM, _too_long)
     faulthandler.enable()
     counts: dict[str, Counter[str]] = {}
@@ -283,7 +287,33 @@ def _read_undo(path: Path) -> None:
     assert all(end.startswith(homes) for _, end in journal.steps)
 
 
-SEEDS = {"images": images, "tables": tables, "arrays": arrays, "json": json_files}
+KEYS = pack_keys([f"{at:064x}" for at in range(ROWS)])
+FEATURES = np.random.default_rng(0).normal(size=(ROWS, 8)).astype(np.float16)
+
+
+def features() -> list[tuple[str, bytes, Reader]]:
+    """A file of cached features."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model"
+        return [(".shard", write_shard(model, "plain", Shard(KEYS, FEATURES)).read_bytes(), _read_features)]
+
+
+def _read_features(path: Path) -> None:
+    """Features that are read must be those that were written; images of the others are encoded again."""
+    folder = path.with_name("model")
+    folder.mkdir(exist_ok=True)
+    (folder / "plain-1.safetensors").write_bytes(path.read_bytes())
+    store = FeatureStore(folder, FEATURES.shape[1])
+    known = ~store.missing("plain", KEYS)
+    found = np.empty_like(FEATURES[known])
+    if known.any():
+        store.gather("plain", KEYS[known], found)
+    assert found.tobytes() == FEATURES[known].tobytes()
+    if not known.all():
+        raise DataError("encoded again")
+
+
+SEEDS = {"images": images, "tables": tables, "arrays": arrays, "json": json_files, "features": features}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from srrs.cli import app
 from srrs.errors import DataError
 from srrs.lock import only_run
 
@@ -26,6 +28,14 @@ def test_a_second_run_in_a_folder_is_told_who_holds_it(tmp_path: Path) -> None:
     with only_run(tmp_path / "out"):
         pass
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["audit", "fit", "embed"])
+def test_a_command_is_refused_before_it_reads_anything(command: str, tmp_path: Path) -> None:
+    with only_run(tmp_path):
+        outcome = CliRunner().invoke(app, [command, "nothing-here", "--out", str(tmp_path)])
+    assert isinstance(outcome.exception, DataError)
+    assert str(outcome.exception).startswith(f"Another run writes to {tmp_path}")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")

@@ -217,7 +217,10 @@ def test_everything_that_changes_a_run_changes_its_fingerprint(task: Task, setti
     ]
     assert len({first, *(tuning.run_fingerprint(*other) for other in others)}) == len(others) + 1
 
-    monkeypatch.setattr(tuning, "versions", lambda: {"srrs": "of tomorrow"})
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "versions", lambda: {"srrs": "of tomorrow"})
+        assert tuning.run_fingerprint(task, chosen, settings) != first
+    monkeypatch.setattr(tuning, "code_digest", lambda: "of tomorrow")
     assert tuning.run_fingerprint(task, chosen, settings) != first
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 
 from srrs.errors import DataError
 from srrs.io import cause
@@ -28,7 +28,8 @@ def only_run(folder: Path, part: str = "") -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        path.write_text(f"{os.getpid()} on {platform.node()}\n", encoding="utf-8")
+        if not isinstance(lock, SoftFileLock):  # which it becomes on a file system without locks, and writes the same
+            path.write_text(f"{os.getpid()}\n{platform.node()}\n", encoding="utf-8")
     except Timeout:
         raise DataError(
             f"Another run writes to {folder} (process {_holder(path)}). Wait until it ends, or choose another folder."
@@ -38,12 +39,14 @@ def only_run(folder: Path, part: str = "") -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):
-            path.unlink()
+        if not isinstance(lock, SoftFileLock):
+            with suppress(OSError):
+                path.unlink()
         lock.release()
 
 
 def _holder(path: Path) -> str:
     with suppress(OSError):
-        return path.read_text(encoding="utf-8", errors="replace").strip()[:200] or "unknown"
+        lines = path.read_text(encoding="utf-8", errors="replace")[:200].split()
+        return " on ".join(lines[:2]) or "unknown"
     return "unknown"
