@@ -18,7 +18,7 @@ RETRIES = 3
 
 
 class Spread(Protocol):
-    """Carries out jobs somewhere; yields the position and the result of each, in the order in which they finish."""
+    """Carry out jobs, here or on a cluster. Yields the position and the result of each job as it finishes."""
 
     def __call__(
         self, function: Callable[[Job], Result], jobs: Sequence[Job], *, gpu: bool = False

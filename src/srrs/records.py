@@ -232,7 +232,7 @@ class Matched:
 
 @dataclass(frozen=True)
 class Round:
-    """One pass through screening, rectifying and re-screening. The audit is the last one."""
+    """One pass of screening, rectifying and re-screening. The audit is made of the last round."""
 
     evidence: Evidence
     partition: Partition

@@ -220,7 +220,7 @@ def audit_task(
     listeners: Sequence[Listener] = (),
     verified: Mapping[int, VerifiedLabel] | None = None,
 ) -> Outcome:
-    """Audit the labels of the task; nothing is tuned unless the method's decision reads tuned logits.
+    """Audit the labels of the task. Nothing is tuned unless the decision of the method reads tuned logits.
 
     Parameters as in `tune_task`.
     """

@@ -73,7 +73,10 @@ def test_a_method_reads_what_its_stages_read() -> None:
         ("srrs(screen=band)", r"no screen called 'band'; there are .*bands"),
         ("srrs(screen=bands(thta=1))", r"the screen bands cannot be made: .*thta"),
         ("srrs(screen=keep)", r"no screen called 'keep'"),
-        ("srrs(tuners=3)", r"expected tuners as macro, micro, probe, both, a kind of tuner, package.module:Class"),
+        (
+            "srrs(tuners=3)",
+            "expected tuners as macro, micro, probe, residual, both, a kind of tuner, ",
+        ),
         ("srrs(screen=nowhere.at:all)", r"Expected 'nowhere.at:all' as package.module:function"),
         ("srrs(rounds=__import__('os'))", r"expected a plain value for rounds"),
         ("srrs(bands)", r"Expected arguments as name=value"),

@@ -9,6 +9,7 @@ import torch
 
 from srrs.config import Settings
 from srrs.errors import ModelError
+from srrs.methods import learn
 from srrs.methods.spec import method
 from srrs.methods.stages import LabeledBatch, Method, TunerSpec
 from srrs.methods.zoo import METHODS
@@ -130,16 +131,16 @@ def test_zero_shot_leaves_the_prompts_as_they_are(task: Task) -> None:
     assert tuned.text_passes == 0
 
 
-def test_a_linear_probe_costs_no_text_pass_and_votes_with_the_prompts(task: Task) -> None:
+def test_a_probe_costs_no_text_pass_and_a_solved_classifier_votes_with_the_prompts(task: Task) -> None:
     assert run("coop(tuners=probe)", task).text_passes == 0
     ours, prompts = run("srrs", task), run("srrs(tuners=both)", task)
-    assert (list(ours.tuners), list(prompts.tuners)) == (["macro", "micro", "probe"], ["macro", "micro"])
+    assert (list(ours.tuners), list(prompts.tuners)) == (["macro", "micro", "residual"], ["macro", "micro"])
     assert ours.text_passes == 2 * SCHEDULE.steps
     assert torch.equal(parameters(ours)[0], parameters(prompts)[0])
     images = Batch(features=task.source.mean_view(slice(None)))
     logits = torch.stack([tuner.export()(images) for tuner in ours.tuners.values()]).mean(0)
     torch.testing.assert_close(ours.classifier(images), logits, atol=1e-4, rtol=1e-4)
-    assert ours.predicted.keys() == {"macro", "micro", "probe", "zero_shot"}
+    assert ours.predicted.keys() == {"macro", "micro", "residual", "zero_shot"}
 
 
 def test_a_tuner_that_does_not_vote_advises_the_stages_but_classifies_nothing(task: Task) -> None:
@@ -197,6 +198,7 @@ def test_warming_up_learns_from_the_given_labels_and_later_steps_from_the_rectif
         return loss
 
     chosen = replace(method("srrs-paper"), warm_up=0.5, rounds=1, loss=spy("later"), warm_up_loss=spy("warm"))
+    chosen = replace(chosen, prepare=learn.as_given())  # nothing is mixed
     everything = replace(SCHEDULE, batch=100, views=1)
     tuned = run(chosen, task, schedule=everything)
     assert [name for name, _ in seen] == ["warm"] * 4 + ["later"] * 4

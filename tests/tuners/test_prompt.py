@@ -14,7 +14,7 @@ from srrs.models.hub import load_model
 from srrs.prompts.templates import Template
 from srrs.records import Batch
 from srrs.tuners import ClassPrompt, DescribedPrompt, Foundation
-from srrs.tuners.prompt import PromptLayout, zero_shot_weights
+from srrs.tuners.prompt import FULL_SIZE, PromptLayout, _pace, zero_shot_weights
 
 NAMES = ["cat", "Sea Horse", "grand piano", "xylophone (toy)", "St. John's dog"]
 CLAUSES = ["long whiskers", None, "two legs and a tail", "red comb", None]
@@ -206,3 +206,9 @@ def test_a_prompt_without_a_text_tower_is_refused(clip) -> None:
 def test_arguments_without_sense_are_refused(clip, arguments, message) -> None:
     with pytest.raises(SettingsError, match=message):
         PromptLayout(clip, **({"class_names": NAMES} | arguments))
+
+
+def test_few_classes_and_small_embeddings_learn_more_slowly() -> None:
+    context = torch.full((4, 8), FULL_SIZE)
+    assert [_pace(context, classes) for classes in (2, 50, 100, 1000)] == pytest.approx([0.02, 0.5, 1, 1], rel=1e-4)
+    assert [_pace(context * size, 100) for size in (0.5, 1, 20)] == pytest.approx([0.25, 1, 1], rel=1e-4)

@@ -48,7 +48,7 @@ class Part:
 
 
 def find_parts(folder: Path) -> list[Path]:
-    """Return the files of features of all parts in a folder, in order; none where there are no parts.
+    """Return the feature files of all parts in a folder, in order; none if there are no parts.
 
     Raises
     ------

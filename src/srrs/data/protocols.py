@@ -38,7 +38,7 @@ FOLDS = 5
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """The N images of a run, class by class of the given label."""
+    """The N images of a run, sorted by given class."""
 
     rows: Ints
     """(N,) into the training split, in the order drawn."""

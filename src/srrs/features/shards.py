@@ -71,7 +71,7 @@ def model_folder(cache: Path, description: dict[str, object]) -> Path:
 
 
 def trim(cache: Path, keep: Path, limit: int) -> list[Path]:
-    """Remove least recently used models until the features take at most `limit` bytes; `keep` always stays."""
+    """Remove the least recently used models until the features take at most `limit` bytes. `keep` is never removed."""
     with contextlib.suppress(OSError):  # another run may be removing the same folder
         used = {path.parent: path.stat().st_mtime for path in (cache / "features").glob(f"*/{_DESCRIPTION}")}
         sizes = {folder: sum(path.stat().st_size for path in folder.iterdir()) for folder in used}

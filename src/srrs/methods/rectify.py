@@ -23,11 +23,11 @@ def keep() -> Rectify:
 
 
 def blend(sharpness: float = 2.0, weight: float | None = None) -> Rectify:
-    """Rectify as SRRS was published: by the group that screening put a sample in.
+    """Rectify as in the published SRRS, by the group that screening gave a sample.
 
     - A clean sample keeps its label.
-    - A noisy one takes the mean prediction of the voters.
-    - An ambiguous one takes a blend of the two, by `p_clean`, or by one number `weight` (paper, Table 3).
+    - A noisy sample gets the mean prediction of the voters.
+    - An ambiguous sample gets a blend of the two, weighted by `p_clean` or by one number `weight` (paper, Table 3).
 
     Blends and predictions are sharpened to the power `sharpness`, as in the released code.
     """

@@ -28,7 +28,19 @@ from srrs.methods import (
     subset,
     transport,
 )
-from srrs.methods.stages import MACRO, MICRO, PROBE, Loss, Method, Prepare, Rectify, Rescreen, Screen, TunerSpec
+from srrs.methods.stages import (
+    MACRO,
+    MICRO,
+    PROBE,
+    RESIDUAL,
+    Loss,
+    Method,
+    Prepare,
+    Rectify,
+    Rescreen,
+    Screen,
+    TunerSpec,
+)
 from srrs.methods.zoo import METHODS
 
 STAGES: tuple[ModuleType, ...] = (
@@ -49,6 +61,7 @@ TUNERS: dict[str, tuple[TunerSpec, ...]] = {
     "macro": (MACRO,),
     "micro": (MICRO,),
     "probe": (PROBE,),
+    "residual": (RESIDUAL,),
     "both": (MACRO, MICRO),
 }
 """Tuners by name; any other name is a kind of tuner in `srrs.tuners`."""

@@ -27,21 +27,22 @@ from srrs.methods.selection import (
     simifeat,
     volminnet,
 )
-from srrs.methods.stages import MACRO, MICRO, PROBE, RESIDUAL, SOLVED_PROBE, Method
+from srrs.methods.stages import MACRO, MICRO, RESIDUAL, SOLVED_PROBE, Method
 from srrs.screening.decision import Trust
 
 
 def srrs(trust: Trust = "auto") -> Method:
-    """Return srrs, the default: a decision from all sources of evidence, and a linear probe beside the two prompts.
+    """Return srrs, the default: a decision from all sources of evidence, and a classifier from prompts and images.
 
     `trust` says what to believe if labels and model disagree about most images: `labels`, `model`, or `auto`, which
-    chooses by the data. The probe learns the same rectified labels, and its logits are averaged with those of the
-    prompts. The prompts reach the image features through the class names, which a model may know less well than its
-    images. `srrs(tuners=both)` leaves the probe out.
+    chooses by the data. Beside the two prompts, a logistic regression around the class vectors learns the same
+    rectified labels; the classifier averages the logits of all three. The prompts reach the image features through the
+    class names, which a model may know less well than its images. `srrs(tuners=both)` tunes the prompts alone. Without
+    a text tower, the logistic regression around the class vectors, if there are any, and one without them are tuned.
     """
     return Method(
         name="srrs",
-        tuners=(MACRO, MICRO, PROBE),
+        tuners=(MACRO, MICRO, RESIDUAL),
         screen=screen.decision(trust),
         rectify=rectify.posterior(),
         rescreen=rescreen.reported(),

@@ -181,7 +181,7 @@ class MemoizedScores:
         return self._values[np.searchsorted(self._keys, keys)]
 
     def know(self, scores: NDArray[np.floating]) -> None:
-        """Take over the scores (N, C) of every image and class from an earlier time."""
+        """Use these scores (N, C) of every image and class, which were computed before."""
         self._keys, self._values = np.arange(scores.size), np.asarray(scores, np.float32).ravel()
 
     def _compute(self, keys: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -28,7 +28,7 @@ CHUNK_ROWS = 64
 
 @dataclass(frozen=True)
 class OwnTower:
-    """A text tower run through its own forward."""
+    """A text tower that runs through its own forward method."""
 
     features: Callable[[Tensor, Tensor | None], Tensor]
     """(ids (C, L), mask (C, L) or None) -> (C, D)."""

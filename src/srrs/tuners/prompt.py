@@ -19,8 +19,9 @@ from srrs.tuners.base import LEARNING_RATE, Foundation, Head, Tuner, features_of
 Position = Literal["end", "middle", "front"]
 POSITIONS = ("end", "middle", "front")
 FULL_RATE = 100
-"""Number of classes from which on contexts per class learn at the full rate. The gradient of one of C contexts is about
-1 / C of that of a shared context, so with fewer classes the same rate would take longer steps."""
+"""Number of classes from which on contexts per class learn at the full rate."""
+FULL_SIZE = 0.0245
+"""Size of the context (its root mean square) from which on it learns at the full rate: that of the bundled model."""
 INITIAL_STD = 0.02
 """Standard deviation of random context vectors, about that of a tower's token embeddings (CoOp)."""
 
@@ -70,8 +71,6 @@ class ClassPrompt(Tuner):
             )
         object.__setattr__(self, "text", foundation.text)  # no submodule: a frozen tower is neither tuned nor saved
         self.scale, self.average = foundation.logit_scale, average
-        if not shared:
-            self.learning_rate = LEARNING_RATE * min(1.0, len(foundation.class_names) / FULL_RATE)
         self.layout = PromptLayout(
             foundation.text,
             foundation.class_names,
@@ -81,6 +80,9 @@ class ClassPrompt(Tuner):
             position=position,
             descriptions=foundation.descriptions if self.described else None,
             generator=foundation.generator,
+        )
+        self.learning_rate = LEARNING_RATE * _pace(
+            self.layout.context.detach(), FULL_RATE if shared else len(foundation.class_names)
         )
 
     def class_weights(self) -> Tensor:
@@ -215,6 +217,18 @@ class PromptLayout(nn.Module):
         self._length = torch.tensor([len(row) for row in rows])  # stays on the CPU, where chunks are planned
         self._class_of = torch.arange(len(contents)).repeat(prompts)
         self._shared = len(model.start) + (before if prompts == 1 and not own else 0)
+
+
+def _pace(context: Tensor, classes: int) -> float:
+    """Return the share of the full learning rate that suits a context which `classes` contexts stand beside.
+
+    A tower brings its embeddings to a common size, so that the gradient grows as the context gets smaller, and the same
+    relative step needs a rate that falls with the square of its size. The gradient of one of C contexts is about 1 / C
+    of that of a shared context, so with fewer classes the same rate takes longer steps. A larger context or more
+    classes do not raise the rate.
+    """
+    size = float(context.square().mean().sqrt())
+    return min(1.0, (size / FULL_SIZE) ** 2) * min(1.0, classes / FULL_RATE)
 
 
 @torch.no_grad()

@@ -181,3 +181,24 @@ def test_a_posterior_of_top_classes_decides_as_a_whole_one_does(monkeypatch: pyt
         np.testing.assert_array_equal(getattr(top, name), getattr(whole, name), err_msg=name)
     assert isinstance(top.posterior, many.TopClasses)
     np.testing.assert_array_equal(top.posterior.argmax(1), whole.posterior.argmax(1))
+
+
+def test_one_large_class_is_left_alone() -> None:
+    """Class means without class sizes would share its images among the small classes."""
+    rng = np.random.default_rng(2)
+    truth = np.repeat(np.arange(5), [300, 10, 10, 10, 10])
+    means = rng.normal(size=(5, 64)) / np.sqrt(8)
+    features = (means[truth] + rng.normal(size=(len(truth), 64))).astype(np.float32)
+    found = decide(truth, classes=5, features=features)
+    assert (found.target != truth).mean() <= 0.005
+    assert found.noise.low == 0
+
+
+def test_a_probability_of_zero_is_unlikely_and_not_impossible() -> None:
+    bed = drawn(19)
+    probs = np.exp(bed.zero_shot - bed.zero_shot.max(1, keepdims=True))
+    with np.errstate(divide="ignore"):
+        scores = np.log(np.where(probs < 1e-3, 0, probs))
+    found = verdicts(bed, flipped(bed.truth, 0.2, bed.classes, seed=20), zero_shot=scores)
+    assert np.isfinite(found.quality).all()
+    assert (found.target != bed.truth).mean() < 0.1

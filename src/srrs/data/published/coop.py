@@ -135,12 +135,12 @@ def by_split_file(name: str, root: Path) -> DataSet:
 
 
 def fgvc_aircraft(root: Path) -> DataSet:
-    """Read FGVC Aircraft's 100 variants by its own lists.
+    """Read the 100 variants of FGVC Aircraft from the lists of the dataset.
 
     Raises
     ------
     DataError
-        A list or an image is missing, or a list names a variant that `variants.txt` lacks.
+        A list or an image is missing, or a list names a variant that is not in `variants.txt`.
     """
     advice = (
         "Download and unpack https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz, "

@@ -22,9 +22,8 @@ def agreement_of(sample: Sample, hypothesis: Hypothesis) -> float | None:
     """Share of images where the unseen sources and the images predict the same class; None without both."""
     if not sample.unseen or IMAGES not in hypothesis.scores:
         return None
-    scales = np.array([max(hypothesis.scales[name], 1e-6) for name in sample.unseen])
-    unseen = pooled([hypothesis.scores[name] for name in sample.unseen], scales)
-    return float((sample.predicted(unseen) == sample.predicted(hypothesis.scores[IMAGES])).mean())
+    images = sample.predicted(hypothesis.scores[IMAGES])
+    return float((_by_unseen(sample, hypothesis) == images).mean())
 
 
 def reliability_of(sample: Sample, hypothesis: Hypothesis) -> float:
@@ -32,14 +31,35 @@ def reliability_of(sample: Sample, hypothesis: Hypothesis) -> float:
     agreement = agreement_of(sample, hypothesis)
     if agreement is not None:
         return agreement
-    scales = np.array([max(hypothesis.scales[name], 1e-6) for name in sample.unseen])
-    predicted = sample.predicted(pooled([hypothesis.scores[name] for name in sample.unseen], scales))
+    predicted = _by_unseen(sample, hypothesis)
     return float(np.take_along_axis(hypothesis.fit.posterior, predicted[:, None], 1).mean())
 
 
+def is_useless(sample: Sample, hypothesis: Hypothesis) -> bool:
+    """Whether the unseen sources agree with the images no better than by chance, and the images know the labels better.
+
+    Images of too few per class agree with nothing: they say nothing about the model.
+    """
+    agreement = agreement_of(sample, hypothesis)
+    if agreement is None or agreement >= above_chance(sample):
+        return False
+    predictions = _by_unseen(sample, hypothesis), sample.predicted(hypothesis.scores[IMAGES])
+    unseen, images = (np.take_along_axis(sample.given, each[:, None], 1).mean() for each in predictions)
+    return bool(images >= unseen)
+
+
+def _by_unseen(sample: Sample, hypothesis: Hypothesis) -> Ints:
+    """Return the place (N,) of the candidate that the unseen sources predict together."""
+    scales = np.array([max(hypothesis.scales[name], 1e-6) for name in sample.unseen])
+    return sample.predicted(pooled([hypothesis.scores[name] for name in sample.unseen], scales))
+
+
 def above_chance(sample: Sample) -> float:
-    """Return the least agreement of a source that knows something of the classes."""
-    chance = float(np.bincount(sample.labels, minlength=sample.classes).max()) / len(sample.labels)
+    """Return the least agreement of a source that knows something of the classes.
+
+    By chance, two predictions with the shares of the labels agree on the sum of the squared shares.
+    """
+    chance = float(((np.bincount(sample.labels, minlength=sample.classes) / len(sample.labels)) ** 2).sum())
     return chance + KNOWS * (1 - chance)
 
 

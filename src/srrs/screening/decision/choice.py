@@ -20,11 +20,13 @@ from srrs.screening.decision.agreement import (
     above_chance,
     agreement_of,
     contradicted,
+    is_useless,
     known_by_images,
     reliability_of,
 )
 from srrs.screening.decision.clusters import KNOWN_WELL, clusters_of, enough_images
 from srrs.screening.decision.hypotheses import (
+    FREE,
     LABELS,
     LOOSE,
     MILD,
@@ -85,7 +87,7 @@ def choose(sample: Sample, trust: Trust) -> Choice:
     """Fit the hypotheses that the sources allow, and choose one."""
     first, labels = _from_labels(sample)
     agreement = agreement_of(sample, labels)
-    if trust == "auto" and agreement is not None and agreement < above_chance(sample):
+    if trust == "auto" and is_useless(sample, labels):
         return replace(choose(replace(sample, unseen={}), trust), agreement=agreement, ignored=True)
     none = np.zeros(0, np.int64)
     proven = _is_plain(sample, first, labels, agreement) or is_proven(sample, first, labels)
@@ -100,7 +102,9 @@ def choose(sample: Sample, trust: Trust) -> Choice:
         sure = refitted(sample, free)
         return replace(by_labels, hypothesis=sure, posterior=sure.fit.posterior, proven=True)
     against = contradicted(sample, free, labels)
-    chosen, rivals, rates = _chosen(sample, free, labels, against)
+    mild = fitted(sample, MILD)
+    known = reliability_of(sample, mild)
+    chosen, rivals, rates = _chosen(sample, free, mild, labels, against, known)
     by_labels = replace(by_labels, rivals=rivals, rates=rates, contradictions=against)
     if chosen is labels:
         clusters = _clusters_alone(sample)
@@ -114,7 +118,7 @@ def choose(sample: Sample, trust: Trust) -> Choice:
         hypothesis=chosen,
         posterior=np.where(kept, labels.fit.posterior, chosen.fit.posterior),
         contradictions=against,
-        proven=proven or _is_material(chosen, labels) or is_proven(sample, first, chosen),
+        proven=proven or _is_material(chosen, labels, known) or is_proven(sample, first, chosen),
     )
 
 
@@ -159,15 +163,13 @@ def _free(sample: Sample) -> Hypothesis:
 
 
 def _chosen(
-    sample: Sample, free: Hypothesis, labels: Hypothesis, against: Ints
+    sample: Sample, free: Hypothesis, mild: Hypothesis, labels: Hypothesis, against: Ints, known: float
 ) -> tuple[Hypothesis, tuple[Hypothesis, ...], tuple[float, ...]]:
     """Return the chosen hypothesis, those that rank beside it, and the noise rates of all that are as likely."""
-    mild = fitted(sample, MILD)
     tempered = fitted(sample, replace(TEMPERED, even=free.kind.even), rounds=2)
     rest = ~np.isin(sample.labels, against)  # what the model explains by contradicting whole classes does not count
     gain = {rival.kind: _gain(rival, labels, rest) for rival in (free, tempered, mild)}
     rates = tuple(rival.fit.rate for rival in (free, tempered, mild) if gain[rival.kind] >= 0)
-    known = reliability_of(sample, mild)
     if _pays(free, labels, gain[free.kind], known) and gain[free.kind] >= gain[tempered.kind]:
         return refitted(sample, free), (), rates
     knows = known >= above_chance(sample)
@@ -188,9 +190,9 @@ def _pays(free: Hypothesis, labels: Hypothesis, gain: float, agreement: float) -
     return agreement >= AGREE and gain >= GAIN
 
 
-def _is_material(chosen: Hypothesis, labels: Hypothesis) -> bool:
-    """Whether a sharp hypothesis finds so many more wrong labels that they need no further proof."""
-    return chosen.kind.sharp and chosen.fit.rate - labels.fit.rate >= MATERIAL
+def _is_material(chosen: Hypothesis, labels: Hypothesis, known: float) -> bool:
+    """Whether structured noise finds so many more wrong labels that they need no further proof."""
+    return chosen.kind.strength == FREE and known >= AGREE and chosen.fit.rate - labels.fit.rate >= MATERIAL
 
 
 def _gain(hypothesis: Hypothesis, labels: Hypothesis, rest: Bools) -> float:

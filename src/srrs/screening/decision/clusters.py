@@ -4,6 +4,7 @@ import numpy as np
 
 from srrs.screening.decision.agreement import known_by_images
 from srrs.screening.decision.hypotheses import CLUSTERS, IMAGES, Hypothesis, Sample, fitted, sharpened
+from srrs.screening.decision.proof import likelihood
 
 POWERS = (1.0, 3.0)
 """Powers of the fitted scales from which a hypothesis is fitted."""
@@ -24,17 +25,18 @@ def clusters_of(sample: Sample, first: Hypothesis, labels: Hypothesis) -> Hypoth
 
     Classes that lie well apart are clusters, whatever their labels say. Classes that lie less apart must gain in
     log-likelihood, and the images must know them well: else the structure is that of images that look like another
-    class.
+    class. Classes of very different size are no clusters: the gain is over uniform noise that knows their sizes.
     """
     if list(first.scores) != [IMAGES] or not enough_images(sample):
         return None
+    least = max(labels.log_likelihood, likelihood(sample, first, None))
     apart = fitted(sample, CLUSTERS, rounds=4)
-    if _are_clusters(sample, apart, labels):
+    if _are_clusters(sample, apart, least):
         return apart
     best, most = None, 0.0
     for power in POWERS:
         hypothesis = sharpened(sample, first, power)
-        gain = (hypothesis.log_likelihood - labels.log_likelihood) / len(sample.labels)
+        gain = (hypothesis.log_likelihood - least) / len(sample.labels)
         more, known = hypothesis.fit.rate - labels.fit.rate, known_by_images(sample, hypothesis)
         pays = known >= KNOWN_WELL or (known >= KNOWN and gain >= GAIN)
         if pays and gain > most and (more >= MATERIAL or (more >= 0 and gain >= GAIN_ALONE)):
@@ -47,8 +49,8 @@ def enough_images(sample: Sample) -> bool:
     return bool(np.median(np.bincount(sample.labels, minlength=sample.classes)) >= ENOUGH_IMAGES)
 
 
-def _are_clusters(sample: Sample, clusters: Hypothesis, labels: Hypothesis) -> bool:
+def _are_clusters(sample: Sample, clusters: Hypothesis, least: float) -> bool:
     """Whether the classes lie so well apart that the images say which labels are wrong, and some are."""
     certainty = float(sample.likelihoods(clusters.logits).max(1).mean())
-    gain = (clusters.log_likelihood - labels.log_likelihood) / len(sample.labels)
+    gain = (clusters.log_likelihood - least) / len(sample.labels)
     return certainty >= APART and gain >= LOSS and clusters.fit.rate >= MATERIAL

@@ -196,7 +196,7 @@ def _noise(sample: Sample, choice: Choice, p_clean: Floats, mixture: Mixture) ->
         rates.append(again.rate)
     # images of no class come on top: their share, once at least half and once all of it
     share = mixture.share * mixture.weight
-    low, high = min(rates) + 0.5 * max(share, 0.0), max(rates) + max(share, 0.0)
+    low, high = min(rates) + 0.5 * max(share, 0.0), min(max(rates) + max(share, 0.0), 1.0)
     n = len(sample.labels)
     low -= 1.645 * float(np.sqrt(low * (1 - low) / n)) + MODEL_ERROR
     high += 1.645 * float(np.sqrt(high * (1 - high) / n)) + MODEL_ERROR

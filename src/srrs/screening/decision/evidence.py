@@ -27,6 +27,8 @@ CELLS = 2**22
 """Entries of one block of rows."""
 ASKED = 10
 """Classes by which a matcher judges an image, beside the given one."""
+UNLIKELY = 30.0
+"""How far a class of probability 0 lies below the likeliest one, in logarithms, at least."""
 _DRAW = 2  # purpose of the keyed draw; 1 are the folds
 
 
@@ -92,7 +94,13 @@ class Inputs:
     def log_zero_shot(self, rows: Ints) -> Floats:
         """Return log-probabilities (n, C) of the zero-shot model for these rows, float32."""
         assert self.zero_shot is not None
-        return np.asarray(log_softmax(np.asarray(self.zero_shot[rows], np.float32), axis=1))
+        scores = np.asarray(self.zero_shot[rows], np.float32)
+        # the logarithm of a probability of 0 is -inf: such a class counts as unlikely, not as impossible
+        possible = np.isfinite(scores)
+        if not possible.all():
+            least = np.where(possible, scores, np.inf).min(1, keepdims=True)
+            scores = np.where(possible, scores, np.minimum(least, scores.max(1, keepdims=True) - UNLIKELY))
+        return np.asarray(log_softmax(scores, axis=1))
 
     def log_predicted(self, rows: Ints) -> Floats:
         """Return log-probabilities (n, C) of the given predictions for these rows, float32."""

@@ -20,6 +20,8 @@ Ints = NDArray[np.integer]
 BLURRED, APART = 1.5, 1.75
 """Distances of the two distributions, in standard deviations of the known images: up to the first no image can be told,
 from the second on the probabilities are taken at their word."""
+MOST = 0.5
+"""Where more images than this seem to show no class, the two distributions are not those of the two kinds of images."""
 LEAST = 0.02
 """What probabilities are multiplied by at least: they keep their order where they count for nothing."""
 ITERATIONS = 100
@@ -90,8 +92,9 @@ def fit_mixture(fit: Floats, posterior: Floats, *, predictions_alone: bool) -> M
     Predictions alone know no image of another class: their probabilities are not trusted.
     """
     best = fit.max(1).astype(np.float64)
+    nothing = Mixture(0.0, 0.0, (0.0, 1.0), (0.0, 1.0))
     if fit.shape[1] < 3:
-        return Mixture(0.0, 0.0, (0.0, 1.0), (0.0, 1.0))
+        return nothing
     others = np.array(fit)
     np.put_along_axis(others, posterior.argmax(1)[:, None], -np.inf, axis=1)
     left_out = others.max(1).astype(np.float64)
@@ -104,6 +107,8 @@ def fit_mixture(fit: Floats, posterior: Floats, *, predictions_alone: bool) -> M
         m0 = float((inside * best).sum() / inside.sum())
         s0 = max(float(np.sqrt((inside * (best - m0) ** 2).sum() / inside.sum())), 1e-6)
         share = float((outside.sum() + 0.5) / (len(best) + 10))
+    if share > MOST:
+        return nothing
     weight = float(np.clip(((m0 - m1) / s0 - BLURRED) / (APART - BLURRED), LEAST, 1))
     return Mixture(share, LEAST if predictions_alone else weight, (m1, s1), (m0, s0))
 
