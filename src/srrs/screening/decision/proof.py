@@ -15,7 +15,7 @@ Floats = NDArray[np.floating]
 
 PROOF = 3.3
 """Least gain in log-likelihood of uniform noise over none: a likelihood-ratio test of one parameter at 1 %."""
-LATER, LATER_OF_CLASS = 25.0, 1.25
+LATER, LATER_OF_CLASS = 25.0, 2.0
 """The same for a hypothesis that was fitted to its own posterior: in all, or for each class, whose rates it fits."""
 NO_NOISE = 1e-4
 """Noise rate that counts as none."""
