@@ -55,7 +55,7 @@ def class_name_notes(samples: Samples, outcome: Outcome, task: Task) -> list[str
     agreement = float((outcome.predicted["zero_shot"] == task.labels).mean())
     if agreement < NEAR_CHANCE / len(samples.class_names):
         notes.append(
-            f"The untuned model agrees with {agreement:.0%} of the labels, near chance: it may not know these class "
+            f"The untuned model agrees with {100 * agreement:.0f} % of the labels, near chance: it may not know these class "
             "names. Give plain words with --names FILE, or another --model."
         )
     return notes

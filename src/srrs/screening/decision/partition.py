@@ -8,7 +8,7 @@ from srrs.screening.decision.decide import CERTAIN
 from srrs.screening.decision.verdicts import Report, Verdicts
 
 SUBJECTS = {
-    "zero-shot": "Zero-shot prediction",
+    "zero-shot": "Zero-shot prediction, balanced over the classes,",
     "matcher": "The matcher",
     "images": "Prediction from the other images",
     "predictions": "The given predictions",
@@ -47,11 +47,13 @@ def findings_of(report: Report) -> tuple[Finding, ...]:
     found.append(Finding("info", f"{decided} had the most weight in the decision."))
     for source in report.sources:
         subject = SUBJECTS.get(source.name, source.name)
-        right = f"and is right for an estimated {source.reliability:.0%}"
+        right = f"and is right for an estimated {100 * source.reliability:.0f} %"
         found.append(
-            Finding("info", f"{subject} gives the given label for {source.agreement:.0%} of the images {right}.")
+            Finding(
+                "info", f"{subject} gives the given label for {100 * source.agreement:.0f} % of the images {right}."
+            )
         )
     if report.agreement is not None:
-        sentence = f"Zero-shot prediction and the other images agree on {report.agreement:.0%} of the images."
+        sentence = f"Zero-shot prediction and the other images agree on {100 * report.agreement:.0f} % of the images."
         found.append(Finding("info", sentence))
     return (*found, Finding("info", report.limits))
