@@ -55,8 +55,8 @@ def class_name_notes(samples: Samples, outcome: Outcome, task: Task) -> list[str
     agreement = float((outcome.predicted["zero_shot"] == task.labels).mean())
     if agreement < NEAR_CHANCE / len(samples.class_names):
         notes.append(
-            f"The untuned model agrees with {100 * agreement:.0f} % of the labels, near chance: it may not know these class "
-            "names. Give plain words with --names FILE, or another --model."
+            f"The untuned model agrees with {100 * agreement:.0f} % of the labels, near chance: it may not know these "
+            "class names. Give plain words with --names FILE, or another --model."
         )
     return notes
 
