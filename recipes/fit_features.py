@@ -8,6 +8,7 @@ untuned class vectors, and logistic regression (scikit-learn, the better of C = 
 """
 
 import argparse
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,7 @@ def main() -> None:
             for noise in asked.noise.split(","):
                 found = accuracies(corrupted(train, noise, seed, tools), features, truth, asked.method)
                 rows.append({"bed": bed, "noise": noise, "seed": seed} | found)
+                print(rows[-1], file=sys.stderr, flush=True)
     means = pd.DataFrame(rows).drop(columns="seed").groupby(["bed", "noise"], sort=False).mean()
     print((100 * means).round(1).to_string())
 

@@ -99,8 +99,6 @@ def write_atomic(path: FilePath, content: bytes | Iterable[bytes]) -> Path:
     """
     with atomic(path) as part, part.open("wb") as file:
         file.writelines([content] if isinstance(content, bytes) else content)
-        file.flush()
-        os.fsync(file.fileno())
     return Path(path)
 
 
@@ -130,6 +128,8 @@ def atomic(path: FilePath) -> Iterator[Path]:
             part.touch()
             mode = stat.S_IMODE(part.stat().st_mode)
             yield part
+            with part.open("r+b") as file:
+                os.fsync(file.fileno())  # a full disk may only be noticed here
             part.chmod(mode)  # safetensors makes files that nobody else can read
             part.replace(path)
         finally:
