@@ -198,15 +198,16 @@ def wait_for(folder: Path, name: str, process: subprocess.Popen[str]) -> None:
 
 
 def test_a_grid_killed_in_the_middle_and_started_again_tells_the_same(root, tmp_path) -> None:
-    killed = begin(bench(root, tmp_path / "killed"), stderr=subprocess.DEVNULL)
+    two = ("--noise", "sym:0.5")  # two runs, not four
+    killed = begin(bench(root, tmp_path / "killed", *two), stderr=subprocess.DEVNULL)
     wait_for(tmp_path / "killed", "run", killed)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
-    assert len(told(tmp_path / "killed")) < 4
+    assert len(told(tmp_path / "killed")) < 2
     for out in ("killed", "whole"):
-        assert CliRunner().invoke(app, bench(root, tmp_path / out), catch_exceptions=False).exit_code == 0
+        assert CliRunner().invoke(app, bench(root, tmp_path / out, *two), catch_exceptions=False).exit_code == 0
     assert told(tmp_path / "killed") == told(tmp_path / "whole")
-    assert len(told(tmp_path / "whole")) == 4
+    assert len(told(tmp_path / "whole")) == 2
     for name in ("partition.json", "samples.csv", "history.jsonl"):
         files = [sorted((tmp_path / out).rglob(name)) for out in ("killed", "whole")]
         assert [file.read_bytes() for file in files[0]] == [file.read_bytes() for file in files[1]]
@@ -219,12 +220,12 @@ def test_a_grid_that_is_terminated_leaves_no_worker_and_says_one_sentence(root, 
     workers = children(grid.pid)
     assert workers
     os.kill(grid.pid, signal.SIGTERM)
-    _, said = grid.communicate(timeout=60)
+    _, said = grid.communicate(timeout=180)
     assert grid.returncode == 130
     assert said.strip().splitlines()[-1].startswith("srrs: Interrupted. Run the same command again")
     assert "resource_tracker" not in said
     assert "Traceback" not in said
-    until = time.monotonic() + 30  # Python's resource tracker ends a moment after its parent
+    until = time.monotonic() + 180  # Python's resource tracker ends a moment after its parent
     while [pid for pid in workers if alive(pid)]:
         assert time.monotonic() < until
         time.sleep(0.1)
