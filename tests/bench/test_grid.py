@@ -282,7 +282,7 @@ def test_a_run_that_fails_does_not_end_the_grid(root, models, tmp_path, monkeypa
 
 @pytest.mark.parametrize(
     ("noise", "seen"),
-    [("open:0.5", "open"), ("instance:0.5", "instance"), ("near:0.5", "near"), ("inst:0.25+tail:2", "inst")],
+    [("open:0.5", "open"), ("instance:0.5", "instance"), ("near:0.5", "near"), ("inst:0.25+tail:2", "inst+tail:2")],
 )
 def test_noise_of_every_kind_runs(root, models, tmp_path, noise: str, seen: str) -> None:
     runs = planned(root, models, tmp_path, methods=("srrs",), seeds=(1,), noise=(NoiseSpec.parse(noise),), classes=2)

@@ -50,8 +50,9 @@ class Cell(NamedTuple):
 
 
 def cell_name(kind: str, rate: float | None) -> str:
-    """Return the name of a noise setting: `sym:0.5`, or the kind only if there is no rate."""
-    return kind if rate is None or np.isnan(rate) else f"{kind}:{rate:g}"
+    """Return the name of a noise setting: `sym:0.5`, `sym:0.2+tail:10`, or the kind only if there is no rate."""
+    kind, plus, tail = kind.partition("+")
+    return (kind if rate is None or np.isnan(rate) else f"{kind}:{rate:g}") + plus + tail
 
 
 def noise_order(kind: str, rate: float | None) -> tuple[int, str, float]:

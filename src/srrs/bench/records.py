@@ -50,6 +50,7 @@ class Record:
     protocol: Text
     as_published: bool
     noise_kind: Text
+    """`sym`, or `sym+tail:10` with a long tail."""
     noise_rate: Share | None
     """None if the labels of people or of the web are the noise."""
     shots: Positive | None

@@ -149,7 +149,7 @@ def _record(run: Run, tuned: Tuned, task: Task, models: Models, seconds: float) 
         needs=needs(run.settings.tuning.method),
         protocol=run.protocol,
         as_published=run.as_published,
-        noise_kind=run.noise.kind,
+        noise_kind=run.noise.kind if run.noise.tail is None else f"{run.noise.kind}+tail:{run.noise.tail:g}",
         noise_rate=run.noise.rate,
         shots=run.shots,
         seed=run.settings.seed,
