@@ -75,7 +75,8 @@ def _advice(knows: bool | None, choice: Choice) -> tuple[str, ...]:
     if knows is False:
         sentences.append(
             "The model does not know these classes: its predictions hardly agree with the labels or the images, so the "
-            "images alone decided. Check the class names (--names), use another model, or audit with --model none."
+            "images alone decided. Check the class names (--names), use another model, or audit with --model none. If "
+            "the names are right and most labels are wrong in a pattern, use --trust model."
         )
     elif len(contradictions):
         sentences.append(
