@@ -45,11 +45,16 @@ Bools = NDArray[np.bool_]
 Trust = Literal["auto", "labels", "model"]
 
 AGREE, AGREE_WELL = 0.55, 0.9
-"""Agreement of zero-shot prediction and images from which a sharp hypothesis is considered, and easily chosen."""
-GAIN, GAIN_WELL = 0.06, -0.05
-"""Least gain in log-likelihood per label of a sharp hypothesis of structured noise, at these agreements."""
-GAIN_TEMPERED = 0.1
-"""The same of a tempered hypothesis of structured noise, at any agreement above chance."""
+"""Agreement of zero-shot prediction and images from which a sharp hypothesis is considered, and from which its mistakes
+need no proof."""
+GAIN, GAIN_TEMPERED = 0.06, 0.1
+"""Least gain in log-likelihood per label of a sharp and of a tempered hypothesis of structured noise."""
+UNSEEN = 0.25
+"""Mistakes are unseen by the "labels" hypothesis if its noise rate is at most this share of theirs."""
+COST, COST_FROM = 2.0, 0.4
+"""Log-likelihood that each unseen mistake of a sharp hypothesis may cost, per unit of agreement above COST_FROM."""
+DOUBT = 0.1
+"""Loss in log-likelihood per label up to which the range of the noise rate holds that of unseen mistakes."""
 MOST_RANDOM = 0.4
 """Noise rate of the "labels" hypothesis above which a tempered one is not chosen: random noise is seen by both."""
 GAIN_LOOSE = 0.13
@@ -144,7 +149,7 @@ def _is_plain(sample: Sample, first: Hypothesis, labels: Hypothesis, agreement: 
 
 def _clusters_alone(sample: Sample) -> Hypothesis | None:
     """Return what the images alone show, and not together with the model; None where they do not."""
-    if sample.white is None:
+    if sample.centered is None:
         return None
     alone = replace(sample, unseen={})
     return clusters_of(alone, *_from_labels(alone))
@@ -169,12 +174,17 @@ def _chosen(
     tempered = fitted(sample, replace(TEMPERED, even=free.kind.even), rounds=2)
     rest = ~np.isin(sample.labels, against)  # what the model explains by contradicting whole classes does not count
     gain = {rival.kind: _gain(rival, labels, rest) for rival in (free, tempered, mild)}
-    rates = tuple(rival.fit.rate for rival in (free, tempered, mild) if gain[rival.kind] >= 0)
+    rates = tuple(
+        rival.fit.rate
+        for rival in (free, tempered, mild)
+        if gain[rival.kind] >= (-DOUBT if _are_unseen(rival, labels) else 0)
+    )
     if _pays(free, labels, gain[free.kind], known) and gain[free.kind] >= gain[tempered.kind]:
         return refitted(sample, free), (), rates
     knows = known >= above_chance(sample)
     is_random = labels.fit.rate >= min(MOST_RANDOM, tempered.fit.rate)
-    if knows and gain[tempered.kind] >= GAIN_TEMPERED and not is_random:
+    least = 0.0 if _are_unseen(tempered, labels) else GAIN_TEMPERED
+    if knows and gain[tempered.kind] >= least and not is_random:
         return tempered, (), rates
     loose = fitted(sample, LOOSE)
     rivals = (loose,) if _gain(loose, labels, rest) >= GAIN_LOOSE else ()
@@ -184,10 +194,21 @@ def _chosen(
 
 
 def _pays(free: Hypothesis, labels: Hypothesis, gain: float, agreement: float) -> bool:
-    """Whether a sharp hypothesis of structured noise may be chosen."""
-    if agreement >= AGREE_WELL and free.fit.rate - labels.fit.rate >= MATERIAL:
-        return gain >= GAIN_WELL
-    return agreement >= AGREE and gain >= GAIN
+    """Whether a sharp hypothesis of structured noise may be chosen.
+
+    Where the images of a class share their mistakes, the labels are likely without any mistake. So where the model is
+    reliable and the "labels" hypothesis sees next to none of the mistakes, they may cost likelihood.
+    """
+    if agreement < AGREE:
+        return False
+    mistakes = free.fit.rate - labels.fit.rate
+    return gain >= GAIN or (_are_unseen(free, labels) and gain >= -COST * (agreement - COST_FROM) * mistakes)
+
+
+def _are_unseen(hypothesis: Hypothesis, labels: Hypothesis) -> bool:
+    """Whether a hypothesis finds mistakes of which the "labels" hypothesis finds next to none."""
+    rate = hypothesis.fit.rate
+    return rate - labels.fit.rate >= MATERIAL and labels.fit.rate <= UNSEEN * rate
 
 
 def _is_material(chosen: Hypothesis, labels: Hypothesis, known: float) -> bool:

@@ -82,7 +82,7 @@ def decide(
     inputs = Inputs.of(labels, classes, features, zero_shot, match, pred_probs, keys, seed)
     rows = inputs.drawn()
     reader = prepare(inputs, rows)
-    sample = reader.read_all(rows)
+    sample = reader.read_all(rows).with_scatter()
     choice = choose(sample, trust)
     fitting = fit_fitting(choice.hypothesis.scores, sample.index, classes)
     mixture = fit_mixture(
@@ -139,8 +139,8 @@ def _scores(sample: Sample, hypothesis: Hypothesis) -> dict[str, Floats]:
     """Return the scores (n, K) of each source for images that the hypothesis was not fitted on."""
     sample = sample.under(hypothesis.kind)
     scores = {**sample.unseen, **sample.learned}
-    if hypothesis.means is not None and sample.white is not None:
-        scores[IMAGES] = discriminant.scores(sample.white, hypothesis.means, sample.fold, sample.index)
+    if hypothesis.means is not None and sample.centered is not None:
+        scores[IMAGES] = discriminant.scores(sample.centered, hypothesis.means, sample.fold, sample.index)
     return {name: scores[name] for name in hypothesis.scales}
 
 

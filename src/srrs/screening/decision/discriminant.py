@@ -1,17 +1,18 @@
 """Out-of-fold linear discriminant scores: what the images alone say about the class.
 
-Features are whitened once, by half of their covariance and half of a sphere of the same mean variance. A class score is
-then x·m - |m|²/2 with the class mean m of the *other* folds' images, weighted by the probability of each class. The
-means of other folds never saw the label of the image itself. They do share every mistake that is systematic in a class:
-they are not independent of systematic noise.
+A class score is x·W⁻¹m - m·W⁻¹m/2, with the class mean m and the covariance W within classes. Both come from images of
+the *other* folds, weighted by the probability of each class, and W is mixed with a sphere. An image that took part in W
+would lie far from every class, the more so the fewer images there are. The means of other folds never saw the label of
+the image itself. They do share every mistake that is systematic in a class: they are not independent of such noise.
 
-N images, C classes, D feature size, K candidate classes per image, F folds.
+N images, C classes, D feature size, R directions, K candidate classes per image, F folds.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 from scipy.sparse import csr_matrix
 
 from srrs.core.projection import projection
@@ -20,10 +21,8 @@ from srrs.screening.decision.evidence import narrowed
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
-SPHERE = 0.5
-"""Share of the sphere in the covariance that features are whitened by."""
-CENTER_COUNT = 1.0
-"""Images at the center of all features that are added to each class where nothing better is known."""
+SPHERE = 3.0
+"""Images per direction that the sphere counts for in the covariance within classes."""
 UNCERTAINTY = 0.25
 """Weight of the uncertainty of a class mean: a quarter, as the directions of a feature are far from independent."""
 LEAST_SHRINK, MOST_SHRINK = 0.5, 20.0
@@ -31,92 +30,108 @@ LEAST_SHRINK, MOST_SHRINK = 0.5, 20.0
 
 
 @dataclass(frozen=True)
-class Whitening:
-    """The linear map that turns features into whitened ones."""
+class Centering:
+    """The linear map that centers features, scales them to unit variance, and shortens very long ones."""
 
     center: Floats
     """(D,)"""
-    matrix: Floats
-    """(D, R) for the R directions in which the features vary."""
+    scale: float
+    towards: Floats | None
+    """(D, R) projection of very long features."""
 
     def __call__(self, features: Floats) -> Floats:
-        """Return whitened features (N, R) as float32."""
-        centered = np.asarray(features, np.float32) - self.center
-        return np.asarray(centered @ self.matrix)
+        """Return centered features (N, R) as float32."""
+        centered = (np.asarray(features, np.float32) - self.center) * np.float32(self.scale)
+        return centered if self.towards is None else np.asarray(centered @ self.towards)
 
 
-def fit_whitening(features: Floats) -> Whitening:
-    """Fit the whitening to features (N, D); constant features give a map to zeros.
-
-    Very long features are projected first: see `srrs.core.projection`.
-    """
+def fit_centering(features: Floats) -> Centering:
+    """Fit the map to features (N, D); constant features give a map to zeros."""
     features = np.asarray(features, np.float32)
     center = features.mean(0, dtype=np.float64).astype(np.float32)
-    centered, towards = features - center, projection(features.shape[1])
-    if towards is not None:
-        centered = centered @ towards
-    covariance = np.asarray(centered.T @ centered, np.float64) / len(features)
-    variance = np.trace(covariance) / len(covariance)
-    if variance <= 1e-12:
-        return Whitening(center, np.zeros((features.shape[1], 1), np.float32))
-    mixed = (1 - SPHERE) * covariance + SPHERE * variance * np.eye(len(covariance))
-    values, vectors = np.linalg.eigh(mixed)
-    matrix = np.asarray(vectors / np.sqrt(values), np.float32)
-    return Whitening(center, matrix if towards is None else towards @ matrix)
+    variance = float(np.square(features - center).mean(dtype=np.float64))
+    return Centering(center, variance**-0.5 if variance > 1e-12 else 0.0, projection(features.shape[1]))
+
+
+def fold_scatter(centered: Floats, fold: Ints, fold_count: int) -> Floats:
+    """Return the scatter (F, R, R), the sum of x xᵀ, of the centered features (N, R) of all folds but one."""
+    each = np.stack([rows.T @ rows for rows in (centered[fold == number] for number in range(fold_count))])
+    return np.asarray(each.sum(0) - each)
 
 
 @dataclass(frozen=True)
 class Means:
-    """Class means of whitened features, as each fold sees them: from the images of all other folds."""
+    """The class means of other folds, as coefficients of a linear score."""
 
-    mean: Floats
-    """(F, C, R)"""
+    weight: Floats
+    """(F, C, R) W⁻¹m"""
     cost: Floats
-    """(F, C) half the expected squared length of the mean: that of the estimate and its uncertainty."""
+    """(F, C) half the expected m·W⁻¹m: that of the estimate and its uncertainty."""
 
 
-def fold_means(white: Floats, probs: Floats, index: Ints, classes: int, fold: Ints, fold_count: int) -> Means:
-    """Estimate class means for each fold; `probs` (N, K) are the probabilities of the candidate classes `index` (N, K).
+def fold_means(centered: Floats, scatter: Floats, probs: Floats, index: Ints, classes: int, fold: Ints) -> Means:
+    """Estimate class means for each fold.
 
-    A mean of n images is shrunk to the center by n / (n + ratio), with the ratio of the variances within and between
-    classes, and is uncertain by the variance within over n + ratio (James and Stein 1961). So classes of few images
-    neither attract nor lose images because they are few.
+    `scatter` is that of the other folds (`fold_scatter`), and `probs` (N, K) are the probabilities of the candidate
+    classes `index` (N, K).
     """
-    sums = np.zeros((fold_count, classes, white.shape[1]), np.float32)
-    weights = np.zeros((fold_count, classes))
-    for number in range(fold_count):
+    folds, size = len(scatter), centered.shape[1]
+    sums = np.zeros((folds, classes, size), np.float32)
+    counts = np.zeros((folds, classes))
+    for number in range(folds):
         rows = np.flatnonzero(fold == number)
         if len(rows):
             belongs = spread(probs[rows], index[rows], classes)
-            sums[number] = belongs.T @ white[rows]
-            weights[number] = np.asarray(belongs.sum(0)).ravel()
-    others, count = sums.sum(0) - sums, weights.sum(0) - weights
-    within, ratio = variances(white, sums.sum(0), weights.sum(0))
-    mean = np.asarray(others / (count + ratio)[:, :, None], np.float32)
-    return Means(mean, np.asarray(0.5 * ((mean**2).sum(2) + UNCERTAINTY * within / (count + ratio)), np.float32))
+            sums[number] = belongs.T @ centered[rows]
+            counts[number] = np.asarray(belongs.sum(0)).ravel()
+    weight, cost = np.empty_like(sums), np.empty((folds, classes), np.float32)
+    for number in range(folds):
+        others = (sums.sum(0) - sums[number], counts.sum(0) - counts[number], scatter[number])
+        weight[number], cost[number] = discriminant(*others)
+    return Means(weight, cost)
 
 
-def variances(white: Floats, sums: Floats, weights: Floats) -> tuple[float, float]:
-    """Return the variance within classes (summed over directions) and its ratio to the variance between class means.
+def discriminant(sums: Floats, counts: Floats, scatter: Floats) -> tuple[Floats, Floats]:
+    """Return the coefficients (C, R) and the cost (C,) of each class's score.
 
-    `sums` (C, R) and `weights` (C,) are the weighted sums of whitened features (N, R) and the weights of the classes.
+    `sums` (C, R) and `counts` (C,) are the weighted sums of features and the weights of the classes, and `scatter`
+    (R, R) is the sum of x xᵀ over all images. A mean of n images is shrunk to the center by n / (n + ratio), where ratio is the
+    variance within classes over the variance between them, and its uncertainty is the variance within classes over
+    n + ratio (James and Stein 1961). So small classes neither attract nor lose images.
     """
-    total = float(np.einsum("nr,nr->", white, white, dtype=np.float64)) / len(white)
-    of_means = float(((sums**2).sum(1, dtype=np.float64) / np.maximum(weights, 1e-6)).sum()) / len(white)
-    free = max(1 - np.count_nonzero(weights > 0.5) / len(white), 1e-6)
-    within = min(max(total - of_means, 0.0) / free, total)
-    between = max(total - within, 1e-12)
-    return within, float(np.clip(within / between, LEAST_SHRINK, MOST_SHRINK))
+    n = max(float(counts.sum()), 1.0)
+    raised = np.asarray(sums / np.sqrt(np.maximum(counts, 1e-6))[:, None], np.float32)
+    free = max(n - np.count_nonzero(counts > 0.5), 1.0)
+    inverse = _inverse((scatter - raised.T @ raised) / np.float32(free), n)
+    total = float(np.vdot(inverse, scatter)) / n
+    of_means = float(np.vdot(raised @ inverse, raised)) / n
+    within = min(max(total - of_means, 0.0) * n / free, total)
+    ratio = float(np.clip(within / max(total - within, 1e-12), LEAST_SHRINK, MOST_SHRINK))
+    mean = sums / (counts + ratio)[:, None]
+    weight = np.asarray(mean @ inverse, np.float32)
+    return weight, 0.5 * ((weight * mean).sum(1) + UNCERTAINTY * within / (counts + ratio))
 
 
-def scores(white: Floats, means: Means, fold: Ints, index: Ints) -> Floats:
+def _inverse(within: Floats, n: float) -> Floats:
+    """Return the inverse of the covariance within classes (R, R) of n images, mixed with a sphere of its variance."""
+    size = len(within)
+    share = SPHERE * size / (SPHERE * size + n)
+    variance = max(float(np.trace(within, dtype=np.float64)) / size, 1e-6)
+    mixed = np.float32(1 - share) * within
+    mixed[np.diag_indices(size)] += np.float32(share * variance)
+    factor, _ = lapack.spotrf(mixed, lower=True, clean=True, overwrite_a=True)
+    lower, _ = lapack.spotri(factor, lower=True, overwrite_c=True)  # the other half is 0
+    return np.asarray(lower + lower.T - np.diag(lower.diagonal()), np.float32)
+
+
+def scores(centered: Floats, means: Means, fold: Ints, index: Ints) -> Floats:
     """Return discriminant scores of the candidate classes as `narrowed` does, from the means of other folds."""
-    classes = means.mean.shape[1]
+    classes = means.weight.shape[1]
     found = np.empty((len(index), index.shape[1] + (index.shape[1] < classes)), np.float32)
-    for number, (mean, cost) in enumerate(zip(means.mean, means.cost, strict=True)):
+    for number, (weight, cost) in enumerate(zip(means.weight, means.cost, strict=True)):
         rows = np.flatnonzero(fold == number)
         if len(rows):
-            found[rows] = narrowed(white[rows] @ mean.T - cost, index[rows])
+            found[rows] = narrowed(centered[rows] @ weight.T - cost, index[rows])
     return found
 
 

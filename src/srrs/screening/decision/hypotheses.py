@@ -53,10 +53,18 @@ class Sample:
     """Scores of each source that never saw a label, (N, K) or with one more column for all other classes."""
     learned: Mapping[str, Floats]
     """Scores of each source that learned from the labels, but not from that of the image itself."""
-    white: Floats | None
-    """(N, R) whitened features."""
+    centered: Floats | None
+    """(N, R) centered features."""
+    scatter: Floats | None = None
+    """(F, R, R) scatter of each fold's features, where the discriminant is fitted."""
     even: Floats | None = None
     """(C,) what turns zero-shot scores balanced to the label shares into scores balanced to equal classes."""
+
+    def with_scatter(self) -> "Sample":
+        """The sample with what the discriminant is fitted from."""
+        if self.centered is None:
+            return self
+        return replace(self, scatter=discriminant.fold_scatter(self.centered, self.fold, FOLDS))
 
     def under(self, kind: "Kind") -> "Sample":
         """The sample with the class prior of a kind."""
@@ -139,9 +147,9 @@ def fitted(sample: Sample, kind: Kind, rounds: int = 1) -> Hypothesis:
     sample = sample.under(kind)
     scores = dict(sample.unseen) if kind.start == "model" else {**sample.unseen, **sample.learned}
     means = None
-    if kind.start == "labels" and sample.white is not None:
+    if kind.start == "labels" and sample.centered is not None:
         means = _means(sample, np.asarray(sample.given, np.float32))
-        scores[IMAGES] = discriminant.scores(sample.white, means, sample.fold, sample.index)
+        scores[IMAGES] = discriminant.scores(sample.centered, means, sample.fold, sample.index)
     scales, rate = fit_scales(list(scores.values()), sample.given, sample.classes)
     if kind.strength == FREE:
         rate = max(rate, FREE_RATE)
@@ -174,9 +182,9 @@ def refitted(sample: Sample, hypothesis: Hypothesis) -> Hypothesis:
 
 def _refitted(sample: Sample, hypothesis: Hypothesis) -> Hypothesis:
     scores, means = {**sample.unseen, **sample.learned}, None
-    if sample.white is not None:
+    if sample.centered is not None:
         means = _means(sample, hypothesis.fit.posterior)
-        scores[IMAGES] = discriminant.scores(sample.white, means, sample.fold, sample.index)
+        scores[IMAGES] = discriminant.scores(sample.centered, means, sample.fold, sample.index)
     through = hypothesis.fit.matrix[sample.index, sample.labels[:, None]].astype(np.float32)
     scales, _ = fit_scales(list(scores.values()), sample.given, sample.classes, transition=through)
     return _hypothesis(sample, hypothesis.kind, scores, scales, hypothesis.fit.rate, means)
@@ -199,5 +207,6 @@ def _hypothesis(
 
 
 def _means(sample: Sample, probs: Floats) -> discriminant.Means:
-    assert sample.white is not None
-    return discriminant.fold_means(sample.white, probs, sample.index, sample.classes, sample.fold, FOLDS)
+    assert sample.centered is not None
+    assert sample.scatter is not None
+    return discriminant.fold_means(sample.centered, sample.scatter, probs, sample.index, sample.classes, sample.fold)

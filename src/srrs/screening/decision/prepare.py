@@ -28,9 +28,9 @@ class Reader:
     """(C,) what balances the zero-shot log-probabilities to the label shares."""
     even: Floats | None
     """(C,) what balances them to equal classes, less `offset`."""
-    whitening: discriminant.Whitening | None
-    means: Floats | None
-    """(C, R) means of the images with each given label, where only they can find candidates."""
+    centering: discriminant.Centering | None
+    given: tuple[Floats, Floats] | None
+    """Discriminant of the given labels, where only it can find candidates: coefficients (C, R) and costs (C,)."""
 
     def read(self, rows: Ints) -> Sample:
         """Return the sources of these rows (n,), for the candidate classes of each."""
@@ -43,15 +43,15 @@ class Reader:
             unseen[MATCHER] = _leveled(inputs.match_odds(rows))
         if inputs.pred_probs is not None:
             learned[PREDICTIONS] = inputs.log_predicted(rows)
-        white = None
-        if inputs.features is not None and self.whitening is not None:
-            white = self.whitening(inputs.features[rows])
+        centered = None
+        if inputs.features is not None and self.centering is not None:
+            centered = self.centering(inputs.features[rows])
             release(inputs.features)
-        known = [*unseen.values(), *learned.values()] or [self._nearest(rows, white)]
+        known = [*unseen.values(), *learned.values()] or [self._nearest(rows, centered)]
         index = candidates(known, labels, inputs.classes)
         unseen = {name: narrowed(scores, index) for name, scores in unseen.items()}
         learned = {name: narrowed(scores, index) for name, scores in learned.items()}
-        return Sample(labels, inputs.fold[rows], inputs.classes, index, unseen, learned, white, self.even)
+        return Sample(labels, inputs.fold[rows], inputs.classes, index, unseen, learned, centered, even=self.even)
 
     def read_all(self, rows: Ints) -> Sample:
         """`read` in blocks, put together: no array of all classes outlives its block."""
@@ -69,15 +69,16 @@ class Reader:
             else np.broadcast_to(np.arange(first.classes), (len(rows), first.classes)),
             {name: np.concatenate([part.unseen[name] for part in parts]) for name in first.unseen},
             {name: np.concatenate([part.learned[name] for part in parts]) for name in first.learned},
-            None if first.white is None else np.concatenate([part.white for part in parts if part.white is not None]),
-            self.even,
+            None if first.centered is None else np.concatenate([p.centered for p in parts if p.centered is not None]),
+            even=self.even,
         )
 
-    def _nearest(self, rows: Ints, white: Floats | None) -> Floats:
-        """Scores (n, C) that find candidates where there are only features: nearness to the means of given labels."""
-        if white is None or self.means is None:
+    def _nearest(self, rows: Ints, centered: Floats | None) -> Floats:
+        """Scores (n, C) that find candidates where there are only features: discriminant scores of the given labels."""
+        if centered is None or self.given is None:
             return np.zeros((len(rows), self.inputs.classes), np.float32)
-        return np.asarray(white @ self.means.T - 0.5 * (self.means**2).sum(1))
+        weight, cost = self.given
+        return np.asarray(centered @ weight.T - cost)
 
 
 def prepare(inputs: Inputs, rows: Ints) -> Reader:
@@ -90,22 +91,24 @@ def prepare(inputs: Inputs, rows: Ints) -> Reader:
         log_probs = inputs.log_zero_shot(few)
         offset = balancing(log_probs, target)
         even = balancing(log_probs, np.full(inputs.classes, 1 / inputs.classes)) - offset
-    whitening = None if inputs.features is None else discriminant.fit_whitening(np.asarray(inputs.features[rows]))
+    centering = None if inputs.features is None else discriminant.fit_centering(np.asarray(inputs.features[rows]))
     alone = inputs.zero_shot is None and inputs.match is None and inputs.pred_probs is None
-    means = None
-    if whitening is not None and alone and inputs.classes > DENSE:
-        means = _given_means(inputs, rows, whitening)
-    return Reader(inputs, offset, even, whitening, means)
+    given = None
+    if centering is not None and alone and inputs.classes > DENSE:
+        given = _given(inputs, rows, centering)
+    return Reader(inputs, offset, even, centering, given)
 
 
-def _given_means(inputs: Inputs, rows: Ints, whitening: discriminant.Whitening) -> Floats:
-    """Return the means (C, R) of the whitened features of the images with each given label, of these rows."""
+def _given(inputs: Inputs, rows: Ints, centering: discriminant.Centering) -> tuple[Floats, Floats]:
+    """Return the discriminant of the given labels of these rows."""
     assert inputs.features is not None
-    sums = np.zeros((inputs.classes, whitening.matrix.shape[1]), np.float32)
+    size = len(centering.center) if centering.towards is None else centering.towards.shape[1]
+    sums, scatter = np.zeros((inputs.classes, size), np.float32), np.zeros((size, size), np.float32)
     for part in blocks(len(rows), inputs.features.shape[1]):
-        np.add.at(sums, inputs.labels[rows[part]], whitening(inputs.features[rows[part]]))
-    count = np.bincount(inputs.labels[rows], minlength=inputs.classes)
-    return np.asarray(sums / (count + discriminant.CENTER_COUNT)[:, None], np.float32)
+        centered = centering(inputs.features[rows[part]])
+        np.add.at(sums, inputs.labels[rows[part]], centered)
+        scatter += centered.T @ centered
+    return discriminant.discriminant(sums, np.bincount(inputs.labels[rows], minlength=inputs.classes), scatter)
 
 
 def _leveled(scores: Floats) -> Floats:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 
-WEIGHT, WEIGHT_ALONE = 2.0, 20.0
+WEIGHT, WEIGHT_ALONE = 0.5, 20.0
 """Logits that one standard deviation of the fit counts for; of predictions alone, whose fit is self-confidence."""
 TAIL = 1e-4
 """Least posterior in the mean over several fits: one that is sure does not overrule the others."""
