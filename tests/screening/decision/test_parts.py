@@ -98,26 +98,46 @@ def test_discriminant_scores_predict_as_linear_discriminant_analysis_does() -> N
     bed = drawn(4, shots=60, apart=1.0)
     fold = np.random.default_rng(0).integers(0, 2, len(bed.truth))
     index = np.broadcast_to(np.arange(bed.classes), (len(bed.truth), bed.classes))
-    white = discriminant.fit_whitening(bed.features)(bed.features)
+    centered = discriminant.fit_centering(bed.features)(bed.features)
     probs = np.eye(bed.classes, dtype=np.float32)[bed.truth]
-    means = discriminant.fold_means(white, probs, index, bed.classes, fold, 2)
-    found = discriminant.scores(white, means, fold, index)
-    peer = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.5)
-    peer.fit(bed.features[fold == 1], bed.truth[fold == 1])
-    assert (found[fold == 0].argmax(1) == peer.predict(bed.features[fold == 0])).mean() > 0.9
+    scatter = discriminant.fold_scatter(centered, fold, 2)
+    means = discriminant.fold_means(centered, scatter, probs, index, bed.classes, fold)
+    found = discriminant.scores(centered, means, fold, index)
+    train, size = fold == 1, centered.shape[1]
+    share = discriminant.SPHERE * size / (discriminant.SPHERE * size + train.sum())
+    peer = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=share)
+    peer.fit(bed.features[train], bed.truth[train])
+    assert (found[~train].argmax(1) == peer.predict(bed.features[~train])).mean() > 0.97
+
+
+def test_an_image_enters_neither_its_class_means_nor_their_covariance() -> None:
+    bed = drawn(5)
+    fold = np.arange(len(bed.truth)) % 5
+    index = np.broadcast_to(np.arange(bed.classes), (len(bed.truth), bed.classes))
+    centered = discriminant.fit_centering(bed.features)(bed.features)
+    probs = np.eye(bed.classes, dtype=np.float32)[bed.truth]
+    moved = np.where((fold == 2)[:, None], 10 * centered, centered)
+    weights = [
+        discriminant.fold_means(rows, discriminant.fold_scatter(rows, fold, 5), probs, index, bed.classes, fold).weight[
+            2
+        ]
+        for rows in (centered, moved)
+    ]
+    np.testing.assert_allclose(weights[0], weights[1], rtol=1e-2, atol=1e-4)
 
 
 def test_the_label_of_an_image_does_not_enter_its_own_score() -> None:
     bed = drawn(5)
     fold = np.arange(len(bed.truth)) % 5
     index = np.broadcast_to(np.arange(bed.classes), (len(bed.truth), bed.classes))
-    white = discriminant.fit_whitening(bed.features)(bed.features)
+    centered = discriminant.fit_centering(bed.features)(bed.features)
+    scatter = discriminant.fold_scatter(centered, fold, 5)
     rows = fold == 2
 
     def scored(labels: np.ndarray) -> np.ndarray:
         probs = np.eye(bed.classes, dtype=np.float32)[labels]
-        means = discriminant.fold_means(white, probs, index, bed.classes, fold, 5)
-        return np.asarray(discriminant.scores(white, means, fold, index)[rows])
+        means = discriminant.fold_means(centered, scatter, probs, index, bed.classes, fold)
+        return np.asarray(discriminant.scores(centered, means, fold, index)[rows])
 
     changed = np.where(rows, (bed.truth + 1) % bed.classes, bed.truth)
     here, there = scored(bed.truth), scored(changed)

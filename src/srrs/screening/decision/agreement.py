@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srrs.screening.decision.hypotheses import IMAGES, Hypothesis, Sample
+from srrs.screening.decision.outside import fit_fitting, fit_mixture
 from srrs.screening.decision.scales import pooled
 
+Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 KNOWS = 0.1
@@ -79,3 +81,18 @@ def known_by_images(sample: Sample, hypothesis: Hypothesis) -> float:
         return 0.0
     predicted = sample.predicted(hypothesis.scores[IMAGES])[:, None]
     return float(np.take_along_axis(hypothesis.fit.posterior, predicted, 1).mean())
+
+
+def inside_of(sample: Sample, hypothesis: Hypothesis) -> Floats:
+    """Return the probability (N,) that an image shows one of the classes, according to a hypothesis."""
+    fit = fit_fitting(hypothesis.scores, sample.index, sample.classes)(hypothesis.scores, sample.index)
+    return np.asarray(1 - fit_mixture(fit, hypothesis.fit.posterior, predictions_alone=False)(fit.max(1)))
+
+
+def wrong_share(sample: Sample, hypothesis: Hypothesis, inside: Floats) -> float:
+    """Return the share of images that have a wrong label and show one of the classes, by `inside` (N,).
+
+    Images of no class have no right label. Structured noise explains their labels well, which proves nothing.
+    """
+    wrong = 1 - (hypothesis.fit.posterior * sample.given).sum(1)
+    return float((wrong * inside).mean())

@@ -20,9 +20,11 @@ from srrs.screening.decision.agreement import (
     above_chance,
     agreement_of,
     contradicted,
+    inside_of,
     is_useless,
     known_by_images,
     reliability_of,
+    wrong_share,
 )
 from srrs.screening.decision.clusters import KNOWN_WELL, clusters_of, enough_images
 from srrs.screening.decision.hypotheses import (
@@ -109,7 +111,8 @@ def choose(sample: Sample, trust: Trust) -> Choice:
     against = contradicted(sample, free, labels)
     mild = fitted(sample, MILD)
     known = reliability_of(sample, mild)
-    chosen, rivals, rates = _chosen(sample, free, mild, labels, against, known)
+    inside = inside_of(sample, labels)
+    chosen, rivals, rates = _chosen(sample, free, mild, labels, against, known, inside)
     by_labels = replace(by_labels, rivals=rivals, rates=rates, contradictions=against)
     if chosen is labels:
         clusters = _clusters_alone(sample)
@@ -123,7 +126,7 @@ def choose(sample: Sample, trust: Trust) -> Choice:
         hypothesis=chosen,
         posterior=np.where(kept, labels.fit.posterior, chosen.fit.posterior),
         contradictions=against,
-        proven=proven or _is_material(chosen, labels, known) or is_proven(sample, first, chosen),
+        proven=proven or _is_material(sample, chosen, labels, known, inside) or is_proven(sample, first, chosen),
     )
 
 
@@ -168,22 +171,28 @@ def _free(sample: Sample) -> Hypothesis:
 
 
 def _chosen(
-    sample: Sample, free: Hypothesis, mild: Hypothesis, labels: Hypothesis, against: Ints, known: float
+    sample: Sample,
+    free: Hypothesis,
+    mild: Hypothesis,
+    labels: Hypothesis,
+    against: Ints,
+    known: float,
+    inside: Floats,
 ) -> tuple[Hypothesis, tuple[Hypothesis, ...], tuple[float, ...]]:
     """Return the chosen hypothesis, those that rank beside it, and the noise rates of all that are as likely."""
     tempered = fitted(sample, replace(TEMPERED, even=free.kind.even), rounds=2)
     rest = ~np.isin(sample.labels, against)  # what the model explains by contradicting whole classes does not count
     gain = {rival.kind: _gain(rival, labels, rest) for rival in (free, tempered, mild)}
+    found = wrong_share(sample, labels, inside)
+    unseen = {rival.kind: _unseen(wrong_share(sample, rival, inside), found) for rival in (free, tempered, mild)}
     rates = tuple(
-        rival.fit.rate
-        for rival in (free, tempered, mild)
-        if gain[rival.kind] >= (-DOUBT if _are_unseen(rival, labels) else 0)
+        rival.fit.rate for rival in (free, tempered, mild) if gain[rival.kind] >= (-DOUBT if unseen[rival.kind] else 0)
     )
-    if _pays(free, labels, gain[free.kind], known) and gain[free.kind] >= gain[tempered.kind]:
+    if _pays(gain[free.kind], known, unseen[free.kind]) and gain[free.kind] >= gain[tempered.kind]:
         return refitted(sample, free), (), rates
     knows = known >= above_chance(sample)
     is_random = labels.fit.rate >= min(MOST_RANDOM, tempered.fit.rate)
-    least = 0.0 if _are_unseen(tempered, labels) else GAIN_TEMPERED
+    least = 0.0 if unseen[tempered.kind] else GAIN_TEMPERED
     if knows and gain[tempered.kind] >= least and not is_random:
         return tempered, (), rates
     loose = fitted(sample, LOOSE)
@@ -193,27 +202,26 @@ def _chosen(
     return labels, rivals, rates
 
 
-def _pays(free: Hypothesis, labels: Hypothesis, gain: float, agreement: float) -> bool:
+def _pays(gain: float, agreement: float, unseen: float) -> bool:
     """Whether a sharp hypothesis of structured noise may be chosen.
 
     Where the images of a class share their mistakes, the labels are likely without any mistake. So where the model is
-    reliable and the "labels" hypothesis sees next to none of the mistakes, they may cost likelihood.
+    reliable, mistakes that the "labels" hypothesis does not see may cost likelihood.
     """
     if agreement < AGREE:
         return False
-    mistakes = free.fit.rate - labels.fit.rate
-    return gain >= GAIN or (_are_unseen(free, labels) and gain >= -COST * (agreement - COST_FROM) * mistakes)
+    return gain >= GAIN or (unseen > 0 and gain >= -COST * (agreement - COST_FROM) * unseen)
 
 
-def _are_unseen(hypothesis: Hypothesis, labels: Hypothesis) -> bool:
-    """Whether a hypothesis finds mistakes of which the "labels" hypothesis finds next to none."""
-    rate = hypothesis.fit.rate
-    return rate - labels.fit.rate >= MATERIAL and labels.fit.rate <= UNSEEN * rate
+def _unseen(wrong: float, found: float) -> float:
+    """Return how many more labels are wrong than by the "labels" hypothesis; 0 if that finds many of them, too."""
+    return wrong - found if wrong - found >= MATERIAL and found <= UNSEEN * wrong else 0.0
 
 
-def _is_material(chosen: Hypothesis, labels: Hypothesis, known: float) -> bool:
+def _is_material(sample: Sample, chosen: Hypothesis, labels: Hypothesis, known: float, inside: Floats) -> bool:
     """Whether structured noise finds so many more wrong labels that they need no further proof."""
-    return chosen.kind.strength == FREE and known >= AGREE and chosen.fit.rate - labels.fit.rate >= MATERIAL
+    more = wrong_share(sample, chosen, inside) - wrong_share(sample, labels, inside)
+    return chosen.kind.strength == FREE and known >= AGREE and more >= MATERIAL
 
 
 def _gain(hypothesis: Hypothesis, labels: Hypothesis, rest: Bools) -> float:

@@ -1,10 +1,13 @@
 """Structured noise that the images alone show: classes that lie well apart are clusters, whatever their labels say."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from srrs.screening.decision.agreement import known_by_images
+from srrs.screening.decision.agreement import inside_of, known_by_images, wrong_share
 from srrs.screening.decision.hypotheses import CLUSTERS, IMAGES, Hypothesis, Sample, fitted, sharpened
 from srrs.screening.decision.proof import likelihood
+
+Floats = NDArray[np.floating]
 
 POWERS = (1.0, 3.0)
 """Powers of the fitted scales from which a hypothesis is fitted."""
@@ -30,14 +33,16 @@ def clusters_of(sample: Sample, first: Hypothesis, labels: Hypothesis) -> Hypoth
     if list(first.scores) != [IMAGES] or not enough_images(sample):
         return None
     least = max(labels.log_likelihood, likelihood(sample, first, None))
+    inside = inside_of(sample, labels)
     apart = fitted(sample, CLUSTERS, rounds=4)
-    if _are_clusters(sample, apart, least):
+    if _are_clusters(sample, apart, least, inside):
         return apart
     best, most = None, 0.0
     for power in POWERS:
         hypothesis = sharpened(sample, first, power)
         gain = (hypothesis.log_likelihood - least) / len(sample.labels)
-        more, known = hypothesis.fit.rate - labels.fit.rate, known_by_images(sample, hypothesis)
+        more = wrong_share(sample, hypothesis, inside) - wrong_share(sample, labels, inside)
+        known = known_by_images(sample, hypothesis)
         pays = known >= KNOWN_WELL or (known >= KNOWN and gain >= GAIN)
         if pays and gain > most and (more >= MATERIAL or (more >= 0 and gain >= GAIN_ALONE)):
             best, most = hypothesis, gain
@@ -49,8 +54,8 @@ def enough_images(sample: Sample) -> bool:
     return bool(np.median(np.bincount(sample.labels, minlength=sample.classes)) >= ENOUGH_IMAGES)
 
 
-def _are_clusters(sample: Sample, clusters: Hypothesis, least: float) -> bool:
+def _are_clusters(sample: Sample, clusters: Hypothesis, least: float, inside: Floats) -> bool:
     """Whether the classes lie so well apart that the images say which labels are wrong, and some are."""
     certainty = float(sample.likelihoods(clusters.logits).max(1).mean())
     gain = (clusters.log_likelihood - least) / len(sample.labels)
-    return certainty >= APART and gain >= LOSS and clusters.fit.rate >= MATERIAL
+    return certainty >= APART and gain >= LOSS and wrong_share(sample, clusters, inside) >= MATERIAL

@@ -23,8 +23,8 @@ Ints = NDArray[np.integer]
 
 SPHERE = 3.0
 """Images per direction that the sphere counts for in the covariance within classes."""
-UNCERTAINTY = 0.25
-"""Weight of the uncertainty of a class mean: a quarter, as the directions of a feature are far from independent."""
+UNCERTAINTY = 0.5
+"""Weight of the uncertainty of a class mean: half, as the directions of a feature are far from independent."""
 LEAST_SHRINK, MOST_SHRINK = 0.5, 20.0
 """Bounds of the images at the center that are added to each class."""
 
@@ -95,7 +95,7 @@ def discriminant(sums: Floats, counts: Floats, scatter: Floats) -> tuple[Floats,
     """Return the coefficients (C, R) and the cost (C,) of each class's score.
 
     `sums` (C, R) and `counts` (C,) are the weighted sums of features and the weights of the classes, and `scatter`
-    (R, R) is the sum of x xᵀ over all images. A mean of n images is shrunk to the center by n / (n + ratio), where ratio is the
+    (R, R) is the sum of x xᵀ over all images. A mean of n images is shrunk by n / (n + ratio), where ratio is the
     variance within classes over the variance between them, and its uncertainty is the variance within classes over
     n + ratio (James and Stein 1961). So small classes neither attract nor lose images.
     """

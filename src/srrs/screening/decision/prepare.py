@@ -108,7 +108,9 @@ def _given(inputs: Inputs, rows: Ints, centering: discriminant.Centering) -> tup
         centered = centering(inputs.features[rows[part]])
         np.add.at(sums, inputs.labels[rows[part]], centered)
         scatter += centered.T @ centered
-    return discriminant.discriminant(sums, np.bincount(inputs.labels[rows], minlength=inputs.classes), scatter)
+    return discriminant.discriminant(
+        sums, np.bincount(inputs.labels[rows], minlength=inputs.classes).astype(np.float64), scatter
+    )
 
 
 def _leveled(scores: Floats) -> Floats:
