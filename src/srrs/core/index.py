@@ -19,8 +19,8 @@ from srrs.core.keyed import Keys
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
-MOST = 2**31
-"""Entries (N * D) of the largest index; it holds them in float16."""
+MOST = 2**28
+"""Entries (N * D) of the largest index, half a million images of 512: it holds them in float16."""
 CELLS, PROBED = 4.0, 16
 """Cells, as a multiple of the square root of N, and how many of them are searched for each query."""
 TRAINED, ROUNDS = 32, 6

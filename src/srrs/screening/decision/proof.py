@@ -13,8 +13,9 @@ from srrs.screening.decision.scales import fit_scales, pooled
 
 Floats = NDArray[np.floating]
 
-PROOF = 3.3
-"""Least gain in log-likelihood of uniform noise over none: a likelihood-ratio test of one parameter at 1 %."""
+PROOF, PROOF_OF_RATE = 3.3, 16.0
+"""Least gain in log-likelihood of uniform noise over none, and what it grows by per noise rate. At a rate of 0, it is a
+likelihood-ratio test of one parameter at 1 %. The more labels are to change, the more must show it."""
 LATER, LATER_OF_CLASS = 25.0, 2.0
 """The same for a hypothesis that was fitted to its own posterior: in all, or for each class, whose rates it fits."""
 NO_NOISE = 1e-4
@@ -28,7 +29,7 @@ def is_proven(sample: Sample, first: Hypothesis, later: Hypothesis) -> bool:
     itself where every source learned from the labels, so it counts only beside a source that did not.
     """
     none = likelihood(sample, first, NO_NOISE)
-    if likelihood(sample, first, None) - none >= PROOF:
+    if likelihood(sample, first, None) - none >= PROOF + PROOF_OF_RATE * first.fit.rate:
         return True
     least = max(LATER, LATER_OF_CLASS * sample.classes)
     return bool(sample.unseen) and later.log_likelihood - none >= least
