@@ -30,11 +30,10 @@ from srrs.screening.decision.selection import LABELS, TEMPERED, Facts, Threshold
 BEDS = "objects,pets,actions,food,textures,aircraft,bundled,bundled-strong,bundled-weak"
 TRIED = {
     "agree": (0.45, 0.5, 0.55, 0.6, 0.65),
-    "gain": (0.03, 0.06, 0.1, 0.2),
-    "gain_tempered": (0.05, 0.1, 0.15, 0.2),
+    "gain": (0.05, 0.1, 0.15, 0.2),
     "seen": (0.1, 0.25, 0.5),
     "material": (0.025, 0.05, 0.1),
-    "cost": (0.0, 1.0, 2.0, 4.0),
+    "cost": (0.0, 2.0, 4.0, 6.0),
     "random": (0.3, 0.4, 0.5),
 }
 Row = dict[str, float | str | int]
@@ -47,17 +46,18 @@ def facts_of(cell: Cell) -> Row:
     rows = inputs.drawn()
     sample = prepare(inputs, rows).read_all(rows).with_scatter()
     first, labels = choice._from_labels(sample)
-    free = choice._free(sample)
+    free, mild = choice._free(sample), hypotheses.fitted(sample, hypotheses.MILD)
     rest = ~np.isin(sample.labels, contradicted(sample, free, labels))
-    models = choice._models(sample, free, labels, rest)
+    models = choice._models(sample, free, mild, labels, rest)
     row: Row = {"agreement": models.facts.agreement, "chance": models.facts.chance}
     for field in ("gain", "rate", "wrong"):
         row |= {f"{field} {name}": value for name, value in getattr(models.facts, field).items()}
-    truth, proven = cell.truth[rows], is_proven(sample, first, labels)
+    truth, known = cell.truth[rows], models.facts.agreement
+    proven = is_proven(sample, first, labels, known)
     row[f"after {LABELS}"] = _after(sample, labels, truth, proven)
     for name, model in models.fitted.items():
         decides = model if name == TEMPERED else hypotheses.refitted(sample, model)
-        sure = proven or choice._is_material(name, models.facts) or is_proven(sample, first, decides)
+        sure = proven or choice._is_material(name, models.facts) or is_proven(sample, first, decides, known)
         row[f"after {name}"] = _after(sample, decides, truth, sure)
     return row
 

@@ -75,11 +75,13 @@ def choose(sample: Sample, trust: Trust) -> Choice:
     if trust == "auto" and is_useless(sample, labels):
         return replace(choose(replace(sample, unseen={}), trust), agreement=agreement, ignored=True)
     none = np.zeros(0, np.int64)
-    proven = _is_plain(sample, first, labels, agreement) or is_proven(sample, first, labels)
+    mild = fitted(sample, hypotheses.MILD) if sample.unseen else None
+    known = None if mild is None else reliability_of(sample, mild)
+    proven = _is_plain(sample, first, labels, agreement) or is_proven(sample, first, labels, known)
     by_labels = Choice(labels, labels.fit.posterior, none, agreement, first.fit.rate, proven)
     if trust == "labels":
         return by_labels
-    if not sample.unseen:
+    if mild is None:
         clusters = clusters_of(sample, first, labels)
         return by_labels if clusters is None else _by_clusters(clusters, agreement, none)
     free = _free(sample)
@@ -88,7 +90,7 @@ def choose(sample: Sample, trust: Trust) -> Choice:
         return replace(by_labels, hypothesis=sure, posterior=sure.fit.posterior, proven=True)
     against = contradicted(sample, free, labels)
     rest = ~np.isin(sample.labels, against)  # what the model explains by contradicting whole classes does not count
-    models = _models(sample, free, labels, rest)
+    models = _models(sample, free, mild, labels, rest)
     name = selected(models.facts, AT)
     by_labels = replace(by_labels, rates=models.rates, contradictions=against)
     if name in (LABELS, MILD):
@@ -107,7 +109,7 @@ def choose(sample: Sample, trust: Trust) -> Choice:
         hypothesis=chosen,
         posterior=np.where(kept, labels.fit.posterior, chosen.fit.posterior),
         contradictions=against,
-        proven=proven or _is_material(name, models.facts) or is_proven(sample, first, chosen),
+        proven=proven or _is_material(name, models.facts) or is_proven(sample, first, chosen, known),
     )
 
 
@@ -169,17 +171,17 @@ class _Models:
         )
 
 
-def _models(sample: Sample, free: Hypothesis, labels: Hypothesis, rest: Bools) -> _Models:
+def _models(sample: Sample, free: Hypothesis, mild: Hypothesis, labels: Hypothesis, rest: Bools) -> _Models:
     """Fit the hypotheses that start from the model; what they gain counts for the `rest` (N,) of the labels."""
     models = {
         SHARP: free,
         TEMPERED: fitted(sample, replace(hypotheses.TEMPERED, even=free.kind.even), rounds=2),
-        MILD: fitted(sample, hypotheses.MILD),
+        MILD: mild,
     }
     inside = inside_of(sample, labels)
     every = {LABELS: labels, **models}
     facts = Facts(
-        agreement=reliability_of(sample, models[MILD]),
+        agreement=reliability_of(sample, mild),
         chance=above_chance(sample),
         gain={name: _gain(model, labels, rest) for name, model in models.items()},
         rate={name: model.fit.rate for name, model in every.items()},

@@ -13,23 +13,26 @@ from srrs.screening.decision.scales import fit_scales, pooled
 
 Floats = NDArray[np.floating]
 
-PROOF, PROOF_OF_RATE = 3.3, 16.0
-"""Least gain in log-likelihood of uniform noise over none, and what it grows by per noise rate. At a rate of 0, it is a
-likelihood-ratio test of one parameter at 1 %. The more labels are to change, the more must show it."""
+PROOF, PROOF_OF_DOUBT = 3.3, 8.0
+"""Least gain in log-likelihood of uniform noise over none: a likelihood-ratio test of one parameter at 1 %; and what it
+grows by per noise rate, times the share of images on which the sources disagree. Where they disagree, many labels look
+wrong for little evidence."""
 LATER, LATER_OF_CLASS = 25.0, 2.0
 """The same for a hypothesis that was fitted to its own posterior: in all, or for each class, whose rates it fits."""
 NO_NOISE = 1e-4
 """Noise rate that counts as none."""
 
 
-def is_proven(sample: Sample, first: Hypothesis, later: Hypothesis) -> bool:
+def is_proven(sample: Sample, first: Hypothesis, later: Hypothesis, agreement: float | None) -> bool:
     """Whether wrong labels explain the labels so much better than none that labels may change.
 
-    `first` is the fit before any label was doubted, `later` the one that decides. A fit to its own posterior confirms
-    itself where every source learned from the labels, so it counts only beside a source that did not.
+    `first` is the fit before any label was doubted, `later` the one that decides, and `agreement` that of the sources
+    that never saw a label with the images. A fit to its own posterior confirms itself where every source learned from
+    the labels, so it counts only beside a source that did not.
     """
     none = likelihood(sample, first, NO_NOISE)
-    if likelihood(sample, first, None) - none >= PROOF + PROOF_OF_RATE * first.fit.rate:
+    doubt = 0.0 if agreement is None else 1 - agreement
+    if likelihood(sample, first, None) - none >= PROOF + PROOF_OF_DOUBT * first.fit.rate * doubt:
         return True
     least = max(LATER, LATER_OF_CLASS * sample.classes)
     return bool(sample.unseen) and later.log_likelihood - none >= least

@@ -18,15 +18,14 @@ class Thresholds:
 
     agree: float = 0.55
     """Least agreement of zero-shot prediction and images for the sharp hypothesis."""
-    gain: float = 0.06
-    """Least gain in log-likelihood per label of the sharp hypothesis."""
-    gain_tempered: float = 0.1
-    """The same of the tempered one; 0 where it finds unseen mistakes."""
+    gain: float = 0.1
+    """Least gain in log-likelihood per label of the sharp and of the tempered hypothesis; for unseen mistakes, the
+    tempered one needs none, and the sharp one may lose."""
     seen: float = 0.25
     """Mistakes are unseen if the "labels" hypothesis finds at most this share of them."""
     material: float = 0.05
     """Least share of labels that unseen mistakes are."""
-    cost: float = 2.0
+    cost: float = 4.0
     """Log-likelihood that each unseen mistake of the sharp hypothesis may cost, per unit of agreement above
     `cost_from`."""
     cost_from: float = 0.4
@@ -62,7 +61,7 @@ def selected(facts: Facts, at: Thresholds) -> str:
     if facts.agreement < facts.chance:
         return LABELS
     is_random = facts.rate[LABELS] >= min(at.random, facts.rate[TEMPERED])
-    least = 0.0 if facts.unseen(TEMPERED, at) else at.gain_tempered
+    least = 0.0 if facts.unseen(TEMPERED, at) else at.gain
     if facts.gain[TEMPERED] >= least and not is_random:
         return TEMPERED
     return MILD if facts.gain[MILD] >= 0 else LABELS
