@@ -56,9 +56,10 @@ def gallery(
     budget: int = 0,
     links: "Links | None" = None,
 ) -> dict[str, Any]:
-    """Return the rows `order` of the table as JSON: one list per column, and previews of at most `photos` images.
+    """Return the rows `order` of the table as JSON: one list per column, and previews of images.
 
-    `budget` is the number of rows at the beginning that a person should review. `links` makes the URLs of image files.
+    The page gets previews of the first `photos` rows, and of rows whose image is not a file. `budget` is the number of
+    rows at the beginning that a person should review. `links` makes the URLs of image files.
     """
     pictured = order[:photos]
     near = nearest_trusted(audit, pictured)

@@ -38,7 +38,7 @@ class Tuned:
 
     @property
     def settings(self) -> Settings:
-        """The parameters of the classifier as `Settings`. A subclass must define this property."""
+        """Return the parameters of the classifier as `Settings`. A subclass must define this property."""
         raise NotImplementedError
 
     def _take(self, classifier: Any) -> None:
