@@ -29,7 +29,10 @@ class Classes:
 
 
 def looks_like_codes(class_names: Iterable[str]) -> list[str]:
-    """Return the names that look like codes, such as n01443537, c01, 12 or class_3, which a text tower does not know."""
+    """Return the names that look like codes, such as n01443537, c01, 12 or class_3.
+
+    A text tower does not know codes.
+    """
     return [name for name in class_names if _CODE.fullmatch(name.strip())]
 
 
