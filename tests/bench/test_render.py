@@ -33,7 +33,7 @@ accuracy, %; mean ± sample standard deviation over 2 seeds; ≈: not significan
 | --- | --- | ---: | ---: |
 | joapr\\* | noise rate | 12.5 ± 17.7 ≈ | – |
 | srrs |  | **62.5 ± 17.7** | 100.0 (n 1) |
-"""
+"""  # noqa: E501
 LATEX = r"""\begin{table}
 \caption{caltech101, 100 classes, 16 shots, fp-injection, model bundled, 4 test images. accuracy, \%; mean $\pm$ sample standard deviation over 2 seeds; $\approx$: not significantly different from the best (paired bootstrap, 95 \%)}
 \begin{tabular}{llrr}
