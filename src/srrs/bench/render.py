@@ -118,7 +118,7 @@ def _caption(metric: str, seeds: int, intervals: bool, rows: list[list[Entry]]) 
     if intervals and metric == "macro_f1" and seeds > 1:
         words.append("[95 % interval over seeds, Student's t]")
     if any(entry.tied for row in rows for entry in row):
-        words.append("≈: not told from the best by the paired 95 % bootstrap")
+        words.append("≈: not significantly different from the best (paired bootstrap, 95 %)")
     return "; ".join(words)
 
 
