@@ -134,7 +134,7 @@ def begin(prepared: Prepared, spec: NoiseSpec) -> None:
 
 
 def tune(run: Run) -> tuple[DemoRun, Audit | None]:
-    """Tune one method on one draw of the noise; return its measurements and, for `srrs`, the audit."""
+    """Tune one method on one draw of the noise. Return its measurements and, for `srrs`, the audit."""
     (prepared, spec, task), (seed, name) = _here[0], run
     noisy = with_noise(prepared.train, spec, seed)
     task = task.relabeled(np.asarray(noisy.labels)[prepared.rows])

@@ -110,7 +110,8 @@ def transition(
 def decision(trust: Trust = "auto", seed: int = 0) -> Screen:
     """Decide by all sources of evidence, with weights estimated from the data. See `srrs.screening.decision`.
 
-    `trust` says what to believe if labels and model disagree about most images: `labels`, `model` or `auto`.
+    `trust` is the side to follow if labels and model disagree about most images: `labels`, `model`, or `auto`, which
+    chooses by the data.
     """
 
     @reads("zero_shot", "features", "match", can_lack=("zero_shot", "features", "match"))

@@ -155,7 +155,7 @@ def simifeat(vote: bool = False) -> Method:
 
 
 def forward(matrix: Literal["dual-t", "hoc"] = "hoc") -> Method:
-    """Return forward correction (Patrini et al. 2017) with an estimated transition matrix.
+    """Return the method forward correction (Patrini et al. 2017) with an estimated transition matrix.
 
     HOC (Zhu et al. 2021) or Dual-T (Yao et al. 2020) estimates the matrix. Dual-T needs confident predictions. With the
     bundled model, 16 images per class and half of the labels wrong, the ranking with Dual-T is no better than chance.

@@ -42,7 +42,7 @@ class VisionTransformer(NamedTuple):
 
     @classmethod
     def of(cls, vision_model: Any, projection: nn.Module) -> "VisionTransformer":
-        """Make it from a `CLIPVisionModel` (or a wrapper with a `.vision_model`) and the visual projection."""
+        """Make the record from a `CLIPVisionModel` (or a wrapper with a `.vision_model`) and the visual projection."""
         inner = getattr(vision_model, "vision_model", vision_model)
         layers = list(inner.encoder.layers)
         embed = _packed_embedding(inner.embeddings) if isinstance(layers[0].mlp.fc1, FrozenLinear) else inner.embeddings

@@ -89,7 +89,7 @@ class CausalTower(NamedTuple):
 
     @classmethod
     def of(cls, text_model: Any, projection: nn.Module) -> "CausalTower":
-        """Make it from a `CLIPTextModel` (or a wrapper that has one as `.text_model`) and the text projection."""
+        """Make the record from a `CLIPTextModel` (or a wrapper with a `.text_model`) and the text projection."""
         inner = getattr(text_model, "text_model", text_model)
         return cls(inner.embeddings.position_embedding, list(inner.encoder.layers), inner.final_layer_norm, projection)
 

@@ -97,8 +97,8 @@ def mbem(
     """Alternate between classifier and confusion matrix (MBEM, Khetan et al. 2018), with one label per sample.
 
     A label is clean if it is the predicted class. The confusion matrix gives the noise rate. Differences from the
-    published method: predictions are out of fold, because on its training samples a linear classifier predicts every
-    label. The matrix is smoothed: each class gets one more label, which is spread evenly over all classes.
+    published method: predictions are out of fold, because a linear classifier predicts every label of its own training
+    samples. The matrix is smoothed: each class gets one more label, which is spread evenly over all classes.
     """
     order = canonical(keys, labels)
     weights = one_hot(labels, classes)

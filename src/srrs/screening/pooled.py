@@ -43,7 +43,7 @@ def by_transition(
     The evidence for the true class does not depend on the label of the sample itself. It has three sources: zero-shot
     probabilities (N, C) to a power below 1, the odds of an image-text matcher, and the similarity of the features (N,
     D) to the class means of the *other folds*. The samples are weighted by their posterior in the class means, which
-    are computed anew `rounds` times. Folds are drawn by content key. Very many samples are screened in blocks of rows.
+    are computed `rounds` times. Folds are drawn by content key. Very many samples are screened in blocks of rows.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ class Transition:
 
 
 def symmetric(classes: int, rate: float) -> Floats:
-    """Return the matrix (C, C) of symmetric noise: with probability `rate`, a label is any other class."""
+    """Return the matrix (C, C) of symmetric noise: with probability `rate`, a label is a random other class."""
     matrix = np.full((classes, classes), rate / (classes - 1))
     np.fill_diagonal(matrix, 1 - rate)
     return matrix
