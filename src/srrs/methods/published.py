@@ -17,9 +17,10 @@ def srrs_paper() -> Method:
     - Losses and matcher scores are averaged over 5 % of the run, which is 1 of 25 screenings. The code averages over 5
       of 100 screenings.
     - Mixup draws from Beta(0.75, 0.75). The paper gives no value, but names MixMatch, which uses this value. The
-      released code draws from Beta(0.001, 0.001), which mixes nothing, so that re-screening has no effect.
-      `srrs-paper(prepare=mixup_unmatched(alpha=0.001,matched_weight=1))` does the same.
-    - Matched samples have the weight 2, because the released code learns them twice.
+      released code draws from Beta(0.001, 0.001), which mixes nothing, as does
+      `srrs-paper(prepare=mixup_unmatched(alpha=0.001))`.
+    - Matched samples have the weight 2, because the released code learns them twice. With `alpha=0.001` and
+      `matched_weight=1`, re-screening has no effect.
     """
     remember = window(10, of=200)
     return Method(
