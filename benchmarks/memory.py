@@ -1,8 +1,8 @@
 """Peak memory of a training step against the number of classes, each in a process of its own.
 
-Ours is the whole step of both learners, default settings (a context per class), and must stay flat. Of the published
-step only one learner is run, and on 4 photographs: it keeps the activations of 77 positions of every class for the
-backward pass, so a second learner doubles what grows. A line through its sizes says what 1,000 classes would take.
+The package takes the whole step of both tuners with default settings (a context per class); its memory must stay flat.
+Of the published step only one tuner is run, on 4 images: it keeps the activations of 77 positions of every class for
+the backward pass, so a second tuner doubles what grows. A line through its sizes says what 1,000 classes would take.
 Nothing is subtracted: a process with the model and the prompts, before the step, is given beside it.
 """
 
@@ -18,18 +18,18 @@ def measure(quick: bool) -> Table:
     """A number of classes per row."""
     model = "bundled" if quick else "vitb16"
     sizes, theirs, far = ((20, 40), (20, 40), 100) if quick else ((100, 200, 1000, 2000), (100, 200, 300), 1000)
-    table = {f"ours, {classes} classes": _row(_ours(model, classes)) for classes in sizes}
-    first, last = (table[f"ours, {classes} classes"]["peak_mb"] for classes in sizes[-2:])
+    table = {f"package, {classes} classes": _row(_ours(model, classes)) for classes in sizes}
+    first, last = (table[f"package, {classes} classes"]["peak_mb"] for classes in sizes[-2:])
     assert isinstance(first, float)
     assert isinstance(last, float)
-    table[f"ours, {sizes[-1]} classes"]["over_previous"] = last / first
+    table[f"package, {sizes[-1]} classes"]["peak_over_previous"] = last / first
     if not quick and computes_bf16():
         mixed = fresh_peak("step", "one_ours", model=model, precision="bf16", context="class", classes=far)
-        table[f"ours, mixed, {far} classes"] = _row(mixed)
+        table[f"package, bf16, {far} classes"] = _row(mixed)
 
     peaks = {classes: _published(model, classes) for classes in theirs}
-    table |= {f"published, one learner, {classes} classes": _row(peak) for classes, peak in peaks.items()}
-    table[f"published, one learner, {far} classes"] = {
+    table |= {f"published, one tuner, {classes} classes": _row(peak) for classes, peak in peaks.items()}
+    table[f"published, one tuner, {far} classes"] = {
         "before_mb": NOT_MEASURED,
         "peak_mb": _extrapolated({c: p.after for c, p in peaks.items() if p}, far),
         "measured_on": f"a line through {', '.join(str(c) for c, p in peaks.items() if p)} classes",

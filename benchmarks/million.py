@@ -101,7 +101,7 @@ def measured(folder: Path, name: str) -> dict[str, object]:
     whole, own = seconds["round"], seconds["products"]
     first, *later = rounds
     return {
-        "ratio": whole.median / own.median,
+        "round_over_products": whole.median / own.median,
         "spread": max(whole.spread, own.spread),
         "peak_gb": peak,
         **compared(name, task, weights),

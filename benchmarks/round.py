@@ -82,8 +82,8 @@ def measure(quick: bool) -> Table:
                 "max_diff_match": bench.match_difference() if when == "first" else NOT_MEASURED,
                 "published_peak_mb": peaks.get("published", NOT_MEASURED),
                 "ours_peak_mb": peaks.get(name, NOT_MEASURED) if when == "later" else NOT_MEASURED,
-                "measured_on": f"published: {published.BATCH} photographs, times {batches:g}; ours: "
-                + ("as the later round, the matcher on the same photographs" if when == "first" else "in full"),
+                "measured_on": f"published: {published.BATCH} images, times {batches:g}; package: "
+                + ("as the later round, and the matcher on the same images" if when == "first" else "in full"),
             }
     return table
 

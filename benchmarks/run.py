@@ -22,9 +22,12 @@ from rich.table import Table as Shown
 
 from srrs.errors import DataError
 from srrs.io import write_atomic
+from titles import LABELS, TITLES
 
 if TYPE_CHECKING:
     from common import Table
+
+NOT_MEASURED = "not measured"  # that of `common`, which imports torch
 
 MODULES = {name: name for name in ("step", "round", "run", "embed", "memory", "scaling", "million", "gpu")}
 MODULES["run"] = "whole"  # the module of that name is this one
@@ -50,7 +53,7 @@ def main() -> None:
         content = json.dumps({"machine": machine, **table}, indent=1, allow_nan=False) + "\n"
         write_atomic(arguments.json, content.encode())
     if arguments.markdown:
-        section = markdown(table, f"`{command}`, " + ", ".join(f"{v}" for v in machine.values()))
+        section = markdown(table, f"`{command}`. {described(machine)}.")
         page = read_page(arguments.markdown, arguments.benchmark)
         write_atomic(arguments.markdown, put(page, arguments.benchmark, section).encode())
 
@@ -92,34 +95,51 @@ def columns_of(table: "Table") -> list[str]:
 
 def text_of(cell: object) -> str:
     """A cell for people: three digits of a number."""
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
     if not isinstance(cell, float):
         return str(cell)
     return f"{cell:.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
 
 
-def show(name: str, table: "Table", machine: dict[str, object]) -> None:
-    """The table on the screen: a case per row; turned round where it is too wide for that."""
-    shown = Shown(title=f"{name} ({', '.join(str(v) for v in machine.values())})")
+def described(machine: dict[str, object]) -> str:
+    """The machine in words: every value with its name."""
+    return "; ".join(f"{LABELS.get(name, name)}: {value}" for name, value in machine.items())
+
+
+def grid_of(table: "Table") -> tuple[list[str], list[list[str]]]:
+    """Header and lines: a line per case, or a line per column where the columns are more than the cases."""
     columns, cases = columns_of(table), list(table)
+    titles = [TITLES.get(column, column) for column in columns]
+    lines = [[case, *(text_of(table[case].get(column, "")) for column in columns)] for case in cases]
     if len(cases) > len(columns):
-        head, body = columns, [[case, *(table[case].get(column, "") for column in columns)] for case in cases]
-    else:
-        head, body = cases, [[column, *(table[case].get(column, "") for case in cases)] for column in columns]
+        return titles, lines
+    return cases, [list(line) for line in zip(titles, *(line[1:] for line in lines), strict=True)]
+
+
+def show(name: str, table: "Table", machine: dict[str, object]) -> None:
+    """The table on the screen."""
+    shown = Shown(title=f"{name} ({described(machine)})")
+    head, body = grid_of(table)
     shown.add_column("")
     for name_of_column in head:
         shown.add_column(name_of_column, justify="right")
     for line in body:
-        shown.add_row(*map(text_of, line))
+        shown.add_row(*line)
     Console().print(shown, markup=False)
 
 
 def markdown(table: "Table", caption: str) -> str:
-    """The table for a page."""
-    columns = columns_of(table)
-    lines = [caption, "", "| |" + "|".join(f" {c} " for c in columns) + "|", "|---|" + "---:|" * len(columns)]
-    for case, row in table.items():
-        lines.append(f"| {case} |" + "|".join(f" {text_of(row.get(c, ''))} " for c in columns) + "|")
-    return "\n".join(lines)
+    """The table for a page. Cases of which nothing was measured are named below it."""
+    done = {case: row for case, row in table.items() if set(row.values()) - {NOT_MEASURED}}
+    parts = [caption]
+    if done:
+        head, body = grid_of(done)
+        lines = [["", *head], ["---", *["---:"] * len(head)], *body]
+        parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
+    if left := [case for case in table if case not in done]:
+        parts.append(f"Not measured: {'; '.join(left)}.")
+    return "\n\n".join(parts)
 
 
 def read_page(path: Path, name: str) -> str:

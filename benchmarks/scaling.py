@@ -2,7 +2,7 @@
 
 The text pass is that of the described prompts, forward and backward; the step is the loop's own, with both learners.
 The floor is the count of `floor.py` over the best rate that torch, oneDNN on packed weights or ONNX Runtime reaches for
-products of the tower's sizes, measured between the passes. Mixed rows are held against the rate of bf16. The rate is
+products of the tower's sizes, measured between the passes. Rows of bf16 are compared with the rate of bf16. The rate is
 that of 4,096 rows, and fewer rows have a lower one: the ratio by the rate of as many rows as the pass has stands
 beside it. Features are random, since their values change no time.
 """
@@ -50,20 +50,20 @@ def measure(quick: bool) -> Table:
 
 def _quick() -> Iterator[tuple[str, Case]]:
     small = Case(samples=64, classes=10)
-    yield "C 10", small
-    yield "C 20", small._replace(classes=20)
-    yield "C 20, shared context", small._replace(classes=20, context="shared")
+    yield "10 classes", small
+    yield "20 classes", small._replace(classes=20)
+    yield "20 classes, shared context", small._replace(classes=20, context="shared")
 
 
 def _sweeps() -> Iterator[tuple[str, Case]]:
     yield "default", Case()
-    yield "default, mixed", Case(precision="bf16")
+    yield "default, bf16", Case(precision="bf16")
     yield "shared context", Case(context="shared")
-    yield "shared context, mixed", Case(context="shared", precision="bf16")
-    yield from ((f"N {n}", Case(samples=n)) for n in (400, 25600))
-    yield from ((f"C {c}", Case(classes=c)) for c in (10, 25, 50, 200, 400))
-    yield from ((f"C {c}, shared context", Case(classes=c, context="shared")) for c in (25, 400))
-    yield from ((f"V {v}", Case(views=v)) for v in (1, 8))
+    yield "shared context, bf16", Case(context="shared", precision="bf16")
+    yield from ((f"{n} samples", Case(samples=n)) for n in (400, 25600))
+    yield from ((f"{c} classes", Case(classes=c)) for c in (10, 25, 50, 200, 400))
+    yield from ((f"{c} classes, shared context", Case(classes=c, context="shared")) for c in (25, 400))
+    yield from ((f"views: {v}", Case(views=v)) for v in (1, 8))
     yield from ((f"descriptions of {w} words", Case(words=w)) for w in (0, 3))
     yield "descriptions of 30 words", Case(words=30)
 
@@ -107,8 +107,8 @@ def _row(model: DualEncoder, case: Case, repeats: int) -> dict[str, object]:
         "text_pass_s": seconds["text"].median,
         "text_pass_spread": seconds["text"].spread,
         "floor_s": least,
-        "ratio": seconds["text"].median / least,
-        "ratio_at_own_rows": seconds["text"].median * max(rates[own]) / operations,
+        "text_pass_over_floor": seconds["text"].median / least,
+        "text_pass_over_floor_at_own_rows": seconds["text"].median * max(rates[own]) / operations,
         "gflop": operations / 1e9,
         "machine_gflops": max(rates[ROWS]) / 1e9,
         "step_s": seconds["step"].median,

@@ -35,14 +35,14 @@ from words import class_names, descriptions
 
 CLASSES, BATCH, VIEWS = 100, published.BATCH, published.VIEWS
 CASES = {
-    "fp32": ("fp32", "shared"),
-    "mixed": ("bf16", "shared"),
+    "fp32, shared context": ("fp32", "shared"),
+    "bf16, shared context": ("bf16", "shared"),
     "fp32, context per class": ("fp32", "class"),
-    "mixed, context per class": ("bf16", "class"),
+    "bf16, context per class": ("bf16", "class"),
 }
 """Case -> precision of our text tower, and whether all classes share a context, as published, or not, our default.
 
-Mixed ones are measured where the CPU has instructions for bf16."""
+Those of bf16 are measured if the CPU has instructions for it."""
 
 
 def measure(quick: bool) -> Table:
@@ -51,7 +51,9 @@ def measure(quick: bool) -> Table:
         return compare("bundled", CASES, classes=20, photographs=8, repeats=1, with_memory=False)
     cases = {case: how for case, how in CASES.items() if how[0] == "fp32" or computes_bf16()}
     table = compare("vitb32", cases) | {f"bundled, {case}": row for case, row in compare("bundled", cases).items()}
-    return table | {case: dict.fromkeys(table["fp32"], NOT_MEASURED) for case in CASES if case not in cases}
+    return table | {
+        case: dict.fromkeys(table["fp32, shared context"], NOT_MEASURED) for case in CASES if case not in cases
+    }
 
 
 def compare(
@@ -70,7 +72,7 @@ def compare(
     tasks = {precision: ours.task_of(encoder, classes, views) for precision, encoder in encoders.items()}
 
     results = {case: ours.first_step(tasks[p], settings(context)) for case, (p, context) in cases.items()}
-    batch = results["fp32"][1]
+    batch = results["fp32, shared context"][1]
     assert batch.inputs.features is not None
     taught = pixels[_rows_of(batch.inputs.features, views.flatten(0, 1))]
     plain = dual_encoder(model, kernels="torch")

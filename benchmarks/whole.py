@@ -75,7 +75,7 @@ def measure(quick: bool) -> Table:
             "published_steps": steps,
             "published_round_s": batches * units.published_batch,
             "published_rounds": rounds,
-            "measured_on": "published: one step, one batch of a round; ours: tuning in full, the rest on a sample",
+            "measured_on": "published: one step, one batch of a round; package: tuning in full, the rest on a sample",
         }
     return table
 

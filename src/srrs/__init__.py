@@ -37,7 +37,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name of the interface when it is first used (PEP 562), since torch takes seconds."""
+    """Import a public name when it is first used (PEP 562), because importing torch takes seconds."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     if name in __all__:
@@ -46,5 +46,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Return the interface, for `dir(srrs)` and completion."""
+    """Return the public names, for `dir(srrs)` and completion."""
     return sorted([*__all__, "__version__"])

@@ -1,4 +1,4 @@
-"""An audit from arrays alone: labels, and any of features, class vectors and predictions. No files, no models."""
+"""An audit from arrays: labels, and any of features, class vectors and predictions. It needs no files and no model."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from srrs.screening.decision.keys import row_keys
 from srrs.screening.decision.partition import partition_of
 
 LOGIT_SCALE = 100.0
-"""Multiplies the cosine of an image and a class, as in CLIP."""
+"""Factor from the cosine of an image and a class to the logit, as in CLIP."""
 
 
 def audit_labels(
@@ -31,23 +31,26 @@ def audit_labels(
     trust: Trust = "auto",
     seed: int = 0,
 ) -> Audit:
-    """Return the audit of labels from arrays: which labels are wrong, and what each should be.
+    """Audit labels from arrays: return which labels are probably wrong, and the suggested label of each image.
+
+    At least one of `features` and `pred_probs` is required.
 
     Parameters
     ----------
-    labels : (N,) given labels: class names, or positions in `class_names`.
-    features : (N, D) image features of any model, of any length; may be memory-mapped.
+    labels : (N,) given labels: class names, or positions in `class_names`. Every row needs a label.
+    features : (N, D) image features of any model; they need not have unit length, and may be memory-mapped.
     class_vectors : (C, D) text features of the classes, in the order of `class_names`; they need `features`.
     pred_probs : (N, C) out-of-fold probabilities of a classifier that was trained on the labels, as for cleanlab.
     class_names : the C classes; by default the sorted names among the labels, or `0` to `C - 1`.
     ids : (N,) unique names of the rows; by default their positions.
-    trust : what to believe if labels and model disagree about most images: `labels`, `model` or `auto`.
-    seed : seed of the folds and draws.
+    trust : which side the audit follows if the labels and the model disagree about most images: `labels`, `model`, or
+        `auto`, which chooses by the data.
+    seed : seed of the folds and random draws.
 
     Raises
     ------
     DataError
-        No evidence is given, or shapes, labels and names do not fit together.
+        Neither features nor predictions are given, or shapes, labels and names do not fit together.
     """
     numbers, names = _classes(labels, class_names)
     if ids is not None and len(set(ids)) < len(numbers):

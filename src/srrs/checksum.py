@@ -1,7 +1,7 @@
-"""A checksum inside a safetensors file, so that damage is noticed before its numbers are used.
+"""A checksum inside a safetensors file, by which damage is noticed before the numbers are used.
 
-It is the CRC-32 of the whole file, header included, computed with zeros in place of its own eight digits. It guards
-against damage, not against somebody who edits the file and the checksum.
+The checksum is the CRC-32 of the whole file with its header. For the computation, zeros replace the eight digits of the
+checksum itself. It detects damage, but not a person who edits both the file and the checksum.
 """
 
 import json
@@ -14,14 +14,14 @@ NAME = "checksum"
 UNSET = "00000000"
 _BEGIN = f'"{NAME}":"'.encode()
 _LONGEST_HEADER = 100_000_000
-"""Bytes that safetensors allows for a header."""
+"""Largest number of bytes that safetensors allows for a header."""
 _BLOCK = 2**20
 
 
 def stamp(path: Path) -> None:
-    """Write the checksum into a file whose metadata holds `{NAME: UNSET}`, and sort the metadata.
+    """Write the checksum into a file whose metadata contain `{NAME: UNSET}`, and sort the metadata.
 
-    The library writes metadata in a random order, so that equal content would not be equal bytes.
+    The library writes metadata in a random order. Without sorting, files with equal content would have different bytes.
     """
     with path.open("r+b") as file:
         _sort_metadata(file)
@@ -34,7 +34,7 @@ def stamp(path: Path) -> None:
 
 
 def is_whole(path: str | os.PathLike[str]) -> bool | None:
-    """Return whether a file is as it was written; None if it has no checksum, as files of other programs."""
+    """Return whether the checksum of a file is correct; None if it has none, like files of other programs."""
     with open(path, "rb") as file:
         found = _computed(file)
         if found is None:

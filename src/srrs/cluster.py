@@ -1,4 +1,4 @@
-"""Jobs as tasks of a Ray cluster. What a job computes does not depend on where it runs."""
+"""Jobs as tasks of a Ray cluster. The result of a job does not depend on the machine on which it runs."""
 
 import os
 import sys
@@ -12,33 +12,36 @@ from srrs.errors import MissingExtraError, SettingsError, SrrsError
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 IN_FLIGHT = 1_000
-"""Tasks that are handed to the cluster at a time."""
+"""Largest number of tasks that the cluster gets at a time."""
 RETRIES = 3
-"""How often a task is begun again after its worker or node was lost."""
+"""How often a task is started again if its worker or node is lost."""
 
 
 class Spread(Protocol):
-    """Carry out jobs, here or on a cluster. Yields the position and the result of each job as it finishes."""
+    """A function that runs jobs, in this process or on a cluster."""
 
     def __call__(
         self, function: Callable[[Job], Result], jobs: Sequence[Job], *, gpu: bool = False
     ) -> Iterator[tuple[int, Result]]:
-        """Call `function` with each job; it stands at the top level of a module. With `gpu`, each call has a GPU."""
+        """Call `function` with each job. Yield the position and the result of each job when it finishes.
+
+        `function` must be defined at the top level of a module. With `gpu`, each call gets a GPU.
+        """
         ...
 
 
 @contextmanager
 def on_ray(address: str | None) -> Iterator[Spread | None]:
-    """Give what spreads jobs over a Ray cluster whose nodes see the same folders; None without an address.
+    """Connect to a Ray cluster, and give a `Spread` that runs jobs on it; None without an address.
 
-    The address `local` starts a cluster on this machine.
+    The nodes of the cluster must see the same folders. The address `local` starts a cluster on this machine.
 
     Raises
     ------
     MissingExtraError
         Ray is not installed.
     SettingsError
-        No cluster answers at the address.
+        There is no cluster at the address.
     """
     if address is None:
         yield None

@@ -1,4 +1,4 @@
-"""A digest of the code that decides the result of a run."""
+"""A digest of the code on which the result of a run depends."""
 
 import ast
 import hashlib
@@ -9,9 +9,9 @@ ELSEWHERE = {
     "__init__", "__main__", "assets", "audit", "checksum", "cli", "code", "console", "demo", "estimator", "export",
     "io", "lock", "predictions",
 }  # fmt: skip
-"""Parts of the package that decide no result of a run."""
+"""Parts of the package on which the result of a run does not depend."""
 IN_BENCH = {"grid", "jobs", "run", "store"}
-"""Modules of the benchmark that do."""
+"""Modules of the benchmark on which it does depend."""
 
 
 @lru_cache(maxsize=1)

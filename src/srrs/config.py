@@ -11,14 +11,14 @@ from pydantic.fields import FieldInfo
 from srrs.errors import SettingsError
 
 AUDIT_VIEWS = 0
-"""Augmented views that `srrs audit` encodes of each image, where `views` is not set.
+"""Number of augmented views of each image that `srrs audit` encodes if `views` is not set.
 
-On the development classes 4 and 8 views change the average precision of an audit by 0.01 (`recipes/views.py`), and each
-view costs as much as the plain one.
+On the development classes, 4 and 8 views change the average precision of an audit by 0.01 (`recipes/views.py`). Each
+view takes as much time as the plain view.
 """
 FIT_VIEWS = 4
-"""Augmented views that `srrs fit`, the demo and the benchmark encode of each image, where `views` is not set: 8 are no
-better on the development classes."""
+"""Number of augmented views of each image that `srrs fit`, the demo and the benchmark encode if `views` is not set. On
+the development classes, 8 views are not better."""
 LEARNING_RATE = 0.4
 """Learning rate of the prompts."""
 
@@ -40,7 +40,7 @@ _EXPECTED = {
     "literal_error": "{expected}",
     "model_type": "a mapping of settings",
 }
-"""What a message says was expected, by pydantic's name of the error."""
+"""The expected value in an error message, by pydantic's name of the error."""
 
 
 class Validated(BaseModel):
@@ -125,8 +125,8 @@ class DataSettings(Validated):
 class Settings(Validated):
     """All settings of a run, grouped by topic. The defaults are the same for every dataset and noise rate.
 
-    Each setting also has a flat name, which no other topic uses: its own name, or `model` for `model.name`. The command
-    line, `RobustClassifier` and the records use flat names:
+    Each setting also has a flat name without its topic, such as `steps` for `schedule.steps`, and `model` for
+    `model.name`. Flat names are unique. The command line, `RobustClassifier` and the records use them:
 
     >>> Settings.of(model="bundled", steps=20).schedule.steps
     20
@@ -174,7 +174,7 @@ class Settings(Validated):
         return self.model_dump()
 
     def views(self, default: int) -> int:
-        """Return the number of augmented views: the setting, or the default of the command."""
+        """Return the number of augmented views: the setting `views`, or `default` if it is not set."""
         return default if self.data.views is None else self.data.views
 
     def digest_text(self) -> str:

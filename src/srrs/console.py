@@ -1,4 +1,4 @@
-"""What people see while a command works: progress on stderr, results on stdout, or one JSON object for machines."""
+"""The output of a command: progress on stderr, and results on stdout, as text for people or as one JSON object."""
 
 import json
 import sys
@@ -17,18 +17,18 @@ from srrs.io import printable
 Advance = Callable[[int, int], None]
 """Called with the number of finished units and their total."""
 Stages = Callable[[str], Advance]
-"""Starts a stage of the work by its title."""
+"""Called with the title of a stage when it starts; returns the function that reports its progress."""
 Clock = Callable[[], float]
 RECENT = 120.0
-"""Seconds of work that the remaining time is estimated from. On a slow machine a batch of images takes a minute."""
+"""The remaining time is estimated from the last so many seconds. On a slow machine a batch of images takes a minute."""
 MEASURED = 2.0
-"""Seconds of encoding, after the first batch, that the duration is estimated from."""
+"""The duration of encoding is estimated from so many seconds after the first batch."""
 WORTH_SAYING = 60.0
-"""Estimated durations below so many seconds are not printed."""
+"""An estimated duration below so many seconds is not printed."""
 
 
 class Console:
-    """Where a command writes. With `as_json`, stdout holds one JSON object and nothing else."""
+    """The output of a command. With `as_json`, it writes one JSON object to stdout and nothing else."""
 
     def __init__(self, as_json: bool = False):
         self.as_json = as_json
@@ -63,10 +63,10 @@ class Console:
 
 
 def stage_bars(bars: Progress, titles: Sequence[str], minutes: Mapping[str, float] | None = None) -> Stages:
-    """Return what starts a stage by its title, and returns what advances its bar.
+    """Return a function that starts a stage by its title. It returns the function that advances the bar of the stage.
 
-    All stages are shown from the beginning, so that the remaining time of one stage is not taken for that of all.
-    `minutes` limits the duration of stages that are cut short.
+    The bars of all stages are shown from the beginning. Otherwise users would take the remaining time of one stage for
+    the remaining time of all. `minutes` holds the time limits of stages that have one, by title.
     """
     rows = {title: bars.add_task(title, total=None, to_come=True) for title in titles}
 
@@ -80,15 +80,15 @@ def stage_bars(bars: Progress, titles: Sequence[str], minutes: Mapping[str, floa
 
 
 def with_estimate(advance: Advance, views: int, note: Callable[[str], None], clock: Clock = time.monotonic) -> Advance:
-    """Pass on the progress of encoding. After the first batch, note how long encoding takes, also with fewer views.
+    """Return a progress function that also estimates how long encoding takes, and how long with fewer views.
 
-    The first report is not measured: it covers cached images, or the first batch, which also warms up the model.
+    The estimate ignores the first report, because it covers cached images, or the first batch, which takes longer.
 
     Parameters
     ----------
-    advance : receives every report.
-    views : augmented views of each image, beside the plain one.
-    note : receives the sentence, at most once, and only if encoding takes longer than a minute.
+    advance : called with every report of progress.
+    views : number of augmented views of each image, besides the plain view.
+    note : called at most once, with the estimate as a sentence, and only if encoding takes longer than a minute.
     """
     reports: list[tuple[float, int]] = []
     said = False
@@ -123,9 +123,9 @@ def _minutes(seconds: float) -> str:
 
 
 class Remaining(ProgressColumn):
-    """The remaining time at the recent speed, and never more than the time limit of the stage.
+    """A column with the remaining time at the recent speed, and never more than the time limit of the stage.
 
-    It is shown as unknown before there is a speed, and after the limit, when the unit at hand is finished.
+    The time is shown as unknown before a speed is known, and after the limit, while the current unit is finished.
     """
 
     max_refresh = 0.5

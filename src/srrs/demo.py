@@ -1,6 +1,6 @@
-"""The demo: every method on the bundled images with wrong labels, with the bundled model.
+"""The demo: several methods on the bundled images with wrong labels, with the bundled model.
 
-Half of the labels are wrong by default. True labels are used to draw the noise and to measure, nowhere else.
+By default, half of the labels are wrong. True labels are used only to draw the noise and to measure the results.
 """
 
 import json
@@ -36,7 +36,7 @@ PROTOCOL = "label-flip"
 
 @dataclass(frozen=True)
 class DemoRun:
-    """One method on one draw of the noise."""
+    """The measurements of one method on one draw of the noise."""
 
     correct: np.ndarray
     """(test images,) whether each is classified correctly."""
@@ -72,7 +72,7 @@ def run(out: Path, noise: str, seeds: list[int], console: Console) -> dict[str, 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that does not depend on the noise, without the models: what another process needs."""
+    """All data that do not depend on the noise, without the models. Other processes get this record."""
 
     train: Samples
     rows: Ints
@@ -91,7 +91,7 @@ class Prepared:
 
 
 def prepare(train: Samples, test: Samples, settings: Settings, console: Console) -> Prepared:
-    """Encode the images."""
+    """Encode the training and test images."""
     models = pipeline.load_models(settings)
     rows = pipeline.trainable_rows(train)
     views = settings.views(FIT_VIEWS)
@@ -125,16 +125,16 @@ def task_of(prepared: Prepared) -> tuning.Task:
 Run = tuple[int, str]
 """Seed and method."""
 _here: list[tuple[Prepared, NoiseSpec, tuning.Task]] = []
-"""Data, noise and task of this process, which `tune` reads."""
+"""Data, noise and task of this process. `begin` sets them, and `tune` reads them."""
 
 
 def begin(prepared: Prepared, spec: NoiseSpec) -> None:
-    """Load the models in this process."""
+    """Load the models in this process, and keep data, noise and task for `tune`."""
     _here[:] = [(prepared, spec, task_of(prepared))]
 
 
 def tune(run: Run) -> tuple[DemoRun, Audit | None]:
-    """Tune one method on one draw of the noise; return its measurements and, for `srrs`, the audit."""
+    """Tune one method on one draw of the noise. Return its measurements and, for `srrs`, the audit."""
     (prepared, spec, task), (seed, name) = _here[0], run
     noisy = with_noise(prepared.train, spec, seed)
     task = task.relabeled(np.asarray(noisy.labels)[prepared.rows])
@@ -166,7 +166,7 @@ def with_noise(samples: Samples, spec: NoiseSpec, seed: int) -> Samples:
 
 
 def measure(tuned: Tuned, prepared: Prepared) -> DemoRun:
-    """Compare a run with the true labels."""
+    """Compare the predictions and the audit of a run with the true labels."""
     truth = prepared.truth[prepared.rows]
     wrong = tuned.round.evidence.labels != truth
     assert tuned.classifier is not None  # every method of the demo classifies

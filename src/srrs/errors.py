@@ -1,8 +1,8 @@
-"""Errors that a user can fix. Each message says what was expected, what was found, where, and what to do."""
+"""Errors that a user can correct. Each message says what was expected, what was found, where, and what to do."""
 
 
 class SrrsError(Exception):
-    """Base of all errors that a user can cause and fix; the command line prints the message without a traceback."""
+    """Base class of all errors that a user can cause and correct. The command line prints only their message."""
 
 
 class DataError(SrrsError):
@@ -18,7 +18,7 @@ class SettingsError(SrrsError):
 
 
 class MissingExtraError(SrrsError):
-    """An optional package is needed."""
+    """An optional package is not installed. The message gives the command that installs it."""
 
     def __init__(self, package: str, extra: str, purpose: str):
         super().__init__(f"{purpose} needs the package {package}: pip install 'srrs[{extra}]'")

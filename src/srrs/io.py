@@ -1,4 +1,4 @@
-"""Files: reading that never waits, and writing that leaves either the old file or the whole new one."""
+"""Reading of files, which never waits for a pipe or device, and writing of files, completely or not at all."""
 
 import errno
 import hashlib
@@ -20,7 +20,7 @@ from srrs.errors import DataError
 
 FilePath = str | os.PathLike[str]
 Progress = Callable[[int, int], None]
-"""Called with how many units of work are done and how many there are."""
+"""Called with the number of finished units of work and their total."""
 _CAUSES = {
     errno.ENOSPC: "the disk is full. Free some space, then run the same command again.",
     errno.EDQUOT: "the disk quota is used up. Free some space, then run the same command again.",
@@ -31,20 +31,20 @@ _CAUSES = {
 
 
 def cache_root() -> Path:
-    """Return the folder of the caches: `SRRS_CACHE`, else the cache folder of the user."""
+    """Return the folder of the caches: the environment variable `SRRS_CACHE`, or else the cache folder of the user."""
     return Path(os.environ.get("SRRS_CACHE") or platformdirs.user_cache_dir("srrs"))
 
 
 def printable(text: str, keep: str = "") -> str:
     """Return text that is safe for a terminal and for XML.
 
-    Control and direction characters, unless they are in `keep`, become the replacement character.
+    Control characters and marks of the writing direction become the replacement character, unless they are in `keep`.
     """
     return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def is_file(path: FilePath) -> bool:
-    """Return whether a path names a file; a path that no file system could hold is none."""
+    """Return whether a path names a file. The result is False for a path that is not valid, such as one too long."""
     try:
         return Path(path).is_file()
     except (OSError, ValueError):
@@ -52,7 +52,7 @@ def is_file(path: FilePath) -> bool:
 
 
 def there(path: FilePath) -> bool:
-    """Return whether a path names anything."""
+    """Return whether a path names an existing file, folder or other entry."""
     try:
         return Path(path).exists()
     except (OSError, ValueError):
@@ -65,8 +65,8 @@ def read_bytes(path: FilePath, most: int | None = None) -> bytes:
     Raises
     ------
     OSError
-        The path names no regular file (a FIFO or a device could block for ever), the file has more than `most` bytes
-        (`errno.EFBIG`), or it cannot be read.
+        The path does not name a regular file (reading a FIFO or a device might never end), the file has more than
+        `most` bytes (`errno.EFBIG`), or it cannot be read.
     """
     check_regular(path)
     # Non-blocking, in case a FIFO has taken the place of the file since the check.
@@ -93,9 +93,9 @@ def check_regular(path: FilePath) -> None:
 
 
 def write_atomic(path: FilePath, content: bytes | Iterable[bytes]) -> Path:
-    """Write bytes, or pieces of bytes in turn, to a file, and make its folder where needed.
+    """Write bytes, or several pieces of bytes, to a file, completely or not at all. Make its folder if it is missing.
 
-    The file has the access rights of every new file (umask). Raises DataError if it cannot be written.
+    The file gets the default access rights (umask). Raises DataError if it cannot be written.
     """
     with atomic(path) as part, part.open("wb") as file:
         file.writelines([content] if isinstance(content, bytes) else content)
@@ -103,7 +103,7 @@ def write_atomic(path: FilePath, content: bytes | Iterable[bytes]) -> Path:
 
 
 def save_tensors(path: FilePath, arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> Path:
-    """Write numpy arrays or torch tensors as safetensors with a checksum, as `write_atomic` writes bytes."""
+    """Write numpy arrays or torch tensors as safetensors with a checksum, completely or not at all."""
     if all(hasattr(array, "__array_interface__") for array in arrays.values()):
         from safetensors.numpy import save_file
     else:
@@ -117,9 +117,9 @@ def save_tensors(path: FilePath, arrays: Mapping[str, Any], metadata: Mapping[st
 
 @contextmanager
 def atomic(path: FilePath) -> Iterator[Path]:
-    """Give a path beside `path` to write to, which takes its place when the block ends without an error.
+    """Give a temporary path beside `path`. If the block ends without an error, the temporary file replaces `path`.
 
-    Raises DataError for an OSError in the block, and for a SafetensorError, in which `save_file` wraps one.
+    An OSError in the block becomes a DataError, and so does a SafetensorError, in which `save_file` wraps an OSError.
     """
     path = Path(path)
     try:
@@ -144,9 +144,9 @@ def atomic(path: FilePath) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a folder beside `path` to fill, which takes its place when the block ends without an error.
+    """Give a temporary folder beside `path`. If the block ends without an error, the temporary folder becomes `path`.
 
-    Raises DataError for an OSError, unless another process was faster.
+    An OSError becomes a DataError, unless another process has made the folder in the meantime.
     """
     try:
         part = _part(path)

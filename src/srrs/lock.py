@@ -1,4 +1,4 @@
-"""One run at a time in an output folder: a second one would overwrite the files of the first."""
+"""A lock that allows one run at a time in an output folder. A second run would overwrite the files of the first."""
 
 import os
 import platform
@@ -16,12 +16,12 @@ NAME = ".srrs-run.lock"
 
 @contextmanager
 def only_run(folder: Path, part: str = "") -> Iterator[None]:
-    """Make a folder, and keep other runs out of it until the block ends.
+    """Make a folder, and lock it against other runs until the block ends.
 
-    The system releases the lock of a process that ends in any way. Runs that write other files of the same folder give
-    a `part` each.
+    If the process ends in any way, the operating system releases the lock. Runs that write different files into the
+    same folder give different values of `part`.
 
-    Raises DataError if another run is at work in the folder, or nothing can be written there.
+    Raises DataError if another run holds the lock, or nothing can be written to the folder.
     """
     path = folder / f"{NAME}{part}"
     lock = FileLock(path, blocking=False)

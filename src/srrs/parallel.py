@@ -1,7 +1,7 @@
-"""Independent jobs side by side in processes, each with one thread.
+"""Independent jobs in parallel processes with one thread each.
 
-A small model's training step is made of products too small to share among threads, so several runs use the cores of a
-machine better than several threads of one run.
+The matrix products in a training step of a small model are too small to divide among threads. Therefore several runs in
+parallel use the cores of a machine better than several threads of one run.
 """
 
 import multiprocessing
@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Environment variables that libraries read when they are loaded."""
+"""Environment variables for the number of threads, which libraries read when they are loaded."""
 QUIET = "ignore:resource_tracker:UserWarning"
-"""Filter for a remark of Python's resource tracker on semaphores, which it cleans up itself after a kill."""
+"""Filter for a warning of Python's resource tracker about semaphores. After a kill, the tracker removes them itself."""
 
 
 def cores() -> int:
-    """Return the CPU cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -39,20 +39,21 @@ def side_by_side(
 ) -> Generator[Result, None, None]:
     """Yield `function(job)` of each job, in the order of the jobs.
 
-    The jobs run in new processes with one thread each, or in this process if there would be only one. The processes
-    end when the iterator is closed, when an exception or Ctrl-C leaves it, and when this process is killed. Iterate
-    inside `contextlib.closing`: an exception between two results would otherwise wait for the jobs at hand.
+    The jobs run in new processes with one thread each. If one process is enough, they run in this process. The new
+    processes end when the iterator is closed, when it raises an exception, after Ctrl-C, and when this process is
+    killed. Use the iterator inside `contextlib.closing`. Otherwise, an exception between two results waits for the
+    running jobs.
 
     Parameters
     ----------
     function : a function at the top level of a module. Jobs and results are pickled.
-    processes : by default one per core, at most one per job.
+    processes : number of processes; by default one per core, and at most one per job.
     prepare : called as `prepare(*arguments)` once in each process, before its first job.
 
     Raises
     ------
     concurrent.futures.process.BrokenProcessPool
-        A process was killed. An exception of `function` is raised as it is.
+        A process was killed. An exception of `function` is raised unchanged.
     """
     count = min(processes or cores(), len(jobs))
     if count < 2:

@@ -47,10 +47,10 @@ def accuracy(samples: "Samples", probs: Floats) -> float:
 
 
 MOST = 5_000
-"""Images that logistic regression is cross-validated on; of more, a random part."""
+"""Largest number of images for the cross-validation of logistic regression; of more images, a random part is used."""
 FOLDS = 5
 STRENGTHS = (0.003, 0.03, 0.3)
-"""Inverse regularization strengths (`C`) to choose from, for features of unit variance."""
+"""Candidates for the inverse regularization strength (`C`), for features of unit variance."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,15 @@ class Baseline:
     """Pipeline of scikit-learn, fitted on all images (at most `MOST`)."""
 
     def test(self, features: Floats, labels: Ints) -> float:
-        """Return the share of the labels (T,) that the baseline predicts from features (T, D)."""
+        """Return the accuracy of the baseline on features (T, D) with labels (T,)."""
         return float((self.model.predict(np.asarray(features, np.float32)) == labels).mean())
 
 
 def logistic_baseline(features: Floats, labels: Ints, seed: int = 0) -> Baseline | None:
     """Cross-validate logistic regression on features (N, D) and given labels (N,).
 
-    The strength of the regularization is the one with the best cross-validated accuracy. Returns None if there are
-    fewer than ten images or two classes.
+    The strength of the regularization is chosen by the cross-validated accuracy. Returns None if there are fewer than
+    ten images or fewer than two classes.
     """
     import warnings
 

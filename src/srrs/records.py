@@ -1,6 +1,6 @@
-"""Frozen records that pass between the stages. Each has one row per usable sample and checks its shapes when made.
+"""Frozen records that the stages exchange. Each has one row per usable sample, and checks its shapes when it is made.
 
-N samples, B rows of a batch, C classes, D feature size. Scores run from 0 to 1, and lower is worse.
+N samples, B rows of a batch, C classes, D feature size. Scores range from 0 to 1, and lower is worse.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ MatchScores = Callable[[Ints, Ints], Floats]
 
 
 class Group(IntEnum):
-    """Screening's verdict on a sample. An `OUTSIDE` image shows none of the classes."""
+    """The result of screening for one sample. An `OUTSIDE` image shows none of the classes."""
 
     CLEAN = 0
     AMBIGUOUS = 1
@@ -46,7 +46,7 @@ def _check_finite(name: str, array: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class Batch:
-    """The images of one step, as features or as pixels: a view source makes it, a tuner reads it."""
+    """The images of one training step, as features or as pixels. A view source makes a batch, and a tuner reads it."""
 
     features: "Tensor | None" = None
     """(B, D)"""
@@ -56,7 +56,7 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Unit-length image features of N samples, read from larger arrays only where they are needed."""
+    """Unit-length image features of N samples, which are rows of larger arrays. A row is read when it is needed."""
 
     plain: Floats
     """(n, D) features of the plain view, in memory or mapped from disk."""
@@ -69,7 +69,7 @@ class Features:
         return len(self.plain) if self.at is None else len(self.at)
 
     def take(self, rows: Ints, views: int | None = None) -> "Features":
-        """Return these samples, in this order, with at most `views` augmented views. Copies no features."""
+        """Return the samples `rows`, in this order, with at most `views` augmented views. Copies no features."""
         rows = np.asarray(rows, dtype=np.int64)
         return Features(self.plain, self.views[:, :views], rows if self.at is None else self.at[rows])
 
@@ -85,10 +85,10 @@ class Features:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a method's stages read about each sample. A field that no stage reads is empty or None."""
+    """The data of each sample that the stages of a method read. A field that no stage reads is empty or None."""
 
     keys: Keys
-    """(N,) content keys; every random draw is keyed by them."""
+    """(N,) content keys; the random draw for a sample depends on its key."""
     labels: Ints
     """(N,) given labels."""
     classes: int
@@ -96,15 +96,15 @@ class Evidence:
     logits: Mapping[str, Floats] = field(default_factory=dict)
     """(N, C) scaled logits of each tuner by name, averaged over all views, in the method's order."""
     voters: tuple[str, ...] = ()
-    """Names of the tuners that classify; the others only advise the stages."""
+    """Names of the tuners whose logits the classifier averages (`votes=True`). The stages may read the other logits."""
     zero_shot: Floats | None = None
-    """(N, C) probabilities of the untuned model, which never saw the given labels."""
+    """(N, C) probabilities of the untuned model, which was not trained on the given labels."""
     features: Floats | None = None
     """(N, D) unit-length image features."""
     class_vectors: Floats | None = None
     """(C, D) unit-length vectors of the untuned classes."""
     match: MatchScores | None = field(default=None, repr=False)
-    """The image-text matcher, if there is one."""
+    """The scores of the image-text matcher, if there is one."""
 
     def __post_init__(self) -> None:
         n = len(self.keys)
@@ -123,7 +123,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class NoiseEstimate:
-    """Estimated share of wrong labels, with a range meant to hold the true share in 90 of 100 data sets."""
+    """Estimated share of wrong labels, with a range that should contain the true share for 90 of 100 datasets."""
 
     rate: float
     low: float
@@ -132,14 +132,14 @@ class NoiseEstimate:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The score that screening cut into groups, and the bounds it cut at."""
+    """The score from which screening derives the groups, and the bounds of the ambiguous band in this score."""
 
     score: str
     """Name of the score, such as `loss` or `p_clean`."""
     lower: Floats
     """(G,) lower bounds of the ambiguous band: G = 1, or one per class."""
     upper: Floats
-    """(G,) upper bounds of the ambiguous band; equal to `lower` where there is no band."""
+    """(G,) upper bounds of the ambiguous band; equal to `lower` if no sample can be ambiguous."""
     values: Floats
     """(N,) the score of each sample."""
 
@@ -151,17 +151,17 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence that screening says about its own evidence."""
+    """One note or warning about the evidence of an audit."""
 
     level: Literal["info", "warning"]
     text: str
     classes: tuple[int, ...] = ()
-    """The classes that it speaks of."""
+    """The classes that the finding concerns."""
 
 
 @dataclass(frozen=True)
 class Partition:
-    """Screening's result."""
+    """The result of screening: a group and a probability for each given label."""
 
     group: Ints
     """(N,) values of `Group`."""
@@ -169,17 +169,17 @@ class Partition:
     """(N,) probability that the given label is right."""
     noise: NoiseEstimate
     thresholds: Thresholds | None = None
-    """The score that was cut and where, if the groups follow from one score."""
+    """The score and its bounds, if the groups follow from one score; else None."""
     posterior: Floats | None = None
-    """(N, C) probability of each true class given all the evidence, if the screening stage models it."""
+    """(N, C) posterior probability of each true class, if the screening stage computes it; else None."""
     rectified: Ints | None = None
-    """(N,) the rectified labels, if a label changes only where the odds pay for it."""
+    """(N,) the rectified labels, if the screening stage chooses them; else None."""
     quality: Floats | None = None
     """(N,) the score that ranks the given labels, if it is not `p_clean`."""
     findings: tuple[Finding, ...] = ()
-    """What screening says about its own evidence."""
+    """Notes and warnings about the evidence."""
     trusted: bool = True
-    """Whether screening trusts its suggestions enough to apply them unreviewed."""
+    """Whether the suggestions are reliable enough to apply them without a review."""
 
     def __post_init__(self) -> None:
         n = len(self.group)
@@ -191,12 +191,12 @@ class Partition:
 
 @dataclass(frozen=True)
 class Targets:
-    """Rectified labels."""
+    """The training targets of a round, and the rectified labels."""
 
     soft: Floats
     """(N, C) rows sum to 1."""
     weight: Floats
-    """(N,) weight of each sample in learning."""
+    """(N,) weight of each sample in training."""
     labels: Ints | None = None
     """(N,) the rectified labels, if they are not the most probable classes."""
 
@@ -219,7 +219,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class Matched:
-    """Re-screening's result: whether each image matches its rectified label."""
+    """The result of re-screening: whether each image matches its rectified label."""
 
     is_match: Bools
     """(N,)"""
@@ -232,14 +232,14 @@ class Matched:
 
 @dataclass(frozen=True)
 class Round:
-    """One pass of screening, rectifying and re-screening. The audit is made of the last round."""
+    """The records of one round of screening, rectifying and re-screening. The audit is made from the last round."""
 
     evidence: Evidence
     partition: Partition
     targets: Targets
     matched: Matched
     quality: Floats
-    """(N,) the score that ranks the given labels, 0 is worst; exact ties are rare."""
+    """(N,) the score that ranks the given labels. 0 is the worst value. Exact ties are rare."""
 
     @property
     def noise(self) -> NoiseEstimate:

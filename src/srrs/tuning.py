@@ -37,7 +37,7 @@ from srrs.tuners.prompt import zero_shot_weights
 
 MATCHER_BATCH = 64
 FINGERPRINTED = 1024
-"""About as many samples, evenly spaced, stand for the features of all in the fingerprint of a run."""
+"""The fingerprint of a run contains the features of about so many samples, which are evenly spaced."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Task:
     models: Models
     class_names: tuple[str, ...]
     descriptions: tuple[str | None, ...]
-    """(C,) what the described prompt adds to each class name; None where there is no description."""
+    """(C,) the description of each class in the described prompt; None if there is no description."""
     source: ViewSource
     labels: Ints
     """(N,) given labels."""
@@ -85,7 +85,7 @@ def matcher_states(samples: Samples, rows: Ints, matcher: Matcher, progress: Pro
 
 
 def match_texts(class_names: Sequence[str], descriptions: Sequence[str | None]) -> list[str]:
-    """Return the text that images of each class are matched with: the described prompt."""
+    """Return the text of each class that the matcher compares with images: the described prompt."""
     return [MICRO.text(name, clause) for name, clause in zip(class_names, descriptions, strict=True)]
 
 
@@ -97,7 +97,10 @@ def match_scores(
     kind: MatchKind = "itm",
     progress: Progress | None = None,
 ) -> MemoizedScores:
-    """Score the image of each row with the described prompt of each class. Every image is encoded once."""
+    """Return the matcher scores of each row's image and each class's described prompt. Every image is encoded once.
+
+    A score is computed when it is first read. `kind` is the kind of score: matching head (itm) or contrastive (itc).
+    """
     states = matcher_states(samples, rows, matcher, progress)
     return MemoizedScores(matcher, states, match_texts(samples.class_names, descriptions), kind=kind)
 
@@ -120,10 +123,10 @@ def untuned_probs(task: Task) -> Floats:
 
 
 def specs_for(method: Method, task: Task, untuned: Head | None) -> tuple[TunerSpec, ...]:
-    """Return the tuners of the method on these models.
+    """Return the tuners that the method uses with the models of the task.
 
-    Without a text tower they are the method's `text_free` ones, less those that need class vectors where there are
-    none. Raises SettingsError where none is left.
+    Without a text tower, these are the tuners in `text_free` of the method. Without class vectors, tuners that need
+    class vectors are left out. Raises SettingsError if no tuner is left.
     """
     if task.models.text is not None:
         return method.tuners
@@ -139,7 +142,7 @@ def specs_for(method: Method, task: Task, untuned: Head | None) -> tuple[TunerSp
 
 
 def make_tuners(specs: Sequence[TunerSpec], task: Task, untuned: Head | None, settings: Settings) -> list[Tuner]:
-    """Return the tuners before the first step, in order. Each has its own random generator."""
+    """Return the tuners in their initial state, in the order of `specs`. Each has its own random generator."""
     vectors, prompts = task.models.class_vectors, prompt_options(settings)
     tuners = []
     for at, spec in enumerate(specs):
@@ -175,7 +178,7 @@ def prompt_options(settings: Settings) -> dict[str, Any]:
 
 
 def schedule_of(settings: Settings, method: Method) -> Schedule:
-    """Return the schedule. The learning rate of the settings, or that of the method, scales the rates of all tuners."""
+    """Return the schedule. The learning rate of the settings, or else of the method, scales the rates of all tuners."""
     chosen = settings.schedule
     rate = chosen.learning_rate or method.learning_rate or LEARNING_RATE
     return Schedule(chosen.steps, chosen.batch, chosen.views_per_step, rate / LEARNING_RATE)
@@ -201,8 +204,10 @@ def tune_task(
     Parameters
     ----------
     method : by default the one that the settings name.
-    knowledge : facts about the data, such as the noise rate, for a method that asks for them.
-    verified : labels that are certain, by the sample's row in the task.
+    checkpoint : folder in which the run saves its state, and from which it continues.
+    listeners : functions that are called with each event of the training.
+    knowledge : facts about the data, such as the noise rate, for a method that requires them.
+    verified : labels that a person has verified, by the row of the sample in the task.
     """
     untuned = untuned_head(task)
     method = trusting(method or method_of(settings, knowledge), verified or {})
@@ -220,9 +225,9 @@ def audit_task(
     listeners: Sequence[Listener] = (),
     verified: Mapping[int, VerifiedLabel] | None = None,
 ) -> Outcome:
-    """Audit the labels of the task. Nothing is tuned unless the decision of the method reads tuned logits.
+    """Audit the labels of the task. Tuners are trained only if a stage of the method reads their logits.
 
-    Parameters as in `tune_task`.
+    The parameters are those of `tune_task`.
     """
     method = method or method_of(settings)
     if "logits" in method.reads:
@@ -260,7 +265,7 @@ def _train(
 def run_fingerprint(
     task: Task, method: Method, settings: Settings, verified: Mapping[int, VerifiedLabel] | None = None
 ) -> str:
-    """Return a digest that changes with everything that changes the run."""
+    """Return a digest of everything on which the result of the run depends."""
     digest = hashlib.sha256(settings.digest_text().encode())
     digest.update(json.dumps([versions(), code_digest()]).encode())
     digest.update(repr([method.name, *(spec.name for spec in method.tuners)]).encode())

@@ -17,7 +17,7 @@ RUNS = [
 ]
 TEXT = """\
 caltech101, 100 classes, 16 shots, fp-injection, model bundled, 4 test images
-accuracy, %; mean ± sample standard deviation over 2 seeds; ≈: not told from the best by the paired 95 % bootstrap; *: best
+accuracy, %; mean ± sample standard deviation over 2 seeds; ≈: not significantly different from the best (paired bootstrap, 95 %); *: best
 
 method  must be told  sym:0.5        sym:0.75
 ------  ------------  -------------  -----------
@@ -27,15 +27,15 @@ srrs                  62.5 ± 17.7 *  100.0 (n 1)
 MARKDOWN = """\
 **caltech101, 100 classes, 16 shots, fp-injection, model bundled, 4 test images**
 
-accuracy, %; mean ± sample standard deviation over 2 seeds; ≈: not told from the best by the paired 95 % bootstrap
+accuracy, %; mean ± sample standard deviation over 2 seeds; ≈: not significantly different from the best (paired bootstrap, 95 %)
 
 | method | must be told | sym:0.5 | sym:0.75 |
 | --- | --- | ---: | ---: |
 | joapr\\* | noise rate | 12.5 ± 17.7 ≈ | – |
 | srrs |  | **62.5 ± 17.7** | 100.0 (n 1) |
-"""
+"""  # noqa: E501
 LATEX = r"""\begin{table}
-\caption{caltech101, 100 classes, 16 shots, fp-injection, model bundled, 4 test images. accuracy, \%; mean $\pm$ sample standard deviation over 2 seeds; $\approx$: not told from the best by the paired 95 \% bootstrap}
+\caption{caltech101, 100 classes, 16 shots, fp-injection, model bundled, 4 test images. accuracy, \%; mean $\pm$ sample standard deviation over 2 seeds; $\approx$: not significantly different from the best (paired bootstrap, 95 \%)}
 \begin{tabular}{llrr}
 \toprule
 method & must be told & sym:0.5 & sym:0.75 \\

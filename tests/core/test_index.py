@@ -57,7 +57,7 @@ def test_few_samples_are_not_searched_by_an_index(features, monkeypatch) -> None
 
 def test_what_is_left_out_is_said(monkeypatch) -> None:
     monkeypatch.setattr(index, "MOST", 3_000 * 32 - 1)
-    assert "more than 2,999 images of 32 numbers would not fit" in unsearchable(3_000, 32)
+    assert "more than 2,999 images of 32 numbers would take" in unsearchable(3_000, 32)
     monkeypatch.setattr(index, "MOST", 2**31)
     monkeypatch.setattr(index, "installed", lambda: False)
     assert unsearchable(3_000, 32).endswith("that needs an index (pip install 'srrs[index]').")

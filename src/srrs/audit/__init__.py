@@ -1,1 +1,1 @@
-"""The audit: which labels are wrong, as a table, a summary and a page."""
+"""The audit: a table, a summary and a review page that show which labels are probably wrong."""

@@ -1,6 +1,7 @@
-"""Carry out a plan: copy the folder under the new labels or, on request, change the folder itself.
+"""Apply a plan to a folder: copy the images under their new labels or, on request, change the folder itself.
 
-Originals are only touched `in_place`; everything is recorded in an undo file before it is done (see `journal`).
+Original files are only changed `in_place`. All changes are recorded in an undo file before the first one (see
+`journal`).
 """
 
 import hashlib
@@ -36,16 +37,16 @@ class _Photo:
 
 
 def read_audit(path: str | os.PathLike[str]) -> Audit:
-    """Read the audit in a folder that `srrs audit` wrote, or an audit.json; raises DataError where there is none."""
+    """Read the audit in a folder that `srrs audit` wrote, or an audit.json. Raises DataError if there is none."""
     path = Path(path)
     return Audit.from_json(path / "audit.json" if path.is_dir() else path)
 
 
 def find_root(audit: Audit, folder: str | os.PathLike[str]) -> Path:
-    """Return the folder that the relative paths of an audit start from, wherever the command runs.
+    """Return the folder that the relative paths of an audit refer to.
 
-    This is the working directory if it has the files, else the nearest folder that has them, from `folder` (which holds
-    the audit) upwards.
+    This is the working directory if it contains the files. Otherwise it is the first folder that contains them among
+    `folder` (the folder of the audit) and its parent folders.
     """
     table = audit.table[audit.table.status != "unusable"]
     paths = [path for path in table.path if path and not os.path.isabs(path)]
@@ -58,7 +59,7 @@ def find_root(audit: Audit, folder: str | os.PathLike[str]) -> Path:
 
 
 def dataset_folder(plan: Plan, root: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder of class folders that holds the images of a plan; raises DataError where there is none."""
+    """Return the folder that contains the class folders of a plan's images. Raises DataError if there is none."""
     homes = {photo.home for photo in _photos(plan, ("relabel", "keep", "drop"), root)}
     if len(homes) != 1:
         raise DataError(
@@ -76,19 +77,19 @@ def into_folder(
     in_place: bool = False,
     root: str | os.PathLike[str] | None = None,
 ) -> Journal:
-    """Return the steps that put every image under the class of its label; nothing is done yet, see `act`.
+    """Return the file changes that put every image into the folder of its class. `act` makes these changes.
 
-    A new folder gets copies, `<class>/<the name it had>`, without the dropped and the unusable ones. `in_place`, the
-    folder that holds the images is changed: relabeled ones move to their class, dropped ones into `<folder>-dropped`
-    beside it. If a file name exists already, -2, -3 and so on is added. Relative paths of the audit start from `root`,
-    by default the working directory. If `undo_file` records the same work as interrupted, the remaining steps are
-    returned.
+    A new folder gets copies named `<class>/<old name>`, without dropped and unusable images. With `in_place`, the
+    folder of the images itself is changed: relabeled images move to the folder of their class, and dropped images move
+    to `<folder>-dropped` beside the folder. If a file name exists already, -2, -3 and so on is added. Relative paths of
+    the audit refer to `root`, by default the working directory. If `undo_file` shows that the same changes were
+    interrupted, the remaining changes are returned.
 
     Raises
     ------
     DataError
-        An image is missing or is no file, the folder to fill is not empty or holds the originals, or the images to
-        change in place lie outside it.
+        An image is missing or is no file; the new folder is not empty or contains the originals; or, with `in_place`,
+        an image lies outside the folder.
     """
     folder = Path(os.path.abspath(folder))
     if begun := unfinished(Path(undo_file), plan.digest, folder):
@@ -106,17 +107,17 @@ def into_folder(
 
 
 def act(journal: Journal, undo_file: str | os.PathLike[str], progress: Progress | None = None) -> Path:
-    """Take the steps of `into_folder`, which are first recorded in `undo_file`; return the folder of the result.
+    """Record the file changes of `into_folder` in `undo_file`, make them, and return the changed folder.
 
-    After an interruption the same call continues; `journal.undo(undo_file)` undoes everything. Raises DataError if a
-    file is in the way or cannot be written.
+    If a call is interrupted, the same call makes the remaining changes. `journal.undo(undo_file)` undoes all changes.
+    Raises DataError if a file with the new name exists or a file cannot be written.
     """
     run(journal, Path(undo_file), progress)
     return Path(journal.folder)
 
 
 def undo_name(plan: Plan, what: str | os.PathLike[str]) -> str:
-    """Return the name of the undo file of a plan for a folder or table; the same work has the same name."""
+    """Return the name of the undo file of a plan for a folder or table. The same plan always gets the same name."""
     work = f"{plan.digest} {os.path.abspath(what)}".encode("utf-8", "surrogateescape")
     return f"undo-{hashlib.sha256(work).hexdigest()[:12]}.json"
 

@@ -1,7 +1,8 @@
 """Read decisions.csv, which the review page writes, and check it against its audit.
 
-The columns are id, path, given, action and label; path and given may be missing. A cell that a spreadsheet would run
-as a formula (it begins with = + - @, a tab or a carriage return) has a quote ' in front, which is removed here.
+The columns are id, path, given, action and label. The columns path and given may be missing. If a cell begins with = +
+- @, a tab or a carriage return, a spreadsheet would treat it as a formula, so the page puts a quote ' in front. The
+quote is removed here.
 """
 
 import csv
@@ -19,28 +20,28 @@ from srrs.errors import DataError
 from srrs.io import read_bytes
 
 ACTIONS = ("accept", "keep", "drop", "relabel")
-"""Take the suggestion, keep the given label, leave the image out, or choose another class."""
+"""Accept the suggested class, keep the given label, leave the image out, or choose another class."""
 COLUMNS = ("id", "path", "given", "action", "label")
 NEW_CLASS = "if it is a new class, give it images and audit again."
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with one image, and its final label; None for a dropped image."""
+    """The decision on one image: the action, and the final label (None for a dropped image)."""
 
     action: str
     label: str | None
 
 
 def read_decisions(path: str | os.PathLike[str], audit: Audit, *, new_classes: bool = False) -> dict[str, Decision]:
-    """Read decisions, by the id of their row.
+    """Read decisions, and return them by the id of their row.
 
     Raises
     ------
     DataError
-        The file is missing or no such table; an id is not in the audit; the given label differs from the audit's; an
-        action is none of `ACTIONS`; a class is none of the audit's and `new_classes` is not set; or two lines
-        decide differently on one image.
+        The file is missing or not a table of decisions; an id is not in the audit; a given label differs from the
+        audit's; an action is not in `ACTIONS`; a class is not in the audit and `new_classes` is not set; or two lines
+        contain different decisions on one image.
     """
     path = Path(path)
     rows = zip(audit.table.id, audit.table.given, audit.table.suggested, strict=True)
@@ -50,10 +51,10 @@ def read_decisions(path: str | os.PathLike[str], audit: Audit, *, new_classes: b
 
 
 def read_trusted(path: str | os.PathLike[str], rows: Rows) -> dict[str, Decision]:
-    """Read decisions on images that are audited again, by id, so that their labels are trusted.
+    """Read decisions on images that are audited again, whose labels are then trusted. Return the decisions by id.
 
-    Images that are gone are skipped, and a label that was corrected since counts as kept. Raises DataError as
-    `read_decisions` does, and where no decision is on any of the rows.
+    Decisions on images that no longer exist are skipped. If a label was corrected in the meantime, the corrected label
+    is kept. Raises DataError as `read_decisions` does, and if no decision belongs to one of the rows.
     """
     path = Path(path)
     given = [rows.class_names[label] if label >= 0 else None for label in rows.given]
@@ -73,10 +74,10 @@ def read_trusted(path: str | os.PathLike[str], rows: Rows) -> dict[str, Decision
 
 
 def trusted_labels(labels: Mapping[str, str | None], rows: Rows) -> dict[str, Decision]:
-    """Return certain classes, by id, as decisions; None leaves an image out.
+    """Return trusted labels, a mapping from ids to classes, as decisions by id. The class None leaves an image out.
 
-    Ids that are gone are skipped, as `read_trusted` does. Raises DataError if a class is none of the rows', and
-    where no id is theirs.
+    Ids that no longer exist are skipped. Raises DataError if a class is not one of the rows' classes, and if no id
+    belongs to one of the rows.
     """
     given = {id: rows.class_names[at] if at >= 0 else None for id, at in zip(rows.ids, rows.given, strict=True)}
     here = {id: label for id, label in labels.items() if id in given}
@@ -97,7 +98,7 @@ def _action(label: str | None, given: str | None) -> str:
 
 
 def settled(audit: Audit) -> dict[str, Decision]:
-    """Return the decisions that an audit was made with: its trusted rows have the suggested class."""
+    """Return the decisions that an audit was made with (`--trusted`): the suggested classes of its trusted rows."""
     rows = zip(audit.table.id, audit.table.suggested, audit.table.given, audit.table["flags"], strict=True)
     return {
         id: Decision(_action(suggested, given), suggested) for id, suggested, given, flags in rows if is_trusted(flags)

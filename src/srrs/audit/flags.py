@@ -1,6 +1,6 @@
-"""Further problems of an image, beside its label: the column `flags`.
+"""The column `flags`: problems of an image that do not concern its label.
 
-The flags of an image are in one cell, separated by `; `. No flag changes a status.
+The flags of an image are in one cell, separated by `; `. A flag does not change the status of an image.
 """
 
 import re
@@ -16,22 +16,22 @@ from srrs.core.neighbors import nearest
 from srrs.records import Bools, Floats, Ints
 
 TRUSTED = "trusted"
-"""A person has decided on this image; always the first flag."""
+"""The flag of an image on which a person has decided. It is always the first flag."""
 KINDS = (TRUSTED, "duplicate", "near-duplicate", "off-topic", "tiny", "blank", "dark", "blurry")
 _TWIN = re.compile("(near-)?duplicate of ")
 _LABEL = re.compile(r" \(labell?ed (?!.* \(labell?ed )")
 """What precedes the label of the other image; earlier releases wrote "labelled"."""
 FAR = -3.0
-"""An image this far below the median is off-topic, whatever its label."""
+"""An image with a lower likeness (in interquartile ranges from the median) is off-topic, whatever its label."""
 UNLIKE = 0.02
-"""An image with a doubted label is off-topic where at most this share of clean images is less like the classes."""
+"""An image whose label is not clean is off-topic if at most this share of the clean images has a lower likeness."""
 FEWEST = 50
 NEAR = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """What flags are computed from, for N images."""
+    """The data of N images from which flags are computed."""
 
     ids: tuple[str, ...]
     given: tuple[str, ...]
@@ -43,18 +43,21 @@ class Photos:
     looks: Floats
     """(N, P) small gray images, centered and of unit length, or zero."""
     defects: tuple[tuple[str, ...], ...] = ()
-    """(N,) what is wrong with the image itself: tiny, blank, dark, blurry."""
+    """(N,) flags of the pixels: tiny, blank, dark, blurry."""
     neighbors: Ints | None = None
-    """(N, k) rows of the nearest images, best first, where there are too many to compare all; -1 for none."""
+    """(N, k) rows of the nearest images, best first; -1 for none. Needed above 65,536 images only, else None."""
 
 
 def cells(
     photos: Photos, outside: Bools, decided: Collection[str] = (), test: Photos | None = None
 ) -> dict[str, str | None]:
-    """Return the cells of the images that have flags, by id.
+    """Return the cells of the column `flags` for the images that have flags, by id.
 
-    `outside` (N,) says which are off-topic, `decided` holds the ids a person has decided on, `test` the images a
-    classifier is to be tested on.
+    Parameters
+    ----------
+    outside : (N,) whether each image is off-topic.
+    decided : ids on which a person has decided.
+    test : the images of a test set, which are compared with `photos` to find duplicates.
     """
     twice = duplicates(photos, test)
     found: dict[str, str | None] = {}
@@ -66,10 +69,10 @@ def cells(
 
 
 def duplicates(photos: Photos, test: Photos | None = None) -> dict[int, list[str]]:
-    """Return the flags, by row, of images with a copy, in the same class or another, or among the test images.
+    """Return the flags of duplicates and near-duplicates, by row. The copy may be among `photos` or `test`.
 
-    The flags do not depend on the order of the images. Above 65,536 images near-duplicates are looked for among the
-    nearest `neighbors`; without those, only files of equal bytes are found.
+    The flags do not depend on the order of the images. Above 65,536 images, near-duplicates are searched among the
+    nearest images (`Photos.neighbors`). If these are None, only files with equal bytes are found.
     """
     flags: dict[int, list[str]] = {}
     for pool, where in ((photos, ""), (test, "test image ")):
@@ -101,14 +104,21 @@ def duplicates(photos: Photos, test: Photos | None = None) -> dict[int, list[str
 def off_topic(
     features: Floats, clean: Bools, class_vectors: Floats | None = None, similarity: Floats | None = None
 ) -> Bools:
-    """Return which images (N,) seem to show none of the classes.
+    """Return which images (N,) probably show none of the classes.
 
-    An image is likely to show a class if it is like the vector of its best class (class_vectors (C, D)) and like the
-    images nearest to it (features (N, D)), each counted in quartile ranges from the median. It is off-topic below
-    `FAR`, or where its label is doubted (`clean` (N,) is false) and at most `UNLIKE` of the clean images are less
-    likely. Conservative: the bundled model flags 3 in 1,000 images of Caltech101's classes and finds static and
-    gradients, but only 2 in 100 images of other objects. Above 65,536 images `similarity` (N, k) to the nearest
-    images must be given; without it none is flagged.
+    The likeness of an image is the sum of two similarities: its similarity to the best class vector, and its mean
+    similarity to the nearest images. Before the sum, the median of all images is subtracted from each similarity, and
+    the result is divided by the interquartile range. An image is off-topic if its likeness is below `FAR`, or if its
+    label is not clean and at most the share `UNLIKE` of the clean images has a lower likeness. With the bundled model,
+    the rule flags 3 in 1,000 images of Caltech101's classes. It finds noise and color gradients, but only 2 in 100
+    images of other objects.
+
+    Parameters
+    ----------
+    features : (N, D) of unit length.
+    clean : (N,) whether the label of each image is clean.
+    class_vectors : (C, D) of unit length; without them, only the nearest images count.
+    similarity : (N, k) to the nearest images; needed above 65,536 images, where no image is flagged without it.
     """
     if (is_large(len(clean)) and similarity is None) or len(clean) < FEWEST:
         return np.zeros(len(clean), dtype=bool)
@@ -131,7 +141,7 @@ def _from_median(values: Floats) -> Floats:
 
 
 def twins_of(cells: Sequence[str | None], ids: Collection[str]) -> list[list[str]]:
-    """Return the ids that the cells of the column name as duplicates or near-duplicates, those among `ids`."""
+    """Return, for each cell of the column, the ids of `ids` that it names as duplicates or near-duplicates."""
     named = {_plain(id): id for id in ids}
     found = []
     for cell in cells:
@@ -142,12 +152,12 @@ def twins_of(cells: Sequence[str | None], ids: Collection[str]) -> list[list[str
 
 
 def is_trusted(cell: str | None) -> bool:
-    """Return whether a cell of the column says that a person has decided."""
+    """Return whether a cell of the column contains the flag `trusted`: a person has decided on the image."""
     return bool(cell) and str(cell).split("; ")[0] == TRUSTED
 
 
 def joined(cell: str | None, words: Sequence[str]) -> str | None:
-    """Return a cell with further flags, each once."""
+    """Return a cell with further flags added. Each flag appears once."""
     own = cell.split("; ") if cell else []
     return "; ".join([*own, *(word for word in map(_plain, words) if word not in own)]) or None
 

@@ -1,7 +1,7 @@
-"""The data that the script of the page reads: the rows to look at, their previews, and images to compare them with.
+"""The data that the script of the review page reads: the listed rows, their previews, and images to compare them with.
 
-Previews travel inside the page, as many as it has room for; the other images are shown from their files, by links that
-are relative to the page.
+The page contains previews of as many images as fit. It shows the other images from their files, by links that are
+relative to the page.
 """
 
 import base64
@@ -36,10 +36,13 @@ NEAREST = 4
 SIDE = 256
 """Longest side of a preview in pixels."""
 SMALLER = (192, 128, 96)
-"""Sides of previews of images that are no files, where all of them would not fit at the full size."""
+"""Smaller sides of previews. They are used for images that are not files, if previews of the full size do not fit."""
 NEAR_SIDE = 72
 ROOM = 7_500_000
-"""Bytes of the page's data, previews included; figures and script take the rest of eight megabytes."""
+"""Largest number of bytes of the page's data, with the previews.
+
+Figures and script need the rest of eight megabytes.
+"""
 PAIRS = 400
 
 
@@ -53,9 +56,10 @@ def gallery(
     budget: int = 0,
     links: "Links | None" = None,
 ) -> dict[str, Any]:
-    """Return the rows `order` of the table as JSON: a list per column, and previews of at least the first `photos`.
+    """Return the rows `order` of the table as JSON: one list per column, and previews of images.
 
-    `budget` is the number of rows in front that a person was asked to look at, `links` says how files are reached.
+    The page gets previews of the first `photos` rows, and of rows whose image is not a file. `budget` is the number of
+    rows at the beginning that a person should review. `links` makes the URLs of image files.
     """
     pictured = order[:photos]
     near = nearest_trusted(audit, pictured)
@@ -93,7 +97,10 @@ class Links:
         self._folder, self._root = os.path.dirname(os.path.abspath(page)), os.path.abspath(root or ".")
 
     def of(self, table: pd.DataFrame, common: str) -> tuple[list[str | int | None], str]:
-        """Return the URL of each row, 0 if it is the second result followed by the row's id, None for no file."""
+        """Return the URL of each row, and a common prefix.
+
+        None stands for no file, and 0 for the prefix plus the id.
+        """
         plain = common == "" or common.endswith("/")
         links: list[str | int | None] = []
         for id, path in zip(table.id, table.path, strict=True):
@@ -131,9 +138,10 @@ def _twins(audit: "Audit", order: Ints, links: Links | None) -> dict[int, list[l
 
 
 def nearest_trusted(audit: "Audit", rows: Ints, k: int = NEAREST) -> Ints:
-    """Return (len(rows), k) rows of the clean images whose features are most like each row's, best first; -1 for none.
+    """Return the clean images with the most similar features for each of some rows: (len(rows), k), best first.
 
-    -1 everywhere for an audit read from a file, which has no features, and above 65,536 images.
+    The value -1 means no image. All values are -1 above 65,536 images, and for an audit that was read from a file,
+    because it has no features.
     """
     found = np.full((len(rows), k), -1, dtype=np.int64)
     if audit.at is None or audit.features is None or is_large(len(audit.at)):
@@ -218,7 +226,7 @@ def _size(pictures: list[str | None]) -> int:
 
 
 def shrunk(picture: bytes, side: int) -> bytes:
-    """Return an image of at most `side` pixels, as WebP where Pillow can write it, else as JPEG."""
+    """Return an image of at most `side` pixels a side, as WebP if Pillow can write WebP, else as JPEG."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(picture)) as image:
         small = image.convert("RGB")

@@ -1,7 +1,7 @@
-"""Changes to files, recorded before they are made, so that they can be continued after an interruption and undone.
+"""Changes to files. They are recorded before they are made, so that interrupted changes can be continued or undone.
 
-A journal is one JSON file. It is written with every step before the first one, so that interrupted work can be finished
-or taken back. Every step and its undoing can be repeated without harm, and no file is ever overwritten.
+A journal is a JSON file with a list of steps. It is written before the first step is made. Every step can be repeated
+and undone repeatedly, and no file is ever overwritten.
 """
 
 import errno
@@ -26,15 +26,15 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Journal:
-    """Steps to take, and their state."""
+    """The steps of a change to files, and their state."""
 
     kind: Literal["copy", "move", "table"]
     digest: str
-    """Of the plan."""
+    """Digest of the plan."""
     folder: str
     """Absolute path of the folder or table that is changed."""
     steps: tuple[tuple[str, str], ...]
-    """Absolute paths from and to; of a table, the path of its copy and its own."""
+    """Absolute path of the source and of the target of each step. For a table: the path of its copy, and its own."""
     made: tuple[str, ...] = ()
     """Folders that the steps create."""
     before: str = ""
@@ -49,7 +49,7 @@ def read_journal(path: str | os.PathLike[str]) -> Journal:
     Raises
     ------
     DataError
-        The file is something else, or a step of it leaves the folder that the journal is about.
+        The file is not a journal, or a step has a path outside the folder of the journal.
     """
     wanted = f"Expected an undo file of srrs apply at {path}"
     try:
@@ -72,7 +72,7 @@ def read_journal(path: str | os.PathLike[str]) -> Journal:
 
 
 def only_journal(folder: Path) -> Path:
-    """Return the journal in the folder of an audit whose work can be undone.
+    """Return the path of the one journal in the folder of an audit whose changes can be undone.
 
     Raises DataError if there is none or more than one.
     """
@@ -104,14 +104,14 @@ def _outside(journal: Journal) -> str:
 
 
 def dropped_folder(folder: Path) -> Path:
-    """Return the folder beside a dataset's that dropped images are moved to."""
+    """Return the folder beside the folder of a dataset to which dropped images are moved."""
     return folder.with_name(f"{folder.name}-dropped")
 
 
 def unfinished(path: Path, digest: str, folder: Path) -> Journal | None:
-    """Return the journal at `path` if the same work was interrupted; None if nothing has been done.
+    """Return the journal at `path` if the same changes were interrupted; None if nothing has been done.
 
-    Raises DataError if the work is done already or is being undone, or the journal is of other work.
+    Raises DataError if all changes were made already or are being undone, or if the journal contains other changes.
     """
     if not path.exists():
         return None
@@ -128,9 +128,9 @@ def unfinished(path: Path, digest: str, folder: Path) -> Journal | None:
 
 
 def run(journal: Journal, path: Path, progress: Progress | None = None) -> None:
-    """Take the steps of a copy or a move that are not taken yet; `path` is where the journal is kept.
+    """Make the remaining steps of a copy or a move. `path` is the path of the journal.
 
-    Raises DataError if a file is in the way or a step cannot be taken; what is done until then is in the journal.
+    Raises DataError if a target exists already or a step fails. The journal shows which steps have been made.
     """
     with only_run(path.parent):
         journal = _write(replace(journal, state="started"), path)
@@ -142,7 +142,10 @@ def run(journal: Journal, path: Path, progress: Progress | None = None) -> None:
 
 
 def run_table(journal: Journal, path: Path, content: bytes) -> None:
-    """Replace the bytes of a table by `content`, and keep the old ones beside it."""
+    """Replace the bytes of a table by `content`, and keep the old table beside it.
+
+    `path` is the path of the journal.
+    """
     ((copy, table),) = journal.steps
     with only_run(path.parent):
         journal = _write(replace(journal, state="started"), path)
@@ -155,8 +158,9 @@ def run_table(journal: Journal, path: Path, content: bytes) -> None:
 def undo(path: str | os.PathLike[str], progress: Progress | None = None) -> Journal:
     """Undo the steps of the journal at `path`: every original is restored to its place, byte for byte.
 
-    Copies are removed, moved files go back, a table gets its old bytes. It can be interrupted and repeated. Raises
-    DataError, after all else is undone, where a file has been changed or removed in between; that one is left alone.
+    Copies are removed, moved files return to their old places, and a table gets its old bytes. An interrupted call can
+    be repeated. If a file was changed or removed in the meantime, it is not touched, and DataError is raised after all
+    other steps have been undone.
     """
     path = Path(path)
     journal = read_journal(path)
@@ -183,7 +187,7 @@ def _undo(journal: Journal, path: Path, progress: Progress | None) -> Journal:
 
 
 def sha256(path: Path) -> str:
-    """Return the sha256 digest of a file; raises DataError where it cannot be read."""
+    """Return the sha256 digest of a file. Raises DataError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

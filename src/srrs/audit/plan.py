@@ -22,18 +22,18 @@ ACTIONS = ("relabel", "drop", "keep", "unusable")
 SURE = 0.9
 SHOWN = 20
 DROPPABLE = ("duplicates", "unusable")
-"""What can be dropped on request."""
+"""Kinds of images that can be dropped on request."""
 _NOT_BROKEN = ("no label", "has no label", "missing file", "no embedding", "was not audited", "left out by decision")
-"""Issues of rows whose file is missing or can be read."""
+"""Issues that do not mean a damaged file: the file is missing, or it can be read."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """One row per row of the audit, in its order."""
+    """The planned change of each row of an audit, in the order of the audit."""
 
     table: pd.DataFrame = field(repr=False)
-    """Columns id, path, given, action (one of `ACTIONS`), label (the new one; None if there is none) and by
-    (decision, suggestion, request or None)."""
+    """Columns id, path, given, action (one of `ACTIONS`), label (the new label, or None) and by (the reason of the
+    change: decision, suggestion, request or None)."""
 
     def counts(self) -> dict[str, int]:
         """Return the number of rows per action, zeros included."""
@@ -56,7 +56,7 @@ class Plan:
         return {"counts": self.counts(), "changes": self.changes.to_dict("records")}
 
     def lines(self) -> list[str]:
-        """Return the plan in words, a line each."""
+        """Return the plan as lines of text."""
         counts, by = self.counts(), self.changes.by.value_counts()
         words = {"relabel": "relabeled", "drop": "dropped", "keep": "kept", "unusable": "unusable"}
         told = [f"{count:,} {words[action]}" for action, count in counts.items() if count or action != "unusable"]
@@ -103,7 +103,8 @@ def plan(
     Raises
     ------
     DataError
-        There are no decisions, and the audit does not trust its own suggestions; or `drop` names something else.
+        `drop` has an unknown value; or there are no decisions, and the suggestions of the audit are not reliable enough
+        to apply them without a review (`Audit.trusted` is false).
     """
     if unknown := set(drop) - set(DROPPABLE):
         raise DataError(f"Expected {' or '.join(DROPPABLE)} to be dropped, but found '{min(unknown)}'.")

@@ -1,8 +1,8 @@
-"""The figures of the page, as SVG to put inside HTML.
+"""The figures of the review page, as SVG inside HTML.
 
-Drawn with matplotlib, then made part of the page: text stays text and takes the page's fonts, black becomes the
-page's text color (light or dark), no styles or scripts are left (so that a strict content policy holds), and each
-figure says in words what it shows. The same audit gives the same bytes.
+matplotlib draws a figure. Then the SVG is adapted to the page: text stays text and gets the fonts of the page, black
+becomes the text color of the page (light or dark), styles and scripts are removed, because the content security policy
+forbids them, and a text describes the figure. The same audit gives the same bytes.
 """
 
 import io
@@ -22,14 +22,17 @@ from srrs.io import printable
 from srrs.records import Floats, Ints
 
 COLORS = {"noisy": "#c9483c", "ambiguous": "#b8801a", "clean": "#3b86a3", "outside": "#8269b5"}
-"""Colors with a contrast of at least 3:1 to the light and the dark page."""
+"""Colors of the statuses. Their contrast to the light and to the dark page is at least 3:1."""
 WRONG, RIGHT = COLORS["noisy"], "#8a8f96"
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
 
 
 def quality_histogram(scores: Mapping[str, Floats], band: tuple[float, float] | None, label: str = "quality") -> str:
-    """Draw a stacked histogram of the scores (0 to 1) of each status; `band` marks where ambiguous begins and ends."""
+    """Draw a stacked histogram of the scores (0 to 1) of each status.
+
+    `band` is the lower and upper bound of ambiguous.
+    """
     figure, axes = _figure(6.4, 3.1)
     known = {status: values[~np.isnan(values)] for status, values in scores.items()}
     shown = {status: known[status] for status in COLORS if len(known.get(status, ()))}
@@ -64,7 +67,11 @@ def quality_histogram(scores: Mapping[str, Floats], band: tuple[float, float] | 
 
 
 def noise_matrix(cells: Ints, class_names: Sequence[str], most: int = 20) -> str:
-    """Draw counts (K, 3) by given class (rows) and suggested class (columns), for the `most` classes changed most."""
+    """Draw the number of images by given class (rows) and suggested class (columns).
+
+    `cells` (K, 3) holds given class, suggested class and number. Only the `most` classes with the most changes are
+    drawn.
+    """
     size = len(class_names)
     wrong = cells[cells[:, 0] != cells[:, 1]]
     changes = sum(np.bincount(wrong[:, side], wrong[:, 2], size) for side in (0, 1))

@@ -1,4 +1,4 @@
-"""Choose the images that a person should look at first, if there is time for only some of them."""
+"""Choose the images that a person should review first, if there is not enough time for all of them."""
 
 import os
 from pathlib import Path
@@ -21,9 +21,10 @@ COLUMNS = ("id", "path", "given", "status", "p_clean", "suggested", "suggested_c
 def doubt(last: Round, features: Floats) -> Floats:
     """Return a score (N,) of each given label; review the images with the highest scores first.
 
-    The score is the sum of two negative logarithms: of the quality of the label, and of its probability under a
-    Gaussian discriminant classifier on the features (N, D), fitted to the rectified labels of the other folds. The two
-    rarely miss the same wrong label, so the sum ranks more wrong labels first than either.
+    The score is the sum of two terms: the negative logarithm of the label's quality, and the negative logarithm of its
+    probability by a second detector. The detector is a Gaussian discriminant classifier of the features (N, D), fitted
+    to the rectified labels of the other folds. Quality and detector rarely miss the same wrong label, so the sum ranks
+    more wrong labels first than either of them.
     """
     rows, given = np.arange(len(last.quality)), last.evidence.labels
     soft = last.targets.soft if last.partition.posterior is None else last.partition.posterior
@@ -32,7 +33,7 @@ def doubt(last: Round, features: Floats) -> Floats:
 
 
 def review_order(audit: Audit, budget: int) -> Ints:
-    """Return at most `budget` rows of the table most worth a look, best first, without those decided on already.
+    """Return at most `budget` rows of the table that a person should review first, without those already decided on.
 
     Raises DataError for an audit that was read from a file, which has no features.
     """

@@ -1,4 +1,4 @@
-"""Carry out a plan: write a table (CSV, TSV or parquet) with the labels replaced."""
+"""Apply a plan to a table (CSV, TSV or parquet): write it with the new labels."""
 
 import hashlib
 import importlib.util
@@ -27,15 +27,17 @@ def write_table(
 ) -> Path:
     """Write a new table with the new labels, without the dropped and the unusable rows.
 
-    `source` is the table that the audit was made of: its other columns are kept. Without it the columns are id, path
-    and label. With `every_row` all rows stay, and a column `action` says what was done with each. A `dry` run checks
-    everything and writes nothing.
+    Parameters
+    ----------
+    source : the table that was audited; its other columns are kept. Without it, the columns are id, path and label.
+    label_column : the column of labels, if its name is not one of the usual names.
+    every_row : whether all rows stay. A column `action` then shows the action of each row.
+    dry : whether to check everything and write nothing.
 
     Raises
     ------
     DataError
-        `path` exists; or the source is not the audit's table; or it is not clear which column has the labels (then name
-        it).
+        `path` exists; `source` is not the table that was audited; or the column of labels cannot be found.
     """
     path = Path(path)
     content = _content(plan, path, source, label_column, every_row)
@@ -53,10 +55,10 @@ def relabel_in_place(
     every_row: bool = False,
     dry: bool = False,
 ) -> Path:
-    """Replace the labels in the table that the audit was made of; unusable rows stay.
+    """Replace the labels in the table that was audited. Unusable rows stay.
 
-    The old table is kept beside the new one as `<name>.before`, and `srrs undo` restores it from the record in
-    `undo_file`. Parameters, return value and errors are those of `write_table`.
+    The old table is kept beside the new one as `<name>.before`. `srrs undo` restores it by means of `undo_file`. The
+    other parameters, the return value and the errors are those of `write_table`.
     """
     path = Path(os.path.abspath(path))
     begun = unfinished(Path(undo_file), plan.digest, path)

@@ -1,8 +1,8 @@
-"""The audit as one HTML page that opens offline and connects to no network.
+"""The review page: the audit as one HTML page that opens offline and needs no network.
 
-Names of files and classes come from strangers. Jinja escapes them in HTML; in the JSON data every character is escaped
-that could end a script; the script of the page sets text and never markup; and a content security policy allows only
-that script, that style sheet, and images of the same disk.
+Names of files and classes may come from strangers. Jinja escapes them in HTML. In the JSON data, every character that
+could end a script is escaped. The script of the page sets text, never markup. A content security policy allows only the
+page's own script, its own style sheet and images on the same disk.
 """
 
 import base64
@@ -64,10 +64,9 @@ def render(
     first: Sequence[int] | Ints | None = None,
     links: Links | None = None,
 ) -> str:
-    """Return the page as text; most arguments are those of `Audit.report`.
+    """Return the page as text. Most arguments are those of `Audit.report`.
 
-    `first` names the rows of the table most worth a look, in that order; the rest follow by quality. Without `links`
-    the page shows previews only.
+    `links` makes the URLs of image files. Without it, the page shows previews only.
     """
     templates = Environment(loader=PackageLoader("srrs.audit"), autoescape=True, undefined=StrictUndefined)
     style, script = _source(templates, "report.css"), _script(templates)
@@ -101,7 +100,7 @@ def render(
 
 
 def ranked(table: pd.DataFrame, first: Sequence[int] | Ints | None = None) -> Ints:
-    """Return the row numbers, those in `first` in front and the rest by quality."""
+    """Return the row numbers: first those in `first`, then the others by quality."""
     order = worst_first(table)
     if first is None:
         return order
@@ -115,7 +114,10 @@ def worst_first(table: pd.DataFrame) -> Ints:
 
 
 def cut_score(audit: "Audit") -> tuple[str, tuple[float, float] | None]:
-    """Return the score that the histogram shows, and where screening cut it; else `quality`, without a cut."""
+    """Return the score that the histogram shows, and the bounds of the ambiguous band in it.
+
+    If screening has no such score, the result is `quality` without bounds.
+    """
     bands = audit.bands
     if bands is None or bands.score not in ("quality", "p_clean") or len(bands.lower) != 1:
         return "quality", None
@@ -125,13 +127,13 @@ def cut_score(audit: "Audit") -> tuple[str, tuple[float, float] | None]:
 
 
 def photo_reader(audit: "Audit", root: str | os.PathLike[str] | None) -> Thumbnail:
-    """Return what reads thumbnails from the paths of the table, relative ones below `root`."""
+    """Return a function that reads thumbnails from the paths of the table. Relative paths refer to `root`."""
     paths = audit.table.path.tolist()
     return lambda row: photo(Path(root or ".") / paths[row]) if paths[row] else None
 
 
 def photo(path: Path) -> bytes | None:
-    """Return a small JPEG of an image file; None if it cannot be read."""
+    """Return an image file as a small JPEG; None if it cannot be read."""
     try:
         return jpeg(open_rgb(path, at_least=SIDE // 2))
     except DataError:

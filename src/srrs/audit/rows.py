@@ -1,4 +1,4 @@
-"""The rows of an audit: what the user gave, and the table that is made of them and of the last round.
+"""The rows of an audit as the user gave them, and the table that is made of these rows and of the last round.
 
 N usable samples, C classes.
 """
@@ -18,7 +18,7 @@ BEFORE = (
     *("id", "path", "given", "status", "quality", "p_clean"),
     *("suggested", "suggested_confidence", "match", "zero_shot"),
 )
-"""Columns before those of the tuned predictions, which carry the names of their tuners."""
+"""Columns before those of the tuned predictions. The latter have the names of the tuners."""
 AFTER = ("neighbors_agree", "issue", "flags")
 NEIGHBORS = 10
 
@@ -34,9 +34,9 @@ class Rows:
     """Index of the given class, -1 for none."""
     class_names: tuple[str, ...]
     issues: tuple[str | None, ...]
-    """What is wrong with the row, in words; None or empty if nothing is."""
+    """Why the row cannot be used, in words; None or empty if it can."""
     words: tuple[str, ...] = ()
-    """(C,) names of the classes that the model reads; () where these are `class_names`."""
+    """(C,) names of the classes that the model encodes; () if these are `class_names`."""
 
     def __post_init__(self) -> None:
         sizes = {"ids": len(self.ids), "paths": len(self.paths), "given": len(self.given), "issues": len(self.issues)}
@@ -61,7 +61,7 @@ class Bands:
 
     @classmethod
     def of(cls, thresholds: Thresholds | None) -> "Bands | None":
-        """Return the bounds of screening's thresholds."""
+        """Return the bounds of the ambiguous band from the thresholds of screening; None without thresholds."""
         if thresholds is None:
             return None
         return cls(thresholds.score, tuple(thresholds.lower.tolist()), tuple(thresholds.upper.tolist()))
@@ -76,7 +76,7 @@ def table_of(
     neighbors: Ints | None,
     flags: Mapping[str, str | None],
 ) -> pd.DataFrame:
-    """Return one row per image of the user's; errors as in `Audit.of`."""
+    """Return the audit table, with one row per row of the user. Arguments and errors are those of `Audit.of`."""
     _check_places(rows, at, round)
     neighbors_agree = _neighbors_agree(round, features, neighbors)
     targets = round.targets
@@ -117,7 +117,7 @@ def table_of(
 
 
 def frame_of(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
-    """Return a table whose texts stay `str`, also texts such as `nan` and `NA`, in every version of pandas."""
+    """Return a table in which all texts are `str`, also texts such as `nan` and `NA`, in every version of pandas."""
     kinds = {name: np.float64 if name in NUMBERS else object for name in columns}
     cells = {name: column if isinstance(column, np.ndarray) else list(column) for name, column in columns.items()}
     return pd.DataFrame({name: pd.Series(cells[name], dtype=kind) for name, kind in kinds.items()})
@@ -150,7 +150,7 @@ def _neighbors_agree(round: Round, features: Floats | None, neighbors: Ints | No
 
 
 def spelled_out(finding: Finding, class_names: Sequence[str], most: int = 10) -> Finding:
-    """Return the finding with the names of the classes that it concerns, at most `most` of them."""
+    """Return the finding with the names of its classes in the text, at most `most` of them."""
     if not finding.classes:
         return finding
     named = ", ".join(class_names[at] for at in finding.classes[:most])

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 STATUSES = (*(group.name.lower() for group in (Group.NOISY, Group.AMBIGUOUS, Group.CLEAN, Group.OUTSIDE)), "unusable")
-"""Every status, the one to look at first in front."""
+"""Every status, in the order in which a person should review them."""
 
 DENSE = 500
-"""Classes up to which the summary in JSON holds the matrix of given against suggested class."""
+"""Largest number of classes for which the summary in JSON contains the matrix of given and suggested classes."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Summary:
     counts: dict[str, int]
     """Images per status, zeros included."""
     zero_shot_agreement: float
-    """Share of the usable labels that the untuned model predicts too; NaN if it predicts none."""
+    """Share of the usable labels that are equal to the prediction of the untuned model; NaN without predictions."""
     noise: NoiseEstimate
     flags: dict[str, int]
-    """Images per kind of flag, those there are."""
+    """Number of images per kind of flag, for the kinds that occur."""
     cells: Ints
     """(K, 3) given class, suggested class and number of usable images, of each pair that occurs."""
     pairs: tuple[Pair, ...]
@@ -87,7 +87,7 @@ class Summary:
         return sum(pair.count for pair in self.pairs)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the summary as JSON; null where a figure is unknown."""
+        """Return the summary as JSON. Unknown numbers are null."""
         return {
             "images": self.images,
             "classes": self.classes,
@@ -101,7 +101,7 @@ class Summary:
         }
 
     def lines(self) -> list[str]:
-        """Return the summary in words, a line each."""
+        """Return the summary as lines of text."""
         head = f"{self.images:,} images, {self.classes:,} classes" + (
             f", {self.unusable:,} unusable" * bool(self.unusable)
         )
@@ -137,9 +137,10 @@ class Summary:
 
 
 def confusion(table: pd.DataFrame, class_names: Sequence[str]) -> Ints:
-    """Count the rows of an audit table by given and suggested class: (K, 3) both classes and a number above 0.
+    """Count the rows of an audit table by given and suggested class: (K, 3), the two classes and their number above 0.
 
-    Rows without either class are left out. The pairs are in the order of the given, then of the suggested class.
+    A row without a given or a suggested class is not counted. The result is sorted by given class, then by suggested
+    class.
     """
     size = max(len(class_names), 1)
     given, suggested = (codes(table[column], class_names) for column in ("given", "suggested"))
@@ -149,7 +150,7 @@ def confusion(table: pd.DataFrame, class_names: Sequence[str]) -> Ints:
 
 
 def codes(names: pd.Series, class_names: Sequence[str]) -> Ints:
-    """Return the index (N,) of each name among the classes, -1 for none."""
+    """Return the index (N,) of each name in `class_names`; -1 if it is not there."""
     index = {name: i for i, name in enumerate(class_names)}
     return np.fromiter((index.get(name, -1) for name in names), np.int64, len(names))
 
@@ -161,12 +162,12 @@ def _pairs(cells: Ints, class_names: Sequence[str]) -> tuple[Pair, ...]:
 
 
 def finite(value: float) -> float | None:
-    """Return None for NaN and infinities, which JSON does not have."""
+    """Return the value, or None for NaN and infinities, which JSON cannot represent."""
     return float(value) if np.isfinite(value) else None
 
 
 def percent(rate: float) -> str:
-    """Return a rate as a whole percentage; `?` where it is not known."""
+    """Return a rate as a whole percentage; `?` if it is unknown."""
     return f"{100 * rate:.0f} %" if np.isfinite(rate) else "?"
 
 

@@ -1,6 +1,6 @@
-"""The audit: one row per image of the user's, in the user's order, with class names and never bare numbers.
+"""The audit: a table with one row per row of the user, in the user's order, and with class names instead of numbers.
 
-N usable samples, C classes. What is shown is what is saved: summary, CSV, JSON and page all read the one table.
+N usable samples, C classes. The summary, CSV, JSON and the review page are all made from this table.
 """
 
 import json
@@ -26,28 +26,28 @@ __all__ = ["AFTER", "BEFORE", "NUMBERS", "SCHEMA_VERSION", "Audit", "Bands", "Fi
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """The result of an audit: which labels are wrong, and the label that each image should have.
+    """The result of an audit: which labels are probably wrong, and the suggested label of each image.
 
     `Audit.of` makes an audit, and `Audit.from_json` reads one.
     """
 
     table: pd.DataFrame = field(repr=False)
-    """One row per image; text is None and numbers are NaN if there is nothing to say. Its columns are `BEFORE`, one
-    of predicted classes for each tuner by its name, and `AFTER`."""
+    """One row per image. Missing texts are None, and missing numbers are NaN. The columns are `BEFORE`, one column of
+    predicted classes for each tuner, with the name of the tuner, and `AFTER`."""
     class_names: tuple[str, ...]
     noise: NoiseEstimate
     bands: Bands | None
-    """Where the ambiguous band lies, if the statuses follow from one score."""
+    """The bounds of the ambiguous band, if the statuses follow from one score; else None."""
     settings: dict[str, Any]
     """Model, matcher, method, seed, views and versions, as JSON."""
     findings: tuple[Finding, ...] = ()
-    """The report of the audit on its evidence: which sources agree, which one decided, and what to do."""
+    """Warnings and notes: which sources of evidence agree, which one decided, and what to do."""
     trusted: bool = True
-    """Whether the audit trusts its own suggestions enough to apply them unreviewed."""
+    """Whether the suggestions are reliable enough to apply them without a review."""
     words: tuple[str, ...] = ()
-    """(C,) names of the classes that the model read; () where these are `class_names`."""
+    """(C,) names of the classes that the model encoded; () if these are `class_names`."""
     round: Round | None = field(default=None, repr=False)
-    """The round the table was made from; None for an audit read from a file."""
+    """The round of screening from which the table was made; None for an audit that was read from a file."""
     at: Ints | None = field(default=None, repr=False)
     """(N,) the row of each sample of the round."""
     features: Floats | None = field(default=None, repr=False)
@@ -66,22 +66,24 @@ class Audit:
         neighbors: Ints | None = None,
         flags: Mapping[str, str | None] | None = None,
     ) -> "Audit":
-        """Make an audit of the last round and the rows of the user.
+        """Make an audit from the rows of the user and the last round.
 
         Parameters
         ----------
+        rows : all rows of the user, usable or not.
         at : (N,) the user's row of each sample of the round.
+        round : the last round, with N usable samples.
         settings : model, matcher, method, seed and so on, as JSON.
         predicted : predicted classes (N,) of the untuned model (`zero_shot`) and of each tuner, by name.
-        features : (N, D) for the share of each sample's nearest samples that carry its label. It is left out for very
-            many samples, because all would be compared with all, unless `neighbors` are given.
-        neighbors : (N, k) the nearest samples of each, best first, -1 for none.
+        features : (N, D) of unit length, from which the column `neighbors_agree` is computed. For very many samples it
+            stays empty unless `neighbors` are given, because all pairs would have to be compared.
+        neighbors : (N, k) the nearest samples of each sample, best first; -1 for none.
         flags : cells of the column `flags`, by id.
 
         Raises
         ------
         ValueError
-            Round and rows do not belong together.
+            The round and the rows do not belong together.
         """
         table = table_of(rows, at, round, predicted or {}, features, neighbors, flags or {})
         partition = round.partition
@@ -94,7 +96,7 @@ class Audit:
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> "Audit":
-        """Read a file that `to_json` wrote. Raises DataError if the file is another one or damaged."""
+        """Read a file that `to_json` wrote. Raises DataError if the file is damaged or not an audit."""
         content = read_saved(path)
         rows, noise = content["rows"], content["summary"]["noise"]
         return cls(
@@ -121,19 +123,19 @@ class Audit:
         return self.table.copy()
 
     def with_flags(self, words: Mapping[str, Sequence[str]]) -> "Audit":
-        """Return a copy of the audit with more words in the column `flags`; `words` maps ids to words."""
+        """Return a copy of the audit with more flags in the column `flags`. `words` maps ids to flags."""
         of = zip(self.table.id, self.table["flags"], strict=True)
         cells = [joined(cell, words.get(id, ())) for id, cell in of]
         return replace(self, table=self.table.assign(flags=pd.Series(cells, self.table.index, dtype=object)))
 
     def with_notes(self, notes: Iterable[str]) -> "Audit":
-        """Return a copy of the audit with notes of the reader added to the findings."""
+        """Return a copy of the audit with further notes in the findings, such as notes about the input files."""
         known = {finding.text for finding in self.findings}
         more = tuple(Finding("info", note) for note in dict.fromkeys(notes) if note not in known)
         return replace(self, findings=(*self.findings, *more))
 
     def with_warnings(self, texts: Iterable[str]) -> "Audit":
-        """Return a copy with these warnings added to the findings."""
+        """Return a copy of the audit with further warnings in the findings."""
         return replace(self, findings=(*self.findings, *(Finding("warning", text) for text in texts)))
 
     def summary(self) -> Summary:
@@ -143,7 +145,7 @@ class Audit:
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write the table as CSV. Raises DataError if the path cannot be written.
 
-        If a spreadsheet would run a text as a formula, the text gets a quote ' in front.
+        If a spreadsheet would treat a text as a formula, the text gets a quote ' in front.
         """
         return write_atomic(path, csv_pieces(self.table))
 
@@ -189,7 +191,7 @@ class Audit:
         title : heading of the page.
         thumbnail : function that returns the JPEG of a row of the table, or None if the row has no image. By default
             the images are read from the paths of the table.
-        root : folder from which relative paths start; by default the working directory.
+        root : folder to which relative paths refer; by default the working directory.
         photos : largest number of previews.
         rows : number of images that the page lists, those with the lowest quality.
         first : numbers of the rows to list before all others, such as those of `srrs.audit.priority.review_order`.

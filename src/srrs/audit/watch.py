@@ -1,4 +1,4 @@
-"""What a run notices about itself: signs that its result misleads. N samples, C classes."""
+"""Warnings about the result of a run: signs that it is not reliable. N samples, C classes."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -10,20 +10,23 @@ from srrs.records import Finding, Group, Ints, Round
 UNTUNED = "zero_shot"
 """Name of the predictions of the untuned model."""
 ENOUGH = 20
-"""Fewer samples than these prove nothing."""
+"""With fewer samples, no warning is given."""
 SURE = 2.0
-"""Standard deviations of a difference that is not chance."""
+"""A difference of so many standard deviations is not due to chance."""
 ALIKE = 0.05
-"""Tuners that differ on a smaller share of the doubtful samples are one."""
+"""Two tuners whose predictions differ on a smaller share of the doubtful samples make the same mistakes."""
 CLASS = 5
-"""Samples of a class whose disappearance is worth a warning."""
+"""Least number of given labels of a class for which a warning is given if no image of it is left."""
 ABOVE, BELOW = 0.05, 0.1
-"""How far outside the range of the estimate the share of labels called wrong may lie: screening is cautious, so that
-it may miss more than it may call wrong in excess."""
+"""How far the share of labels called wrong may lie above and below the range of the estimated rate. Screening is
+cautious, so the share may be further below the range than above it."""
 
 
 def watch(round: Round, predicted: Mapping[str, Ints]) -> tuple[Finding, ...]:
-    """Return warnings about the last round of a run and the classes (N,) that the classifiers predict, by name."""
+    """Return warnings about the last round of a run.
+
+    `predicted` holds the predicted classes (N,) of each classifier.
+    """
     return (
         *_worse_than_untuned(round, predicted),
         *_collapsed(round, predicted),

@@ -1,6 +1,6 @@
-"""Published numbers, and the names that they are published under.
+"""Published accuracies, and the published names of the methods.
 
-`anchors.csv` holds top-1 accuracies in percent as printed, each with its source; noise rates run from 0 to 1.
+`anchors.csv` contains top-1 accuracies in percent as printed, each with its source. Noise rates range from 0 to 1.
 """
 
 import csv
@@ -19,7 +19,7 @@ PUBLISHED = {
     "srrs-paper": "SRRS",
     "srrs": "SRRS",
 }
-"""The published name of each method of the zoo. A method with replaced parts has none."""
+"""The published name of each method. A method with replaced parts has no published name."""
 ALIASES = {
     "describabletextures": "dtd",
     "oxfordflowers": "flowers102",
@@ -30,7 +30,7 @@ ALIASES = {
 
 
 class Anchor(NamedTuple):
-    """A published accuracy, 0 to 1."""
+    """A published accuracy (0 to 1), and the dataset, protocol, model and noise for which it was published."""
 
     dataset: str
     classes: int
@@ -73,6 +73,6 @@ def backbone(model: str) -> str:
 
 
 def plain(dataset: str) -> str:
-    """Return one spelling for all spellings of a dataset's name."""
+    """Return the name of a dataset in a form that does not depend on its spelling."""
     name = re.sub("[^a-z0-9]", "", dataset.lower())
     return ALIASES.get(name, name)

@@ -1,4 +1,4 @@
-"""Panels, legends and files of figures. The same figure gives the same bytes."""
+"""Panels, legends and files of figures. Equal figures give equal files."""
 
 import io
 import os
@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a figure as SVG or PNG, as the suffix says; the same figure gives the same bytes.
+    """Write a figure as SVG or PNG, depending on the suffix of the path. Equal figures give equal files.
 
-    Raises SettingsError for another suffix and DataError where the path cannot be written.
+    Raises SettingsError for another suffix, and DataError if the path cannot be written.
     """
     path, out = Path(path), io.BytesIO()
     kind = path.suffix.lower().lstrip(".")
@@ -35,7 +35,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
 
 
 def make_panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
-    """Return a figure with rows of panels of `width` by `height` inches, and room for a legend at the right."""
+    """Return a figure with rows of panels of `width` by `height` inches, and space for a legend at the right."""
     figure = Figure(figsize=(width * columns + 1.6, height * rows + 0.4), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(rows, columns, squeeze=False, sharey="row")

@@ -1,7 +1,7 @@
-"""Sort runs into tables, rows and cells; the runs of a cell differ only in the seed.
+"""Sorts runs into tables, rows and cells. The runs of a cell differ only in the seed.
 
-Runs share a table if dataset, classes, test images, model, protocol and shots agree. Runs of one method
-with different settings are different rows. The order of the records changes nothing.
+Runs are in the same table if their dataset, classes, test images, model, protocol and shots are equal. Runs of one
+method with different settings are in different rows. The order of the records does not matter.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,9 +15,9 @@ from srrs.bench.schema import Bools
 from srrs.errors import DataError, SettingsError
 
 GROUP = ("dataset", "classes", "model", "protocol", "as_published", "shots", "test_samples")
-"""Fields that agree within one table."""
+"""Fields that are equal within a table."""
 AXES = {*GROUP, "method", "noise", "noise_kind", "noise_rate", "seed", "device"}
-"""Settings that do not make separate rows: they make tables or columns, or do not change the result."""
+"""Settings that do not separate rows, because they separate tables or columns or do not change the result."""
 
 
 KINDS = ("sym", "pair")
@@ -25,10 +25,10 @@ KINDS = ("sym", "pair")
 
 
 class Cell(NamedTuple):
-    """Runs that differ only in the seed, sorted by it."""
+    """Runs that differ only in the seed, sorted by seed."""
 
     table: str
-    """Title of their table; it names everything that agrees within it."""
+    """Title of the table, with all fields that are equal within it."""
     row: str
     kind: str
     rate: float | None
@@ -41,11 +41,11 @@ class Cell(NamedTuple):
 
     @property
     def seeds(self) -> set[int]:
-        """Return the seeds of its runs."""
+        """Return the seeds of the cell's runs."""
         return {run.seed for run in self.runs}
 
     def correct(self, seeds: set[int] | None = None) -> Bools:
-        """Return (seeds, test images): which images are classified correctly, by all runs or by those of some seeds."""
+        """Return which test images each run classifies correctly: (runs, test images), for all or some seeds."""
         return np.stack([run.right for run in self.runs if seeds is None or run.seed in seeds])
 
 
@@ -56,7 +56,7 @@ def cell_name(kind: str, rate: float | None) -> str:
 
 
 def noise_order(kind: str, rate: float | None) -> tuple[int, str, float]:
-    """Sort key of noise, in the order of the tables."""
+    """Return the sort key of a noise setting in the order of the tables."""
     return KINDS.index(kind) if kind in KINDS else len(KINDS), kind, -1.0 if rate is None or np.isnan(rate) else rate
 
 
@@ -67,11 +67,11 @@ def cells(
 
     Parameters
     ----------
-    by : what makes a row: `method`, and whatever of `GROUP` is to stand side by side in one table.
-    methods : only these, in this order; otherwise all, by name.
+    by : the fields whose values separate rows: `method`, and any fields of `GROUP` that are compared within a table.
+    methods : the methods to include, in this order; by default all, sorted by name.
 
-    Raises DataError if there are no runs, and for two runs of one cell with the same seed: neither can be
-    preferred. Raises SettingsError for a name in `by` that cannot be one.
+    Raises DataError if there are no runs, and if two runs of a cell have the same seed. Raises SettingsError if `by`
+    lacks `method` or has another name that is not in `GROUP`.
     """
     if "method" not in by or not set(by) <= {"method", *GROUP}:
         raise SettingsError(f"Expected rows by method and any of {', '.join(GROUP)}, but found {', '.join(by)}.")

@@ -1,4 +1,4 @@
-"""Our table beside published numbers where they are comparable, with a remark for each difference."""
+"""The table of our runs beside comparable published numbers, with a remark for each difference."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -18,20 +18,20 @@ COLUMNS = (
 
 
 class Comparison(NamedTuple):
-    """Our numbers, the published ones, and remarks on their differences."""
+    """The accuracies of our runs, published accuracies, and remarks on the differences between them."""
 
     table: pd.DataFrame
-    """Columns `COLUMNS`, accuracies from 0 to 1; `difference` is ours minus the published one. If `apart` names
-    a difference in what was measured, nothing is subtracted."""
+    """Columns `COLUMNS`, accuracies from 0 to 1. `difference` is our accuracy minus the published one. If the
+    conditions of a measurement differ, `apart` names the difference, and `difference` is empty."""
     remarks: dict[str, list[str]]
-    """For each table, one line for each difference between ours and the published ones."""
+    """For each table, one line for each difference between our conditions and the published ones."""
 
 
 def compare(records: Iterable[Record], published: Sequence[Anchor] | None = None) -> Comparison:
-    """Compare our accuracies with published ones of the same dataset, protocol and noise.
+    """Compare the accuracies of our runs with published ones of the same dataset, protocol and noise.
 
-    If backbone, classes or shots differ, the published numbers are in a separate table and the remarks say why.
-    Numbers of another protocol are never shown. Errors as for `table`.
+    If the backbone, the classes or the shots differ, the published numbers are in a separate table, and the remarks
+    name the difference. Numbers of another protocol are never shown. Errors are those of `table`.
     """
     published = anchors() if published is None else published
     rows: list[tuple[Any, ...]] = []
@@ -102,7 +102,7 @@ def _beside(part: pd.DataFrame, numbers: dict[tuple[str, str], Anchor], apart: s
 
 
 def render_comparison(comparison: Comparison, format: str = "text") -> str:
-    """Render the result of `compare` as `text`, `markdown`, `latex` or `csv` (the numbers alone, all of them).
+    """Render the result of `compare` as `text`, `markdown`, `latex` or `csv`. CSV contains all numbers, but no remarks.
 
     Raises SettingsError for another format.
     """

@@ -1,4 +1,4 @@
-"""The features that all runs of a grid share, encoded once, in a folder that every process and every node maps.
+"""The features that all runs of a grid share. They are encoded once, in a folder that all processes and nodes can read.
 
 N training images of the cache, V views, D feature size.
 """
@@ -34,7 +34,7 @@ from srrs.tuning import Task
 
 _LOG = logging.getLogger(__name__)
 VIEW_SEED = 1
-"""Seed of the augmented views. It is the same for all runs, so that views are encoded once."""
+"""Seed of the augmented views. It is the same for all runs, so that views are encoded only once."""
 NAME, CLASSES = "about.json", "classes.safetensors"
 MOST_SCORES = 1_000_000
 """Up to this number of (image, class) pairs, the matcher scores are computed once for all runs."""
@@ -42,7 +42,7 @@ MOST_SCORES = 1_000_000
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Cached features of a dataset, in a folder."""
+    """The cached features of a dataset, in a folder."""
 
     folder: Path
 
@@ -59,7 +59,7 @@ class FeatureCache:
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
-        """(C,)"""
+        """Return the class names (C,)."""
         return tuple(self.about["class_names"])
 
     @cached_property
@@ -69,7 +69,7 @@ class FeatureCache:
 
     @cached_property
     def train(self) -> dict[str, Floats]:
-        """`plain` (N, D) and `views` (N, V, D), float16, and content `keys` (N,)."""
+        """Return `plain` (N, D) and `views` (N, V, D), in float16, and content `keys` (N,) of the training images."""
         arrays: dict[str, Floats] = load_file(self.folder / "train.safetensors")
         return arrays
 
@@ -80,7 +80,7 @@ class FeatureCache:
         return torch.from_numpy(arrays["plain"].astype(np.float32)), arrays["labels"]
 
     def models(self, settings: Settings) -> Models:
-        """Load the models that the settings name; for features without a model, take the class vectors."""
+        """Load the models that the settings name. For features without a model, they contain the class vectors."""
         if settings.model.name != NO_MODEL:
             return pipeline.load_models(settings)
         vectors = None
@@ -94,7 +94,7 @@ class FeatureCache:
         )  # fmt: skip
 
     def task(self, paths: Sequence[str], labels: Ints, models: Models, settings: Settings) -> Task:
-        """Return the images of one run with their given labels, in the order drawn."""
+        """Return the training task of a run: the images at `paths` with their given labels, in this order."""
         rows = np.array([self.place[path] for path in paths])
         clauses: tuple[str | None, ...] = tuple(self.about["descriptions"])
         match = None
@@ -120,10 +120,10 @@ def make_cache(
     progress: Progress | None = None,
     elsewhere: Elsewhere | None = None,
 ) -> FeatureCache:
-    """Encode the training images `rows` and the test images into a folder of `folder`, unless it is there.
+    """Encode the training images `rows` and the test images, and write their features below `folder`.
 
-    `given` holds features that were computed elsewhere, whose ids are the paths of the dataset. Raises
-    DataError for an image that cannot be read.
+    Features that exist already are not encoded again. `given` contains features that the user gave, with the paths of
+    the dataset as ids. `elsewhere` is a cluster that encodes. Raises DataError for an image that cannot be read.
     """
     train = dataset.train.take(np.sort(rows))
     descriptions, _ = tuning.describe(dataset.class_names, None)

@@ -1,4 +1,4 @@
-"""Figures over runs, drawn with matplotlib: the same runs give the same bytes."""
+"""Figures of runs, drawn with matplotlib. Equal runs give equal files."""
 
 import csv
 import json
@@ -20,7 +20,10 @@ from srrs.bench.table import METRICS, table
 from srrs.errors import DataError
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Colors of Okabe and Ito, which color-blind readers can distinguish; above seven lines, dashes and markers differ."""
+"""Colors of Okabe and Ito, which color-blind readers can distinguish.
+
+With more than seven lines, dashes differ, too.
+"""
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
 MARKERS = "osD^vPX"
 GROUPS = {"clean": "#0072B2", "ambiguous": "#999999", "noisy": "#D55E00", "outside": "#CC79A7"}
@@ -31,8 +34,9 @@ def accuracy_figure(
 ) -> Figure:
     """Draw a metric by noise rate, one line per method, with a panel per kind of noise and a row per table.
 
-    The band is the 95 % bootstrap interval for accuracy, and the spread over seeds for other metrics. Without noise
-    all kinds are one: such runs stand in every panel. Errors as for `table`; DataError where no run has a noise rate.
+    The band around a line is the 95 % bootstrap interval for accuracy, and the spread over seeds for other metrics.
+    Runs without noise are shown in every panel. Errors are those of `table`. Raises DataError if no run has a noise
+    rate.
     """
     frame = table(records, metrics=(metric,), methods=methods).dropna(subset=["noise_rate", "mean"])
     if frame.empty:
@@ -84,8 +88,8 @@ def _style(k: int, name: str) -> dict[str, Any]:
 def noise_figure(found: Records, *, methods: Sequence[str] | None = None) -> Figure:
     """Draw the noise of the rectified labels over training, with a row of panels per method and a line per rate.
 
-    Mean over seeds with their range; the dashed line of the same color is the noise of the given labels. Methods that
-    change no label are left out. Raises DataError if no run's folder has a history of such.
+    A line is the mean over seeds, with their range. The dashed line of the same color is the noise of the given labels.
+    Methods that change no label are left out. Raises DataError if no folder of a run has a history of changed labels.
     """
     members = [cell for cell in cells(found.records, methods=methods) if any(_changes(run) for run in cell.runs)]
     drawn = [(cell, lines) for cell in members if (lines := _histories(cell, found))]
@@ -153,14 +157,14 @@ def _rate_color(cell: Cell) -> Any:
 
 
 class Screened(NamedTuple):
-    """The screening of N images."""
+    """The screening of N images: their scores, thresholds and groups."""
 
     score: str
-    """`p_clean`, or the score that the thresholds cut, such as `loss`."""
+    """Name of the score: `p_clean`, or the score to which the thresholds belong, such as `loss`."""
     values: Any
     """(N,)"""
     bounds: Any
-    """(G, 2) thresholds; G = 0 if the groups follow from no single score."""
+    """(G, 2) thresholds; G = 0 if the groups do not follow from a single score."""
     groups: Any
     """(N,) names of `GROUPS`."""
 
@@ -168,8 +172,8 @@ class Screened(NamedTuple):
 def histogram_figure(found: Records, method: str = "srrs") -> Figure:
     """Draw the screening score of one method by group: a row of panels per kind of noise, a panel per rate.
 
-    Thresholds are drawn where they part the groups on this score. The lowest seed of each cell is drawn. Raises
-    DataError where no folder of a run of the method has a partition.
+    Thresholds are drawn if they separate the groups by this score. The run with the lowest seed of each cell is drawn.
+    Raises DataError if no folder of the method's runs has a partition.
     """
     drawn = [(cell, seen) for cell in cells(found.records) if cell.row == method and (seen := _screened(cell, found))]
     if not drawn:

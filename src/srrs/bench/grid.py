@@ -1,4 +1,4 @@
-"""A grid of runs: methods x noise x shots x seeds on one dataset. Each run has a folder, and a grid can be resumed."""
+"""A grid of runs: methods x noise x shots x seeds on one dataset. Each run has a folder. A grid can be continued."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ from srrs.models.base import Models
 from srrs.records import Floats, Ints
 
 SHARED = ".shared"
-"""Name of the folder that holds the features of a grid's runs."""
+"""Name of the folder with the features that the runs of a grid share."""
 NO_CLASS = -1
 
 
@@ -56,7 +56,10 @@ class Grid:
             method_named(method, {"noise_rate": 0.5})  # an unknown one is refused before anything is encoded
 
     def cells(self) -> Iterator[tuple[NoiseSpec, int | None, int]]:
-        """Yield each draw once. Noise of rate 0 is one draw for all kinds, except in the published lists."""
+        """Yield each draw once, as noise, shots and seed.
+
+        Noise of rate 0 is one draw for all kinds of noise, except with `as_published`.
+        """
         seen = set()
         for noise in self.noise:
             same = noise.rate == 0 and noise.kind in ("sym", "pair") and not self.as_published
@@ -89,9 +92,10 @@ def plan(
     progress: Progress | None = None,
     elsewhere: Elsewhere | None = None,
 ) -> list[Run]:
-    """Draw every cell, encode the images they need once, and list the runs.
+    """Draw the images and labels of every cell, encode the images once, and return the runs.
 
-    `given` holds the features of a dataset of one's own, see `srrs.bench.own`; `elsewhere` is a cluster that encodes.
+    `given` contains the features of the user's own dataset, see `srrs.bench.own`. `elsewhere` is a cluster that
+    encodes.
     """
     named = dataset if grid.classes is None else subset(dataset, grid.classes)
     train = _with_outsiders(dataset, named, grid)
@@ -130,9 +134,10 @@ def carry_out(
     ray: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> GridResult:
-    """Compute the runs whose result is neither in their folder nor among the `known` records.
+    """Compute the runs without a result. A result may be in the folder of the run, or in one of the `known` files.
 
-    After a KeyboardInterrupt, finished runs stay, and the others continue from their checkpoints next time.
+    After a KeyboardInterrupt, the results of finished runs stay. The next call continues the others from their
+    checkpoints. `processes` runs are computed at a time, or `ray` is the address of a Ray cluster.
     """
     finished = {r.digest: r for r in read_records([*known, *(r.folder for r in runs if r.folder.exists())]).records}
     left = [run for run in runs if run.digest not in finished]

@@ -1,4 +1,4 @@
-"""Where the runs of a grid are computed: in this process, in several on this machine, or on a Ray cluster."""
+"""Computes the runs of a grid: in this process, in several processes on this machine, or on a Ray cluster."""
 
 from collections.abc import Generator, Sequence
 from concurrent.futures import as_completed
@@ -10,7 +10,7 @@ from srrs.errors import SrrsError
 from srrs.parallel import workers
 
 Finished = tuple[Run, Record | SrrsError]
-"""A run with its result, or with an error that the user can fix."""
+"""A run with its result, or with an error that the user can correct."""
 
 
 def here(runs: Sequence[Run]) -> Generator[Finished, None, None]:
@@ -36,7 +36,7 @@ def on_ray(runs: Sequence[Run], address: str) -> Generator[Finished, None, None]
 
 
 def attempt(run: Run) -> Record | SrrsError:
-    """Run once; return the result, or an error that the user can fix, so that one bad run does not end a grid."""
+    """Compute a run. Return its result, or an error that the user can correct, so that the other runs continue."""
     try:
         return execute(run)
     except SrrsError as error:

@@ -1,7 +1,7 @@
-"""Your own dataset for the benchmark: `folder:PATH`, `table:FILE` or `features:FILE`.
+"""The user's own dataset in the benchmark: `folder:PATH`, `table:FILE` or `features:FILE`.
 
-The true labels come from a table of ids and labels (`decisions.csv` of a review page, for instance), or from the array
-`true_labels` of a file of features; without either, the labels are taken as true and noise is added to them. Where only
+The true labels come from a table of ids and labels (such as the `decisions.csv` of a review page), or from the array
+`true_labels` of a file of features. Without both, the given labels count as true, and noise is added to them. If only
 some true labels are known, these images are the test set. N rows, C classes.
 """
 
@@ -21,19 +21,19 @@ from srrs.records import Ints
 
 KINDS_OF_OWN = ("folder", "table", "features")
 TEST_SHARE = 4
-"""One of so many images of each class is in the test set, where all true labels are known."""
+"""If all true labels are known, one of so many images of each class is in the test set."""
 
 
 @dataclass(frozen=True, eq=False)
 class OwnData:
-    """A dataset, with the inputs it was read from where these bring features along."""
+    """A dataset, and the inputs from which it was read if these contain features."""
 
     dataset: DataSet
     given: Inputs | None = None
 
 
 def is_own(name: str) -> bool:
-    """Return whether the name of a dataset means your own data."""
+    """Return whether the name of a dataset refers to the user's own data."""
     return name.partition(":")[0] in KINDS_OF_OWN and ":" in name
 
 
@@ -46,15 +46,15 @@ def read_own(
     bare: bool = False,
     progress: Progress | None = None,
 ) -> OwnData:
-    """Read your own dataset.
+    """Read the user's own dataset.
 
     Parameters
     ----------
     name : `folder:PATH` (one subfolder per class), `table:FILE` or `features:FILE`.
-    truth : a table with columns of ids and labels.
-    label : column of a table that holds the given labels.
-    images : folder that the paths of a table start from.
-    bare : True for a benchmark without a model, whose class vectors come with the features.
+    truth : a table with the columns `id` and `label`, which contains true labels.
+    label : column of the table with the given labels.
+    images : folder to which the paths of a table are relative.
+    bare : True for a benchmark without a model. The class vectors then come from the file of features.
 
     Raises
     ------

@@ -16,13 +16,13 @@ from srrs.errors import DataError
 
 RESULT, HISTORY, PARTITION, SAMPLES = "result.json", "history.jsonl", "partition.json", "samples.csv"
 RUN_FILES = {HISTORY, PARTITION, "settings.json"}
-"""A folder with one of these but without a result is a run that has not finished."""
+"""A folder with one of these files, but without a result, belongs to a run that has not finished."""
 STRICT = ConfigDict(strict=True, extra="forbid")
 
 
 @dataclass(frozen=True, config=STRICT)
 class AuditScores:
-    """How well the audit found the wrong labels, 0 to 1; None if no label was wrong or flagged."""
+    """Scores of the audit as a detector of wrong labels, from 0 to 1; None if no label was wrong or flagged."""
 
     auroc: Share | None = None
     average_precision: Share | None = None
@@ -32,27 +32,27 @@ class AuditScores:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Record:
-    """The result of one run. Shares, rates and scores run from 0 to 1.
+    """The result of one run. Shares, rates and scores range from 0 to 1.
 
     Raises ValueError for a value that is not allowed.
     """
 
     digest: Digest
-    """Identity of the resolved run, 8 or more hex digits."""
+    """Digest that identifies the run, with 8 or more hex digits."""
     code: str = ""
-    """`code_digest` of the code that ran; '' in records of schema version 1."""
+    """`code_digest` of the code that computed the run; '' in records of schema version 1."""
     dataset: Text
     classes: Positive
     model: Text
     method: Text
     needs: tuple[Text, ...] = ()
-    """What the method needs to know about the data, in words: `noise rate`, `clean validation`."""
+    """Facts about the data that the method requires: `noise rate`, `clean validation`."""
     protocol: Text
     as_published: bool
     noise_kind: Text
     """`sym`, or `sym+tail:10` with a long tail."""
     noise_rate: Share | None
-    """None if the labels of people or of the web are the noise."""
+    """Rate of the added noise; None if the labels of people or of the web contain the noise."""
     shots: Positive | None
     """Images per class; None for all."""
     seed: Count
@@ -61,16 +61,16 @@ class Record:
     macro_f1: Share
     ece: Share
     correct: Bits
-    """Which test images are classified correctly, in test order: hex of packed bits, as `schema.pack` makes it."""
+    """Whether each test image is classified correctly, in the order of the test set: bits as hex, see `schema.pack`."""
     test_samples: Positive
     audit: AuditScores
     noise_given: Share | None
-    """None if the true labels are unknown."""
+    """Share of wrong given labels; None if the true labels are unknown."""
     noise_rectified: Share | None
     noise_estimate: tuple[Share, Share, Share] | None
-    """Rate, low, high; None if the method estimates none."""
+    """Estimated noise rate, and the lower and upper end of its range; None if the method estimates none."""
     zero_shot_auroc: Share | None
-    """AUROC of zero-shot self-confidence on the same samples."""
+    """AUROC of the zero-shot probability of the given label, as a detector of wrong labels of the same samples."""
     seconds: Seconds
     text_passes: Count
     versions: dict[str, Any]
@@ -89,15 +89,15 @@ class Record:
 
     @property
     def right(self) -> Bools:
-        """Return which test images are classified correctly: (test_samples,)."""
+        """Return whether each test image is classified correctly: (test_samples,)."""
         return unpack(self.correct, self.test_samples)
 
     @classmethod
     def from_json(cls, content: Any, where: str = "a record") -> "Record":
-        """Read what `to_json` made.
+        """Make a record from the result of `to_json`.
 
-        Raises DataError, which names `where`, for a schema version that cannot be read and for missing or wrong
-        values.
+        Raises DataError for a schema version that cannot be read, and for missing or wrong values. `where` is the
+        source of the content, for the message.
         """
         if not isinstance(content, Mapping) or "schema" not in content:
             raise DataError(
@@ -123,26 +123,26 @@ _RECORD = TypeAdapter(Record)
 
 
 def to_jsonl(records: Iterable[Record]) -> str:
-    """Write one line per record, in an order that does not depend on the order of the records."""
+    """Return the records as JSONL, one line per record, sorted. The order of `records` does not matter."""
     ordered = sorted(records, key=lambda r: (r.dataset, r.model, r.protocol, r.method, r.noise_kind, r.digest))
     return "".join(json.dumps(record.to_json(), allow_nan=False) + "\n" for record in ordered)
 
 
 class Records(NamedTuple):
-    """Records in the order read, remarks on skipped files, and the folder of each digest."""
+    """Records in the order in which they were read, notes about skipped files, and the folders of the runs."""
 
     records: list[Record]
     notes: list[str]
     folders: dict[str, Path]
-    """Folders of records that were read from one; figures over training need the other files there."""
+    """Folder of each run whose record was read from a folder, by digest. Some figures need other files in it."""
 
 
 def read_records(paths: Sequence[Path]) -> Records:
-    """Read records from run folders, folders of them, `result.json` and JSONL files, in any mixture.
+    """Read records from folders of runs, folders that contain such folders, `result.json` files and JSONL files.
 
-    Truncated content is skipped with a note. Of several records with one digest the first counts; a
-    note says where they contradict each other (in more than time and versions). Raises DataError if a path does
-    not exist, and for records of another schema version.
+    Truncated content is skipped with a note. If several records have the same digest, the first one is used. If they
+    differ in more than time and versions, a note says so. Raises DataError if a path does not exist, and for records of
+    an unknown schema version.
     """
     found: dict[str, Record] = {}
     folders: dict[str, Path] = {}

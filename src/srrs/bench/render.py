@@ -1,4 +1,7 @@
-"""Render the long table as text, markdown, LaTeX or CSV: a row per method, a column per noise, the best in bold."""
+"""Renders the long table of `table` as text, markdown, LaTeX or CSV.
+
+There is a row per method and a column per noise setting. The best number of each column is bold.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +33,7 @@ class Entry(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A rendered table: the first `text_columns` columns hold text, the others numbers."""
+    """A rendered table. The first `text_columns` columns contain text, and the others numbers."""
 
     title: str
     caption: str
@@ -40,9 +43,9 @@ class Shown(NamedTuple):
 
 
 def render(frame: pd.DataFrame, format: str = "text", *, intervals: bool = False) -> str:
-    """Render the result of `table` as `text`, `markdown`, `latex` or `csv`; CSV holds everything.
+    """Render the result of `table` as `text`, `markdown`, `latex` or `csv`. CSV contains all columns.
 
-    `intervals` adds the bootstrap interval to every figure that has one. Raises SettingsError for another format.
+    `intervals` adds the confidence interval to every number that has one. Raises SettingsError for another format.
     """
     if format == "csv":
         return frame.to_csv(index=False, float_format="%.9g", lineterminator="\n")
@@ -50,21 +53,21 @@ def render(frame: pd.DataFrame, format: str = "text", *, intervals: bool = False
 
 
 def draw(shown: Sequence[Shown], format: str) -> str:
-    """Render tables one below the other, as `text`, `markdown` or `latex`. Raises SettingsError for another format."""
+    """Render several tables as `text`, `markdown` or `latex`. Raises SettingsError for another format."""
     if format not in _STYLES:
         raise SettingsError(f"Expected a format of {', '.join(_STYLES)} or csv, but found {format!r}.")
     return "\n".join(_STYLES[format](grid) for grid in shown)
 
 
 def grids(frame: pd.DataFrame, *, intervals: bool = False) -> Iterator[Shown]:
-    """Yield one rendered table per table, metric and, for many columns, kind of noise."""
+    """Yield one rendered table per table and metric. With many columns, there is one per kind of noise."""
     for (title, metric), part in frame.groupby(["table", "metric"], sort=False):
         for columns in blocks(part):
             yield _grid(str(title), str(metric), part, columns, intervals)
 
 
 def blocks(part: pd.DataFrame) -> Iterator[list[str]]:
-    """Yield the columns (`sym:0.25` and so on) in one block or, if there are many, one block per kind of noise."""
+    """Yield the names of the columns (`sym:0.25`, ...) in one list or, if there are many, a list per kind of noise."""
     noise = sorted(
         {(c.noise_kind, c.noise_rate) for c in each(part[["noise_kind", "noise_rate"]].drop_duplicates())},
         key=lambda at: noise_order(*at),
@@ -101,12 +104,15 @@ def _entry(cell: Any, metric: str, seeds: int, intervals: bool) -> Entry:
 
 
 def each(frame: pd.DataFrame) -> Iterator[Any]:
-    """Yield its rows, with the columns as attributes."""
+    """Yield the rows of a table, with the columns as attributes."""
     yield from frame.itertuples()
 
 
 def number(value: float, scale: float = 100, digits: int = 1, *, sign: str = "") -> str:
-    """Format 0.6123 as 61.2. Negative numbers get a minus sign; with `sign="+"` others get a plus."""
+    """Return a number as text, multiplied by `scale`: 0.6123 becomes 61.2.
+
+    Negative numbers get a minus sign. With `sign="+"`, others get a plus sign.
+    """
     return f"{scale * value:{sign}.{digits}f}".replace("-", "−")
 
 
@@ -118,7 +124,7 @@ def _caption(metric: str, seeds: int, intervals: bool, rows: list[list[Entry]]) 
     if intervals and metric == "macro_f1" and seeds > 1:
         words.append("[95 % interval over seeds, Student's t]")
     if any(entry.tied for row in rows for entry in row):
-        words.append("≈: not told from the best by the paired 95 % bootstrap")
+        words.append("≈: not significantly different from the best (paired bootstrap, 95 %)")
     return "; ".join(words)
 
 

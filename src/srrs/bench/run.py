@@ -1,6 +1,6 @@
-"""One run of a grid: tune a method on one draw of the noise, measure it, and leave its records in a folder.
+"""One run of a grid: it tunes a method on one draw of the noise, measures the result, and writes records to a folder.
 
-True labels are used here to measure, and are passed to no stage.
+True labels are used here only to measure. No stage gets them.
 """
 
 import csv
@@ -39,11 +39,11 @@ CHECKPOINT = "run"
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Everything that determines one run."""
+    """Everything on which the result of one run depends."""
 
     cache: FeatureCache
     out: Path
-    """The grid's folder."""
+    """Folder of the grid."""
     noise: NoiseSpec
     protocol: str
     as_published: bool
@@ -51,13 +51,13 @@ class Run:
     settings: Settings
     """Settings with the method and the seed of this run."""
     paths: tuple[str, ...]
-    """(N,) the images in the order drawn, as the split file writes them."""
+    """(N,) the paths of the images as the split file writes them, in the order in which they were drawn."""
     draw: Draw
     truth_known: bool = True
 
     @cached_property
     def digest(self) -> str:
-        """Return a digest of the computation and the code, which does not depend on the name or place of the run."""
+        """Return a digest of the inputs, the settings and the code. It does not depend on the folder of the run."""
         ignored = ("device",)
         chosen = {name: value for name, value in self.settings.flat().items() if name not in ignored}
         about: list[object] = [
@@ -73,7 +73,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Return the folder of the run's records, with a readable name; the digest keeps runs apart."""
+        """Return the folder of the run's records. Its name is readable, and contains a part of the digest."""
         shots = "all" if self.shots is None else f"{self.shots}-shots"
         drawn = f"{self.protocol}-as-published" if self.as_published else self.protocol
         method = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.settings.tuning.method)[:60]
@@ -83,14 +83,15 @@ class Run:
 
     @property
     def title(self) -> str:
-        """Return a readable name."""
+        """Return a readable name of the run."""
         return f"{self.settings.tuning.method} at {self.noise}, seed {self.settings.seed}"
 
 
 def execute(run: Run) -> Record:
-    """Compute the run, from its checkpoint if there is one, and write its records; the result is written last.
+    """Compute the run, write its records to its folder, and return the result.
 
-    A run computes in one thread, since its bits depend on the number of threads.
+    If there is a checkpoint, the run continues from it. The result is written after all other files. A run uses one
+    thread, because rounding depends on the number of threads.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

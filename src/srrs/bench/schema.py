@@ -1,4 +1,4 @@
-"""The types of a record's fields, and the bits of the test images that are classified correctly."""
+"""The types of a record's fields, and the packing of bits: whether each test image is classified correctly."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 SCHEMA = 2
 READS = (1, 2)
-"""Versions that can be read. Version 1 has no digest of the code."""
+"""Schema versions that can be read. Version 1 has no digest of the code."""
 
 Bools = NDArray[np.bool_]
 Text = Annotated[str, Field(min_length=1)]
@@ -21,10 +21,10 @@ Bits = Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$")]
 
 
 def pack(correct: Bools) -> str:
-    """Pack bits (N,) as hex digits, two digits for eight bits."""
+    """Return bits (N,) as hex digits, two digits for eight bits."""
     return np.packbits(np.asarray(correct, bool)).tobytes().hex()
 
 
 def unpack(text: str, count: int) -> Bools:
-    """Return the first `count` bits of what `pack` made."""
+    """Return the first `count` bits of a text that `pack` made."""
     return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=count).astype(bool)

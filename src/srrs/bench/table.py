@@ -1,4 +1,4 @@
-"""Tables over runs: mean, spread and number of seeds of every figure, per method and cell (noise kind and rate)."""
+"""Tables of runs: the mean, spread and number of seeds of every metric, per method and cell (noise kind and rate)."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
@@ -21,12 +21,12 @@ PAIRED = ("table", *GROUP, "noise_kind", "noise_rate", "other", "n", "ours", "th
 
 
 class Metric(NamedTuple):
-    """A figure of a run."""
+    """A number that is measured in a run, such as the accuracy."""
 
     title: str
     of: Callable[[Record], float | None]
     better: int = 0
-    """1: higher is better, -1: lower is, 0: neither."""
+    """1 if higher is better, -1 if lower is better, 0 if neither."""
     scale: float = 100
     digits: int = 1
 
@@ -58,12 +58,13 @@ def table(
 ) -> pd.DataFrame:
     """Return the long table: one row per table, metric, method and noise, with columns `COLUMNS`.
 
-    `mean`, `spread` (sample standard deviation; NaN for one run) and `n` are over the seeds that have the figure.
-    `low` and `high` are a 95 % interval: of the accuracy by bootstrap over images and seeds, of macro-F1 by Student's t
-    over seeds, NaN for other figures.
-    `best` marks the best mean of a cell, `tied` those whose accuracy the paired bootstrap does not tell from it.
-    `by` and `methods` as for `cells`, whose errors pass through; `seed` is that of the bootstrap. Raises SettingsError
-    for a metric there is not.
+    `mean`, `spread` (the sample standard deviation; NaN for one run) and `n` refer to the seeds whose records contain
+    the metric. `low` and `high` are the ends of a 95 % interval: for accuracy by bootstrap over images and seeds, for
+    macro-F1 by Student's t over seeds. For other metrics they are NaN. `best` marks the best mean of a cell. `tied`
+    marks methods whose accuracy does not differ significantly from the best one, by the paired bootstrap.
+
+    `by` and `methods` are those of `cells`, and its errors are raised. `seed` is that of the bootstrap. Raises
+    SettingsError for an unknown metric.
     """
     if unknown := [name for name in metrics if name not in METRICS]:
         raise SettingsError(f"There is no metric {', '.join(unknown)}; there are {', '.join(METRICS)}.")
@@ -146,8 +147,8 @@ def _bounds(values: NDArray[Any], seed: int, level: float = 0.95) -> tuple[float
 def paired(records: Iterable[Record], ours: str = "srrs", *, seed: int = 0) -> pd.DataFrame:
     """Return the accuracy of `ours` (a row) minus that of every other row in every cell, with columns `PAIRED`.
 
-    `low` and `high` are the paired 95 % bootstrap interval over images and the `n` seeds that both ran; cells
-    without common seeds are left out. Raises DataError if no run is called `ours`.
+    `low` and `high` are the ends of the paired 95 % bootstrap interval over images and the `n` seeds of both rows.
+    Cells without common seeds are left out. Raises DataError if no row is called `ours`.
     """
     found = cells(records)
     if ours not in {cell.row for cell in found}:
@@ -168,9 +169,10 @@ def _differences(found: Sequence[Cell], ours: str, seed: int) -> Iterator[tuple[
 
 
 def against_best(differences: pd.DataFrame, points: float = 0.01) -> pd.DataFrame:
-    """Return the best other row of each cell of the result of `paired`, and whether ours keeps up with it.
+    """Return the best other row of each cell of the result of `paired`, and whether our row is as good.
 
-    `holds`: ours is not below it by more than the interval (`high` at least 0), nor by more than `points`.
+    `holds` is true if our row is not significantly lower than the best other row (`high` is at least 0) and not more
+    than `points` lower.
     """
     cell = ["table", "noise_kind", "noise_rate"]
     best = differences.loc[differences.groupby(cell, dropna=False, sort=False)["theirs"].idxmax()]

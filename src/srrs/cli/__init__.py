@@ -1,4 +1,4 @@
-"""The command line. Commands import what they need when they run, so that `srrs --help` is fast."""
+"""The command line. Each command imports its modules when it runs, so that `srrs --help` is fast."""
 
 import json
 import os
@@ -52,9 +52,9 @@ def options(
 
 
 def main() -> None:
-    """Run the command line. An error that the user can fix prints one sentence on stderr and gives exit status 2.
+    """Run the command line. An error that the user can correct prints one sentence on stderr.
 
-    Status 1 means that the data failed a check, such as `srrs audit --fail-above`.
+    The exit status is then 2. Status 1 means that the data failed a check, such as `srrs audit --fail-above`.
     """
     with suppress(ValueError):  # only the main thread may set a handler
         signal.signal(signal.SIGTERM, _terminated)

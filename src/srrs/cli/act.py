@@ -1,4 +1,4 @@
-"""Commands that act on an audit: apply, undo."""
+"""Commands that apply an audit or undo this: apply, undo."""
 
 import os
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Changes:
-    """Options that say which images to relabel and drop."""
+    """Options that determine which images are relabeled and dropped."""
 
     decisions: Annotated[
         Path | None, typer.Option(help="decisions.csv of the review page. Without it, confident suggestions are used.")
@@ -42,7 +42,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class Tables:
-    """Options that say how to write a table."""
+    """Options for writing a table."""
 
     source: Annotated[Path | None, typer.Option(help="Table that was audited. The new table keeps its columns.")] = None
     label: Annotated[str | None, typer.Option(help="Column of that table that holds the labels.")] = None

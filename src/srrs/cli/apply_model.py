@@ -1,4 +1,4 @@
-"""Commands that read images without using labels: predict, embed."""
+"""Commands that do not use labels: predict, embed."""
 
 from pathlib import Path
 from typing import Annotated

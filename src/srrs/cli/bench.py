@@ -155,7 +155,7 @@ def bench(
 
 
 def noise_specs(text: str) -> "tuple[NoiseSpec, ...]":
-    """Return the noise of a comma list. Raises SettingsError if a text is no kind of noise."""
+    """Return the noise specifications of a comma list. Raises SettingsError if a text is not valid."""
     from srrs.core.noise import NoiseSpec
 
     try:

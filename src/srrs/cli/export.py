@@ -1,4 +1,4 @@
-"""The command export: an audit or a tuned classifier in the form that another tool reads."""
+"""The command export, which writes an audit or a tuned classifier in the format of another tool."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Commands that read runs: table, plot, compare."""
+"""Commands that read the records of runs: table, plot, compare."""
 
 import json
 import sys

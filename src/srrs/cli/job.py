@@ -1,4 +1,4 @@
-"""What `srrs audit` and `srrs fit` share: read the input, run, write the files, show the result."""
+"""Functions that `srrs audit` and `srrs fit` share: they read the input, run, write the files and show the result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,11 +34,11 @@ class Job:
 
     @property
     def checkpoint(self) -> Path:
-        """Return the folder of the state of the run, which stays until the results are written."""
+        """Return the folder with the state of the run. It is removed after the results are written."""
         return self.out / "run"
 
     def run(self, inputs: "Inputs", spread: "Spread | None" = None, **more: Any) -> "Fitted":
-        """Tune and audit, by `spread` on a cluster; flags of cleanvision are added where they are asked for."""
+        """Audit the labels and, for `srrs fit`, tune. `spread` is a cluster, on which images are encoded."""
         from srrs import pipeline
         from srrs.training.trackers import tracking
 
@@ -105,9 +105,10 @@ class Job:
             return cleanvision_words(samples, advance)
 
     def write(self, audit: "Audit", samples: "Samples", budget: int | None = None) -> list[Path]:
-        """Write the audit and the settings of the run, with a budget the images to review first; forget its state.
+        """Write the audit and the settings of the run, and remove the state of the run. Return the written files.
 
-        Audits of very many images are also written as parquet, where pyarrow is installed.
+        With a `budget`, the images to review first are written, too. Audits of very many images are also written as
+        parquet if pyarrow is installed.
         """
         from srrs import pipeline
         from srrs.audit.priority import review_order, write_review
@@ -138,7 +139,7 @@ class Job:
         lines: Sequence[str] = (),
         failed: str = "",
     ) -> None:
-        """Print the summary, findings, further lines and the written files; with `failed`, end with status 1."""
+        """Print the summary, findings, further lines and the written files. With `failed`, exit with status 1."""
         for note in fitted.notes:
             self.console.note(note)
         summary = fitted.audit.summary()
@@ -190,7 +191,7 @@ def read_input(
 def read_any(
     console: Console, source: str, columns: Columns, part: "Part | None" = None, spread: "Spread | None" = None
 ) -> "tuple[Samples, Part | None]":
-    """Read and check images, with labels where there are any: all, or those of a part."""
+    """Read and check images, with labels if there are any. With `part`, read the rows of this part only."""
     from srrs.data.samples import checked, read
 
     check_exists(source)

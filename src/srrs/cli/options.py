@@ -1,4 +1,4 @@
-"""Options that several commands share, as records, and how their texts are read."""
+"""Options that several commands share, as records, and functions that read their texts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ Source = Annotated[
 
 @dataclass(frozen=True)
 class Columns:
-    """Options that say how to read a folder or a table."""
+    """Options for reading a folder or a table."""
 
     names: Annotated[Path | None, typer.Option(help="JSON, YAML or CSV file that maps class codes to class names.")] = (
         None
@@ -49,7 +49,7 @@ class Columns:
     ] = False
 
     def keywords(self) -> dict[str, Any]:
-        """Return the options as keywords of the readers."""
+        """Return the options as keyword arguments of the readers."""
         return {
             "names": self.names,
             "images": self.images,
@@ -110,7 +110,7 @@ def integers(text: str) -> list[int]:
 
 
 def folder(path: Path) -> Path:
-    """Make the folder to write to, before the work begins, and return it."""
+    """Make the output folder before the work begins, and return it."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -119,7 +119,7 @@ def folder(path: Path) -> Path:
 
 
 def go_offline() -> None:
-    """Forbid downloads, also if the client of the hub is already imported."""
+    """Forbid downloads from the hub, also if the client of the hub is already imported."""
     import os
     import sys
 

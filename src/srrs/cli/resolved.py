@@ -1,6 +1,6 @@
-"""Files of settings: reading what `--config` names, and writing the settings that a run used.
+"""Files of settings: reading the file of `--config`, and writing the settings of a run.
 
-A file holds settings by topic or by flat name, and under `options` the other options of a command by their names:
+A file contains settings by topic or by flat name. Under `options`, it contains other options of a command by name:
 
     options: {source: photos/, label: species}
     model: {name: bundled}
@@ -21,9 +21,9 @@ from srrs.errors import DataError, SettingsError
 
 FILE = "settings.yaml"
 NOT_WRITTEN = {"out", "as_json", "config", "pairs", "yes", "ray", "shard"}
-"""Options that say where or how a command writes, and not what it computes."""
+"""Options that determine where or how a command writes, but not what it computes."""
 OTHER_COMMANDS = {"test", "budget", "fail_above", "cleanvision", "trusted", "track", "max_minutes", "ray"}
-"""Options that a file may hold for one command and another command ignores."""
+"""Options that a file may contain for one command, and that other commands ignore."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +72,19 @@ class Config:
 
     path: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Settings by flat name or by topic."""
+    """The settings in the file, by flat name or by topic."""
     given: Mapping[str, Any] = field(default_factory=dict)
-    """Other options by the names that the file has."""
+    """The other options in the file, by name."""
 
     def options(
         self, command: str, known: Sequence[inspect.Parameter], on_command_line: Callable[[str], bool]
     ) -> dict[str, Any]:
-        """Return the options of the command that are in the file and not on the command line.
+        """Return the options of the command that are in the file, but not on the command line.
 
         Raises
         ------
         SettingsError
-            The command has no such option, or the value does not fit it.
+            The command does not have an option of the file, or the value of an option is not allowed.
         """
         from pydantic import TypeAdapter, ValidationError
 
@@ -106,12 +106,12 @@ class Config:
 
 
 def read_config(path: Path | None) -> Config:
-    """Read a YAML or JSON file of settings; without a path, an empty one.
+    """Read a YAML or JSON file of settings. Without a path, the result is empty.
 
     Raises
     ------
     DataError
-        The file cannot be read or holds no mapping.
+        The file cannot be read, or does not contain a mapping.
     """
     if path is None:
         return Config()
@@ -133,7 +133,7 @@ def read_config(path: Path | None) -> Config:
 
 
 def read_pairs(pairs: list[str] | None) -> dict[str, Any]:
-    """Read the `name=value` pairs of `--set`. A value is JSON if it can be read as JSON, else text."""
+    """Read the `name=value` pairs of `--set`. A value is read as JSON if this is possible, and else as text."""
     found: dict[str, Any] = {}
     optional = {name for name, field in flat_fields().items() if type(None) in get_args(field.annotation)}
     for pair in pairs or []:

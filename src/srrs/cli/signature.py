@@ -1,8 +1,9 @@
 """Commands whose options come from records: a dataclass of options, or the settings of the run.
 
-`command(app)` registers a function. Each parameter that is annotated with a dataclass is replaced on the command line
-by the options of its fields, and a parameter annotated `Annotated[Chosen, Takes("model", ...)]` by options for these
-settings, `--set` and `--config`. The name, type, limits, default and help of a setting stand in `srrs.config` alone.
+`command(app)` registers a function as a command. If a parameter is annotated with a dataclass, the command gets one
+option for each field of the dataclass. If a parameter is annotated with `Annotated[Chosen, Takes("model", ...)]`, the
+command gets one option for each named setting, and the options `--set` and `--config`. The name, type, limits, default
+and help of a setting are defined only in `srrs.config`.
 """
 
 import inspect
@@ -22,9 +23,10 @@ Function = TypeVar("Function", bound=Callable[..., None])
 
 @dataclass(frozen=True)
 class Takes:
-    """Marks the parameter that receives the run's settings, and lists the settings with options of their own.
+    """Marks the parameter that receives the settings of the run, and lists the settings that get their own option.
 
-    `defaults` are the command's own values of settings that are not given, as in `Takes("views", views=4)`.
+    `defaults` are defaults of settings for this command, as in `Takes("views", views=4)`. `others` says whether `--set`
+    takes all other settings.
     """
 
     names: tuple[str, ...]
@@ -48,7 +50,7 @@ def command(app: typer.Typer) -> Callable[[Function], Function]:
 
 
 def flattened(function: Callable[..., None]) -> Callable[..., None]:
-    """Return the function with one parameter for each option, in the form of typer."""
+    """Return the function with one parameter for each option, as typer needs it."""
     hints = get_type_hints(function, include_extras=True)
     own = inspect.signature(function).parameters.values()
     options = {parameter.name: list(_options(parameter, hints[parameter.name])) for parameter in own}
@@ -100,7 +102,7 @@ def _made(annotation: Any, held: dict[str, Any], configured: Mapping[str, Any], 
 
 
 def setting_option(name: str, default: Any = None) -> inspect.Parameter:
-    """Return the option of a setting. It is None unless given, so that a file of settings can supply it."""
+    """Return the option of a setting. Its default is None, so that a file of settings can give the value."""
     field = flat_fields()[name]
     shown = _shown(field.default if default is None else default)
     help_text = f"{field.description}  [default: {shown}]"

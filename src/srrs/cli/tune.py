@@ -1,4 +1,4 @@
-"""Commands that read labels: demo, audit, fit."""
+"""Commands that use labels: demo, audit, fit."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from srrs.pipeline import Fitted
 
 SETTINGS = ("model", "matcher", "method", "views", "trust", "seed", "device")
-"""Settings that audit and fit take as options of their own."""
+"""Settings for which audit and fit have their own options."""
 WORSE = (
     "Logistic regression on the same features predicts more of the given labels than this classifier does. The model "
     "may not know these classes: give plain class names with --names, try another --model, or --model none. If the "

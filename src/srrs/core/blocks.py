@@ -1,4 +1,4 @@
-"""Large arrays a block of rows at a time, so that temporaries do not grow with the number of rows."""
+"""Operations on large arrays in blocks of rows, so that temporary arrays do not grow with the number of rows."""
 
 import mmap
 import tempfile
@@ -13,13 +13,13 @@ from torch import Tensor
 Array = NDArray[Any]
 
 WHOLE = 65_536
-"""Up to so many rows all are one block, and everything is computed as without blocks, to the bit."""
+"""Up to so many rows there is only one block, and the results are identical to those without blocks."""
 ROWS = 4_096
-"""Rows of a block beyond that: what is made of them stays near the processor."""
+"""Rows of a block above `WHOLE` rows. The temporary arrays of so many rows fit into the processor's cache."""
 IN_MEMORY = 2**30
-"""Larger arrays (bytes) lie in a temporary file."""
+"""Arrays with more bytes are stored in a temporary file."""
 KEPT = 2**28
-"""The pages of smaller arrays (bytes) stay in memory after a pass over them."""
+"""Memory-mapped arrays with fewer bytes stay in memory after an operation on them."""
 
 
 def is_large(rows: int) -> bool:
@@ -35,7 +35,7 @@ def blocks(rows: int) -> list[slice]:
 
 
 def by_blocks(rows: int, compute: Callable[[slice], Mapping[str, Tensor]]) -> dict[str, Array]:
-    """Return the arrays that `compute` gives for each block, put together by name."""
+    """Call `compute` for each block, and return the concatenated arrays by name."""
     first, *others = blocks(rows)
     parts = compute(first)
     arrays = {name: part.cpu().numpy() for name, part in parts.items()}
@@ -50,9 +50,9 @@ def by_blocks(rows: int, compute: Callable[[slice], Mapping[str, Tensor]]) -> di
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """Return an array to fill: in memory, or in a temporary file if it would not fit there well.
+    """Return an uninitialized array: in memory, or in a temporary file if it has more than `IN_MEMORY` bytes.
 
-    The file lies where `TMPDIR` says and goes with the array.
+    The file is in the folder that `TMPDIR` names, and is deleted together with the array.
     """
     kind = np.dtype(dtype)
     if int(np.prod(shape)) * kind.itemsize <= IN_MEMORY:
@@ -62,9 +62,9 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 
 
 class TakenRows:
-    """Some rows of a large array, in an order of their own, read only where they are asked for.
+    """Some rows of a large array, in a given order. A row is read when it is indexed.
 
-    It takes the place of `array[rows]`, which would copy them all.
+    It replaces `array[rows]`, which would copy all of these rows.
     """
 
     def __init__(self, array: Array, rows: NDArray[np.integer]):
@@ -84,14 +84,14 @@ class TakenRows:
 
 
 def taken(array: Array, rows: NDArray[np.integer] | None) -> Array:
-    """Return some rows of a large array without copying them; None stands for all rows."""
+    """Return some rows of a large array without copying them. `rows` is None for all rows."""
     return array if rows is None else cast(Array, TakenRows(array, rows))
 
 
 def release(array: Array | TakenRows) -> None:
-    """Take the pages of a large memory-mapped array out of this process's memory, after a pass over it.
+    """Release the memory of a large memory-mapped array after an operation on it. The array can still be used.
 
-    They stay valid. Those of a smaller array stay: fetching them again at each pass costs more than keeping them.
+    A smaller array stays in memory, because reading it again for each operation costs more than keeping it.
     """
     mapped = getattr(array, "_mmap", None)
     if mapped is not None and array.nbytes > KEPT and hasattr(mmap, "MADV_DONTNEED"):

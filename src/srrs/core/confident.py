@@ -1,7 +1,7 @@
 """Confident learning (Northcutt et al. 2021): wrong labels from out-of-fold predictions.
 
-N samples, C classes, D feature size. `probs` (N, C) are out-of-fold predictions, `labels` (N,) the given ones.
-Thresholds, joint and issues are those of cleanlab 2 with its default settings.
+N samples, C classes, D feature size. `probs` (N, C) are out-of-fold predictions, `labels` (N,) the given labels.
+Thresholds, confident joint and issues are those of cleanlab 2 with its default settings.
 """
 
 import warnings
@@ -33,8 +33,9 @@ def class_thresholds(probs: Floats, labels: Ints) -> Floats:
 def confident_joint(probs: Floats, labels: Ints) -> Ints:
     """Estimate the number (C, C) of samples for each given label (row) and true class (column).
 
-    A sample counts for the class whose threshold its probability reaches, the most probable one where several do, and
-    not at all where none does. Rows are then scaled to the number of labels given, and rounded.
+    A sample is counted for the class whose threshold its probability reaches. If it reaches several thresholds, the
+    most probable of these classes counts. If it reaches none, the sample is not counted. Each row is then scaled to the
+    number of given labels of its class, and rounded. The result is called the confident joint.
     """
     classes = probs.shape[1]
     reached = probs >= class_thresholds(probs, labels) - TOLERANCE
@@ -49,9 +50,10 @@ def confident_joint(probs: Floats, labels: Ints) -> Ints:
 def label_issues(probs: Floats, labels: Ints, joint: Ints | None = None) -> Bools:
     """Return which labels (N,) are likely wrong, by cleanlab's "prune by noise rate".
 
-    For each pair of given label and true class, as many samples as the joint says, those with the widest margin of the
-    true class over the given one; but none whose most probable class is the given one, and one at least is left of
-    every class. Ties are decided by position: put the samples in an order of their own where that must not be.
+    The confident joint gives the number of issues for each pair of given label and true class. The issues are the
+    samples with the largest margin, the probability of the true class minus that of the given class. A sample whose
+    most probable class is the given label is never an issue, and at least one sample of every class is no issue. Ties
+    are broken by position: sort the samples if their order must not matter. `joint` is computed by default.
     """
     remove = _leaving_one(confident_joint(probs, labels) if joint is None else joint)
     issues = np.zeros(len(labels), dtype=bool)
@@ -78,7 +80,10 @@ def out_of_fold_probs(
     seed: int = 0,
     strength: float = 3.0,
 ) -> Floats:
-    """Return predictions (N, C) of linear probes that saw the labels of all other folds. Folds are drawn by key."""
+    """Return predictions (N, C) of logistic regressions that were fitted to all other folds. Folds are drawn by key.
+
+    See `linear_probe` for `strength`.
+    """
     fold, order = folds(keys, fold_count, seed), canonical(keys, labels)
     probs = np.zeros((len(labels), classes))
     for number in np.unique(fold):
@@ -92,9 +97,10 @@ def linear_probe(
 ) -> Floats:
     """Fit logistic regression to features (N, D) and labels (N,), and return predictions (M, C) for `held` (M, D).
 
-    `strength` is scikit-learn's C for features of unit variance in sum, to which they are scaled; a high one learns
-    the noise. With `balanced`, all classes weigh the same. A class without a label gets probability 0, and where there
-    is no label at all, all get the same.
+    The features are scaled such that the sum of their variances is 1. `strength` is the parameter C of scikit-learn for
+    the scaled features; with a high value, the regression learns the noise. With `balanced`, all classes have the same
+    total weight. A class without labels gets the probability 0. Without any label, all classes get the same
+    probability.
     """
     present = np.unique(labels)
     probs = np.zeros((len(held), classes))

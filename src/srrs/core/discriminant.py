@@ -10,12 +10,18 @@ Ints = NDArray[np.integer]
 
 
 def out_of_fold(features: Floats, soft: Floats, fold: Ints, *, shrink: float = 0.5, temper: float = 0.1) -> Floats:
-    """Return predictions (N, C) of Gaussian classes with one covariance, fitted to the labels of all other folds.
+    """Return predictions (N, C) of Gaussian classes with a common covariance, fitted to all other folds.
 
-    `soft` (N, C) are the probable labels, `fold` (N,) the fold of each sample. `shrink` (0..1) draws the covariance
-    towards a sphere; `temper` is the power of the likelihood, as the dimensions of a feature are far from independent.
-    Where there is a single fold, nothing is known: every class has 1 / C. Very long features are projected: see
+    With a single fold, every class gets the probability 1 / C. Very long features are projected, see
     `srrs.core.projection`.
+
+    Parameters
+    ----------
+    features : (N, D).
+    soft : (N, C) label probabilities.
+    fold : (N,) the fold of each sample.
+    shrink : weight (0..1) of a multiple of the identity matrix in the covariance.
+    temper : power of the likelihood. It is below 1, because the dimensions of a feature are not independent.
     """
     if (towards := projection(features.shape[1])) is not None:
         features = np.asarray(features, np.float32) @ towards

@@ -1,4 +1,4 @@
-"""Near-duplicate images, by features and by pixels, in blocks of rows so that memory stays bounded."""
+"""Near-duplicate images, found by features and by pixels, in blocks of rows that bound the memory."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,15 @@ Ints = NDArray[np.integer]
 COSINE = 0.95
 """Least cosine of the features of near-duplicates."""
 ALIKE = 0.97
-"""Least correlation of their small gray images. Two different images of Caltech101 hardly ever reach both."""
+"""Least correlation of the small gray images of near-duplicates. Two different images of Caltech101 hardly ever reach
+both this correlation and the cosine."""
 
 
 def near_among(features: Floats, looks: Floats, neighbors: Ints) -> Ints:
-    """Return the first near-duplicate (N,) of each sample among its neighbors (N, k), best first; -1 for none."""
+    """Return the first near-duplicate (N,) of each sample among its neighbors (N, k); -1 for none.
+
+    The neighbors are sorted, best first. See `near_duplicates` for the other arguments.
+    """
     found = np.full(len(features), -1, dtype=np.int64)
     for rows in blocks(len(features)):
         near = neighbors[rows]
@@ -35,11 +39,13 @@ def near_duplicates(
     Parameters
     ----------
     features, others : (N, D) and (M, D), of unit length.
-    looks, other_looks : (N, P) and (M, P) small gray images, centered, of unit length; a zero row is similar to none.
-    own : (N,) row of each sample among the others, -1 if it is not one of them.
-    chunk : samples at a time: `chunk * M` similarities are held. The work grows with N * M.
+    looks, other_looks : (N, P) and (M, P) small gray images, centered, of unit length. A zero row has no
+        near-duplicate.
+    own : (N,) row of each sample among the others; -1 if it is not one of them.
+    chunk : number of samples that are compared at a time. `chunk * M` similarities are in memory.
 
-    Similarities are rounded; among equal ones the earlier wins. Sort by id where the order of rows must not decide.
+    The work grows with N * M. Similarities are rounded. Among equal similarities, the earlier row is returned: sort the
+    rows by id if their order must not matter.
     """
     features, others = np.asarray(features, np.float32), np.asarray(others, np.float32)
     found = np.full(len(features), -1, dtype=np.int64)

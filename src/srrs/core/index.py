@@ -1,7 +1,8 @@
-"""Nearest neighbors among very many samples by an index (faiss), which searches a few cells for each sample.
+"""Nearest neighbors among very many samples by an index (faiss).
 
-Cells are fitted to evenly spaced samples, in one thread, and filled in the order of the samples: sort them by key where
-the order of rows must not decide. N samples, n queries, D feature size.
+The index divides the samples into cells, and searches a few cells for each query. Cells are fitted to evenly spaced
+samples, in one thread, and filled in the order of the samples. Sort the samples by key if their order must not matter.
+N samples, n queries, D feature size.
 """
 
 import importlib.util
@@ -20,13 +21,13 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 MOST = 2**28
-"""Entries (N * D) of the largest index, half a million images of 512: it holds them in float16."""
+"""Number of entries (N * D) of the largest index, which holds them in float16: half a million images of 512."""
 CELLS, PROBED = 4.0, 16
-"""Cells, as a multiple of the square root of N, and how many of them are searched for each query."""
+"""Number of cells, as a multiple of the square root of N, and number of cells that are searched for each query."""
 TRAINED, ROUNDS = 32, 6
-"""Samples of each cell that cells are fitted to, and rounds of k-means."""
+"""Number of samples per cell to which the cells are fitted, and number of rounds of k-means."""
 SPARE = 8
-"""Neighbors beyond those asked for, among which ties are broken by position."""
+"""Number of additional neighbors that are searched, so that ties can be broken by position."""
 
 
 def installed() -> bool:
@@ -35,21 +36,25 @@ def installed() -> bool:
 
 
 def unsearchable(rows: int, size: int) -> str:
-    """Return why the neighbors of so many samples are not searched, as a sentence; '' if they are."""
+    """Return a sentence that says why the neighbors of so many samples are not searched; '' if they are searched.
+
+    `rows` is the number of samples, `size` the feature size.
+    """
     if not is_large(rows):
         return ""
     skipped = f"With {rows:,} images, neighbors, near-duplicates and off-topic images were not looked for"
     if rows * size > MOST:
-        return f"{skipped}: an index of more than {MOST // size:,} images of {size} numbers would not fit into memory."
+        return f"{skipped}: an index of more than {MOST // size:,} images of {size} numbers would take too much time and memory."
     if not installed():
         return f"{skipped}: that needs an index (pip install 'srrs[index]')."
     return ""
 
 
 def neighbors_of_many(features: Any, keys: Keys, k: int = 10) -> tuple[Ints, Floats] | None:
-    """Return the k samples nearest to each of very many, as `Index.nearest` does, whatever the order of the rows.
+    """Return the k nearest samples of each of very many samples: indices and cosines (N, k), as `Index.nearest` does.
 
-    None if they are not searched: few samples are compared with all, and `unsearchable` says why many are not.
+    The result does not depend on the order of the rows, because `keys` (N,) sort them. It is None up to 65,536 samples,
+    for which all pairs can be compared, and if the search is not possible (see `unsearchable`).
     """
     if not is_large(len(keys)) or unsearchable(*features.shape):
         return None
@@ -61,7 +66,7 @@ def neighbors_of_many(features: Any, keys: Keys, k: int = 10) -> tuple[Ints, Flo
 
 
 class Index:
-    """An index of features (N, D) of any float type; they are brought to unit length."""
+    """An index of features (N, D) of any float type, which are scaled to unit length."""
 
     def __init__(self, features: Any):
         import faiss
@@ -89,8 +94,8 @@ class Index:
     def search(self, queries: Any, k: int) -> tuple[Ints, Floats]:
         """Return the k samples most similar to each query (n, D): indices and cosines (n, k), best first.
 
-        Cosines are rounded to six decimals; among equal ones the earlier sample comes first. Index -1 and cosine -inf
-        stand where the cells that were searched hold fewer samples.
+        Cosines are rounded to six decimals. Among equal cosines, the earlier sample comes first. If the searched cells
+        contain fewer than k samples, the missing entries have the index -1 and the cosine -inf.
         """
 
         def part(start: int) -> tuple[Ints, Floats]:

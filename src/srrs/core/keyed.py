@@ -1,13 +1,16 @@
-"""Random draws keyed by a sample's content, so that neither the order of the rows nor new rows change them."""
+"""Random draws that depend on the content key of a sample. Neither the order of the rows nor new rows change them."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 Keys = NDArray[np.uint64]
 RANK_BITS = 20
-"""Low bits of a key, which tell samples of equal content apart; `key >> RANK_BITS` is equal where the content is."""
+"""Number of low bits of a key that distinguish samples with equal content.
+
+`key >> RANK_BITS` is equal for these samples.
+"""
 COUNTERS = 2**40
-"""Keys below are taken for numbers that someone counted, not for digests: one digest in 16 million is that small."""
+"""A smaller key is treated as a counted number, not as a digest. One digest in 16 million is so small."""
 
 
 def _mix(x: Keys) -> Keys:
@@ -18,7 +21,10 @@ def _mix(x: Keys) -> Keys:
 
 
 def uniforms(keys: Keys, *numbers: int) -> NDArray[np.float64]:
-    """Draw a uniform number in [0, 1) for each key (N,). Other `numbers` (seed, purpose, step) give other draws."""
+    """Draw a uniform number in [0, 1) for each key (N,).
+
+    Different `numbers` (seed, purpose, step) give different draws.
+    """
     mixed = keys
     for number in numbers:
         mixed = _mix(mixed + np.uint64((number * 0x9E3779B97F4A7C15 + 1) % 2**64))
@@ -28,9 +34,8 @@ def uniforms(keys: Keys, *numbers: int) -> NDArray[np.float64]:
 def chosen(keys: Keys, count: int, *numbers: int) -> NDArray[np.int64]:
     """Draw `count` of the N rows without replacement, and return their positions in ascending order.
 
-    If there are at most `count` rows, return all.
-
-    The draw takes time proportional to N: nothing is sorted but the drawn rows.
+    If there are at most `count` rows, all are returned. The draw takes time proportional to N, because only the drawn
+    rows are sorted. Different `numbers` (seed, purpose, step) give different draws.
     """
     if count >= len(keys):
         return np.arange(len(keys))
@@ -38,9 +43,10 @@ def chosen(keys: Keys, count: int, *numbers: int) -> NDArray[np.int64]:
 
 
 def folds(keys: Keys, count: int, seed: int) -> NDArray[np.int64]:
-    """Return a fold number (N,) in 0..count-1. Copies of an image share a fold; fold sizes differ by chance only.
+    """Draw a fold (N,) in 0..count-1 for each sample. Copies of an image get the same fold.
 
-    A copy in another fold would show the label of the image to a model that should not have seen it.
+    If a copy were in another fold, the model for the image's fold would have been trained on its label. The sizes of
+    the folds are random.
     """
     content = np.where(keys < COUNTERS, keys, keys >> np.uint64(RANK_BITS))
     return np.minimum((uniforms(content, seed, 1) * count).astype(np.int64), count - 1)

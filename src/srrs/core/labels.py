@@ -1,4 +1,4 @@
-"""Soft labels: making, sharpening, rectifying and mixing them. N samples, C classes, D feature size."""
+"""Functions that make, sharpen, rectify and mix soft labels. N samples, C classes, D feature size."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,10 @@ CLEAN, AMBIGUOUS = 0, 1
 
 
 def one_hot(labels: Ints, classes: int) -> Floats:
-    """Return labels (N,) as one-hot rows (N, C), float32 for very many. Raises ValueError for labels outside 0..C-1."""
+    """Return labels (N,) as one-hot rows (N, C), in float32 if they are very many.
+
+    Raises ValueError for labels outside 0..C-1.
+    """
     labels = np.asarray(labels)
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError(f"Expected labels in 0..{classes - 1}, but they run from {labels.min()} to {labels.max()}")
@@ -24,7 +27,9 @@ def one_hot(labels: Ints, classes: int) -> Floats:
 
 
 def sharpen(probs: Floats, exponent: float) -> Floats:
-    """Return `p^exponent`, renormalized: above 1 sharpens, below 1 flattens. (N, C) -> (N, C), in the same precision.
+    """Return `p^exponent`, normalized: (N, C) -> (N, C), in the same precision.
+
+    An exponent above 1 sharpens the probabilities, one below 1 flattens them.
 
     Raises ValueError if a row has no positive entry.
     """
@@ -39,11 +44,15 @@ def sharpen(probs: Floats, exponent: float) -> Floats:
 def three_way(group: Ints, labels: Ints, p_clean: Floats, pseudo: Floats, exponent: float) -> Floats:
     """Return the rectified labels (N, C) of SRRS.
 
-    A clean sample keeps its label. An ambiguous one blends it with the prediction, `w y + (1 - w) pseudo` with
-    `w = p_clean`; any other takes the prediction. Both are then sharpened.
+    A clean sample keeps its label y. An ambiguous sample gets `w y + (1 - w) pseudo` with `w = p_clean`. All others get
+    the prediction `pseudo`. Targets of samples that are not clean are then sharpened with `exponent`.
 
-    group (N,): 0 clean, 1 ambiguous, anything else neither. labels (N,), p_clean (N,) in 0..1, pseudo (N, C) rows
-    that sum to 1.
+    Parameters
+    ----------
+    group : (N,) 0 is clean, 1 ambiguous, anything else neither.
+    labels : (N,) given labels.
+    p_clean : (N,) in 0..1.
+    pseudo : (N, C) predictions, in rows that sum to 1.
     """
     group, labels = np.asarray(group), np.asarray(labels)
     trust = np.where(group == AMBIGUOUS, p_clean, 0.0).astype(pseudo.dtype)
@@ -56,11 +65,11 @@ def three_way(group: Ints, labels: Ints, p_clean: Floats, pseudo: Floats, expone
 
 
 def mixup_pairs(matched: Bools, alpha: float, generator: np.random.Generator) -> tuple[Ints, Floats]:
-    """Return the partner (N,) that each sample is mixed with, and the share (N,) that stays its own.
+    """Return the partner (N,) with which each sample is mixed, and the share (N,) of the sample itself.
 
-    Each unmatched sample gets a matched one (any one, where none is matched) and the share `max(l, 1 - l)` with
-    `l ~ Beta(alpha, alpha)`; a matched sample is its own partner with share 1. `alpha` 0 mixes nothing; a tiny one
-    almost nothing, 0.2 to 1 a good deal.
+    Each unmatched sample gets a random matched sample (any random sample if none is matched) and the share
+    `max(l, 1 - l)` with `l ~ Beta(alpha, alpha)`. A matched sample is its own partner with share 1. `alpha` = 0 mixes
+    nothing, and a very small `alpha` mixes almost nothing. Common values are 0.2 to 1.
     """
     matched = np.asarray(matched, bool)
     partner, share = np.arange(len(matched)), np.ones(len(matched))

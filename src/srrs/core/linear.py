@@ -14,21 +14,21 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 ITERATIONS = 300
-"""Enough for logistic regression to converge."""
+"""Number of iterations, with which logistic regression converges."""
 
 
 @dataclass(frozen=True)
 class LinearClassifier:
-    """`(features - center) / spread @ weight.T + bias`."""
+    """A linear classifier with the logits `(features - center) / spread @ weight.T + bias`."""
 
     weight: Tensor
     """(C, D)"""
     bias: Tensor
     """(C,)"""
     center: Floats
-    """(D,) mean of the features it was fitted to."""
+    """(D,) mean of the training features."""
     spread: float
-    """Root mean square length of those features about their center."""
+    """Root mean square distance of the training features from their mean."""
 
     def logits(self, features: Floats) -> Floats:
         """Return the logits (M, C) of features (M, D)."""
@@ -49,9 +49,10 @@ def fit_linear(
 ) -> LinearClassifier:
     """Minimize `loss(logits (N, C)) + |weight|² / (2 strength)` for features (N, D).
 
-    `loss` is a sum over the samples, so `strength` is scikit-learn's C, for features scaled to unit variance in sum.
-    `extra` are tensors that the loss depends on and that are fitted along with the weights. With `adam`, the iterations
-    are steps of Adam at that rate instead of L-BFGS, for a loss that is not bounded below.
+    The features are scaled such that the sum of their variances is 1. `loss` must be a sum over the samples; then
+    `strength` is the parameter C of scikit-learn. `extra` are further tensors that the loss depends on, and they are
+    fitted together with the weights. `adam` is None for L-BFGS. Otherwise it is the learning rate of Adam, which is
+    used instead of L-BFGS for a loss without a lower bound.
     """
     features = np.asarray(features, np.float64)
     center = features.mean(0)
@@ -80,13 +81,16 @@ def fit_linear(
 
 
 def soft_loss(soft: Floats) -> Callable[[Tensor], Tensor]:
-    """Return the summed cross-entropy with targets (N, C), which need not sum to 1 in each row."""
+    """Return the cross-entropy with targets (N, C), summed over samples. The rows of the targets need not sum to 1."""
     targets = torch.from_numpy(np.asarray(soft, np.float64))
     return lambda logits: -(targets.to(logits) * logits.log_softmax(1)).sum()
 
 
 def corrected_loss(labels: Ints, matrix: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return the summed forward-corrected loss `-log (softmax(logits) T)_y` (Patrini et al. 2017), T (C, C)."""
+    """Return the forward-corrected loss `-log (softmax(logits) T)_y`, summed over samples (Patrini et al. 2017).
+
+    T (C, C) is `matrix`, the transition matrix, and y is the given label.
+    """
     columns = torch.from_numpy(np.asarray(labels, np.int64))
     return lambda logits: -(logits.softmax(1) * matrix.to(logits).T[columns]).sum(1).clamp(min=1e-30).log().sum()
 
@@ -103,8 +107,8 @@ def out_of_fold_logits(
 ) -> Floats:
     """Return logits (N, C) of classifiers that were fitted to all other folds. Folds are drawn by key.
 
-    `fit(rows)` gets the rows of the other folds in the given `order` (N,) of the samples. In a single fold, all logits
-    are 0.
+    `fit(rows)` must return a classifier that is fitted to `rows`, the samples of the other folds in the given `order`
+    (N,). If there is only one fold, all logits are 0.
     """
     fold = folds(keys, fold_count, seed)
     logits = np.zeros((len(keys), classes))

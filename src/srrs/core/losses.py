@@ -1,7 +1,7 @@
-"""Losses on log-probabilities, differentiable and finite even where a probability is exactly zero.
+"""Losses on log-probabilities. They are differentiable, and finite even if a probability is exactly zero.
 
-B samples, C classes. Half-precision inputs are lifted to float32 before any sum, and a log-probability counts as at
-least -1e4, so that `0 * log 0` is 0, and a certain mistake costs much but not infinity.
+B samples, C classes. Half-precision inputs are converted to float32 before any sum. A log-probability below -1e4 counts
+as -1e4. Therefore `0 * log 0` is 0, and a wrong prediction with the probability 1 has a large but finite loss.
 """
 
 import math
@@ -19,7 +19,7 @@ _LOWEST = -1e4
 
 @dataclass(frozen=True)
 class LogProbs:
-    """Log-probabilities (B, C) with the values that several losses of the same prediction share."""
+    """Log-probabilities (B, C) with probabilities and entropy, which several losses of the same prediction use."""
 
     log: Tensor
     probs: Tensor
@@ -31,7 +31,7 @@ class LogProbs:
 
 
 def as_log_probs(log_probs: Tensor | LogProbs) -> LogProbs:
-    """Prepare log-probabilities for several losses, so that their exponentials are computed once."""
+    """Return log-probabilities prepared for several losses, so that their exponentials are computed only once."""
     if isinstance(log_probs, LogProbs):
         return log_probs
     log_p = _safe(log_probs)
@@ -53,8 +53,8 @@ def soft_cross_entropy(log_probs: Tensor, soft: Tensor) -> Tensor:
 def generalized_cross_entropy(log_probs: Tensor, soft: Tensor, q: float) -> Tensor:
     """Return `(1 - p^q) / q`, weighted by soft targets (Zhang and Sabuncu 2018): (B, C), (B, C) -> (B,).
 
-    `q = 0` is cross-entropy, `q = 1` is `1 - p`, half of the mean absolute error; between them the loss is continuous
-    in q. Raises ValueError unless 0 <= q <= 1.
+    `q = 0` is cross-entropy. `q = 1` is `1 - p`, half of the mean absolute error. The loss is continuous in q. Raises
+    ValueError unless 0 <= q <= 1.
     """
     if not 0 <= q <= 1:
         raise ValueError(f"Expected q between 0 (cross-entropy) and 1 (absolute error), but got {q}")
@@ -71,9 +71,10 @@ def jeffreys(log_p: Tensor | LogProbs, log_q: Tensor | LogProbs) -> Tensor:
 
 
 def jensen_shannon(log_p: Tensor | LogProbs, log_q: Tensor | LogProbs) -> Tensor:
-    """Return the mean divergence from the mixture of both: (B, C), (B, C) -> (B,), 0 to ln 2.
+    """Return the Jensen-Shannon divergence: (B, C), (B, C) -> (B,), 0 to ln 2.
 
-    That is the entropy of the mixture less the mean entropy, which takes one logarithm per class.
+    It is the mean divergence of both distributions from their mean. It is computed as the entropy of the mean
+    distribution minus the mean of the entropies, which needs one logarithm per class.
     """
     p, q = as_log_probs(log_p), as_log_probs(log_q)
     mixture = (p.probs + q.probs) / 2
@@ -87,9 +88,9 @@ def entropy(log_probs: Tensor | LogProbs) -> Tensor:
 
 
 def prior_penalty(log_probs: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Return `KL(uniform || mean prediction)` of a batch. It keeps every class in use (DivideMix).
+    """Return `KL(uniform || mean prediction)` of a batch: (B, C) -> scalar, >= 0.
 
-    (B, C) -> scalar, >= 0. `weight` (B,) weighs the rows in the mean.
+    The penalty prevents that some classes are never predicted (DivideMix). `weight` (B,) weights the rows in the mean.
     """
     log_p = _safe(log_probs)
     batch, classes = log_p.shape
@@ -104,8 +105,8 @@ def prior_penalty(log_probs: Tensor, weight: Tensor | None = None) -> Tensor:
 def double_softmax_cross_entropy(log_probs: Tensor, soft: Tensor) -> Tensor:
     """Return the cross-entropy of the softmax of probabilities (DSPT, arXiv 2605.00591): (B, C), (B, C) -> (B,).
 
-    The second softmax sees values in 0..1, so the loss of a sample lies within 1 of ln(C - 1 + e) and its gradient is
-    that of cross-entropy on the probabilities: bounded, and small for a sample that the model contradicts.
+    The inputs of the second softmax are between 0 and 1. Therefore the loss of a sample differs from ln(C - 1 + e) by
+    at most 1. Its gradient is bounded, and small for a sample whose label the model contradicts.
     """
     probs = _safe(log_probs).exp()
     return soft_cross_entropy(probs.log_softmax(-1), soft)
@@ -120,10 +121,10 @@ def screening_loss(
     weight: float = 0.5,
     entropy_weight: float = 0.001,
 ) -> Tensor:
-    """Return the loss of two classifiers that SRRS screens with (paper, Eq. 2-5): (B, C), (B, C), (B,) -> (B,).
+    """Return the screening loss of SRRS for two classifiers (paper, Eq. 2-5): (B, C), (B, C), (B,) -> (B,).
 
-    Cross-entropy of each classifier with the given label, plus `weight` times their disagreement, plus `entropy_weight`
-    times their entropies.
+    The loss is the sum of the classifiers' cross-entropies with the given label, plus `weight` times their
+    disagreement, plus `entropy_weight` times the sum of their entropies.
     """
     if consistency not in ("jeffreys", "js"):
         raise ValueError(f"Expected the consistency 'jeffreys' or 'js', but got {consistency!r}")

@@ -1,4 +1,7 @@
-"""Arrays (N, C) of very many samples and classes, of which only what is needed is held: computed rows, top classes."""
+"""Arrays (N, C) for very many samples and classes, which are not held in memory as a whole.
+
+Either rows are computed when they are read, or each row holds its most probable classes only.
+"""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -12,18 +15,18 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 ENTRIES = 100_000_000
-"""Entries of the largest array (N, C) that is held whole."""
+"""Number of entries of the largest array (N, C) that is held in memory as a whole."""
 KEPT = 10
-"""Classes of each sample that are held beyond that, beside the one of its label."""
+"""Number of classes that are held for each sample of a larger array, besides the class of its label."""
 
 
 def is_huge(rows: int, classes: int) -> bool:
-    """Return whether an array of this shape is too large to be held whole."""
+    """Return whether an array of this shape has more than `ENTRIES` entries."""
     return rows * classes > ENTRIES
 
 
 def class_probabilities(labels: Ints, classes: int) -> Floats:
-    """Return an array (N, C) of zeros to fill with probabilities, or what stands for it where it would be huge."""
+    """Return an array (N, C) of zeros that can be filled with probabilities, or a `TopClasses` if it would be huge."""
     if is_huge(len(labels), classes):
         return cast(Floats, TopClasses(labels, classes))
     return np.zeros((len(labels), classes), np.float32)
@@ -47,7 +50,7 @@ class ComputedRows:
         return np.asarray(_whole(self, self.shape), dtype)
 
     def with_rows(self, rows: Ints, values: Floats) -> "ComputedRows":
-        """Return the array with the values (n, C) in some rows (n,)."""
+        """Return a copy in which some rows (n,) have the given values (n, C)."""
         place = np.full(len(self), -1)
         place[rows] = np.arange(len(rows))
 
@@ -60,9 +63,10 @@ class ComputedRows:
 
 
 class TopClasses:
-    """Probabilities (N, C), of which each row holds the largest ones and that of its label.
+    """Probabilities (N, C). Each row holds only its largest entries and the entry of its label.
 
-    The rest of a row is shared evenly among its other classes. What is held is exact, the most probable class too.
+    The other classes of a row get equal shares of the remaining probability. The stored entries are exact, so the most
+    probable class is exact, too.
     """
 
     ndim, dtype = 2, np.dtype(np.float32)
@@ -80,7 +84,7 @@ class TopClasses:
         return self.shape[0]
 
     def __setitem__(self, at: tuple[Ints, Ints], values: Floats) -> None:
-        """Set rows (n, 1) to the values (n, K) of the classes (n, K), which ascend in each row; all others are zero."""
+        """Set rows (n, 1) to the values (n, K) of the classes (n, K), in ascending order. Other classes become zero."""
         rows, index = at[0][:, 0], at[1]
         order = np.argsort(-values, axis=1, kind="stable")[:, :KEPT]
         top, held = np.take_along_axis(index, order, 1), np.take_along_axis(values, order, 1)
@@ -118,7 +122,7 @@ class TopClasses:
         return self._sum
 
     def with_certain(self, rows: Ints, labels: Ints) -> "TopClasses":
-        """Return a copy in which these rows have these labels for certain."""
+        """Return a copy in which the labels of some rows have the probability 1."""
         changed = TopClasses(self._classes[:, KEPT], self.shape[1])
         for name in ("_classes", "_values", "_rest", "_sum"):
             getattr(changed, name)[:] = getattr(self, name)

@@ -1,6 +1,6 @@
-"""Metrics against the true labels. Nothing outside this file and the data protocols reads true labels.
+"""Metrics that compare with the true labels. Only this file and the data protocols read true labels.
 
-N samples, C classes, R runs. `wrong` (N,) says where the given label is not the true one.
+N samples, C classes, R runs. `wrong` (N,) is true for a sample whose given label is not the true label.
 """
 
 from typing import NamedTuple
@@ -20,12 +20,15 @@ def accuracy(predicted: Ints, truth: Ints) -> float:
 
 
 def macro_f1(predicted: Ints, truth: Ints) -> float:
-    """Return the F1 averaged over the classes that occur in `truth`, 0 to 1."""
+    """Return the F1 score averaged over the classes that occur in `truth`, from 0 to 1."""
     return float(f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0))
 
 
 def expected_calibration_error(probs: Floats, truth: Ints, bins: int = 15) -> float:
-    """Return the mean gap between confidence and accuracy over bins of equal width of the confidence; probs (N, C)."""
+    """Return the mean difference between confidence and accuracy, for probabilities (N, C).
+
+    Samples are grouped into bins of equal width of the confidence, and the mean is weighted by the size of the bins.
+    """
     probs = np.asarray(probs, np.float64)
     confidence = probs.max(1)
     gap = (probs.argmax(1) == np.asarray(truth)) - confidence
@@ -34,19 +37,28 @@ def expected_calibration_error(probs: Floats, truth: Ints, bins: int = 15) -> fl
 
 
 def audit_auroc(quality: Floats, wrong: Bools) -> float | None:
-    """Return the area under the ROC curve of `1 - quality` for wrong labels; None if all are right or all are wrong."""
+    """Return the area under the ROC curve of `1 - quality` as a score for wrong labels.
+
+    The result is None if all labels are right or all are wrong.
+    """
     wrong = np.asarray(wrong, bool)
     return float(roc_auc_score(wrong, 1 - np.asarray(quality))) if 0 < wrong.sum() < len(wrong) else None
 
 
 def average_precision(quality: Floats, wrong: Bools) -> float | None:
-    """Average precision of `1 - quality` for wrong labels; None if all are right or all are wrong."""
+    """Return the average precision of `1 - quality` as a score for wrong labels.
+
+    The result is None if all labels are right or all are wrong.
+    """
     wrong = np.asarray(wrong, bool)
     return float(average_precision_score(wrong, 1 - np.asarray(quality))) if 0 < wrong.sum() < len(wrong) else None
 
 
 class PrecisionRecall(NamedTuple):
-    """Share of flagged labels that are wrong, and share of wrong labels that are flagged; None if there are none."""
+    """Precision: the share of flagged labels that are wrong. Recall: the share of wrong labels that are flagged.
+
+    A share of no labels is None.
+    """
 
     precision: float | None
     recall: float | None
@@ -68,7 +80,7 @@ def label_noise(labels: Ints, truth: Ints) -> float:
 
 
 class Difference(NamedTuple):
-    """A difference of accuracies with its interval."""
+    """A difference of accuracies with its confidence interval."""
 
     mean: float
     low: float
@@ -78,10 +90,10 @@ class Difference(NamedTuple):
 def paired_bootstrap(
     correct_a: Bools, correct_b: Bools, seed: int, n: int = 2000, *, level: float = 0.95
 ) -> Difference:
-    """Return the accuracy of a minus that of b with a percentile interval from `n` draws.
+    """Return the accuracy of a minus the accuracy of b, with a percentile interval from `n` bootstrap draws.
 
-    Both (R, N), or (N,) for one run: the same runs (seeds) on the same test samples. Each draw resamples runs and
-    samples with replacement, so that the interval speaks of new seeds and new samples alike.
+    `correct_a` and `correct_b` are (R, N), or (N,) for one run, with the same runs (seeds) and the same test samples.
+    Each draw resamples runs and samples with replacement, so that the interval covers new seeds and new samples.
     """
     a, b = np.atleast_2d(correct_a), np.atleast_2d(correct_b)
     if a.shape != b.shape or not a.size:
@@ -93,7 +105,7 @@ def paired_bootstrap(
 
 
 def resample(values: Ints, generator: np.random.Generator, draws: int = 2000) -> Floats:
-    """Return the means (draws,) of values (R, N) in -1..1, with R runs and N images resampled with replacement.
+    """Return bootstrap means (draws,) of values (R, N) in -1..1. Each draw resamples R runs and N images.
 
     Images with the same pattern of values across runs are resampled as one multinomial group, which makes the bootstrap
     fast.

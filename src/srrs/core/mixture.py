@@ -15,14 +15,14 @@ from srrs.core.blocks import is_large
 Floats = NDArray[np.floating]
 
 BINS = 10_000
-"""Bins of the histogram that replaces very many values."""
+"""Number of bins of the histogram that replaces very many values."""
 
 
 @dataclass(frozen=True)
 class TwoGaussians:
-    """A mixture of two Gaussians, the low component first.
+    """A mixture of two Gaussians. The component with the lower mean ("low") comes first, the other is "high".
 
-    A high component of weight 0 means that the values hold nothing to separate.
+    If the high component has the weight 0, the values could not be separated into two components.
     """
 
     mean: Floats
@@ -34,7 +34,7 @@ class TwoGaussians:
 
 
 def normalize(values: Floats) -> Floats:
-    """Scale values (N,) to 0..1 by their minimum and maximum; all 0 if they are constant."""
+    """Return values (N,) scaled to 0..1 by their minimum and maximum. Constant values become 0."""
     values = np.asarray(values, np.float64)
     if values.size == 0 or _is_constant(values):
         return np.zeros_like(values)
@@ -47,10 +47,11 @@ def fit_two(
 ) -> TwoGaussians:
     """Fit two Gaussians to values (N,) by expectation maximization (paper, Eq. 6-7).
 
-    The result depends on the values and the seed, not on the order of the samples. Of very many values (see
-    `srrs.core.blocks`) a histogram of 10,000 bins is fitted, which moves a mean by less than a bin. Constant values,
-    or a single one, are one component: the high one gets weight 0. `reg_covar` is added to both variances, in squared
-    units of the values. Raises ValueError if there are no values, or some are not finite.
+    The result depends on the values and the seed, not on the order of the samples. Very many values (see
+    `srrs.core.blocks`) are replaced by a histogram of 10,000 bins, which changes a mean by less than the width of a
+    bin. For constant values, and for a single value, the high component gets the weight 0. `max_iter` and `tol` limit
+    the EM iterations, and `reg_covar` is added to both variances. Raises ValueError if there are no values, or some are
+    not finite.
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or values.size == 0:
@@ -103,7 +104,8 @@ def _maximised(x: Floats, mass: Floats, reg_covar: float) -> TwoGaussians:
 def posterior_low(values: Floats, mixture: TwoGaussians) -> Floats:
     """Return the probability (N,) that each value belongs to the low component.
 
-    Not monotone where the components differ in width: far below both means the wider one wins.
+    If the components have different widths, the probability is not monotone: far below both means, the wider component
+    is more probable.
     """
     z = (np.asarray(values, np.float64)[:, None] - mixture.mean) / mixture.std
     with np.errstate(divide="ignore"):
@@ -115,9 +117,10 @@ def posterior_low(values: Floats, mixture: TwoGaussians) -> Floats:
 def density_thresholds(mixture: TwoGaussians, theta: float) -> tuple[float, float]:
     """Return the lower and the upper bound of the ambiguous band (paper, Eq. 8-9).
 
-    `theta` is compared with the density of each component (its weight left out): the right flank of the low one and
-    the left flank of the high one. A component whose peak stays below theta counts from its mean on. With nothing to
-    separate, both bounds are the low component's. Raises ValueError unless theta > 0.
+    The bounds are the points at which the density of a component (without its weight) is `theta`: the right flank of
+    the low component, and the left flank of the high component. If the peak of a component is below `theta`, its mean
+    is used. If the high component has the weight 0, both bounds are the point of the low component. Raises ValueError
+    unless theta > 0.
     """
     if theta <= 0:
         raise ValueError(f"Expected theta above 0, but got {theta}")

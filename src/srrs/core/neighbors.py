@@ -11,10 +11,11 @@ Ints = NDArray[np.integer]
 def nearest(features: Floats, k: int, chunk: int = 512) -> tuple[Ints, Floats]:
     """Return the k most similar other samples of features (N, D): indices (N, k) and cosine similarities (N, k).
 
-    Best first. Similarities are rounded to six decimals, and among equal ones the earlier sample comes first, so that
-    neither the chunk size nor the threads decide ties; sort samples by id where the order of rows must not either.
-    Holds `chunk * N` similarities at a time. Features of any float type and length; a zero vector is similar to none.
-    Raises ValueError unless 1 <= k < N and all features are finite.
+    The best sample comes first. Similarities are rounded to six decimals, and among equal similarities, the earlier
+    sample comes first. Therefore ties depend neither on the chunk size nor on the threads. Sort the samples by id if
+    their order must not matter. `chunk * N` similarities are in memory at a time. The features may have any float type
+    and any length. A zero vector has the similarity 0 to all others. Raises ValueError unless 1 <= k < N and all
+    features are finite.
     """
     n = len(features)
     if not 1 <= k < n:
@@ -34,7 +35,7 @@ def nearest(features: Floats, k: int, chunk: int = 512) -> tuple[Ints, Floats]:
 
 
 def nearest_in_order(features: Floats, k: int, order: Ints | None) -> tuple[Ints, Floats]:
-    """Return what `nearest` returns, with ties broken in the given `order` (N,) of the samples; None: by row."""
+    """Return the result of `nearest`, with ties broken in the given `order` (N,) of the samples; None for row order."""
     if order is None:
         return nearest(features, k)
     found, cosines = nearest(features[order], k)
@@ -44,9 +45,9 @@ def nearest_in_order(features: Floats, k: int, order: Ints | None) -> tuple[Ints
 
 
 def label_agreement(features: Floats, labels: Ints, k: int, chunk: int = 512) -> Floats:
-    """Return the share (N,) of the k nearest samples with the same label; all others count where there are fewer.
+    """Return the share (N,) of the k nearest samples that have the same label.
 
-    NaN for a single sample, which has no neighbor.
+    With fewer than k other samples, all others are used. For a single sample, the result is NaN.
     """
     n = len(features)
     if n < 2:
@@ -57,7 +58,7 @@ def label_agreement(features: Floats, labels: Ints, k: int, chunk: int = 512) ->
 
 
 SPARE = 8
-"""Candidates beyond the k best, by which ties after rounding are noticed."""
+"""Number of additional candidates besides the k best, by which ties after rounding are found."""
 
 
 def _best(found: Floats, k: int) -> Ints:

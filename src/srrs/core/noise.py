@@ -1,4 +1,4 @@
-"""Label noise for experiments. Draws are keyed by sample, so that the order of the rows changes nothing.
+"""Label noise for experiments. The draw for a sample depends on its key, so the order of the rows does not matter.
 
 N samples, C classes, D feature size.
 """
@@ -22,22 +22,22 @@ RATED = ("sym", "pair", "near", "half", "inst", "instance", "open")
 class NoiseSpec:
     """A kind of label noise, and its rate or the file that holds it.
 
-    Written `sym:0.5`, `pair:0.25`, `near:0.2`, `half:0.25`, `inst:0.2`, `instance:0.3`, `open:0.2` or
-    `open:0.2:FOLDER`, `matrix:FILE`, `human` or `human:FILE`. `+tail:10` behind any of them makes class sizes fall
-    from the largest to a tenth of it.
+    Its text is `sym:0.5`, `pair:0.25`, `near:0.2`, `half:0.25`, `inst:0.2`, `instance:0.3`, `open:0.2`,
+    `open:0.2:FOLDER`, `matrix:FILE`, `human` or `human:FILE`. With `+tail:10` behind it, the class sizes fall from the
+    largest class to a smallest class of a tenth of its size.
     """
 
     kind: Kind
-    """`sym`: any other class alike; `pair`: the next class; `near`: the most similar class; `half`: as `near`, in half
-    of the classes; `inst`: images that look like another class, to that class; `instance`: by a random projection of
-    the image (Xia et al. 2020); `open`: images of no class; `matrix`: a class-confusion matrix; `human`: labels that
-    people gave."""
+    """How a wrong label is chosen. `sym`: any other class, with equal probability; `pair`: the next class; `near`: the
+    most similar class; `half`: as `near`, in half of the classes; `inst`: an image that looks like another class gets
+    that class; `instance`: by a random projection of the image (Xia et al. 2020); `open`: images of no class are added;
+    `matrix`: by a matrix of class confusion; `human`: labels that people gave."""
     rate: float | None = None
-    """Share of wrong labels, 0 to 1; None if the labels or the matrix of a file decide it."""
+    """Share of wrong labels, from 0 to 1; None if it follows from the labels or the matrix of a file."""
     source: str = ""
-    """File of a matrix or of human labels, folder of images of no class; '' if the data set has them itself."""
+    """File of a matrix or of human labels, or folder of images of no class; '' if the dataset provides them."""
     tail: float | None = None
-    """Ratio of the largest class to the smallest one after a long-tailed draw; None: class sizes stay as they are."""
+    """Ratio of the largest class to the smallest class after a long-tailed draw; None if class sizes do not change."""
 
     def __post_init__(self) -> None:
         rated = self.rate is not None and 0 <= self.rate <= 1
@@ -52,7 +52,7 @@ class NoiseSpec:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `kind:rate` and the other forms. Raises ValueError with what was expected."""
+        """Read the text of a noise specification. Raises ValueError if the text is not valid."""
         found = re.fullmatch(r"(.*?)(?:\+tail:([\d.]+))?", text.strip(), re.DOTALL)
         noise, tail = found.groups() if found else (text, None)
         name, _, rest = noise.partition(":")
@@ -86,8 +86,8 @@ def _expected(found: str) -> str:
 def flip(labels: Ints, keys: Sequence[str], classes: int, spec: NoiseSpec, seed: int) -> Ints:
     """Flip exactly `round(rate * N)` labels (N,) to a random other class or to the next class (label-flip protocol).
 
-    With one seed, what is wrong at a low rate is wrong in the same way at every higher one. Raises ValueError if
-    the noise is neither sym nor pair, keys repeat, a label is not in 0..C-1, or there is no second class to flip to.
+    With the same seed, a label that is wrong at a low rate is wrong in the same way at every higher rate. Raises
+    ValueError if the noise is neither sym nor pair, keys repeat, a label is not in 0..C-1, or there is only one class.
     """
     if spec.kind not in ("sym", "pair") or spec.rate is None:
         raise ValueError(f"Expected noise of the kind sym or pair to flip labels by, as in sym:0.5, but got {spec}")
@@ -108,9 +108,9 @@ def to_similar(
 ) -> Ints:
     """Flip exactly `round(rate * N)` labels (N,) to the class most similar to the true one.
 
-    With one seed, what is wrong at a low rate is wrong at every higher one. Raises ValueError if the similarity is
-    no square matrix of at least 2 classes, the rate is no share, or the classes that go wrong have fewer images than
-    are to become wrong.
+    With the same seed, a label that is wrong at a low rate is wrong at every higher rate. Raises ValueError if the
+    similarity is not a square matrix of at least 2 classes, the rate is not between 0 and 1, or the affected classes
+    have fewer than `round(rate * N)` images.
 
     Parameters
     ----------
@@ -138,10 +138,10 @@ def to_similar(
 def to_confused(labels: Ints, keys: Sequence[str], probs: Floats, rate: float, seed: int) -> Ints:
     """Flip exactly `round(rate * N)` labels (N,) of images that look like another class, to that class.
 
-    `probs` (N, C) are predictions that did not see an image's own label. An image is drawn without replacement with a
-    chance in proportion to the probability of the best other class (plus 0.001), which becomes its label. With one
-    seed, what is wrong at a low rate is wrong at every higher one. Raises ValueError for a rate that is no share, or
-    probabilities that do not fit.
+    `probs` (N, C) are out-of-fold predictions. Images are drawn without replacement. The chance of an image is
+    proportional to the probability of its best other class (plus 0.001), and this class becomes its label. With the
+    same seed, a label that is wrong at a low rate is wrong at every higher rate. Raises ValueError if the rate is not
+    between 0 and 1, or the probabilities have a wrong shape.
     """
     probs = np.array(probs, np.float64)
     if probs.ndim != 2 or len(probs) != len(labels) or probs.shape[1] < 2 or not 0 <= rate <= 1:
@@ -160,11 +160,11 @@ def to_confused(labels: Ints, keys: Sequence[str], probs: Floats, rate: float, s
 
 
 def long_tail(labels: Ints, keys: Sequence[str], classes: int, ratio: float, seed: int) -> NDArray[np.bool_]:
-    """Return which samples (N,) to keep so that class sizes fall exponentially to 1 / `ratio` of their number.
+    """Return which samples (N,) to keep so that class sizes fall exponentially, down to the share 1 / `ratio`.
 
-    Classes are ranked at random: the class of rank r keeps the share `ratio^(-r / (C - 1))` of its samples, at least 2
-    of them. With one seed, what is kept at a high ratio is kept at every lower one. Raises ValueError for a ratio
-    below 1.
+    Classes are ranked at random. The class of rank r keeps the share `ratio^(-r / (C - 1))` of its samples, and at
+    least 2 samples. With the same seed, a sample that is kept at a high ratio is kept at every lower ratio. Raises
+    ValueError for a ratio below 1.
     """
     if not ratio >= 1:
         raise ValueError(f"Expected a ratio of at least 1, but got {ratio}")
@@ -178,7 +178,7 @@ def long_tail(labels: Ints, keys: Sequence[str], classes: int, ratio: float, see
 
 
 def derange(labels: Ints, generator: np.random.Generator) -> Ints:
-    """Return a random rearrangement of labels (K,) in which no label stays; equal labels are interchangeable.
+    """Return a random permutation of labels (K,) in which every position has another label than before.
 
     Raises ValueError if more than half of the labels are the same.
     """
@@ -201,7 +201,7 @@ def derange(labels: Ints, generator: np.random.Generator) -> Ints:
 def by_matrix(labels: Ints, keys: Sequence[str], matrix: Floats, seed: int) -> Ints:
     """Draw each label (N,) from its row of the matrix (C, C), `P(given | true)`.
 
-    The share of wrong labels varies around its expectation. Raises ValueError if a row is no distribution.
+    The share of wrong labels is random. Raises ValueError if a row of the matrix is not a probability distribution.
     """
     matrix = np.asarray(matrix, np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
@@ -218,11 +218,12 @@ def by_matrix(labels: Ints, keys: Sequence[str], matrix: Floats, seed: int) -> I
 def instance_dependent(
     features: Floats, labels: Ints, keys: Sequence[str], classes: int, rate: float, seed: int, *, spread: float = 0.1
 ) -> Ints:
-    """Flip labels (N,) by a random projection of the features (N, D), as Xia et al. (2020).
+    """Flip labels (N,) by a random projection of the features (N, D), as in Xia et al. (2020).
 
-    Each sample flips with its own probability, normal around `rate` with deviation `spread`, cut to 0..1 (so a small
-    rate comes out a little higher; rate 0 flips nothing). Where it flips to is a softmax of `features @ W[label]`
-    over the other classes, with standard normal `W`: longer features make it more certain.
+    Each sample has its own probability of a flip. It is drawn from a normal distribution with mean `rate` and standard
+    deviation `spread`, truncated to 0..1. Therefore the share of flips is a little higher than a small `rate`; a rate
+    of 0 flips nothing. The new class is drawn by a softmax of `features @ W[label]` over the other classes, where `W`
+    is standard normal. The longer the features, the more certain the new class.
     """
     order = _order(labels, keys, classes)
     noisy = np.array(labels)

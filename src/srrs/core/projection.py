@@ -1,4 +1,4 @@
-"""Fewer directions for very long features, where D x D matrices would not fit into memory."""
+"""A projection of very long features to fewer dimensions, because D x D matrices of them would not fit into memory."""
 
 from functools import lru_cache
 
@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST = 4_096
-"""Longest features of which a covariance is computed."""
+"""Size of the longest features of which a covariance is computed."""
 KEPT = 1_024
-"""Directions that longer features are projected onto."""
+"""Number of directions onto which longer features are projected."""
 
 
 @lru_cache(maxsize=2)
 def projection(size: int) -> NDArray[np.float32] | None:
-    """Return a random matrix (D, KEPT) for features of size D, or None for those of at most `MOST`.
+    """Return a random matrix (D, KEPT) that projects features of size D, or None if D is at most `MOST`.
 
-    It keeps distances and cosines up to about 3 % (Johnson and Lindenstrauss 1984), and depends on D alone.
+    The projection changes distances and cosines by about 3 % (Johnson and Lindenstrauss 1984). It depends on D only.
     """
     if size <= MOST:
         return None

@@ -8,20 +8,21 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 EVERY = 10
-"""Number of sweeps between two exact ones, after which the marginals are checked."""
+"""Every so many sweeps, a sweep is computed exactly, on logarithms, and the marginals are checked."""
 LEAST = -575.0
-"""Logarithm of the least mass that counts; smaller numbers are denormal and slow."""
+"""Logarithm of the least mass. Smaller masses count as 0, because denormal numbers are slow."""
 
 
 def sinkhorn(cost: Floats, reg: float, *, max_iter: int = 1000, tol: float = 1e-6) -> Floats:
-    """Return the logarithm (N, C) of the optimal transport plan from samples to classes, both of equal mass.
+    """Return the logarithm (N, C) of the optimal transport plan from samples to classes.
 
-    A plan is a matrix (N, C): entry (n, c) is the mass that goes from sample n to class c. The optimal plan minimizes
-    its total cost minus `reg` times its entropy.
+    A plan is a matrix (N, C): entry (n, c) is the mass that goes from sample n to class c. All samples have equal mass,
+    and all classes have equal mass. The optimal plan minimizes its total cost minus `reg` times its entropy.
 
-    Rows of the plan sum to 1/N; columns to 1/C, up to `tol` in the Euclidean norm or until `max_iter` sweeps are done
-    (Cuturi 2013). It is POT's `ot.sinkhorn` with uniform marginals, sweep by sweep. Every tenth sweep is computed on
-    logarithms and absorbs the scaling of the nine sweeps between (Schmitzer 2019), so that any `reg` above 0 works.
+    The rows of the plan sum to 1/N. The columns sum to 1/C up to an error of `tol` in the Euclidean norm, unless
+    `max_iter` sweeps are reached first (Cuturi 2013). The sweeps are those of POT's `ot.sinkhorn` with uniform
+    marginals. Every tenth sweep is computed on logarithms and includes the scaling of the nine sweeps before (Schmitzer
+    2019), so that any `reg` above 0 works.
 
     Raises
     ------

@@ -1,4 +1,7 @@
-"""Judge images by their pixels alone: defects such as blur and darkness, and small copies to find duplicates with."""
+"""Properties of images that follow from their pixels: defects such as blur and darkness, and small copies.
+
+The small copies are used to find duplicates.
+"""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,17 +15,16 @@ from srrs.data.samples import Progress, Samples
 from srrs.records import Floats
 
 SIDE, LOOK = 256, 16
-"""Longest side on which defects are judged, and side of the small copy, in pixels."""
+"""Longest side in pixels to which images are reduced before defects are computed, and side of the small copy."""
 TINY = 32
 BLANK = 5.0
 """Standard deviation of the gray values (0..255) below which an image is blank."""
 DARK = 50.0
-"""An image is dark where 95 % of its pixels are below this gray value."""
+"""An image is dark if 95 % of its pixels have a gray value below this number."""
 BLURRED = 0.15
-"""An image is blurry where the standard deviation of its Laplacian, divided by that of its gray values, is below.
+"""An image is blurry if the standard deviation of its Laplacian is below this share of that of its gray values.
 
-Of 2,670 images of Caltech101 none is below; blurred by a
-Gaussian of 3 pixels more than 99 % are."""
+None of 2,670 images of Caltech101 is blurry by this rule. After a Gaussian blur of 3 pixels, more than 99 % are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +38,12 @@ class Appearance:
 
 
 def unseen(count: int) -> Appearance:
-    """Return the appearance of images of which only features are known: zero, without defects."""
+    """Return the appearance of `count` images of which only features are known: zero copies, and no defects."""
     return Appearance(np.zeros((count, LOOK * LOOK), np.float32), ((),) * count)
 
 
 def appearance(samples: Samples, rows: Sequence[int] | np.ndarray, progress: Progress | None = None) -> Appearance:
-    """Compute the appearance of the rows, in threads. Raises DataError for an image that does not open."""
+    """Compute the appearance of the rows, in threads. Raises DataError for an image that cannot be opened."""
     looks, defects = np.zeros((len(rows), LOOK * LOOK), np.float32), []
     with quiet(), ThreadPoolExecutor(WORKERS) as pool:
         pictures = pool.map(lambda row: _judged(open_rgb(samples.paths[row], at_least=SIDE // 2)), rows)

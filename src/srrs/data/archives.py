@@ -1,7 +1,7 @@
 """Images inside larger files: WebDataset shards (tar) and parquet shards.
 
-An image is read from its place in the tar file. The images of a parquet file are first copied, in their order, into one
-file of the cache, because a parquet file cannot be read at any place.
+An image is read from its position in the tar file. The images of a parquet file are first copied, in their order, into
+one file of the cache, because single images of a parquet file cannot be read.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ from srrs.io import atomic, cache_root
 
 SHARDS = (".tar", ".parquet")
 AT_ONCE = 256
-"""Rows of a parquet file in memory at a time."""
+"""Number of rows of a parquet file that are in memory at a time."""
 MOST_TEXT = 2**20
-"""Bytes of the largest label or JSON file of a tar file."""
+"""Largest number of bytes of a label file or JSON file inside a tar file."""
 
 
 def find_shards(folder: Path) -> list[Path]:
-    """Return the tar or parquet files of a folder without subfolders, sorted; of both kinds, the tar files."""
+    """Return the sorted tar files of a folder without subfolders or, if it has none, the sorted parquet files."""
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     if any(path.is_dir() for path in entries):
         return []
@@ -45,7 +45,8 @@ def shard_samples(files: Sequence[Path], options: ReadOptions, source: str) -> S
     Raises
     ------
     DataError
-        A shard is damaged, compressed, or names a file outside it; parquet shards have different columns.
+        A shard is damaged or compressed, or contains a path that is absolute or has `..`; or parquet shards have
+        different columns.
     MissingExtraError
         A parquet file, and pyarrow is not installed.
     """
@@ -64,7 +65,7 @@ def shard_samples(files: Sequence[Path], options: ReadOptions, source: str) -> S
 
 
 def holds_images(path: Path, options: ReadOptions) -> bool:
-    """Return whether a parquet file holds the images themselves."""
+    """Return whether a parquet file contains the images themselves, instead of paths."""
     return bool(columns_of(path)) and _image_column(path, options) is not None
 
 

@@ -1,4 +1,4 @@
-"""Files of arrays (npz, npy, safetensors, parquet), read without ever building an object from them."""
+"""Reads files of arrays (npz, npy, safetensors, parquet). Pickled objects are refused, so no code of a file is run."""
 
 import json
 import zipfile
@@ -15,9 +15,9 @@ from srrs.io import check_regular, is_file
 
 KINDS = (".npz", ".safetensors", ".npy", ".parquet")
 MOST = 2**36
-"""Bytes of the largest array of an npz file, which is read into memory whole."""
+"""Largest number of bytes of an array in an npz file, because the whole array is read into memory."""
 MAPPED = 2**26
-"""Bytes above which an array of a safetensors or npy file stays on disk and is read where it is needed."""
+"""Arrays of safetensors and npy files with more bytes stay on disk, and their rows are read when they are needed."""
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1"}
 
 
@@ -27,7 +27,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
     Raises
     ------
     DataError
-        The file is missing, damaged, of another kind, or holds pickled objects.
+        The file is missing, damaged, of another kind, or contains pickled objects.
     MissingExtraError
         A parquet file, and pyarrow is not installed.
     """
@@ -153,5 +153,5 @@ def _column(column: Any) -> Any:
 
 
 def first_of(arrays: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    """Return the first of the named entries that is there, else None."""
+    """Return the entry of the first of `names` that exists; None if none exists."""
     return next((arrays[name] for name in names if name in arrays), None)

@@ -1,9 +1,14 @@
-"""The lists that the published FP-injection generators draw (PTNL, JoAPR, SRRS), row for row, for comparison with them.
+"""The same images and wrong labels as the released code of PTNL, JoAPR and SRRS draws (the protocol FP-injection).
 
-Only the first half of each class is drawn from as its own (with repetition where that half is smaller than `shots`)
-and only the second half as false positives; symmetric noise may repeat a false positive within a class; pair noise
-repeats the last one when a half runs out. The draws go by position, and `sym` by CPython's order of a set of row
-numbers: none of this is what `protocols.draw` does by default.
+A false positive is an image with the label of a class that it does not show. The released code differs from
+`protocols.draw`:
+
+- The correct images of a class are drawn from the first half of the class only, with repetition if this half has fewer
+  images than `shots`. The false positives are drawn from the second halves only.
+- Symmetric noise may repeat a false positive within a class. Pair noise repeats the last image of a half that is used
+  up.
+- The draws depend on the position of the images. Those of `sym` also depend on the order in which CPython iterates over
+  a set of row numbers.
 """
 
 from random import Random
@@ -20,8 +25,9 @@ Rows = list[list[int]]
 def as_published(labels: Ints, classes: int, kind: str, *, shots: int, wrong: int, seed: int) -> tuple[Ints, Ints]:
     """Return rows (C * shots,) and their given labels, class by class, the `wrong` false positives first.
 
-    `labels` (N,) are those of the training split in the split's order, each of 0..C-1 at least once; `kind` is sym or
-    pair. At `wrong = 0`, where the published pair generator crashed, there are only the draws from the first halves.
+    `labels` (N,) are those of the training split in the order of the split, with every class of 0..C-1 at least once.
+    `kind` is sym or pair. Each class gets `shots` images, and `wrong` of them are false positives. With `wrong = 0`,
+    the released code for pair noise fails. Here, all images are then drawn from the first halves.
 
     Raises
     ------

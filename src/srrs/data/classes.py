@@ -1,4 +1,4 @@
-"""Class keys as users write them, and the class names that a model reads instead."""
+"""Class keys, which are the labels as users write them, and class names, which a model encodes."""
 
 import difflib
 import json
@@ -19,17 +19,20 @@ _CODE = re.compile(r"[a-z]?\d+|(class|label|category|id)[ _-]?\d+", re.IGNORECAS
 
 @dataclass(frozen=True)
 class Classes:
-    """C classes, in the order of their names unless the user fixed another order."""
+    """C classes, in the order of their names unless the user gave another order."""
 
     keys: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
-    """The user's own labels where `names` gave other words for them; () where no names were given."""
+    """(C,) the user's own labels, if the option `names` gave other names for them; () without this option."""
     notes: tuple[str, ...] = ()
 
 
 def looks_like_codes(class_names: Iterable[str]) -> list[str]:
-    """Return the names that are codes, which a text model cannot know, such as n01443537, c01, 12 or class_3."""
+    """Return the names that look like codes, such as n01443537, c01, 12 or class_3.
+
+    A text tower does not know codes.
+    """
     return [name for name in class_names if _CODE.fullmatch(name.strip())]
 
 
@@ -39,7 +42,7 @@ def read_names(source: Names) -> dict[str, str]:
     Raises
     ------
     DataError
-        The file is missing, malformed or holds no mapping of codes to words.
+        The file is missing, malformed, or does not map codes to names.
     """
     if isinstance(source, Mapping):
         return {str(key): str(words) for key, words in source.items()}
@@ -68,19 +71,19 @@ def _pairs(suffix: str, text: str) -> object:
 
 
 def words_of(key: str) -> str:
-    """Return the words of a class key: `hot_dog` -> `hot dog`."""
+    """Return the class name of a class key without other names: `hot_dog` -> `hot dog`."""
     return " ".join(key.replace("_", " ").split()) or key
 
 
 def find_classes(present: set[str], names: Names | None, source: str) -> Classes:
-    """Return the classes of a table's keys, at least two.
+    """Return the classes of the class keys that a source uses.
 
     They are sorted by their names, so that a folder `hot_dog` and `hot dog` in a CSV give the same order.
 
     Raises
     ------
     DataError
-        There are fewer than two, two keys have the same words, or `names` knows none of the keys.
+        There are fewer than two classes, two keys have the same name, or `names` contains none of the keys.
     """
     if len(present) < 2:
         found = f"only '{next(iter(present))}'" if present else "no labels at all"
@@ -102,12 +105,12 @@ def find_classes(present: set[str], names: Names | None, source: str) -> Classes
 def match_classes(
     present: set[str], class_names: Sequence[str], names: Names | None, source: str
 ) -> tuple[Classes, dict[str, int]]:
-    """Return classes that were fixed beforehand, and the index of each key that a table uses.
+    """Return the classes of the given `class_names`, and the index of each class key that a source uses.
 
     Raises
     ------
     DataError
-        Two class names are the same, or a key is none of them.
+        Two class names are equal, or a key belongs to none of the classes.
     """
     words = [words_of(name) for name in class_names]
     _check_words(list(zip(words, class_names, strict=True)), "the class names")

@@ -1,4 +1,4 @@
-"""Embeddings of any model, computed elsewhere: read from a file or array, checked, and joined to rows.
+"""Embeddings that the user gives, of any model: read from a file or array, checked, and joined to rows.
 
 n embeddings, N rows, V views, C classes, D feature size.
 """
@@ -39,22 +39,22 @@ WHOLE = "features.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """Embeddings of n images or objects, of unit length; those with an issue are zero."""
+    """Embeddings of n images or objects. They have unit length. An embedding with an issue is zero."""
 
     features: Features
     """(n, D) and (n, V, D)"""
     issues: tuple[str, ...]
     """(n,) why an embedding cannot be used; '' if it can."""
     ids: tuple[str, ...] | None = None
-    """(n,) None if they are known by their position alone."""
+    """(n,) ids of the embeddings; None if they are identified by their position only."""
     paths: tuple[str, ...] | None = None
     keys: tuple[str, ...] | None = None
-    """(n,) content digests of the images they were made of."""
+    """(n,) content digests of the images from which the embeddings were made."""
     labels: tuple[str, ...] | None = None
-    """(n,) class keys, '' for none."""
+    """(n,) class keys; '' for no label."""
     classes: ClassVectors | None = None
     model: str = ""
-    """Fingerprint of the model that made them; empty if it is not known."""
+    """Fingerprint of the model that made the embeddings; '' if it is unknown."""
     model_name: str = ""
     notes: tuple[str, ...] = ()
     source: str = "the array"
@@ -69,10 +69,10 @@ class Embeddings:
 
 
 def is_embeddings(source: Any) -> bool:
-    """Return whether a source is embeddings.
+    """Return whether a source contains embeddings.
 
-    These are a 2-d array of floats, an npz, npy or safetensors file, a parquet file with a column of vectors, and a
-    folder that `srrs embed` wrote.
+    Such sources are a two-dimensional array of floats, an npz, npy or safetensors file, a parquet file with a column of
+    vectors, and a folder that `srrs embed` wrote.
     """
     if isinstance(source, Embeddings):
         return True
@@ -97,14 +97,14 @@ def read_embeddings(source: Any, class_vectors: Any = None, class_names: Sequenc
     ----------
     source: an npz, npy, safetensors or parquet file. Its array `embeddings` (or `features`, `plain`, …) is (n, D);
         `views` (n, V, D), `ids`, `paths`, `labels`, `class_names`, `class_vectors`, `described_vectors`, `logit_scale`
-        and `model` may be there. Safetensors files hold texts in the metadata, as JSON lists.
-    class_vectors: (C, D) array, or a file of such, where the first does not hold them.
-    class_names: their names.
+        and `model` are optional. Safetensors files contain texts in the metadata, as JSON lists.
+    class_vectors: array (C, D), or a file of class vectors, if `source` does not contain them.
+    class_names: the names of the classes.
 
     Raises
     ------
     DataError
-        Something is missing, damaged, of a wrong shape, or ids repeat.
+        A file is missing or damaged, an array is missing or has a wrong shape, or ids repeat.
     MissingExtraError
         A parquet file, and pyarrow is not installed.
     """
@@ -146,15 +146,15 @@ def read_embeddings(source: Any, class_vectors: Any = None, class_names: Sequenc
 
 
 def joined(samples: Samples, embeddings: Embeddings) -> tuple[Samples, Features]:
-    """Join samples and embeddings: samples with keys and issues, and features (N, D) and (N, V, D) in their order.
+    """Join samples and embeddings. Return the samples with keys and issues, and their features (N, D) and (N, V, D).
 
-    Rows are matched by id, else by path; embeddings without ids are matched row by row. A row without an embedding has
-    an issue.
+    The embedding of a row is found by the row's id or, if there is none, by its path. Embeddings without ids are in the
+    order of the rows. A row without an embedding gets an issue.
 
     Raises
     ------
     DataError
-        No row has an embedding, or embeddings without ids differ from the rows in number.
+        No row has an embedding, or the number of embeddings without ids differs from the number of rows.
     """
     at = _places(samples, embeddings)
     lacking, plain = at < 0, embeddings.features.plain
@@ -177,12 +177,12 @@ def joined(samples: Samples, embeddings: Embeddings) -> tuple[Samples, Features]
 
 
 def table_of(embeddings: Embeddings, labeled: bool) -> dict[str, list[Any]]:
-    """Return the rows that a file of embeddings names, as columns `id`, `path` and `label`.
+    """Return the rows of a file of embeddings as a table with the columns `id`, `path` and `label`.
 
     Raises
     ------
     DataError
-        Labels are asked for, and there are none.
+        `labeled` is True, and the file has no labels.
     """
     if labeled and embeddings.labels is None:
         raise DataError(

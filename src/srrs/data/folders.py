@@ -1,4 +1,4 @@
-"""Find the images of a folder, and count what is left out."""
+"""Finds the images of a folder, and counts the files that are not images."""
 
 import os
 from collections import Counter
@@ -7,13 +7,13 @@ from pathlib import Path
 _PHOTOS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".heic", ".heif")
 _OTHERS = (".bmp", ".gif", ".ico", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".pbm")
 EXTENSIONS = frozenset((*_PHOTOS, *_OTHERS))
-"""Files with these extensions are rows, whatever is in them."""
+"""A file with one of these extensions becomes a row, even if its content is not an image."""
 SPLITS = frozenset(("train", "test", "val", "valid", "validation", "dev", "eval"))
 """Names of folders that are splits of a dataset rather than classes."""
 
 
 def find_pictures(root: Path) -> tuple[list[Path], tuple[str, ...]]:
-    """Return the files with an image's extension below a folder, sorted, and notes on what was left out."""
+    """Return the sorted files with an image's extension below a folder, and notes on the files that were left out."""
     found, hidden, others = [], 0, Counter[str]()
     top = sorted(path for path in root.iterdir() if path.is_dir() and not _hidden(path.name))
     for start in (root, *top):  # a class folder may be a link; links further down are not followed

@@ -12,7 +12,7 @@ from srrs.io import read_bytes
 
 
 def is_dataset(source: Any) -> bool:
-    """Return whether this is a Hugging Face dataset; a dictionary of splits is not one."""
+    """Return whether a source is a Hugging Face dataset. A dictionary of splits is not a dataset."""
     return hasattr(source, "features") and hasattr(source, "cast_column")
 
 
@@ -27,7 +27,7 @@ def load(folder: Path) -> Any:
     Raises
     ------
     DataError
-        It holds several splits, or cannot be read.
+        It contains several splits, or cannot be read.
     MissingExtraError
         The package `datasets` is not installed.
     """
@@ -49,14 +49,15 @@ def load(folder: Path) -> Any:
 
 
 def renamed(options: ReadOptions) -> ReadOptions:
-    """Return the options for the table that `columns_of` makes, whose columns have our names."""
+    """Return the options for the table that `columns_of` makes, with its names of the columns."""
     return options.with_(path_column=None, label_column=None, id_column="id" if options.id_column else None)
 
 
 def columns_of(dataset: Any, options: ReadOptions) -> Table:
-    """Return the columns `path`, `label` and `id` of a dataset, those that it has, under these names.
+    """Return the columns of images, labels and ids of a dataset as `path`, `label` and `id`, if they exist.
 
-    Images stay where they are until they are opened. Labels of a `ClassLabel` become its names, -1 an empty one.
+    Images are not read until they are opened. Labels of the type `ClassLabel` become class names, and -1 becomes an
+    empty text.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Flags of cleanvision, an optional package, for the pixels, sizes and shapes of images.
+"""Flags of the optional package cleanvision for the pixels, sizes and shapes of images.
 
-cleanvision's own loop prints, and ends at the first image that does not open. So this module computes cleanvision's
-measures, and cleanvision decides on them.
+cleanvision's own loop prints text, and stops at the first image that cannot be opened. Therefore this module computes
+the scores with the functions of cleanvision, and lets cleanvision apply its thresholds to them.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -23,15 +23,15 @@ WORDS = {
     "odd_size": "odd size",
     "odd_aspect_ratio": "odd aspect ratio",
 }
-"""cleanvision's names of its findings, and ours. Duplicates are left to `srrs`, which knows classes and features."""
+"""The names of issues in cleanvision, and in the column `flags`. `srrs` itself searches for duplicates."""
 
 
 def cleanvision_words(samples: Samples, progress: Progress | None = None) -> dict[str, tuple[str, ...]]:
-    """Return the flags of cleanvision for each image that opens, by id; they do not depend on the order of the rows.
+    """Return the flags of cleanvision for each image that can be opened, by id.
 
-    A size is odd in comparison with the other images. Palettes, transparency and deep grays, which cleanvision
-    misreads, are converted to RGB first. Raises MissingExtraError without cleanvision, and DataError where no image
-    opens at all.
+    The flags do not depend on the order of the rows. A size is odd in comparison with the other images. cleanvision
+    misreads images with palettes, transparency or 16-bit gray, so these are converted to RGB first. Raises
+    MissingExtraError without cleanvision, and DataError if no image can be opened.
     """
     measures = _measures()
 

@@ -1,4 +1,4 @@
-"""Open images: rotated by EXIF, gray, transparent, 16-bit, CMYK or damaged."""
+"""Opens images of all kinds: rotated by EXIF, gray, transparent, 16-bit, CMYK or damaged."""
 
 import errno
 import hashlib
@@ -19,9 +19,9 @@ from srrs.errors import DataError
 from srrs.io import read_bytes
 
 MAX_PIXELS = 200_000_000
-"""Larger images are refused: their pixels alone take 600 MB."""
+"""Larger images are refused. The pixels of an image of this size take 600 MB."""
 WORKERS = min(8, os.cpu_count() or 1)
-"""Threads that open images; Pillow decodes without holding the interpreter lock."""
+"""Number of threads that open images. Pillow releases the interpreter lock while it decodes an image."""
 
 # Named, so that a file cannot reach a format that starts other programs (EPS runs Ghostscript).
 _FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "ICO")
@@ -35,10 +35,10 @@ class _BadImageError(Exception):
 
 
 def open_rgb(source: Picture | bytes | Image.Image, at_least: int | None = None) -> Image.Image:
-    """Open an image upright and in RGB, with transparency on white and every pixel decoded.
+    """Open an image, rotate it by its EXIF orientation, and convert it to RGB, with transparency on white.
 
-    With `at_least` a large image is shrunk while it is read, but its short side stays at least `2 * at_least`
-    pixels. Of an animation the first frame counts.
+    All pixels are decoded. With `at_least`, a large JPEG file is decoded at a reduced size, but its short side has at
+    least `2 * at_least` pixels. Of an animation, the first frame is used.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def open_rgb(source: Picture | bytes | Image.Image, at_least: int | None = None)
 
 
 def open_gray_or_rgb(source: Picture) -> Image.Image:
-    """Open an image as `open_rgb` does, but keep gray files in 8-bit gray (mode L)."""
+    """Open an image as `open_rgb` does, but return gray images in 8-bit gray (mode L)."""
     with _said_of(source):
         data = _bytes(source)
         gray = _header(data, None).mode == "L"
@@ -61,7 +61,7 @@ def open_gray_or_rgb(source: Picture) -> Image.Image:
 
 
 def problem(source: Picture | bytes) -> str:
-    """Return the `issue` of an image: why it cannot be opened, or '' if it can."""
+    """Return the `issue` of an image, which says why it cannot be opened; '' if it can."""
     try:
         data = _bytes(source)
         # Shrinking while reading still reads the whole file, so it finds what is truncated, several times faster.
@@ -72,7 +72,7 @@ def problem(source: Picture | bytes) -> str:
 
 
 def inspect(path: Picture) -> tuple[str, str]:
-    """Return the content digest ('' if the file cannot be read) and `problem` of a file, opened once."""
+    """Return the content digest of a file ('' if it cannot be read) and its `problem`. The file is opened once."""
     try:
         data = _bytes(path)
     except _BadImageError as reason:
@@ -105,14 +105,17 @@ def _whatever_filters(opened: Callable[[], Image.Image]) -> Image.Image:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress the warnings of Pillow about damaged files. Warning filters are global, so wrap a whole thread pool."""
+    """Suppress the warnings of Pillow about damaged files within this block.
+
+    Warning filters are global, so the block must contain the whole thread pool.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
 
 
 def as_file(picture: Image.Image | np.ndarray) -> bytes:
-    """Return an image in memory as the bytes of a lossless file (PPM), upright and in RGB.
+    """Return an image in memory as the bytes of a lossless file (PPM), rotated by its EXIF orientation and in RGB.
 
     Arrays are (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or channels first, uint8 or floats from 0 to 1.
     """

@@ -1,4 +1,4 @@
-"""Entries of a list or column: paths, and images in memory (Pillow images, arrays, bytes of a file)."""
+"""Converts the entries of a list or column: paths, and images in memory (Pillow images, arrays, bytes of a file)."""
 
 import os
 import threading
@@ -23,10 +23,10 @@ def picture_of(entry: Any, bases: Sequence[Path], name: str) -> tuple[Picture, s
 
     Parameters
     ----------
-    entry: a path, a Pillow image, an array or tensor, bytes of an image file, or a mapping with `bytes` and `path`
-        as Hugging Face's datasets store images.
-    bases: folders that paths start from; the first that has the file counts.
-    name: what messages call an entry that is no path.
+    entry: a path, a Pillow image, an array or tensor, bytes of an image file, or a mapping with `bytes` and `path`,
+        in which Hugging Face's datasets store images.
+    bases: folders to which paths are relative; the first folder that contains the file is used.
+    name: name of an entry that is not a path, for messages.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The input of a command or a classifier: the user's rows, and features of them where they were computed elsewhere."""
+"""The input of a command or a classifier: the rows of the user and, if the user gives embeddings, their features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,13 +20,13 @@ from srrs.records import Features
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Checked samples, and features of them that were computed elsewhere."""
+    """Checked samples, and their features if the user gave embeddings."""
 
     samples: Samples
     features: Features | None = None
-    """(N, D) and (N, V, D), row by row; None if the images are to be encoded."""
+    """Features (N, D) and (N, V, D) of the rows; None if the images have to be encoded."""
     embeddings: Embeddings | None = None
-    """The embeddings that the features are from."""
+    """The embeddings from which the features come."""
 
 
 def read_inputs(
@@ -44,19 +44,21 @@ def read_inputs(
 
     Parameters
     ----------
-    source: what `read` takes; or embeddings that bring their labels along; None if `features` do.
+    source: a source that `read` takes, or embeddings with their labels; None if `features` contain the rows.
     labels: labels of a list or of an array of embeddings.
-    features: embeddings of the rows, as `read_embeddings` takes them; then no image is opened.
+    features: embeddings of the rows, as `read_embeddings` takes them. No image is opened then.
     class_vectors: as in `read_embeddings`.
-    bare: True if there is no model, so that class vectors decide what the classes are.
+    bare: True if there is no model, so that the classes may come from the class vectors.
+    progress: called with the number of opened images and their total.
     spread: opens the images on a cluster.
     keywords: the fields of `ReadOptions`, as in `read`.
 
     Raises
     ------
     DataError
-        As `read` and `read_embeddings`; or neither a source nor features are given; or class vectors are named beside a
-        model. If they are only in the file of the embeddings, a note says that they are not used.
+        The errors of `read` and `read_embeddings`; neither a source nor features are given; or `class_vectors` are
+        given although there is a model. If only the file of embeddings contains class vectors, a note says that they
+        are ignored.
     """
     if class_vectors is not None and not bare:
         raise DataError(

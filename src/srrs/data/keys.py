@@ -1,4 +1,7 @@
-"""A 64-bit key for each sample, from its content: every random draw is keyed by it, so that row order never matters."""
+"""Content keys: a 64-bit key for each sample.
+
+Random draws depend on the keys, so the order of the rows does not matter.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,11 +16,11 @@ Keys = NDArray[np.uint64]
 
 
 def content_keys(samples: Samples) -> Keys:
-    """Return a key for each row (N,), all different, the same in any row order and after any renaming of files.
+    """Return a key for each row (N,). All keys differ. They do not depend on the order of rows or the names of files.
 
-    The upper bits are those of the sha256 digest of the image file (or of the embedding). A row of several images
-    combines their digests, in any order. A row without content takes its id instead. Rows of equal content are numbered
-    by their given class and then by id: rows that also share the class are interchangeable.
+    The upper bits are those of the sha256 digest of the image file (or of the embedding). For a row of several images,
+    the digests are combined, whatever their order. For a row without content, the id is hashed. The lower bits number
+    the rows of equal content, sorted by given class and then by id.
     """
     digests = [_digest(samples, row) for row in range(len(samples))]
     heads = np.array([int(digest[:16], 16) for digest in digests], dtype=np.uint64)

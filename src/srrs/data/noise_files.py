@@ -1,4 +1,4 @@
-"""Label noise from files: class-confusion matrices and labels that people gave. N training rows, C classes."""
+"""Label noise from files: matrices of class confusion, and labels that people gave. N training rows, C classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +12,10 @@ from srrs.records import Floats, Ints
 
 
 def read_matrix(path: Path, class_names: Sequence[str]) -> Floats:
-    """Read `P(given | true)` (C, C). The first line of the table has the given classes, the first column the true ones.
+    """Read the matrix `P(given | true)` (C, C) from a table.
 
-    Entries are counts or shares; each row is divided by its sum. Raises DataError if the table is not that.
+    The first line of the table has the given classes, and the first column the true classes. Entries are counts or
+    shares, and each row is divided by its sum. Raises DataError if the table has another form.
     """
     table = read_table(path)
     first, *columns = table
@@ -34,7 +35,7 @@ def read_matrix(path: Path, class_names: Sequence[str]) -> Floats:
 
 
 def read_given(path: Path, paths: Sequence[str], class_names: Sequence[str]) -> Ints:
-    """Return the labels (N,) that a table with columns path and label gives to the paths (N,), -1 where it gives none.
+    """Return the labels (N,) of the paths (N,) from a table with the columns path and label; -1 for a missing label.
 
     Raises
     ------

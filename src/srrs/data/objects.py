@@ -1,4 +1,4 @@
-"""Merge the rows of a table that have the same id: they are images of one object."""
+"""Merges rows of a table with the same id, which are images of one object."""
 
 from dataclasses import replace
 
@@ -7,12 +7,12 @@ from srrs.errors import DataError
 
 
 def merged(samples: Samples, source: str) -> Samples:
-    """Return samples with one row per id; the images of an id are in the order of their names.
+    """Return samples with one row per id. The images of an id are in the order of their names.
 
     Raises
     ------
     DataError
-        Two rows of one id have different labels; the message names them.
+        Two rows with the same id have different labels. The message names the rows.
     """
     rows_of: dict[str, list[int]] = {}
     for row, name in enumerate(samples.ids):

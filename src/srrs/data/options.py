@@ -1,4 +1,4 @@
-"""The keywords that every reader of a dataset takes, in one record."""
+"""The keyword arguments that every reader of a dataset takes, as one record."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 Names = Mapping[str, str] | str | Path
-"""Words for class keys: a mapping, or a JSON, YAML, CSV, TSV or text file of it."""
+"""Class names for class keys: a mapping, or a JSON, YAML, CSV, TSV or text file that contains one."""
 Roots = str | Path | Sequence[str | Path]
-"""One folder, several, or a comma list of folders."""
+"""One folder, a sequence of folders, or a text with several folders, separated by commas."""
 
 
 class ReadKeywords(TypedDict, total=False):
-    """Keywords of `read`, `from_csv` and the other readers; `ReadOptions` says what each means."""
+    """Keyword arguments of `read`, `from_csv` and the other readers. `ReadOptions` describes them."""
 
     images: Roots | None
     path_column: str | None
@@ -28,37 +28,37 @@ class ReadKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How to read a dataset."""
+    """Options for reading a dataset."""
 
     images: Roots | None = None
-    """Folder that the paths of a table start from, or several: the first that has the file counts. By default the
-    folder of the table; for a DataFrame the working directory."""
+    """Folder to which the paths of a table are relative. If there are several, the first folder that contains the file
+    is used. The default is the folder of the table, and for a DataFrame the working directory."""
     path_column: str | None = None
-    """Column of image paths; by default the first one with a usual name (path, file, image, ...)."""
+    """Column of image paths; by default the first column with a usual name (path, file, image, ...)."""
     label_column: str | None = None
-    """Column of labels; by default the first one with a usual name (label, class, tag, ...)."""
+    """Column of labels; by default the first column with a usual name (label, class, tag, ...)."""
     id_column: str | None = None
-    """Column of ids; rows with the same id are images of one object. By default a column `id` whose entries all
-    differ, else the paths as written."""
+    """Column of ids. Rows with the same id are images of one object. By default, the ids are the column `id` if all its
+    entries differ, and otherwise the paths as written."""
     names: Names | None = None
-    """Words for class keys that are codes."""
+    """Class names for class keys that are codes."""
     class_names: Sequence[str] | None = None
-    """The classes and their order, where they are fixed beforehand (those of a fitted model)."""
+    """The classes and their order, if they are already known, such as those of a fitted classifier."""
     labeled: bool | None = True
-    """False: labels are not needed and stay unread. None: the labels of a list are read where there are any."""
+    """True: labels are required. False: labels are not read. None: the labels of a list are read if there are any."""
     pictured: bool = True
-    """False: features are at hand, so image files need not exist."""
+    """False: features are given, so image files need not exist."""
     merge_case: bool = False
-    """Read labels that differ only in case ('Dog', 'dog') as one class instead of refusing them."""
+    """Whether labels that differ only in case ('Dog', 'dog') are one class. Otherwise they are an error."""
 
     @classmethod
     def of(cls, function: str, /, **keywords: Unpack[ReadKeywords]) -> "ReadOptions":
-        """Make options of the keywords of a function.
+        """Make options from the keyword arguments of a function.
 
         Raises
         ------
         TypeError
-            A keyword is unknown; the message names the nearest known one.
+            A keyword is unknown. The message names the function and the nearest known keyword.
         """
         known = [field.name for field in fields(cls)]
         for name in keywords:
@@ -69,5 +69,5 @@ class ReadOptions:
         return cls(**keywords)
 
     def with_(self, **changes: Any) -> "ReadOptions":
-        """Return a copy with these fields changed."""
+        """Return a copy with some fields changed."""
         return replace(self, **changes)

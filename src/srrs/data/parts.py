@@ -1,4 +1,4 @@
-"""Part i of n of a dataset, for machines that work side by side without a cluster: its rows and its files."""
+"""Part i of n of a dataset (`--shard`), for several machines without a cluster: the rows and files of a part."""
 
 import re
 from collections import Counter
@@ -19,41 +19,41 @@ _NAME = re.compile(r"features-(\d{5})-of-(\d{5})\.safetensors")
 
 @dataclass(frozen=True)
 class Part:
-    """One of `count` parts, which together are the whole."""
+    """One of `count` parts of a dataset."""
 
     number: int
-    """From 1."""
+    """Number of the part, starting at 1."""
     count: int
     total: int = 0
-    """Rows of the whole."""
+    """Number of rows of the whole dataset."""
 
     @classmethod
     def parse(cls, text: str) -> "Part":
-        """Read `3/16`. Raises SettingsError for another text."""
+        """Read a text such as `3/16`: part 3 of 16. Raises SettingsError for another form."""
         found = re.fullmatch(r"(\d+)/(\d+)", text)
         if not found or not 1 <= int(found[1]) <= int(found[2]) < 100_000:
             raise SettingsError(f"expected --shard as number/count, from 1/16 to 16/16, but found {text!r}")
         return cls(int(found[1]), int(found[2]))
 
     def of(self, samples: Samples) -> tuple["Part", Samples]:
-        """Return this part with its total, and its samples; the parts lie one behind the other."""
+        """Return this part with `total` set, and its samples. A part is a range of consecutive rows."""
         n = len(samples)
         rows = range(n * (self.number - 1) // self.count, n * self.number // self.count)
         return replace(self, total=n), samples.take(rows)
 
     @property
     def suffix(self) -> str:
-        """Return the part of the file names before the extension."""
+        """Return the suffix of the part's file names, before the extension."""
         return f"-{self.number:05}-of-{self.count:05}"
 
 
 def find_parts(folder: Path) -> list[Path]:
-    """Return the feature files of all parts in a folder, in order; none if there are no parts.
+    """Return the feature files of all parts in a folder, in order. The list is empty if there are no parts.
 
     Raises
     ------
     DataError
-        A part is missing, or the folder has parts of several splits.
+        A part is missing, or the folder contains parts of different divisions, such as 1/2 and 1/16.
     """
     named = {path: match for path in sorted(folder.iterdir()) if (match := _NAME.fullmatch(path.name))}
     counts = Counter(int(match[2]) for match in named.values())
@@ -73,12 +73,12 @@ def find_parts(folder: Path) -> list[Path]:
 
 
 def read_parts(files: list[Path]) -> dict[str, Any]:
-    """Return the arrays and the table of all parts, as those of one file; large arrays lie in a temporary file.
+    """Return the concatenated arrays and tables of all parts. Large arrays are stored in a temporary file.
 
     Raises
     ------
     DataError
-        The parts were made by several models, with several numbers of views, or of datasets of several sizes.
+        The parts differ in their model, their number of views, or the size of their dataset.
     """
     parts = [read_arrays(file) for file in files]
     for name, what in (("model", "models"), ("part_of_rows", "datasets")):

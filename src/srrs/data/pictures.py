@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_BYTES = 2**30
-"""Larger image files are refused."""
+"""Largest number of bytes of an image file."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """An image without a file. It has the methods of a path that readers of images call."""
+    """An image that is not a file. It has the methods of `Path` that are used to read images."""
 
     name: str
-    """What messages call the image."""
+    """Name of the image in messages."""
     read: Callable[[], bytes] | None = None
     """Returns the bytes of an image file; None if there is no image."""
 
@@ -24,7 +24,7 @@ class Stored:
         return self.read is not None
 
     def read_bytes(self) -> bytes:
-        """Return the bytes; raises FileNotFoundError where there is no image."""
+        """Return the bytes. Raises FileNotFoundError if there is no image."""
         if self.read is None:
             raise FileNotFoundError(self.name)
         return self.read()
@@ -35,14 +35,14 @@ class Stored:
 
 @dataclass(frozen=True)
 class Slice:
-    """The place of an image inside a larger file; calling it reads the bytes."""
+    """The position of an image inside a larger file. Calling the object reads the bytes of the image."""
 
     file: Path
     start: int
     size: int
 
     def __call__(self) -> bytes:
-        """Return the bytes; raises OSError where the file is shorter by now."""
+        """Return the bytes. Raises OSError if the file has become shorter."""
         if self.size > MAX_BYTES:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         with self.file.open("rb") as file:
@@ -55,9 +55,9 @@ class Slice:
 
 Picture = Path | Stored
 NOWHERE = Stored("no image")
-"""The image of a row of which only an embedding is known."""
+"""The image of a row without an image, of which only an embedding is known."""
 
 
 def file_of(picture: Picture) -> str | None:
-    """Return the path of an image, None if it has no file."""
+    """Return the path of an image; None if the image is not a file."""
     return str(picture) if isinstance(picture, Path) else None

@@ -1,7 +1,6 @@
-"""Which training images a run sees, and the label each is given: few-shot sampling and label noise.
+"""Chooses the training images of a run and their given labels: few-shot sampling and label noise.
 
-True labels are used here to draw noise and to measure, and are passed to no method. N training rows, C classes, D
-feature size.
+True labels are used here to draw noise and to measure. No method gets them. N training rows, C classes, D feature size.
 """
 
 import hashlib
@@ -41,14 +40,14 @@ class Draw:
     """The N images of a run, sorted by given class."""
 
     rows: Ints
-    """(N,) into the training split, in the order drawn."""
+    """(N,) rows of the training split, in the order in which they were drawn."""
     given: Ints
-    """(N,) label as given."""
+    """(N,) given labels."""
     truth: Ints
-    """(N,) -1: an image of none of the classes."""
+    """(N,) true labels; -1 for an image of none of the classes."""
 
     def digest(self, paths: Sequence[str]) -> str:
-        """Return the `digest` of this draw, from the paths of the whole training split."""
+        """Return the `digest` of this draw. `paths` are those of the whole training split."""
         return digest([paths[row] for row in self.rows], self.given)
 
 
@@ -72,40 +71,45 @@ def draw(
     features: Floats | None = None,
     given: Ints | None = None,
 ) -> Draw:
-    """Draw `shots` images per class (all where None, or where a class has fewer) and give them their labels.
+    """Draw the training images of a run, and give them labels with noise.
 
-    `labels` (N,) is the truth of the training split and runs over 0..C-1: to use some classes only, renumber those,
-    and leave the rows of the others out or label them -1, images of no class. `paths` (N,), as the split file
-    writes them, key the draws: another order of the rows gives the same draw. The rows come class by
-    class of the given label, in each class first those it describes rightly.
+    `shots` images are drawn per class. A class with fewer images gives all of them, and `shots=None` takes all images
+    of every class. The result is sorted by given class, and within a class, images with the correct label come first.
 
-    `+tail:R` first draws the shots of each true class, keeps class sizes that fall to 1 / R, and adds the noise to what
-    is left.
+    Noise with `+tail:R`: first, `shots` images of each true class are drawn. Then the class sizes are reduced, so that
+    they fall to 1 / R. Then the noise is added.
 
-    *fp-injection* keeps the observed classes balanced. sym and pair: each class is permuted once; the first shots - k
-    are its own, the next k go to other classes, where k = round(rate * shots) - so the rate is met exactly where
-    rate * shots is whole. pair sends them to the preceding class, sym to classes at random, each of which gets as
-    many as it gives, so that all images are distinct and stay the same ones at every rate. (pair shifts the
-    balance where classes have fewer than `shots`.) open replaces k of each class. matrix, near,
-    half, inst, instance and human noise comes first; then `shots` are drawn of each given label.
+    The protocol *fp-injection* keeps the given classes balanced. For sym and pair noise, the images of each class are
+    permuted once. The first shots - k images keep their label, and the next k go to other classes, where k = round(rate
+    * shots). So the rate is exact if rate * shots is a whole number. pair sends the k images to the preceding class.
+    sym sends them to random classes, each of which gets as many images as it gives. All images are distinct, and they
+    are the same at every rate. (With pair noise, the classes are not balanced if some have fewer than `shots` images.)
+    open noise replaces k images of each class. For matrix, near, half, inst, instance and human noise, the noise comes
+    first, and then `shots` images of each given label are drawn.
 
-    *label-flip* keeps the true classes balanced: `shots` are drawn of each true class, then round(rate * samples) of
-    all samples become wrong (sym, pair, open), or each on its own (matrix, near, half, inst, instance, human).
+    The protocol *label-flip* keeps the true classes balanced. First, `shots` images of each true class are drawn. With
+    sym, pair and open noise, exactly round(rate * samples) of all samples then become wrong. With matrix, near, half,
+    inst, instance and human noise, each sample becomes wrong on its own.
 
-    open takes the images labeled -1, each once. near, half, inst and instance need `features` (N, D).
-    human takes its file, else `given` (N,), -1 where nobody gave one. Files name the classes by `class_names` (C,) or
-    by number.
-
-    `as_published` draws exactly what the published fp-injection generators draw at this split, seed and k, faults
-    included, by position in the split; see `srrs.data.as_published`.
+    Parameters
+    ----------
+    labels : (N,) true labels of the training split, 0..C-1, or -1 for images of no class. To use some classes only,
+        renumber these classes, and leave the other rows out or give them the label -1.
+    paths : (N,) paths as in the split file. The draws depend on them, so the order of the rows does not matter.
+    noise : the kind of noise and its rate. open noise uses the images with the label -1, each once.
+    as_published : draw the same images and labels as the released code of fp-injection for this split, seed and k, with
+        its faults; see `srrs.data.as_published`.
+    class_names : (C,) names of the classes in the files of matrix and human noise, which may also use numbers.
+    features : (N, D); near, half, inst and instance noise need them.
+    given : (N,) labels for human noise without a file; -1 for no label.
 
     Raises
     ------
     SettingsError
-        A protocol, number of shots or seed that there is not, or `as_published` with anything but sym or pair
-        noise, fp-injection and a number of shots.
+        The protocol, number of shots or seed is not allowed, or `as_published` is not combined with sym or pair noise,
+        fp-injection and a number of shots.
     DataError
-        Labels, paths or a file that do not fit, a class without images, too few images of no class.
+        Labels, paths or a file do not fit together, a class has no images, or there are too few images of no class.
     """
     labels = np.asarray(labels)
     names = tuple(class_names or map(str, range(classes)))

@@ -37,7 +37,9 @@ _DATE = re.compile(r"(19|20)\d\d([-_. ]?\d\d?){0,2}")
 
 
 def from_folder(root: str | Path, **keywords: Unpack[ReadKeywords]) -> Samples:
-    """Read `root/<class>/**/*.jpg`; ids are paths below `root`. Keywords are the fields of `ReadOptions`.
+    """Read images in class folders, `root/<class>/**/*.jpg`. Their ids are the paths below `root`.
+
+    The keywords are the fields of `ReadOptions`.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def from_folder(root: str | Path, **keywords: Unpack[ReadKeywords]) -> Samples:
 
 
 def folder_samples(root: Path, options: ReadOptions) -> Samples:
-    """Read as `from_folder` does, with the keywords in a record."""
+    """Read a folder like `from_folder`, with the keywords as a record."""
     if not root.is_dir():
         raise DataError(f"Expected a folder of images at {root}, but there is none.")
     found, notes = find_pictures(root)
@@ -63,7 +65,7 @@ def tree_samples(
     notes: tuple[str, ...],
     options: ReadOptions,
 ) -> Samples:
-    """Return the samples of the images `found` in a tree of class folders, at the paths `parts` below its root."""
+    """Return the samples of a tree of class folders. `found` are its images, and `parts` their paths below `root`."""
     labeled = options.labeled is not False
     layout = f"Expected {root}/<class>/<image>, one folder per class"
     if labeled and found and all(len(part) == 1 for part in parts):
@@ -113,35 +115,35 @@ def _checked_layout(root: str, parts: Sequence[tuple[str, ...]], layout: str) ->
 
 
 def from_csv(path: str | Path, **keywords: Unpack[ReadKeywords]) -> Samples:
-    """Read a parquet table, or a comma, semicolon or tab separated one whose first line names its columns.
+    """Read a parquet table, or a text table with commas, semicolons or tabs whose first line names the columns.
 
-    Keywords are the fields of `ReadOptions`.
+    The keywords are the fields of `ReadOptions`.
 
     Raises
     ------
     DataError
-        The table is missing, malformed or without the columns, none of its files exists, or rows of one id have
-        different labels.
+        The table is missing or malformed, a column is missing, none of the image files exists, or rows with the same id
+        have different labels.
     """
     return csv_samples(Path(path), ReadOptions.of("from_csv", **keywords))
 
 
 def csv_samples(path: Path, options: ReadOptions) -> Samples:
-    """Read as `from_csv` does, with the keywords in a record."""
+    """Read a table like `from_csv`, with the keywords as a record."""
     images = path.parent if options.images is None else options.images
     return table_samples(read_table(path), options.with_(images=images), str(path), stranger=True)
 
 
 def from_frame(frame: "pd.DataFrame", **keywords: Unpack[ReadKeywords]) -> Samples:
-    """Read a DataFrame of pandas or polars; keywords and errors as in `from_csv`.
+    """Read a DataFrame of pandas or polars. Keywords and errors are those of `from_csv`.
 
-    Paths start from the working directory. Their column may hold Pillow images or arrays instead.
+    Paths are relative to the working directory. The column of paths may also contain Pillow images or arrays.
     """
     return frame_samples(frame, ReadOptions.of("from_frame", **keywords))
 
 
 def frame_samples(frame: Any, options: ReadOptions) -> Samples:
-    """Read as `from_frame` does, with the keywords in a record."""
+    """Read a DataFrame like `from_frame`, with the keywords as a record."""
     if hasattr(frame, "collect"):
         raise DataError("Expected a DataFrame, but found a LazyFrame: call its collect() first.")
     names = [str(column) for column in frame.columns]
@@ -152,12 +154,15 @@ def frame_samples(frame: Any, options: ReadOptions) -> Samples:
 
 
 def from_table(table: Table, images: Roots = ".", *, source: str = "the table", **keywords: Any) -> Samples:
-    """Read columns by name; keywords and errors as in `from_csv`."""
+    """Read a mapping from column names to columns. Keywords and errors are those of `from_csv`."""
     return table_samples(table, ReadOptions.of("from_table", images=images, **keywords), source)
 
 
 def table_samples(table: Table, options: ReadOptions, source: str, stranger: bool = False) -> Samples:
-    """Read as `from_table` does, with the keywords in a record. A `stranger` may name files below the images only."""
+    """Read columns like `from_table`, with the keywords as a record.
+
+    With `stranger`, all paths must be inside the folders of images, because somebody else may have written the table.
+    """
     bases = _roots(options.images or ".")
     if options.pictured and (lacking := [base for base in bases if not base.is_dir()]):
         raise DataError(f"Expected a folder of images at {lacking[0]}, but there is none.")
@@ -179,15 +184,16 @@ def table_samples(table: Table, options: ReadOptions, source: str, stranger: boo
 
 
 def from_paths(paths: Iterable[Any], labels: Sequence[Any] | None = None, **keywords: Unpack[ReadKeywords]) -> Samples:
-    """Read a list of paths, Pillow images or arrays, with or without labels. Keywords are those of `ReadOptions`.
+    """Read a list of paths, Pillow images or arrays, with or without labels.
 
-    Labels are class names, or positions in `class_names` where that is given. The id of a path is the path; the id of
-    another image is its position in the list, from 0.
+    The keywords are the fields of `ReadOptions`. Labels are class names or, if `class_names` is given, positions in it.
+    The id of a path is the path. The id of another image is its position in the list, starting at 0.
 
     Raises
     ------
     DataError
-        There are more or fewer labels than entries, labels are missing although `labeled` is set, or no file exists.
+        The number of labels differs from the number of entries, labels are missing although `labeled` is True, or no
+        file exists.
     """
     asked: ReadKeywords = {"labeled": None}
     asked.update(keywords)
@@ -195,7 +201,7 @@ def from_paths(paths: Iterable[Any], labels: Sequence[Any] | None = None, **keyw
 
 
 def list_samples(paths: Iterable[Any], labels: Sequence[Any] | None, options: ReadOptions) -> Samples:
-    """Read as `from_paths` does, with the keywords in a record."""
+    """Read a list like `from_paths`, with the keywords as a record."""
     entries = list(paths)
     if labels is None and options.labeled:
         raise DataError(f"Expected a label for each of the {len(entries)} paths, but got none: give labels as well.")
@@ -227,7 +233,10 @@ def _roots(images: Roots) -> list[Path]:
 
 
 def label_key(label: Any, class_names: Sequence[str] | None) -> str:
-    """Return the class key of a list's label: '' for -1, the class name for a position."""
+    """Return the class key of a label in a list.
+
+    With `class_names`, a position becomes a class name, and -1 becomes ''.
+    """
     if not isinstance(label, int | np.integer) or isinstance(label, bool):
         return text_of(label)
     if label < 0 or class_names is None:
@@ -245,7 +254,7 @@ def samples_of(
     notes: tuple[str, ...],
     source: str,
 ) -> Samples:
-    """Make the record of what a reader found; `given` holds class keys, '' for none."""
+    """Make the samples of a reader. `given` contains class keys, and '' for no label; None if there are no labels."""
     if not ids:
         raise DataError(f"Expected images in {source}, but found none. {' '.join(notes)}".rstrip())
     there = [not options.pictured or exists(path) for path in paths]

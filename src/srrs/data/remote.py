@@ -1,7 +1,7 @@
 """Sources behind a URL (s3://, gs://, https://), read by fsspec.
 
-Each file is copied to the cache once, when it is asked for. A copy belongs to the size, time or tag that the server
-states for the file, so a file that has changed is copied anew.
+Each file is copied to the cache when it is first read. The name of the copy depends on the size, modification time or
+ETag that the server gives for the file. If the file changes, it is copied again.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from srrs.io import atomic, cache_root
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://")
 _STATED = ("size", "ETag", "etag", "mtime", "LastModified", "created", "md5Hash")
-"""What servers say of a file's content."""
+"""Fields in which servers describe the version of a file."""
 
 
 def is_remote(source: Any) -> bool:
@@ -39,14 +39,14 @@ class Remote:
 
     url: str
     stated: str = ""
-    """What the server says of its content."""
+    """The server's description of the file's version: size, modification time or ETag."""
 
     def __call__(self) -> bytes:
         """Return the bytes, from the copy on this machine."""
         return self.local().read_bytes()
 
     def local(self) -> Path:
-        """Return the copy of the file in the cache, and make it where there is none."""
+        """Return the copy of the file in the cache. It is made if there is none."""
         digest = hashlib.sha256(f"{self.url}\0{self.stated}".encode()).hexdigest()[:32]
         copy = cache_root() / "remote" / digest / PurePosixPath(self.url).name
         if not copy.exists():
@@ -57,12 +57,12 @@ class Remote:
 
 
 def fetched(url: str) -> Path:
-    """Copy one file to the cache, unless it is there and has not changed, and return the copy.
+    """Return the copy of a file in the cache. The file is copied if there is no copy, or if the file has changed.
 
     Raises
     ------
     DataError
-        It cannot be read.
+        The file cannot be read.
     MissingExtraError
         fsspec is not installed.
     """
@@ -72,12 +72,12 @@ def fetched(url: str) -> Path:
 def remote_samples(url: str, options: ReadOptions) -> Samples:
     """Read a folder of class folders, a folder of shards, a shard or a table behind a URL.
 
-    The paths of a table are taken from its folder, or from the URL that the option `images` names.
+    The paths in a table are relative to its folder, or to the URL that the option `images` names.
 
     Raises
     ------
     DataError
-        There is nothing, something of another kind, or a path leads outside.
+        There is nothing at the URL, it is of another kind, or a path leaves the folder.
     MissingExtraError
         fsspec is not installed.
     """

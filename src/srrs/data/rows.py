@@ -19,11 +19,11 @@ class Samples:
     """N images and the labels given to them."""
 
     ids: tuple[str, ...]
-    """(N,) stable and unique: the path below the folder, the id column, or the path as the table writes it."""
+    """(N,) unique ids: the path below the folder, the entry of the id column, or the path as the table writes it."""
     paths: tuple[Picture, ...]
     """(N,) files, or images without a file."""
     labels: Ints
-    """(N,) index into `class_names`, -1 where none was given."""
+    """(N,) index in `class_names`; -1 for no label."""
     class_names: tuple[str, ...]
     """(C,) class names, used in prompts and in all outputs."""
     class_keys: tuple[str, ...]
@@ -31,15 +31,15 @@ class Samples:
     issues: tuple[str, ...]
     """(N,) why a row cannot be used; '' if it can."""
     keys: tuple[str, ...]
-    """(N,) sha256 of each file's bytes; '' before `checked` and where a file cannot be read."""
+    """(N,) sha256 of the bytes of each file. It is '' before `checked` is called, and if the file cannot be read."""
     notes: tuple[str, ...] = ()
-    """Sentences for the user on what the reader left out or guessed."""
+    """Sentences for the user about files that the reader left out, and about columns and names that it guessed."""
     others: tuple[tuple[tuple[str, Picture], ...], ...] = ()
-    """(N,) further images of a row's object, each with its key; () where no row has any."""
+    """(N,) further images of the object of each row, each with its key; () if every row has one image."""
     own_names: tuple[str, ...] = ()
-    """(C,) the user's own labels where `names` gave other names for them; () where `class_names` are their names."""
+    """(C,) the user's own labels, if the option `names` gave other names for them; () without this option."""
     keyed_by_id: bool = False
-    """Whether ids, not contents, identify the samples: embeddings made elsewhere that bring ids along."""
+    """Whether keys are made from ids instead of contents. This is so for embeddings with ids that the user gives."""
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -62,7 +62,7 @@ class Samples:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Return the names of the classes (C,) in audits: the user's own labels."""
+        """Return the names (C,) of the classes in audits, which are the user's own labels."""
         return self.own_names or self.class_names
 
     @cached_property
@@ -78,11 +78,11 @@ class Samples:
         return content_keys(self)
 
     def pictures(self, row: int) -> tuple[tuple[str, Picture], ...]:
-        """Return the key and the image of each image of a row."""
+        """Return all images of a row as pairs of a key and an image."""
         return ((self.keys[row], self.paths[row]), *(self.others[row] if self.others else ()))
 
     def take(self, rows: Iterable[int]) -> "Samples":
-        """Return these rows, in this order."""
+        """Return some rows, in the given order."""
         rows = [int(row) for row in rows]
         ids, paths, issues, keys = (
             tuple(column[row] for row in rows) for column in (self.ids, self.paths, self.issues, self.keys)
@@ -93,7 +93,10 @@ class Samples:
         )  # fmt: skip
 
     def canonical_order(self) -> Ints:
-        """Return the rows (N,) sorted by content, given label and id, which does not depend on the user's order."""
+        """Return the rows (N,) sorted by content, given label and id.
+
+        The result does not depend on the user's order.
+        """
         given = self.given
         order = sorted(range(len(self)), key=lambda row: (self.keys[row], given[row], self.ids[row]))
         return np.array(order, dtype=np.int64)

@@ -39,7 +39,7 @@ __all__ = [
 ]  # fmt: skip
 
 TOGETHER = 1_024
-"""Images that one task of a cluster opens."""
+"""Number of images that one task of a cluster opens."""
 
 
 def read(source: Any, labels: Sequence[Any] | None = None, **keywords: Unpack[ReadKeywords]) -> Samples:
@@ -47,24 +47,24 @@ def read(source: Any, labels: Sequence[Any] | None = None, **keywords: Unpack[Re
 
     Parameters
     ----------
-    source: what to read; entries of a list are paths, Pillow images or arrays.
+    source: the source; the entries of a list are paths, Pillow images or arrays.
     labels: labels of a list.
     keywords: the fields of `ReadOptions`, such as `label_column`, `names` or `class_names`.
 
     Raises
     ------
     DataError
-        The source is missing, empty, of no known kind or lacks what was asked for.
+        The source is missing, empty or of an unknown kind, or a required column is missing.
     MissingExtraError
         It is a parquet file or a stored dataset, and the package that reads it is not installed.
     TypeError
-        A keyword is unknown; the message names the nearest known one.
+        A keyword is unknown. The message names the nearest known keyword.
     """
     return read_source(source, labels, ReadOptions.of("read", **keywords))
 
 
 def read_source(source: Any, labels: Sequence[Any] | None, options: ReadOptions) -> Samples:
-    """Read as `read` does, with the keywords in a record."""
+    """Read a source like `read`, with the keywords as a record."""
     from srrs.data import hf
 
     if hf.is_dataset(source):
@@ -103,9 +103,9 @@ def read_source(source: Any, labels: Sequence[Any] | None, options: ReadOptions)
 
 
 def checked(samples: Samples, progress: Progress | None = None, spread: Spread | None = None) -> Samples:
-    """Open each image once, in threads or by `spread` on a cluster, and fill in `keys` and `issues`.
+    """Open each image once, in threads or on a cluster (`spread`), and return the samples with `keys` and `issues`.
 
-    Of an object with several images those that open are kept; its row has an issue where none does.
+    Of an object with several images, those that can be opened are kept. Its row has an issue if none can be opened.
     """
     shown = [[picture for _, picture in samples.pictures(row)] for row in range(len(samples))]
     total = sum(map(len, shown))

@@ -1,4 +1,4 @@
-"""Labels that differ only in how they are written: Unicode forms, invisible characters and, on request, case."""
+"""Merges labels that differ only in their spelling: Unicode forms, invisible characters and, on request, case."""
 
 import unicodedata
 from collections import Counter
@@ -11,15 +11,15 @@ _INVISIBLE = dict.fromkeys(
 
 
 def plain_form(label: str) -> str:
-    """Return a label in Unicode normal form NFKC, without invisible characters and surplus spaces, for comparison."""
+    """Return a label in Unicode form NFKC, without invisible characters and additional spaces, for comparison."""
     return " ".join(unicodedata.normalize("NFKC", label).translate(_INVISIBLE).split())
 
 
 def unified(labels: Sequence[str], merge_case: bool = False) -> tuple[list[str], tuple[str, ...]]:
     """Return the labels with one spelling for each class, and notes on what was merged.
 
-    Labels of the same `plain_form` become the most frequent of them; so do labels that differ in case with
-    `merge_case`. Labels that are empty, or become empty, mean no label.
+    Labels with the same `plain_form` are replaced by the most frequent of them. With `merge_case`, so are labels that
+    differ in case. A label that is empty, or whose plain form is empty, means no label.
     """
     counts = Counter(labels)
     spellings: dict[str, list[str]] = {}

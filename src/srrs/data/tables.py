@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Table = Mapping[str, list[Any]]
-"""Columns, all of one length; of a text file every entry is text."""
+"""Columns of equal length, by name. If the table comes from a text file, every entry is text."""
 PIECE = 100_000
-"""Rows of a table that are written at a time."""
+"""Number of rows of a table that are written at a time."""
 TABLES = (".csv", ".tsv", ".parquet")
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img")
@@ -31,11 +31,11 @@ LABEL_COLUMNS = ("label", "class", "tag", "given", "class_name", "category")
 
 @dataclass(frozen=True)
 class TextTable:
-    """A CSV file as it is written."""
+    """The content of a CSV file, with its separator and encoding mark."""
 
     columns: list[str]
     rows: list[list[str]]
-    """Each with one cell per column."""
+    """The rows, each with one cell per column."""
     separator: str
     newline: str
     marked: bool
@@ -48,7 +48,7 @@ def exists(picture: Picture) -> bool:
 
 
 def read_text(path: Path) -> str:
-    """Read a file as UTF-8, with or without a byte order mark; `DataError` if that cannot be."""
+    """Read a file as UTF-8, with or without a byte order mark. Raises DataError if it cannot be read."""
     return _decoded(path)[0]
 
 
@@ -64,13 +64,15 @@ def _decoded(path: Path) -> tuple[str, bool]:
 
 
 def read_table(path: Path, without: str | None = None) -> Table:
-    """Read a parquet file, or a comma, semicolon or tab separated one whose first line names its columns.
+    """Read a parquet file, or a text file with commas, semicolons or tabs whose first line names the columns.
+
+    The column `without` of a parquet file is not read.
 
     Raises
     ------
     DataError
-        The file is missing, empty or malformed, two columns have one name, or a line has more entries than there are
-        columns.
+        The file is missing, empty or malformed, two columns have the same name, or a line has more entries than there
+        are columns.
     MissingExtraError
         A parquet file, and pyarrow is not installed.
     """
@@ -85,7 +87,7 @@ def read_table(path: Path, without: str | None = None) -> Table:
 
 
 def read_parquet(path: Path, without: str | None = None) -> Any:
-    """Return a parquet file as a pyarrow Table, perhaps without a column; errors as in `read_table`."""
+    """Return a parquet file as a pyarrow Table, without the column `without`. The errors are those of `read_table`."""
     if importlib.util.find_spec("pyarrow") is None:
         raise MissingExtraError("pyarrow", "parquet", f"Reading {path}")
     import pyarrow.parquet
@@ -111,7 +113,7 @@ def parquet_schema(path: Path) -> Any:
 
 
 def columns_of(path: Path) -> list[str]:
-    """Return the names of a parquet file's columns, without reading the rest; none where it is no such file."""
+    """Return the names of a parquet file's columns without reading the columns; an empty list for another file."""
     if path.suffix.lower() != ".parquet" or not is_file(path) or importlib.util.find_spec("pyarrow") is None:
         return []
     try:
@@ -121,7 +123,7 @@ def columns_of(path: Path) -> list[str]:
 
 
 def read_text_table(path: Path) -> TextTable:
-    """Read a comma, semicolon or tab separated file; errors as in `read_table`."""
+    """Read a text file with commas, semicolons or tabs. The errors are those of `read_table`."""
     text, marked = _decoded(path)
     header = re.split("[\r\n]", text, maxsplit=1)[0]
     separator = max(",;\t", key=header.count)
@@ -156,25 +158,29 @@ _GUARDED = re.compile(r"'+[=+\-@\t\r]")
 
 
 def guarded(cell: Any) -> Any:
-    """Return a cell with a quote ' in front where a spreadsheet would run it as a formula; `unguarded` takes it off.
+    """Return a cell with a quote ' in front if a spreadsheet would treat it as a formula.
 
-    One more quote goes before a cell that has quotes before such a character already, so that each text comes back.
+    `unguarded` removes the quote. A cell that already begins with quotes before such a character gets one more quote,
+    so that `unguarded` restores every text exactly.
     """
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def unguarded(cell: str) -> str:
-    """Return a cell as it was before `guarded`."""
+    """Return the original text of a cell from `guarded`, without the added quote."""
     return cell[1:] if _GUARDED.match(cell) else cell
 
 
 def csv_bytes(frame: "pd.DataFrame", digits: str | None = "%.9g") -> bytes:
-    """Return a table for people as CSV, its texts guarded against spreadsheets that would run them."""
+    """Return a table as CSV. A text that a spreadsheet would treat as a formula gets a quote in front (see `guarded`).
+
+    `digits` is the format of numbers.
+    """
     return b"".join(csv_pieces(frame, digits))
 
 
 def csv_pieces(frame: "pd.DataFrame", digits: str | None = "%.9g") -> Iterator[bytes]:
-    """Yield what `csv_bytes` returns, some rows at a time."""
+    """Yield the result of `csv_bytes` in pieces of some rows."""
     for start in range(0, max(len(frame), 1), PIECE):
         yield _csv(frame.iloc[start : start + PIECE], digits, header=start == 0)
 
@@ -193,7 +199,10 @@ def _csv(frame: "pd.DataFrame", digits: str | None, header: bool) -> bytes:
 
 
 def text_of(value: Any) -> str:
-    """Return an entry of a table as text. A missing entry is '', and 3.0 is 3, because missing values make floats."""
+    """Return an entry of a table as text; '' for a missing entry.
+
+    3.0 becomes `3`, because a column of whole numbers with missing values contains floats.
+    """
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace").strip()
     if value is None or (str(value) in ("nan", "<NA>", "NaT") and not isinstance(value, str)):
@@ -204,12 +213,14 @@ def text_of(value: Any) -> str:
 
 
 def find_column(table: Table, asked: str | None, usual: Sequence[str], what: str, source: str) -> list[Any]:
-    """Return the column that was named, or the first one with a usual name; case does not matter.
+    """Return the column with the name `asked` or, if it is None, the first column with a usual name.
+
+    Case does not matter. `what` is the content of the column, for messages.
 
     Raises
     ------
     DataError
-        There is none; the message names the columns there are.
+        There is no such column. The message names the existing columns.
     """
     known = {name.lower(): name for name in reversed(list(table))}
     wanted = usual if asked is None else (asked,)
@@ -225,14 +236,14 @@ def find_column(table: Table, asked: str | None, usual: Sequence[str], what: str
 
 
 def find_ids(table: Table, asked: str | None, texts: Sequence[str], source: str) -> list[str]:
-    """Return the ids: the column that was named, or a column `id` without repeated entries, or the paths.
+    """Return the ids: the column `asked` if it is given, else a column `id` without repeated entries, else the paths.
 
-    In the column asked for, an id may stand in several rows: they are images of one object.
+    In the column `asked`, several rows may have the same id: they are images of one object. `texts` are the paths.
 
     Raises
     ------
     DataError
-        The column asked for has an empty id; the message names the row.
+        The column `asked` has an empty id. The message names the row.
     """
     if asked is None:
         guess = next(([text_of(id) for id in table[name]] for name in table if name.lower() == "id"), [])
@@ -246,7 +257,7 @@ def find_ids(table: Table, asked: str | None, texts: Sequence[str], source: str)
 
 
 def apart(ids: Sequence[str]) -> list[str]:
-    """Make ids unique: repeated ones get #2, #3 and so on."""
+    """Return the ids made unique: a repeated id gets the suffix #2, #3 and so on."""
     taken, used, out = set(ids), set[str](), []
     for name in ids:
         unique, number = name, 1

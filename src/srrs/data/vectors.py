@@ -1,4 +1,4 @@
-"""Vectors of any source: checked, brought to unit length, and joined with the names of the classes they stand for.
+"""Checks vectors of any source, scales them to unit length, and joins class vectors with the names of their classes.
 
 n vectors, V views, C classes, D feature size.
 """
@@ -17,29 +17,30 @@ from srrs.records import Bools, Floats
 
 VECTORS = ("plain", "embeddings", "embedding", "features", "feature", "vectors", "vector")
 IDS, LABELS, CLASS_NAMES = ("ids", "id"), ("labels", "label"), ("class_names", "label_names", "classes")
-"""Names under which a file may hold these."""
+"""Possible names of the arrays of ids, labels and class names in a file."""
 UNIT = 2e-3
-"""How far the length of a vector may be off 1 by the rounding of float16."""
+"""Largest difference of a vector's length from 1 that the rounding to float16 causes."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClassVectors:
-    """Unit vectors of the classes, for use without a text tower."""
+    """Unit vectors of the classes, for a run without a text tower."""
 
     names: tuple[str, ...]
     """(C,)"""
     plain: Floats
-    """(C, D) of the class names."""
+    """(C, D) vectors of the class names."""
     described: Floats | None = None
-    """(C, D) of described classes."""
+    """(C, D) vectors of the described classes."""
     logit_scale: float | None = None
-    """What similarities are multiplied by; None if it is not known."""
+    """Factor from cosine similarities to logits; None if it is unknown."""
 
 
 def unit_vectors(vectors: Any, views: Any, name: str) -> tuple[Floats, Floats, list[str], list[str]]:
-    """Return unit vectors (n, D) and (n, V, D), zero where unusable, what is wrong with each row, and notes.
+    """Return unit vectors (n, D) and (n, V, D), the issue of each row, and notes.
 
-    Arrays of very many rows are returned as they are where nothing has to be changed: they may lie on disk.
+    An unusable row is zero and has an issue. If an array of very many rows needs no change, it is returned unchanged,
+    and may be memory-mapped. `name` is the name of the source, for messages.
 
     Raises
     ------
@@ -102,7 +103,7 @@ def _lengths(vectors: np.ndarray) -> np.ndarray:
 
 
 def floats(values: Any, axes: int, what: str, name: str) -> np.ndarray:
-    """Return an array of floats with this many axes."""
+    """Return the values as an array of floats. Raises DataError if it does not have `axes` axes."""
     # A memory-mapped array stays one; other kinds of arrays (masked, matrix) become plain ones.
     array: np.ndarray = (
         values if isinstance(values, np.memmap) else np.asarray([] if isinstance(values, list) else values)
@@ -115,7 +116,7 @@ def floats(values: Any, axes: int, what: str, name: str) -> np.ndarray:
 
 
 def class_arrays(class_vectors: Any) -> dict[str, Any]:
-    """Return class vectors that were given apart, by name: from an array, or from a file that names the classes."""
+    """Return the arrays of class vectors by name, from an array (C, D) or from a file with class vectors and names."""
     if not isinstance(class_vectors, str | Path):
         return {"class_vectors": np.asarray(class_vectors)}
     arrays = read_arrays(Path(class_vectors))

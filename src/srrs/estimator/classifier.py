@@ -36,25 +36,27 @@ FLOATS = [np.float32, np.float64]
 class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A classifier that is robust to wrong labels, with an audit of the labels.
 
-    On arrays of embeddings (N, D) it is a scikit-learn estimator like any other. It also takes folders and tables of
-    images, which scikit-learn's tools cannot split.
+    It is a scikit-learn estimator for arrays of embeddings (N, D). It also takes folders and tables of images, but the
+    tools of scikit-learn cannot split these.
 
     Parameters
     ----------
     model : hub name or path of a CLIP-like model, `bundled`, or `none` for embeddings without a model; or a loaded
         model (`srrs.load_model`).
     method : name of a method, with parts replaced as in `srrs(screen=bands)`; or a `Method`.
-    tuners : tuners in place of the method's: names, classes, `Tuner` or `TunerSpec` objects.
-    others : the settings of the same names, see `Settings`. They are validated by `fit`.
+    tuners : tuners that replace those of the method: names, classes, `Tuner` or `TunerSpec` objects.
+    others : the settings of the same names, see `Settings`. `fit` validates them.
 
     Attributes
     ----------
     classes_ : (C,) the labels of an array, or the class names of images.
     audit_ : the audit of the given labels.
     notes_ : remarks and warnings about the data.
-    head_, bias_, logit_scale_ : the linear classifier (C, D), (C,) and scale; absent if a tuner is not linear.
+    head_, bias_, logit_scale_ : class weights (C, D), bias (C,) and logit scale of the linear classifier; absent if a
+        tuner is not linear.
     parameters_ : tuned parameters by tuner and name.
-    thumbnails_ : for the page of images that are no files: `audit_.report(PATH, thumbnail=thumbnails_)`.
+    thumbnails_ : previews for the review page, needed if the images are not files:
+        `audit_.report(PATH, thumbnail=thumbnails_)`.
 
     Examples
     --------
@@ -114,27 +116,29 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         listeners: "Sequence[Listener]" = (),
         **columns: Any,
     ) -> Self:
-        """Tune on labeled images, or on embeddings of them.
+        """Audit the labels and tune the classifier, on labeled images or on embeddings of images.
 
         Parameters
         ----------
         X : embeddings (N, D), or their npz, safetensors or parquet file, or a folder that `srrs embed` wrote; or a
             folder of images, the file of a table, a DataFrame, a Hugging Face dataset, a list of paths, Pillow images
             or arrays.
-        y : labels of an array or a list.
-        features : embeddings of the rows of `X`, whose images are then not opened.
-        class_vectors : with the model `none`, an array (C, D) in the order of `class_names`, or a file of them.
-        trusted : labels that are certain: the decisions.csv of a review page, or a mapping from ids to classes, where
-            None leaves the image out.
-        cleanvision : whether to flag what cleanvision finds; needs `srrs[cleanvision]`.
-        descriptions : a JSON file {class name: what it looks like}.
-        listeners : called with each event of the training, see `srrs.training.trackers`.
-        columns : `names`, `class_names`, `images`, `path_column`, `label_column`, `id_column` of the reader.
+        y : labels, if `X` is an array or a list.
+        features : embeddings of the images of `X`, which are then not opened.
+        class_vectors : class vectors for the model `none`: an array (C, D) in the order of `class_names`, or a file.
+        trusted : labels that a person has verified: the decisions.csv of a review page, or a mapping from ids to
+            classes, where None leaves the image out.
+        cleanvision : whether to add the flags of cleanvision; needs `srrs[cleanvision]`.
+        descriptions : a JSON file that maps class names to descriptions of the class.
+        listeners : functions that are called with each event of the training, see `srrs.training.trackers`.
+        columns : options for reading `X`: `names`, `class_names`, `images`, `path_column`, `label_column`, `id_column`,
+            `merge_case`.
 
         Raises
         ------
         SrrsError
-            One of its subclasses; the message says what to change. On arrays also scikit-learn's ValueError.
+            A subclass of it is raised, and the message says what to change. For arrays, scikit-learn's checks may also
+            raise ValueError.
         """
         from srrs import pipeline
         from srrs.data.imagelab import cleanvision_words
@@ -217,7 +221,7 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         return self
 
     def predict_proba(self, X: Any = None, *, features: Any = None, **columns: Any) -> Floats:  # noqa: N803
-        """Predict probabilities (N, C) for any input that `fit` takes; NaN if an image or embedding cannot be used."""
+        """Return the probabilities (N, C) for any input that `fit` takes; NaN for an image that cannot be used."""
         from srrs.data.inputs import read_inputs
 
         self._check_fitted()
@@ -226,7 +230,7 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         return self.predict_inputs(read_inputs(X, features=features, labeled=False, **columns))
 
     def predict(self, X: Any = None, *, features: Any = None, **columns: Any) -> np.ndarray:  # noqa: N803
-        """Predict labels or class names (N,); None if an image or embedding cannot be used."""
+        """Return the predicted labels or class names (N,) for any input that `fit` takes; None if unusable."""
         probs = self.predict_proba(X, features=features, **columns)
         known = np.asarray(~np.isnan(probs).any(axis=1))
         if known.all():
@@ -252,7 +256,7 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str | None = None) -> Self:
-        """Read what `save` wrote. The frozen model itself is loaded when it is first needed."""
+        """Read a classifier that `save` wrote. The frozen model is loaded when it is first needed."""
         from srrs.estimator.saved import read_saved
 
         saved = read_saved(Path(folder))
@@ -270,7 +274,7 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         return tags
 
     def __sklearn_clone__(self) -> Self:
-        """Return an unfitted copy that shares the frozen model, which a deep copy would double in memory."""
+        """Return an unfitted copy that shares the frozen model. A deep copy would hold the model in memory twice."""
         return type(self)(**self.get_params(deep=False))
 
     def __getstate__(self) -> dict[str, Any]:

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 def is_matrix(X: Any, y: Any = None, *, fitted: bool = False) -> bool:  # noqa: N803
-    """Return whether X is a matrix of numbers with labels, to which scikit-learn's rules apply.
+    """Return whether X is a matrix of numbers with complete labels, which the checks of scikit-learn can validate.
 
-    Where labels are missing (None or ''), the reader lists such rows as unlabeled instead.
+    If a label is missing (None or ''), the result is False: the reader of srrs then gives such rows the issue `no
+    label`.
     """
     if y is None and not fitted:
         return False
@@ -36,7 +37,7 @@ def is_matrix(X: Any, y: Any = None, *, fitted: bool = False) -> bool:  # noqa: 
 
 
 def tuner_spec(tuner: Any) -> "TunerSpec":
-    """Return a tuner of the parameter `tuners`, with the name of its class."""
+    """Return the specification of a tuner that was given in the parameter `tuners`. Its name is that of its class."""
     from srrs.methods.stages import TunerSpec
 
     if isinstance(tuner, TunerSpec):
@@ -48,12 +49,12 @@ def tuner_spec(tuner: Any) -> "TunerSpec":
 def certain(
     trusted: str | Path | Mapping[Any, Any], samples: "Samples", class_names: Sequence[str] | None = None
 ) -> "dict[str, Decision]":
-    """Return the decisions by id, from the page's file or from a mapping of ids to classes as the user writes them.
+    """Return the decisions by id, from the decisions.csv of a review page or from a mapping of ids to classes.
 
     Raises
     ------
     SettingsError
-        `trusted` is neither.
+        `trusted` is neither a path nor a mapping.
     DataError
         It does not fit the samples, see `read_trusted` and `trusted_labels`.
     """

@@ -53,7 +53,7 @@ class Saved:
     preprocessing: dict[str, Any]
 
     def write(self, folder: Path, versions: dict[str, str]) -> Path:
-        """Write the three files. Serving needs no text tower."""
+        """Write the three files. Prediction from them needs no text tower."""
         folder.mkdir(parents=True, exist_ok=True)
         config = {
             "format": FORMAT,
@@ -73,7 +73,7 @@ class Saved:
 
 
 def read_saved(folder: Path) -> Saved:
-    """Read what `Saved.write` wrote.
+    """Read the folder that `Saved.write` wrote.
 
     Raises
     ------

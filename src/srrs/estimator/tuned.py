@@ -1,4 +1,4 @@
-"""The tuned part of a classifier: its arrays, what they predict, and their files.
+"""The tuned part of a classifier: its arrays, its predictions and its files.
 
 N samples, C classes, D feature size.
 """
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class NotYetFittedError(NotFittedError, sklearn.exceptions.NotFittedError):  # type: ignore[misc]
-    """Both ours and scikit-learn's."""
+    """The classifier was not fitted. This error is both a `SrrsError` and scikit-learn's `NotFittedError`."""
 
 
 class Tuned:
-    """A tuned classifier. A subclass has the parameters `model`, `device`, `precision` and the property `settings`."""
+    """A tuned classifier. A subclass must have the attributes `model`, `device`, `precision` and `settings`."""
 
     model: Any
     device: str
@@ -38,7 +38,7 @@ class Tuned:
 
     @property
     def settings(self) -> Settings:
-        """Return the parameters as settings."""
+        """Return the parameters of the classifier as `Settings`. A subclass must define this property."""
         raise NotImplementedError
 
     def _take(self, classifier: Any) -> None:
@@ -69,7 +69,10 @@ class Tuned:
         return probs
 
     def features_of(self, inputs: "Inputs", rows: Ints, progress: "Progress | None" = None) -> Floats:
-        """Return the features (len(rows), D) of some rows of checked inputs, encoded where they are not given."""
+        """Return the features (len(rows), D) of some rows of checked inputs.
+
+        Images without given features are encoded.
+        """
         from srrs.pipeline import encode_rows
 
         found = inputs.features.take(rows) if inputs.features else encode_rows(
@@ -91,12 +94,14 @@ class Tuned:
         return probs
 
     def save(self, folder: str | Path) -> Path:
-        """Write `head.safetensors` (C, D), `prompts.safetensors` and `config.json`. Serving needs no text tower.
+        """Write `head.safetensors` (class weights), `prompts.safetensors` (tuned parameters) and `config.json`.
+
+        Prediction from these files needs no text tower.
 
         Raises
         ------
         SettingsError
-            A tuner of the method is not linear in the features, so that the classifier is no matrix.
+            A tuner of the method is not linear in the features, so that the classifier is not one matrix.
         """
         from srrs.estimator.saved import Saved
         from srrs.models.hub import absolute_name
@@ -124,7 +129,10 @@ class Tuned:
         return saved.write(Path(folder), versions())
 
     def to_onnx(self, path: str | Path) -> tuple[Path, Path]:
-        """Write image tower and head as one ONNX graph, and a JSON with its preprocessing; see `export.onnx`."""
+        """Write the image tower and the class weights as one ONNX graph, and the preprocessing as a JSON file.
+
+        See `srrs.export.onnx.write_onnx`.
+        """
         from srrs.export.onnx import write_onnx
 
         self._check_fitted()

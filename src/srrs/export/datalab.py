@@ -1,4 +1,4 @@
-"""The audit under the names that cleanlab's Datalab gives its label issues."""
+"""The audit as a table with the columns that cleanlab's Datalab uses for label issues."""
 
 import os
 from pathlib import Path
@@ -16,8 +16,8 @@ WRONG = ("noisy", "outside")
 def datalab_issues(audit: Audit) -> pd.DataFrame:
     """Return the columns of `Datalab.get_issues("label")`: is_label_issue, label_score, given_label, predicted_label.
 
-    A row per image in the user's order, by its id. As in Datalab, a score runs from 0 to 1 and lower is worse. An
-    unusable row is no label issue and has neither score nor prediction.
+    The table has one row per image in the user's order, with the id as index. As in Datalab, a score ranges from 0 to
+    1, and lower is worse. An unusable row is not a label issue, and has neither score nor prediction.
     """
     table = audit.table.set_index("id")
     return pd.DataFrame(
@@ -31,5 +31,5 @@ def datalab_issues(audit: Audit) -> pd.DataFrame:
 
 
 def write_datalab(audit: Audit, path: str | os.PathLike[str]) -> Path:
-    """Write `datalab_issues` as CSV; raises DataError where the path cannot be written."""
+    """Write `datalab_issues` as CSV. Raises DataError if the path cannot be written."""
     return write_atomic(path, csv_bytes(datalab_issues(audit).reset_index()))

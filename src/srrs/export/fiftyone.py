@@ -1,7 +1,7 @@
 """The audit as a folder that FiftyOne imports as a `FiftyOneDataset`, written without FiftyOne.
 
-Its JSON form is written (`samples.json`, and a `metadata.json` without a version), which every version of FiftyOne
-reads in the order of the file, without copies of the images and without a schema of its own.
+The folder has the JSON form of this format: `samples.json`, and a `metadata.json` without a version. Every version of
+FiftyOne can read it. It keeps the order of the samples, and needs neither copies of the images nor a schema.
 """
 
 import json
@@ -14,14 +14,15 @@ from srrs.export.pictures import picture_files
 from srrs.io import write_atomic
 
 LABELS = {"given": None, "suggested": "suggested_confidence", "zero_shot": None}
-"""Fields that are classifications beside those of the tuners, and the column of their confidence."""
+"""Fields of the type Classification, besides those of the tuners, and the column of their confidence."""
 
 
 def write_fiftyone(audit: Audit, folder: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Path:
     """Write one sample per row, in the user's order: `given`, `suggested`, ... as labels, scores as numbers.
 
-    The row's id is the field `row_id` (FiftyOne's own ids are made on import) and its status is also a tag. A sample
-    lacks the fields that have nothing to say. Raises DataError if a row is no file or the folder cannot be written.
+    The id of the row is the field `row_id`, because FiftyOne makes its own ids on import. The status is also a tag. A
+    field without a value is left out. Relative paths refer to `root`, by default the working directory. Raises
+    DataError if a row is no file or the folder cannot be written.
     """
     folder = Path(folder)
     files = picture_files(audit, root)

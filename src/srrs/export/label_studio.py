@@ -20,7 +20,7 @@ SHOWN = (
     *("suggested", "suggested_confidence", "issue", "flags"),
 )
 SERVED = "/data/local-files/?d="
-"""URL under which Label Studio serves files of its machine, below the folder in its settings."""
+"""URL under which Label Studio serves local files. The path that follows is relative to its document root."""
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -30,11 +30,12 @@ def write_label_studio(
     root: str | os.PathLike[str] | None = None,
     served: str | os.PathLike[str] = "/",
 ) -> Path:
-    """Write `tasks.json`, a task per row in the user's order, and `label_config.xml`, the classes to choose from.
+    """Write `tasks.json`, one task per row in the user's order, and `label_config.xml`, the classes to choose from.
 
-    Images are named as Label Studio serves local files; `served` is the folder that its setting
-    LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT names. A row without a suggestion has no prediction. Characters that XML
-    cannot hold become U+FFFD in the choices.
+    The URLs of the images are those under which Label Studio serves local files. `served` is the folder that its
+    setting LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT names. Relative paths refer to `root`, by default the working
+    directory. A row without a suggestion has no prediction. In the choices, U+FFFD replaces characters that XML does
+    not allow.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""A tuned classifier as one ONNX graph: the image tower and the head, from pixels to probabilities.
+"""A tuned classifier as one ONNX graph from pixels to probabilities: the image tower and the head (class weights).
 
-The graph starts at pixels, because resizing differs between libraries; the preprocessing is in a JSON file beside the
-graph. Features are rounded to float16 between tower and head, as srrs keeps them, so that graph and
-`predict_proba` give the same probabilities.
+The input of the graph is pixels, because resizing differs between libraries. A JSON file beside the graph describes the
+preprocessing. Between tower and head, features are rounded to float16. srrs stores features in float16, too, so the
+graph and `predict_proba` give the same probabilities.
 """
 
 import json
@@ -25,7 +25,7 @@ from srrs.records import Floats
 
 FORMAT = 1
 LARGEST = 2**31
-"""Bytes of the largest file that holds a graph and its weights."""
+"""Largest number of bytes of a file with a graph and its weights."""
 
 
 class _Classifier(torch.nn.Module):

@@ -1,4 +1,4 @@
-"""The audit table as parquet: text stays text and numbers stay numbers, also in columns that are empty."""
+"""The audit table as parquet. Columns keep their type (text or number), also if they are empty."""
 
 import os
 from pathlib import Path
@@ -13,11 +13,11 @@ from srrs.io import atomic
 
 
 def write_parquet(audit: Audit, path: str | os.PathLike[str]) -> Path:
-    """Write the columns of the audit table, a row per image in the user's order, nulls where nothing is known.
+    """Write the audit table, with one row per image in the user's order. Missing values are null.
 
-    The schema version stands in the file's metadata as `srrs_schema_version`. Text that no file can hold (the name of
-    a file whose bytes are no text) is written with backslashes, as in the CSV. Raises MissingExtraError without
-    pyarrow, and DataError where the path cannot be written.
+    The metadata of the file contain the schema version as `srrs_schema_version`. If a file name contains bytes that are
+    not valid UTF-8, these bytes are written with backslashes, as in the CSV. Raises MissingExtraError without pyarrow,
+    and DataError if the path cannot be written.
     """
     try:
         import pyarrow as pa

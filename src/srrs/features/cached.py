@@ -1,4 +1,4 @@
-"""Features that were computed before the run: by the feature store, or elsewhere (embeddings)."""
+"""Features that were computed before the run, by the feature store or by the user (embeddings)."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,13 +16,13 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True, eq=False)
 class CachedFeatures:
-    """A view source over cached features, which stay on disk where they are mapped from there.
+    """A view source of cached features. They may be memory-mapped.
 
-    Only the rows of a call are read and converted to float32.
+    A call reads only its rows, and converts them to float32.
     """
 
     features: Features
-    """N unit-length plain features and V augmented ones each."""
+    """The unit-length features of N samples: the plain view, and V augmented views."""
     keys: Keys
     """Return the content keys (N,)."""
     device: torch.device = field(default=CPU)
@@ -49,15 +49,15 @@ class CachedFeatures:
         return Batch(features=stacked[sample, torch.from_numpy(views).to(self.device)].flatten(0, 1))
 
     def mean_view(self, rows: slice | Ints) -> Tensor:
-        """Return the mean (n, D) over all views."""
+        """Return the mean (n, D) over all views, without normalization."""
         if self._small_mean is not None:
             return self._small_mean[rows]
         return self._mean(rows)
 
     def unit_features(self) -> Floats:
-        """Return the unit-length mean view of every sample, (N, D): float32, or float16 for very many samples.
+        """Return the mean over all views at unit length, (N, D), in float32, or in float16 for very many samples.
 
-        Very many samples without augmented views are returned as stored, without a copy.
+        If very many samples have no augmented views, their stored array is returned, without a copy.
         """
         return self._unit
 

@@ -1,4 +1,4 @@
-"""Augmented views: random resized crops and flips, drawn by an image's content and never by its place in a list."""
+"""Augmented views: random resized crops and flips. A draw depends on the content of an image, never on its position."""
 
 import hashlib
 import math
@@ -8,27 +8,27 @@ import numpy as np
 from srrs.models.preprocess import Box
 
 SCALE = (0.25, 1.0)
-"""Share of the image's area."""
+"""Smallest and largest area of a crop, as a share of the image's area."""
 RATIO = (3 / 4, 4 / 3)
-"""Width over height."""
+"""Smallest and largest ratio of width to height of a crop."""
 _TRIES = 10
 
 
 def view_boxes(key: str, size: tuple[int, int], views: int, seed: int) -> list[tuple[Box, bool]]:
-    """Crop box and flip of each view of an image.
+    """Return the crop box of each view of an image, and whether the view is flipped.
 
     Parameters
     ----------
     key: content digest of the image.
     size: width and height in pixels.
-    views: how many; the first ones do not depend on it.
+    views: number of views. A larger number does not change the first views.
     seed: at least 0.
     """
     return [view_box(key, size, view, seed) for view in range(views)]
 
 
 def view_box(key: str, size: tuple[int, int], view: int, seed: int) -> tuple[Box, bool]:
-    """Crop box and flip of one view; arguments as in `view_boxes`."""
+    """Return the crop box of one view, and whether it is flipped. The arguments are those of `view_boxes`."""
     content = int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little")
     rng = np.random.default_rng((seed, content, view))
     flip = bool(rng.random() < 0.5)

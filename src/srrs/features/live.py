@@ -1,4 +1,4 @@
-"""A view source that opens images in every step: new crops each time, or pixels for tuners that need them."""
+"""A view source that opens the images in every step, for new crops in each step, or for tuners that need pixels."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,31 +19,32 @@ from srrs.models.base import ImageTower
 from srrs.records import Batch, Floats, Ints, Keys
 
 AT_ONCE = 64
-"""Rows whose images are opened and encoded in one pass."""
+"""Number of rows whose images are opened and encoded in one pass."""
 
 
 @dataclass(frozen=True, eq=False)
 class LiveImages:
-    """A view source that opens the images of each batch anew. View v is the same crop that the feature store caches.
+    """A view source that opens the images of each batch. View v is the same crop as view v in the feature store.
 
-    The evidence of screenings comes from the cached views, so that it is computed once.
+    The features for screening are those of the cached views, so that they are computed only once.
 
     Raises
     ------
     ValueError
-        The images are not as many as the cached samples, or a row has several images but batches hold pixels.
+        The number of images differs from the number of cached samples, or a row has several images although the batches
+        contain pixels.
     """
 
     cached: CachedFeatures
-    """Features of the same samples, for the evidence."""
+    """Cached features of the same samples, for screening."""
     images: Sequence[Sequence[tuple[str, Picture]]]
-    """(N,) digest and image of everything that shows a sample; crops are drawn from the digest, as the feature store
-    draws them. A sample of several images has the mean of their features at unit length."""
+    """(N,) the images of each sample, as pairs of a digest and an image. Crops are drawn by the digest, as in the
+    feature store. The feature of a sample of several images is the mean of their features at unit length."""
     tower: ImageTower
     seed: int
     """Seed of the crops."""
     pixels: bool = False
-    """Whether batches hold pixels, for tuners inside the tower; else their features."""
+    """Whether batches contain pixels, for tuners that change the image tower. Otherwise they contain features."""
 
     augmented = None
 

@@ -16,7 +16,7 @@ from srrs.io import save_tensors
 
 Halves = NDArray[np.float16]
 Keys = NDArray[np.bytes_]
-"""(n,) raw 32-byte digests."""
+"""(n,) digests of images, as 32 raw bytes."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -36,13 +36,13 @@ class ShardFile:
     path: Path
     keys: Keys
     size: int
-    """D."""
+    """Feature size D."""
     offset: int
-    """Bytes before the features."""
+    """Number of bytes before the features."""
 
     @property
     def features(self) -> Halves:
-        """Return the features (n, D), mapped from disk."""
+        """Return the features (n, D), memory-mapped."""
         return np.memmap(self.path, np.float16, "r", offset=self.offset, shape=(len(self.keys), self.size))
 
 
@@ -57,7 +57,7 @@ def heads(keys: Keys) -> NDArray[np.uint64]:
 
 
 def find_shard(folder: Path, view: str, keys: Keys, size: int) -> ShardFile | None:
-    """Return the shard that holds exactly these keys, in this order; None if there is none, or a damaged one."""
+    """Return the shard that contains exactly these keys, in this order; None if it does not exist or is damaged."""
     path = _path(folder, view, keys)
     with contextlib.suppress(OSError):
         if (shard := open_shard(path, view, size)) and checksum.is_whole(path):
@@ -66,7 +66,7 @@ def find_shard(folder: Path, view: str, keys: Keys, size: int) -> ShardFile | No
 
 
 def write_shard(folder: Path, view: str, shard: Shard) -> Path:
-    """Write a shard unless it is there already."""
+    """Write a shard, unless its file exists already."""
     path = _path(folder, view, shard.keys)
     if find_shard(folder, view, shard.keys, shard.features.shape[1]) is None:
         raw = np.frombuffer(shard.keys.tobytes(), dtype=np.uint8).reshape(-1, 32)
@@ -84,7 +84,7 @@ def _about(folder: Path, view: str) -> dict[str, str]:
 
 
 def open_shard(path: Path, view: str, size: int) -> ShardFile | None:
-    """Return a shard of `size` features a row; None if its header is not that of a shard of this view.
+    """Return the shard in a file, with features of size `size`; None if its header is not that of a shard of this view.
 
     Raises OSError if the file cannot be read.
     """
@@ -109,7 +109,7 @@ def open_shard(path: Path, view: str, size: int) -> ShardFile | None:
 
 
 def remove_damaged(paths: Sequence[Path], count: int) -> None:
-    """Remove damaged ones of `count` shards, and say so."""
+    """Remove damaged shards, and log how many of `count` shards they are."""
     if not paths:
         return
     _LOG.warning(

@@ -1,13 +1,14 @@
-"""The feature store on disk: every view of an image is encoded once, by content, and read from disk afterwards.
+"""The feature store on disk. Every view of an image is encoded once, and read from disk afterwards.
 
-A model has one folder, named by all that changes the bits: its fingerprint and preprocessing, the device and the
-libraries. In it a shard holds features of one view and the keys of their images, whose digest is its name. Shards are
-only ever added, each by one rename, so a killed run loses what it had not written and harms nothing else. A shard has a
-checksum, which is verified when the first of its features is asked for. A damaged one is removed, and its images are
-encoded again.
+Each model has a folder. The name of the folder depends on everything that changes the bits of a feature: the model's
+fingerprint and preprocessing, the device and the libraries. A shard is a file in this folder. It contains features of
+one view and the keys of their images, and its name is the digest of these keys. Shards are only added, completely or
+not at all, so a killed run loses only the features that it had not written. A shard has a checksum, which is verified
+when its first feature is read. A damaged shard is removed, and its images are encoded again.
 
-An image's bits may depend on the batch it was encoded in, by rounding. So batches are cut from the sorted keys of the
-whole set: the order of rows, an interruption and the number of views change no bit.
+Because of rounding, the bits of a feature may depend on the batch in which the image was encoded. Therefore batches are
+made from the sorted keys of the whole dataset. The order of rows, an interruption and the number of views do not change
+the features.
 """
 
 import contextlib
@@ -29,19 +30,21 @@ from srrs.features.shard_file import Halves, Keys, Shard, ShardFile, heads, open
 from srrs.io import remove_leftovers, write_atomic
 
 FORMAT = 2
-"""Raised when decoding, view draws or the layout of shards change: older features are then left alone."""
+"""Version of the format. A new version, for changes of decoding, view draws or shards, does not use older features."""
 _FLUSH_ROWS = 16_384
 _FLUSH_SECONDS = 30.0
 _DESCRIPTION = "model.json"
 
 
 def cache_limit() -> int:
-    """Return the largest number of bytes that features may take on disk: `SRRS_CACHE_LIMIT_GB`, 20 if not set.
+    """Return the largest number of bytes of all features on disk.
+
+    It comes from the environment variable `SRRS_CACHE_LIMIT_GB`, and is 20 GB by default.
 
     Raises
     ------
     SettingsError
-        It is not a number above 0.
+        The variable is not a number above 0.
     """
     text = os.environ.get("SRRS_CACHE_LIMIT_GB") or "20"
     with contextlib.suppress(ValueError):
@@ -51,11 +54,11 @@ def cache_limit() -> int:
 
 
 def model_folder(cache: Path, description: dict[str, object]) -> Path:
-    """Return the folder of a model's features in a cache folder. It is made if needed, and marked as used now.
+    """Return the folder of a model's features in a cache folder. It is made if needed, and its time of use is updated.
 
     Parameters
     ----------
-    description: all that changes the bits of a feature, as JSON; versions are added.
+    description: everything that changes the bits of a feature, as JSON; versions of libraries are added.
     """
     versions = {"format": FORMAT, "torch": torch.__version__, "pillow": PIL.__version__}
     text = json.dumps({**description, **versions}, sort_keys=True, indent=1)
@@ -71,7 +74,10 @@ def model_folder(cache: Path, description: dict[str, object]) -> Path:
 
 
 def trim(cache: Path, keep: Path, limit: int) -> list[Path]:
-    """Remove the least recently used models until the features take at most `limit` bytes. `keep` is never removed."""
+    """Remove the folders of the least recently used models until the features take at most `limit` bytes.
+
+    The folder `keep` is never removed.
+    """
     with contextlib.suppress(OSError):  # another run may be removing the same folder
         used = {path.parent: path.stat().st_mtime for path in (cache / "features").glob(f"*/{_DESCRIPTION}")}
         sizes = {folder: sum(path.stat().st_size for path in folder.iterdir()) for folder in used}
@@ -86,12 +92,12 @@ def trim(cache: Path, keep: Path, limit: int) -> list[Path]:
 
 
 class FeatureStore:
-    """One model's features: (view, image key) -> (D,) float16.
+    """The stored features of one model: a mapping from a view and an image key to a feature (D,) in float16.
 
     Parameters
     ----------
-    folder: from `model_folder`; None keeps everything in memory.
-    size: D.
+    folder: the result of `model_folder`; None keeps all features in memory.
+    size: feature size D.
     """
 
     def __init__(self, folder: Path | None, size: int):
@@ -103,19 +109,19 @@ class FeatureStore:
         self._flushed = time.monotonic()
 
     def missing(self, view: str, keys: Keys) -> NDArray[np.bool_]:
-        """Return which of the keys (n,) the store lacks for this view."""
+        """Return which of the keys (n,) have no stored feature of this view."""
         known = [shard.keys for shard in (*self._holding(view, keys), *self._pending.get(view, ()))]
         return ~np.isin(keys, np.concatenate(known)) if known else np.ones(len(keys), dtype=bool)
 
     def add(self, view: str, keys: Keys, features: Halves) -> None:
-        """Keep (n, D) features; they are on disk after `flush`, which comes by itself every half minute."""
+        """Add features (n, D). They are written to disk by `flush`, which is also called every half minute."""
         self._pending.setdefault(view, []).append(Shard(keys, features))
         rows = sum(len(shard.keys) for shards in self._pending.values() for shard in shards)
         if rows >= _FLUSH_ROWS or time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was added."""
+        """Write the added features to disk."""
         for view in list(self._pending):
             shards = self._read(view)
             parts = self._pending[view]
@@ -125,7 +131,7 @@ class FeatureStore:
         self._flushed = time.monotonic()
 
     def gather(self, view: str, keys: Keys, out: Halves) -> None:
-        """Copy the features of the keys into `out` (n, D); all of them must be there, flushed."""
+        """Copy the features of the keys (n,) into `out` (n, D). All of them must have been added and flushed."""
         shards = self._holding(view, keys)
         known = np.concatenate([shard.keys for shard in shards])
         order = np.argsort(known, kind="stable")

@@ -1,4 +1,4 @@
-"""The protocol of a view source, which gives the training batches and the features for screening.
+"""The protocol of a view source, which provides the training batches and the features for screening.
 
 N samples, n of them in a call, V views, D feature size.
 """
@@ -12,11 +12,11 @@ from srrs.records import Batch, Floats, Ints, Keys
 
 
 class ViewSource(Protocol):
-    """N samples with a plain view each (view 0) and augmented views (from 1 on)."""
+    """A source of N samples. Each has a plain view (view 0) and augmented views (1, 2, ...)."""
 
     @property
     def keys(self) -> Keys:
-        """Return the content keys (N,). They key every random draw, so the order of the rows does not matter."""
+        """Return the content keys (N,). Random draws depend on them, so the order of the rows does not matter."""
         ...
 
     @property
@@ -31,20 +31,20 @@ class ViewSource(Protocol):
 
     @property
     def augmented(self) -> int | None:
-        """Return the number of augmented views of each sample; None if every view is a fresh crop."""
+        """Return the number of augmented views of each sample; None if every step makes new crops."""
         ...
 
     def batch(self, rows: Ints, views: Ints) -> Batch:
-        """Return the views (n, k) of rows (n,) as n * k inputs on the device. The views of a row follow each other."""
+        """Return the views (n, k) of rows (n,) as n * k inputs on the device. The k views of a row are consecutive."""
         ...
 
     def mean_view(self, rows: slice | Ints) -> Tensor:
         """Return the mean (n, D) of the features over all cached views, on the device, without normalization.
 
-        The logits of a linear classifier on it are the mean of the views' logits.
+        A linear classifier of this mean gives the mean of the logits of all views.
         """
         ...
 
     def unit_features(self) -> Floats:
-        """Return unit-length features (N, D), the mean over all cached views."""
+        """Return the mean over all cached views, scaled to unit length: (N, D)."""
         ...

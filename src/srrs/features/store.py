@@ -1,4 +1,7 @@
-"""Encode the views that the feature store lacks, and read all from it. Threads open images while the model encodes."""
+"""Encodes the views that the feature store does not contain, and reads all views from it.
+
+Threads open images while the model encodes.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +26,9 @@ from srrs.models.base import ImageTower
 from srrs.records import Features, Floats
 
 PLAIN = -1
-"""The plain view; augmented ones count from 0."""
+"""Number of the plain view. The augmented views have the numbers 0, 1, ..."""
 Job = list[tuple[int, list[str]]]
-"""One batch of images: the keys to encode of each view."""
+"""One batch of images: for each view, the keys of the images to encode."""
 T = TypeVar("T")
 
 
@@ -43,21 +46,16 @@ def encode(
 ) -> Features:
     """Return the features of the plain view and of `views` augmented views, in the order of `rows`.
 
-    Images of the same content are encoded once, and features in the cache are not encoded again. The features of a row
-    with several images are their mean at unit length, for each view.
+    Images with the same content are encoded once, and features in the cache are not encoded again. For a row with
+    several images, the feature of a view is the mean of the images' features at unit length.
 
-    Parameters
-    ----------
-    samples: `checked` ones.
-    rows: which of them; images that open, with or without a label.
-    views: V.
-    seed: of the view draws.
-    cache: folder such as `cache_root()`; None keeps features in memory.
-    progress: called with how many views of images are done and how many there are.
-    batch: images per encoding pass.
-    deadline: asked before each augmented view; once it returns True no more are encoded, so V may be smaller. The
-        bits are the same with and without, but every view opens the images anew.
-    elsewhere: encodes outside this process, to the same bits; see `srrs.features.tasks`. It needs a cache.
+    Parameters ---------- samples: samples from `checked`. rows: rows to encode, with or without a label. Their images
+    must be usable. model: the image tower. views: number of augmented views. seed: seed of the crops. cache: folder
+    such as `cache_root()`; None keeps features in memory. progress: called with the number of encoded views of images
+    and their total. batch: number of images per encoding pass. deadline: called before each augmented view. After it
+    has returned True, no more views are encoded, so the result may
+        have fewer views. The features do not change, but every view opens the images again.
+    elsewhere: encodes outside this process, with identical features; see `srrs.features.tasks`. It needs a cache.
 
     Raises
     ------
@@ -113,7 +111,7 @@ def _averaged(features: Features, counts: Sequence[int]) -> Features:
 
 @dataclass
 class Run:
-    """One call of `encode`."""
+    """The state of one call of `encode`."""
 
     model: ImageTower
     store: FeatureStore
@@ -124,7 +122,10 @@ class Run:
     done: int = 0
 
     def plan(self, order: list[str], views: list[int], batch: int) -> list[Job]:
-        """Return the batches that the store lacks. They are cut from all keys, so that what it holds moves no bits."""
+        """Return the batches with images that the store does not contain.
+
+        The batches are made from all keys. So the batch of an image does not depend on the content of the store.
+        """
         packed = pack_keys(order)
         missing = {view: self.store.missing(self.name(view), packed) for view in views}
         self._advance(sum(int((~lacks).sum()) for lacks in missing.values()))
@@ -136,7 +137,7 @@ class Run:
         return [job for job in jobs if job]
 
     def work(self, jobs: list[Job]) -> None:
-        """Encode, opening images in threads one view ahead of the model."""
+        """Encode the batches. While the model encodes a view, threads open the images of the next view."""
         with quiet(), ThreadPoolExecutor(WORKERS) as pool, ThreadPoolExecutor(1) as ahead:
             for view, keys, pixels in _ahead(self._pixels(jobs, pool), ahead):
                 with torch.inference_mode():
@@ -151,13 +152,13 @@ class Run:
                 self._advance(len(keys))
 
     def hand_out(self, jobs: list[Job], elsewhere: "Elsewhere") -> None:
-        """Let others encode and write to the folder of the store."""
+        """Encode the batches outside this process. The results are written to the folder of the store."""
         for count in elsewhere(self, jobs):
             self._advance(count)
         self.store = FeatureStore(self.store.folder, self.store.size)
 
     def gather(self, keys: list[str], views: int) -> Features:
-        """Read back what is wanted, in its order."""
+        """Read the features of the keys from the store, in the order of the keys."""
         packed, size = pack_keys(keys), self.store.size
         plain, crops = (empty(shape, np.float16) for shape in ((len(keys), size), (len(keys), views, size)))
         if keys:
@@ -201,7 +202,7 @@ class Run:
 
 
 Elsewhere = Callable[[Run, list[Job]], Iterator[int]]
-"""Encodes the batches of a run and yields how many views of images it has done."""
+"""Function that encodes the batches of a run, and yields numbers of encoded views of images."""
 
 
 def _ahead(items: Iterable[T], thread: ThreadPoolExecutor) -> Iterator[T]:
@@ -214,12 +215,12 @@ def _ahead(items: Iterable[T], thread: ThreadPoolExecutor) -> Iterator[T]:
 
 
 def input_size(model: ImageTower) -> int:
-    """Return the longer side of the model's input in pixels. Images are read at no less than twice this size."""
+    """Return the longer side of the model's input in pixels. Images are decoded at twice this size or larger."""
     return max(model.preprocess(Image.new("RGB", (64, 64))).shape[-2:])
 
 
 def description(model: ImageTower) -> dict[str, object]:
-    """Return all that changes the bits of a feature, versions of libraries aside."""
+    """Return everything that changes the bits of a feature, except the versions of libraries."""
     return {
         "fingerprint": model.fingerprint,
         "preprocessing": model.preprocessing,

@@ -1,7 +1,7 @@
-"""Encode on a cluster: the batches of a run are cut into tasks, each of which writes one shard for each view.
+"""Encoding on a cluster. The batches of a run are divided into tasks, and each task writes one shard per view.
 
-Tasks of the same batches write shards of the same name, so a task that is repeated after its worker was lost encodes
-nothing that is on disk already.
+The name of a shard depends only on its batches. If a worker is lost and its task runs again, the task does not encode
+images whose features are on disk already.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from srrs.features.store import Job, Run, description
 from srrs.models.base import ImageTower
 
 TOGETHER = 16
-"""Batches of a task."""
+"""Number of batches of a task."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Task:
 
     load: Callable[[], ImageTower]
     description: dict[str, object]
-    """Of the model that planned the batches."""
+    """Description of the model of the process that planned the batches."""
     folder: Path
-    """The store's, which all workers see."""
+    """Folder of the feature store, which all workers must see."""
     seed: int
     jobs: list[Job]
     paths: dict[str, Picture]
@@ -42,10 +42,10 @@ class Workers:
 
     spread: Spread
     load: Callable[[], ImageTower]
-    """Returns the model, and loads it once per process."""
+    """Returns the model. It is loaded once per process."""
 
     def __call__(self, run: Run, jobs: list[Job]) -> Iterator[int]:
-        """Yield how many views of images each finished task has done."""
+        """Run the tasks. Yield the number of encoded views of images of each finished task."""
         assert run.store.folder is not None, "workers need a cache"
         tasks = []
         for start in range(0, len(jobs), TOGETHER):
@@ -57,7 +57,7 @@ class Workers:
 
 
 def encode_task(task: Task) -> int:
-    """Encode the batches of a task, write their shards, and return how many views of images those hold.
+    """Encode the batches of a task, write their shards, and return the number of views of images in the shards.
 
     Raises ModelError if this worker has another model or kind of device than the process that planned the task.
     """

@@ -1,4 +1,4 @@
-"""Methods: short compositions of stages. `methods.method("srrs(tuners=both)")` makes one of `methods.METHODS`."""
+"""Methods: short compositions of stages. `METHODS` lists them, and `method("srrs(tuners=both)")` makes one of them."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,12 @@ _HOMES = {"method": "spec", "METHODS": "zoo"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first used (PEP 562), since torch takes seconds."""
+    """Import a name when it is first used (PEP 562), because importing torch takes seconds."""
     if name not in __all__:
         raise AttributeError(f"module 'srrs.methods' has no attribute {name!r}")
     return getattr(import_module(f"srrs.methods.{_HOMES.get(name, 'stages')}"), name)
 
 
 def __dir__() -> list[str]:
-    """Return the interface, for `dir(srrs.methods)` and completion."""
+    """Return the public names, for `dir(srrs.methods)` and completion."""
     return sorted(__all__)

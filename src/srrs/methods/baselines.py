@@ -1,4 +1,4 @@
-"""Methods that learn from all given labels or from none of them, and what the methods of the zoo share."""
+"""Methods that learn from all given labels or from none of them, and helpers that other methods share."""
 
 from dataclasses import replace
 
@@ -7,20 +7,24 @@ from srrs.methods.stages import MACRO, MICRO, RESIDUAL, Method, TunerSpec
 
 BOTH = (MACRO, MICRO)
 ROUNDS = 25
-"""Screenings of a method that screens in every epoch or every other one as published."""
+"""Number of screenings, here, of a method whose published form screens in every epoch or in every second epoch."""
 
 
 def window(epochs: float, of: float) -> int:
-    """Return how many of `ROUNDS` screenings a memory of `epochs` of the `of` published epochs spans, at least 1."""
+    """Return the number of screenings that a memory spans: `ROUNDS * epochs / of`, rounded, at least 1.
+
+    The published method has `of` epochs, and its memory spans `epochs` of them.
+    """
     return max(1, round(ROUNDS * epochs / of))
 
 
 def plain(
     name: str, tuners: tuple[TunerSpec, ...], q: float, tunes: bool = True, learning_rate: float | None = None
 ) -> Method:
-    """Return a method that trusts every label and learns them by generalized cross-entropy with exponent q.
+    """Return a method that learns all given labels by generalized cross-entropy with exponent q.
 
-    The learning rates of the zoo were chosen on the development classes (docs/benchmark.md has the table).
+    If `tunes` is False, the tuners keep their initial state. `learning_rate` is that of the prompts; None keeps the
+    default. The learning rates of all methods were chosen on the development classes (docs/benchmark.md has the table).
     """
     return Method(
         name=name,
@@ -42,28 +46,31 @@ def zero_shot() -> Method:
 
 
 def coop() -> Method:
-    """Return CoOp (Zhou et al. 2022): cross-entropy on the given labels. The published context is shared by classes."""
+    """Return CoOp (Zhou et al. 2022), which learns the class prompt by cross-entropy on the given labels.
+
+    In the published method, all classes share one context.
+    """
     return plain("coop", (MACRO,), q=0.0, learning_rate=0.1)
 
 
 def coop_two() -> Method:
-    """Return CoOp with a class prompt and a described prompt, to measure what the second prompt adds by itself."""
+    """Return CoOp with a class prompt and a described prompt. It measures the effect of the second prompt alone."""
     return plain("coop-two", BOTH, q=0.0, learning_rate=0.1)
 
 
 def gce() -> Method:
-    """Return CoOp with generalized cross-entropy, q = 0.5, as PTNL (Wu et al. 2023).
+    """Return CoOp with generalized cross-entropy (q = 0.5), as in PTNL (Wu et al. 2023).
 
-    The published context is shared by all classes.
+    In the published method, all classes share one context.
     """
     return plain("gce", (MACRO,), q=0.5)
 
 
 def mae() -> Method:
-    """Return CoOp with mean absolute error (Ghosh et al. 2017), as PTNL (Wu et al. 2023) and NLPrompt study it.
+    """Return CoOp with mean absolute error (Ghosh et al. 2017), which PTNL (Wu et al. 2023) and NLPrompt study.
 
-    The loss is `1 - p`, GCE at q = 1: half of the absolute error, as in both codes. The published context is shared by
-    all classes.
+    The loss is `1 - p`, generalized cross-entropy at q = 1. This is half of the absolute error, as in the code of PTNL
+    and NLPrompt. In the published methods, all classes share one context.
     """
     return plain("mae", (MACRO,), q=1.0)
 
@@ -71,7 +78,8 @@ def mae() -> Method:
 def dspt() -> Method:
     """Return DSPT (arXiv 2605.00591): CoOp with a second softmax inside the cross-entropy.
 
-    The second softmax bounds the loss of a sample. A wrong label then has little weight. There is no parameter.
+    The second softmax bounds the loss of a sample, so that a wrong label has little weight. The method has no
+    hyperparameter.
     """
     double = learn.double_softmax()
     return replace(plain("dspt", (MACRO,), q=0.0), loss=double, warm_up_loss=double)
@@ -80,10 +88,10 @@ def dspt() -> Method:
 def linear_probe() -> Method:
     """Return logistic regression on the image features (Radford et al. 2021), without text.
 
-    As published, the weights have an L2 penalty and L-BFGS runs to convergence. Differences:
+    As published, the weights have an L2 penalty, and L-BFGS runs to convergence. Differences from the published method:
 
-    - The penalty is chosen on the given labels, out of fold, because there is no clean validation set.
-    - The audit ranks by the out-of-fold probability of the given label.
+    - The penalty is chosen by cross-validation on the given labels, because there is no clean validation set.
+    - The audit ranks the labels by their out-of-fold probability.
     """
     probe = TunerSpec("probe", "logistic-probe")
     return replace(plain("linear-probe", (probe,), q=0.0), screen=screen_features.out_of_fold_probe())
@@ -92,13 +100,13 @@ def linear_probe() -> Method:
 def upl() -> Method:
     """Return robust unsupervised prompt learning of PTNL (Wu et al. 2023), which never reads the given labels.
 
-    As published, the pseudo-labels are zero-shot predictions. The K most confident images of each class are learned
-    (Huang et al. 2022), by GCE with q = 0.5. Differences:
+    As published, the pseudo-labels are zero-shot predictions. The prompt learns the K most confident images of each
+    class (Huang et al. 2022), by generalized cross-entropy with q = 0.5. Differences from the published method:
 
     - Images are chosen from the training set of this run. PTNL chooses K = 16 from the whole training set of the
       dataset, so it has more images to choose from in a few-shot comparison.
     - K is the mean number of samples of a class.
     - There is no ensemble of prompts.
-    - The audit ranks by the tuned model's probability of the given label.
+    - The audit ranks the given labels by their probability in the tuned model.
     """
     return replace(plain("upl", (MACRO,), q=0.5), rectify=subset.confident_zero_shot())

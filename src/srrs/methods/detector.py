@@ -1,6 +1,6 @@
 """Losses of methods with detectors: prompts that do not classify, but learn whether a given label is right.
 
-One prompt per class stands for right labels and one for wrong ones.
+Each class has one prompt for right labels (positive, clean) and one for wrong labels (negative, noisy).
 """
 
 from dataclasses import replace
@@ -18,9 +18,10 @@ from srrs.records import Group
 def detecting() -> Loss:
     """Return the loss of DeFT for the logits of a positive and a negative prompt per class.
 
-    The positive prompts classify the clean samples. The negative ones learn the threshold between clean and noisy: the
-    positive prompt must win at the class of the sample (the predicted class, if the sample is not clean), and the
-    negative one at every other class. No gradient of the second part reaches the positive prompts.
+    The loss has two parts. First, the positive prompts learn to classify the clean samples. Second, the negative
+    prompts learn the threshold between clean and noisy: at the class of the sample (the predicted class if the sample
+    is not clean) the positive prompt must have the larger logit, and at every other class the negative prompt. The
+    gradient of the second part does not reach the positive prompts.
     """
 
     def loss(logits: Tensor, batch: LabeledBatch) -> Tensor:
@@ -44,9 +45,10 @@ def detecting() -> Loss:
 def discriminating(beta: float = 0.25, q: float = 0.0) -> Loss:
     """Return the loss of Double Prompt Learners for a classifier and a detector (prompts of clean and noisy images).
 
-    The detector learns that a given label is clean if the classifier predicts it. The classifier learns the class of
-    the clean prompt with the largest logit, if no noisy prompt has a larger one, and otherwise the largest entry of
-    `beta * noisy logits + (1 - beta) * given label`.
+    The detector learns that a given label is clean if the classifier predicts it. The classifier learns a corrected
+    label. If a clean prompt has the largest logit of all detector prompts, this is the class of that prompt. Otherwise
+    it is the class with the largest entry of `beta * noisy logits + (1 - beta) * given label` (one-hot). `q` is the
+    exponent of the generalized cross-entropy.
     """
     base = generalized(q)
 

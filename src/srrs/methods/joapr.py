@@ -13,10 +13,10 @@ from srrs.screening.predictions import mean_probs
 
 
 def refurbish(sharpness: float = 2.0) -> Rectify:
-    """Replace the labels of noisy samples by the mean prediction p, and those of clean ones by `w y + (1 - w) p`.
+    """Replace the labels of noisy samples by the mean prediction p, and labels y of clean samples by `w y + (1 - w) p`.
 
-    Both are raised to the power `sharpness` and normalized; `w` is the posterior times the mean probability of the
-    given label.
+    Both targets are raised to the power `sharpness` and normalized. The weight `w` is the posterior of clean times the
+    mean probability of the given label.
     """
 
     @reads("logits")
@@ -31,10 +31,10 @@ def refurbish(sharpness: float = 2.0) -> Rectify:
 
 
 def balanced() -> Prepare:
-    """Weigh the rows of a step so that clean samples and all others have the same total weight.
+    """Weigh the rows of a step so that the clean samples have the same total weight as all other samples.
 
-    JoAPR draws each step from a clean and a noisy loader in equal numbers; equal weights have the same expectation. A
-    step with rows of one kind only stays as it is.
+    JoAPR draws equal numbers of clean and noisy samples for each step. Equal total weights have the same expectation.
+    If all rows of a step are clean, or none, their weights do not change.
     """
 
     def prepare(batch: LabeledBatch, generator: np.random.Generator) -> LabeledBatch:

@@ -7,9 +7,11 @@ from srrs.screening.joint import check_rate, count_kept, joint_loss
 
 
 def small_joint_loss(noise_rate: float, agreement: float = 0.5) -> Loss:
-    """Average the joint loss of a step without the `noise_rate` of its rows that have the largest.
+    """Return JoCoR's loss of a step: the mean joint loss of the rows with a small joint loss.
 
-    At least one row is kept, even at a noise rate of 1.
+    The joint loss is the cross-entropy of both classifiers plus their disagreement (see
+    `srrs.screening.joint.joint_loss`). The share `noise_rate` of the rows, those with the largest joint loss, is left
+    out. At least one row is kept, even at a noise rate of 1. `agreement` is the weight of the disagreement.
     """
     check_rate(noise_rate)
 

@@ -1,4 +1,4 @@
-"""Losses of a training step, and how the rows of a step are weighted and mixed."""
+"""Losses of a training step, and functions that weight and mix the rows of a step."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,12 +22,15 @@ def _weighted_mean(per_sample: Tensor, weight: Tensor) -> Tensor:
 
 
 def cross_entropy() -> Loss:
-    """Sum the tuners' cross-entropies with the soft targets (paper, Eq. 2)."""
+    """Return the sum of the tuners' cross-entropies with the soft targets (paper, Eq. 2)."""
     return generalized(0.0)
 
 
 def generalized(q: float) -> Loss:
-    """Sum the tuners' generalized cross-entropies (Zhang and Sabuncu 2018): q = 0 is cross-entropy, q = 1 is MAE."""
+    """Return the sum of the tuners' generalized cross-entropies (Zhang and Sabuncu 2018).
+
+    `q` = 0 is cross-entropy, `q` = 1 is mean absolute error.
+    """
 
     def loss(logits: Tensor, batch: LabeledBatch) -> Tensor:
         per_tuner = [losses.generalized_cross_entropy(each, batch.soft, q) for each in logits.log_softmax(2)]
@@ -37,7 +40,10 @@ def generalized(q: float) -> Loss:
 
 
 def double_softmax() -> Loss:
-    """Sum the tuners' cross-entropies of the softmax of their probabilities (DSPT, arXiv 2605.00591)."""
+    """Return the sum of the tuners' cross-entropies after a second softmax (DSPT, arXiv 2605.00591).
+
+    The first softmax turns logits into probabilities. The second one is applied to these probabilities.
+    """
 
     def loss(logits: Tensor, batch: LabeledBatch) -> Tensor:
         per_tuner = [losses.double_softmax_cross_entropy(each, batch.soft) for each in logits.log_softmax(2)]
@@ -53,16 +59,17 @@ def co_regularized(
     confidence: float = 0.0,
     divergence: Divergence = losses.jeffreys,
 ) -> Loss:
-    """Sum the tuners' losses, the disagreement of the first two (paper, Eq. 3) and a prior term.
+    """Return the sum of the tuners' losses, the disagreement of the first two tuners (paper, Eq. 3) and a prior term.
 
     Parameters
     ----------
     q : exponent of the generalized cross-entropy of each tuner.
     consistency : weight of the disagreement.
     prior : weight of the prior term, KL(uniform, mean prediction).
-    confidence : weight of the tuners' entropy, which is subtracted, as in the warm-up of JoAPR and of the released
-        code.
-    divergence : Jeffreys' divergence is the paper's formula; its text names Jensen and Shannon's.
+    confidence : weight of the tuners' entropy, which is subtracted from the loss, as in the warm-up of JoAPR and of the
+        released code of SRRS.
+    divergence : measures the disagreement. The default, Jeffreys' divergence, is the formula of the paper. The text of
+        the paper names the Jensen-Shannon divergence.
     """
     base = generalized(q)
 
@@ -81,11 +88,12 @@ def co_regularized(
 
 
 def paced(q: float = 0.25, consistency: float = 0.5) -> Loss:
-    """Sum rescaled generalized cross-entropies of the tuners, and the disagreement of the first two (paper, Eq. 3).
+    """Return the sum of rescaled generalized cross-entropies, and the disagreement of two tuners (paper, Eq. 3).
 
-    The gradient of generalized cross-entropy is that of cross-entropy times p^q. With many classes p is small at first
-    and learning is slow. So each tuner's loss is divided by the mean of p^q over the step. Samples with a small p still
-    weigh less than others, but the gradient is about as large as with cross-entropy.
+    The gradient of generalized cross-entropy is the gradient of cross-entropy times p^q, where p is the probability of
+    the target class. With many classes, p is small at first, and learning is slow. Therefore the loss of each tuner is
+    divided by the mean of p^q over the step. Samples with a small p still weigh less than others, but the gradient is
+    about as large as with cross-entropy. `consistency` is the weight of the disagreement of the first two tuners.
     """
     base = generalized(q)
 
@@ -113,12 +121,14 @@ def as_given() -> Prepare:
 
 
 def mixup_unmatched(alpha: float = 0.75, matched_weight: float = 2.0) -> Prepare:
-    """Mix each sample that is not matched with a matched one; matched samples stay as they are (paper, section 3.3).
+    """Mix each unmatched sample with a matched sample (paper, section 3.3). Matched samples stay as they are.
+
+    A sample is matched if its image matches its rectified label according to re-screening.
 
     Parameters
     ----------
-    alpha : the sample's own share is max(l, 1 - l), l ~ Beta(alpha, alpha). The paper names MixMatch, whose alpha is
-        0.75. The released code draws with 0.001, which mixes nothing.
+    alpha : the unmatched sample keeps the share max(l, 1 - l), where l ~ Beta(alpha, alpha). The paper names MixMatch,
+        whose alpha is 0.75. The released code draws with 0.001, which mixes nothing.
     matched_weight : weight of the matched samples. The released code learns them twice, mixed and unmixed.
     """
 

@@ -1,4 +1,4 @@
-"""The memory of stages between screenings, and access to the fields of the evidence."""
+"""Functions that read and extend the memory of a stage, and functions that read fields of the evidence."""
 
 import numpy as np
 
@@ -8,9 +8,9 @@ from srrs.screening.predictions import Logits
 
 
 def recall(memory: Memory, name: str, values: Floats, count: int) -> tuple[Floats, Memory]:
-    """Return the last `count - 1` values (K, N) stored under a name, and the memory with `values` (N,) added to them.
+    """Return the stored values (K, N) of up to `count - 1` earlier screenings, and the memory with `values` (N,) added.
 
-    Raises ValueError unless `count` is at least 1.
+    `name` is the key in the memory. Raises ValueError unless `count` is at least 1.
     """
     if count < 1:
         raise ValueError(f"Expected a memory of at least 1 screening, the present one, but got {count}")
@@ -20,14 +20,14 @@ def recall(memory: Memory, name: str, values: Floats, count: int) -> tuple[Float
 
 
 def votes(evidence: Evidence) -> Logits:
-    """Return the logits of the tuners that classify. Raises ValueError if nothing was tuned."""
+    """Return the logits of the voters, the tuners with `votes=True`. Raises ValueError if there is none."""
     if not evidence.voters:
         raise ValueError("a stage that reads predictions needs the logits of a tuner that votes")
     return [evidence.logits[name] for name in evidence.voters]
 
 
 def given(evidence: Evidence, name: str) -> Floats:
-    """Return `zero_shot`, `features` or `class_vectors`. Raises ValueError if the evidence lacks the field."""
+    """Return a field of the evidence: `zero_shot`, `features` or `class_vectors`. Raises ValueError if it is None."""
     values: Floats | None = getattr(evidence, name)
     if values is None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Published methods that screen and relabel during training, SRRS among them."""
+"""Published methods that screen and relabel during training: SRRS, JoAPR, NLPrompt, TecoPrompt and JoCoR."""
 
 from dataclasses import replace
 
@@ -9,14 +9,18 @@ from srrs.methods.stages import MACRO, Method
 
 
 def srrs_paper() -> Method:
-    """Return SRRS as published. Values that the paper does not give are those of the released code. Differences:
+    """Return SRRS as published. Values that the paper does not give are those of the released code.
 
-    - There are 25 screenings. The published run has 200 epochs (50 on ImageNet) with a screening in every second one.
-    - Losses and matcher scores are averaged over 5 % of the run, which is 1 of 25 screenings. The code averages over 5.
-    - Mixup draws from Beta(0.75, 0.75). The paper names MixMatch, which uses this value, and gives none of its own. The
-      released code draws from Beta(0.001, 0.001), which mixes nothing, so that the third stage has no effect.
-      `srrs-paper(prepare=mixup_unmatched(alpha=0.001,matched_weight=1))` does the same.
-    - Matched samples have the weight 2, because the released code learns them twice.
+    Differences from the published method:
+
+    - There are 25 screenings. The published run has 200 epochs (50 on ImageNet) and screens in every second epoch.
+    - Losses and matcher scores are averaged over 5 % of the run, which is 1 of 25 screenings. The code averages over 5
+      of 100 screenings.
+    - Mixup draws from Beta(0.75, 0.75). The paper gives no value, but names MixMatch, which uses this value. The
+      released code draws from Beta(0.001, 0.001), which mixes nothing, as does
+      `srrs-paper(prepare=mixup_unmatched(alpha=0.001))`.
+    - Matched samples have the weight 2, because the released code learns them twice. With `alpha=0.001` and
+      `matched_weight=1`, re-screening has no effect.
     """
     remember = window(10, of=200)
     return Method(
@@ -36,21 +40,22 @@ def srrs_paper() -> Method:
 def joapr() -> Method:
     """Return JoAPR (Guo and Gu 2024): two thresholds split clean from noisy labels, and all labels are refurbished.
 
-    As published, the score is cross-entropy plus entropy, scaled, and averaged over 5 of 200 screenings. Two Gaussians
-    split it. A label is clean if either threshold says so. Refurbished labels are squared. A step has as many clean as
-    noisy samples. The warm-up rewards confidence (alpha_1 = 0.5). The prior term is KL(uniform, mean prediction)
-    (alpha_2 = 1). Differences:
+    As published, the score of a sample is its cross-entropy plus its entropy, scaled to 0..1 and averaged over 5 of 200
+    screenings. A mixture of two Gaussians is fitted to the scores, and two thresholds follow from it. A label is clean
+    if it passes at least one of them. Refurbished labels (see `refurbish`) are squared and normalized. A step has as
+    many clean as noisy samples. The loss of the warm-up subtracts the entropy, with the weight alpha_1 = 0.5. The loss
+    contains KL(uniform, mean prediction), with the weight alpha_2 = 1. Differences from the published method:
 
-    - One setting serves all datasets and rates. It is the most frequent one of the published table, whose choice needs
-      the noise rate. For Caltech101 the table has alpha_2 = 0.5.
-    - There are 25 screenings instead of 200. The average over 2.5 % of the run is over 1 screening.
-    - The warm-up of one epoch is 3 % of the steps, 2 of 60.
+    - All datasets and noise rates use the same values, the most frequent ones of the published table. The published
+      choice depends on the noise rate. For Caltech101 the table has alpha_2 = 0.5.
+    - There are 25 screenings instead of 200. The average is over 2.5 % of the run, which is 1 screening.
+    - The warm-up takes 3 % of the steps (2 of 60). In the code it takes one epoch.
     - Steps are drawn from all samples. Weights make clean and noisy samples count equally.
     - The first threshold uses standard deviations. The code uses variances and doubles the ratio inside the log.
-    - The second threshold is the noise rate of this screening, counted with that of the screening before, as in the
-      code.
+    - As in the code, the second threshold comes from the noise rates of this screening and the one before.
     - Scores and labels come from all views, once per screening. The code uses one view, in every batch.
-    - The posterior is weighted by the prediction from the first screening on, not from the second.
+    - The posterior of clean is multiplied by the prediction from the first screening on. In the code, this begins at
+      the second screening.
     - There is no mixup, because the published Beta(0.001, 0.001) mixes nothing.
     """
     return replace(
@@ -68,15 +73,16 @@ def joapr() -> Method:
 def nlprompt() -> Method:
     """Return NLPrompt (Pan et al. 2025): optimal transport splits the labels into clean (CE) and noisy (MAE) ones.
 
-    As published, the cost is -log P (paper) and the weight of the entropy 0.01 (the paper names 0.001 to 0.01, the
-    script uses 0.001). There are 1,000 sweeps with the tolerance of the code. Classes have equal size, labels are the
-    given ones, and MAE is `1 - p`. Differences:
+    CE is cross-entropy, MAE is mean absolute error. P is the probability of a class. As published, the cost of
+    transport is -log P (paper). The weight of the entropy is 0.01: the paper names 0.001 to 0.01, the released script
+    uses 0.001. As in the code, there are up to 1,000 iterations, all classes get the same mass, the prompt learns the
+    given labels, and MAE is `1 - p`. Differences from the published method:
 
-    - The cost uses one softmax. The code uses two, which amounts to the cost -P, as in
+    - The cost uses one softmax. The code uses two, which amounts to the cost -P. To get it, write
       `nlprompt(screen=transport(reg=0.001,cost='probability'))`.
-    - Transport is solved at each of 25 screenings. The code solves it in each of 200 epochs (50 by default), the paper
-      once.
-    - Clean and noisy samples share each step. The code alternates between batches of the two.
+    - The transport plan is computed at each of 25 screenings. The code computes it in each of 200 epochs (50 by
+      default), the paper once.
+    - A step contains clean and noisy samples. The code alternates between clean and noisy batches.
     - There is no warm-up.
     """
     return replace(
@@ -88,20 +94,22 @@ def nlprompt() -> Method:
 
 
 def tecoprompt() -> Method:
-    """Return TecoPrompt (Shao et al. 2026): the transport of NLPrompt, with labels rewritten when the plan is steady.
+    """Return TecoPrompt (Shao et al. 2026): transport as in NLPrompt, and labels replaced if the plan is stable.
 
-    As published, the plan is a matrix (N, C) of transport from samples to classes. The share of a class is its part of
-    the row of a sample. A label is rewritten permanently if the largest class stays the same for 8 of 50 epochs, with a
-    share of at least 0.99. A running average of this share (0.8 per epoch) splits clean (0.8) from ambiguous (0.2). The
-    losses are CE for clean, GCE with q = 0.5 for ambiguous and MAE for noisy labels. The cost is -P and the weight of
-    the entropy 0.01 (code). Differences:
+    As published, the plan is a matrix (N, C) of optimal transport from samples to classes. The share of a class is its
+    entry in the row of a sample, divided by the sum of the row. A label is replaced permanently if the same class has
+    the largest share in 8 successive epochs of 50, and this share is at least 0.99 each time. A running average of the
+    largest share (momentum 0.8 per epoch) separates clean (at least 0.8), ambiguous (at least 0.2) and noisy labels.
+    The losses are cross-entropy for clean labels, generalized cross-entropy (GCE) with q = 0.5 for ambiguous labels and
+    mean absolute error for noisy labels. The cost is -P, and the weight of the entropy is 0.01 (code). Differences from
+    the published method:
 
-    - The paper prints the cost -log P. With it the shares saturate, and the values 0.99, 0.8 and 0.2 do not fit.
-      `tecoprompt(screen=temporal_transport(cost='log'))` uses it.
-    - There are 25 screenings for 50 epochs. The window is 4 screenings, and the average keeps 0.64 = 0.8^2.
-    - A rewritten label is learned as clean at once, not after an epoch among the ambiguous. The audit calls the given
-      label noisy.
-    - Ambiguous labels are learned by GCE, as in the paper. The code leaves q at 0, which is CE.
+    - The paper prints the cost -log P. With this cost, nearly all shares are close to 0 or 1, and the values 0.99, 0.8
+      and 0.2 do not fit. To get it, write `tecoprompt(screen=temporal_transport(cost='log'))`.
+    - There are 25 screenings for 50 epochs. The window is 4 screenings, and the momentum is 0.64 = 0.8^2.
+    - A replaced label is learned as a clean label at once. In the published method, it is ambiguous for an epoch. The
+      audit calls the given label noisy.
+    - Ambiguous labels are learned by GCE, as in the paper. The code leaves q at 0, which is cross-entropy.
     """
     return replace(
         plain("tecoprompt", (MACRO,), q=0.0),
@@ -117,18 +125,18 @@ def tecoprompt() -> Method:
 
 
 def jocor(noise_rate: float) -> Method:
-    """Return JoCoR (Wei et al. 2020): two classifiers agree, and only samples with small joint loss are learned.
+    """Return JoCoR (Wei et al. 2020): two classifiers are trained to agree, on samples with a small joint loss.
 
-    As published, samples are selected within the step by the joint loss, and the share `noise_rate` is left out.
-    Differences:
+    The joint loss is the cross-entropy of both classifiers plus their disagreement. As published, each step leaves out
+    the share `noise_rate` of its samples, those with the largest joint loss. Differences from the published method:
 
-    - The two networks are the class prompt and the described prompt, because two equal prompts would stay equal. Both
-      vote.
+    - The two networks are the class prompt and the described prompt, because two equal prompts would stay equal. The
+      classifier averages the logits of both.
     - The weight of the agreement is 0.5. The authors use 0.5 to 0.9, depending on dataset and rate (CIFAR-100: 0.85).
-    - The authors increase the share that is left out over 10 of 200 epochs. Here a warm-up of 5 % of the steps leaves
-      nothing out.
+    - The authors increase the share that is left out over 10 of 200 epochs. Here, a warm-up of 5 % of the steps learns
+      all samples.
     - `noise_rate` refers to all labels. The code halves it for asymmetric noise, which affects half of its classes.
-    - Selection is per view. At least one view is kept, even at a noise rate of 1.
+    - The selection is made for each view of an image separately. At least one view is kept, even at a noise rate of 1.
     """
     return replace(
         plain("jocor", BOTH, q=0.0, learning_rate=0.2),

@@ -1,4 +1,4 @@
-"""Rectifying stages: the label that each sample is learned with."""
+"""Rectifying stages: they choose the label that each sample is trained with."""
 
 import numpy as np
 import torch
@@ -23,13 +23,14 @@ def keep() -> Rectify:
 
 
 def blend(sharpness: float = 2.0, weight: float | None = None) -> Rectify:
-    """Rectify as in the published SRRS, by the group that screening gave a sample.
+    """Rectify each sample by its group from screening, as in the published SRRS.
 
     - A clean sample keeps its label.
-    - A noisy sample gets the mean prediction of the voters.
-    - An ambiguous sample gets a blend of the two, weighted by `p_clean` or by one number `weight` (paper, Table 3).
+    - A noisy sample gets the mean prediction of the voters (the tuners with `votes=True`).
+    - An ambiguous sample gets a weighted mean of the given label and this prediction. The weight of the given label is
+      `p_clean`, or `weight` for all samples (paper, Table 3).
 
-    Blends and predictions are sharpened to the power `sharpness`, as in the released code.
+    Targets of noisy and ambiguous samples are raised to the power `sharpness` and normalized, as in the released code.
     """
 
     @reads("logits")
@@ -52,10 +53,10 @@ def blend(sharpness: float = 2.0, weight: float | None = None) -> Rectify:
 
 
 def posterior() -> Rectify:
-    """Learn from the posterior of the true class, from a screening stage that models it.
+    """Use the posterior of the true class as the training target. The screening stage must return a posterior.
 
-    The rectified labels are those of the screening stage, or else the most probable classes. Images of no class
-    (`OUTSIDE`) are not learned from.
+    The rectified labels are those of the screening stage if it returns some, and otherwise the most probable classes.
+    Images of no class (`OUTSIDE`) have the weight 0 in training. Raises ValueError if there is no posterior.
     """
 
     @reads()

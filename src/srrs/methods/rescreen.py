@@ -1,4 +1,4 @@
-"""Re-screening stages: whether each image matches its rectified label."""
+"""Re-screening stages: they decide whether each image matches its rectified label."""
 
 from collections.abc import Callable
 
@@ -23,11 +23,11 @@ def accept_all() -> Rescreen:
 
 
 def matcher(kappa: float = 0.5, remember: int = 1, ambiguous_only: bool = False, seed: int = 0) -> Rescreen:
-    """Fit two Gaussians to the matcher's scores of the rectified labels: SRRS as published.
+    """Fit two Gaussians to the scores that the image-text matcher gives the rectified labels, as in the published SRRS.
 
-    A label is matched if it belongs to the high component with probability at least `kappa`. Scores are averaged over
-    the last `remember` screenings, as in the released code. With `ambiguous_only`, all samples that screening did not
-    call ambiguous are accepted. Without a matcher every label is accepted.
+    A label is matched if it belongs to the component with the higher mean, with a probability of at least `kappa`. As
+    in the released code, scores are averaged over the last `remember` screenings. With `ambiguous_only`, clean and
+    noisy samples are always matched. Without a matcher, all labels are matched. `seed` initializes the mixture.
     """
 
     def decide(score: Floats, partition: Partition, memory: Memory) -> tuple[Bools, Memory]:
@@ -43,9 +43,9 @@ def matcher(kappa: float = 0.5, remember: int = 1, ambiguous_only: bool = False,
 
 
 def reported(threshold: float = 0.5) -> Rescreen:
-    """Report the matcher's own score of each rectified label; it is matched from `threshold` on.
+    """Report the score of the image-text matcher for each rectified label.
 
-    Without a matcher every label is accepted.
+    A label is matched if its score is at least `threshold`. Without a matcher, all labels are matched.
     """
     return _by_score(lambda score, partition, memory: (score >= threshold, memory))
 

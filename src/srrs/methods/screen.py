@@ -1,4 +1,4 @@
-"""Screening stages: thin adapters of the rules of `srrs.screening`, which work on arrays."""
+"""Screening stages. Each calls a rule of `srrs.screening`, which works on arrays, with fields of the evidence."""
 
 from typing import cast
 
@@ -19,7 +19,7 @@ EPOCHS = 50
 
 
 def trust_all() -> Screen:
-    """Call every given label clean; `p_clean` is the mean of the probabilities that the voters give to the label.
+    """Call every given label clean. `p_clean` is the mean probability of the label over the voters.
 
     Voters are the tuners with `votes=True`.
     """
@@ -34,10 +34,10 @@ def trust_all() -> Screen:
 
 
 def bands(theta: float = 0.01, remember: int = 1, seed: int = 0) -> Screen:
-    """Split by the loss in three, by two Gaussians and two density thresholds: SRRS as published.
+    """Split the samples by their loss into clean, ambiguous and noisy ones, as in the published SRRS.
 
-    The loss is averaged over the last `remember` screenings, as the released code does. See
-    `srrs.screening.mixtures.gmm_bands`.
+    Two Gaussians are fitted to the loss, and two density thresholds `theta` separate the groups. The loss is averaged
+    over the last `remember` screenings, as in the released code. See `srrs.screening.mixtures.gmm_bands`.
     """
 
     @reads("logits")
@@ -49,7 +49,10 @@ def bands(theta: float = 0.01, remember: int = 1, seed: int = 0) -> Screen:
 
 
 def two_way(threshold: float = 0.5, remember: int = 1, seed: int = 0) -> Screen:
-    """Split by the same mixture into clean and noisy only. See `srrs.screening.mixtures.gmm_two_way`."""
+    """Split the samples into clean and noisy ones by the mixture of `bands`.
+
+    See `srrs.screening.mixtures.gmm_two_way`.
+    """
 
     @reads("logits")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
@@ -66,7 +69,7 @@ def _loss(evidence: Evidence, memory: Memory, remember: int) -> tuple[Floats, Fl
 
 
 def joint_thresholds(remember: int = 1, seed: int = 0) -> Screen:
-    """Split by JoAPR's two thresholds on cross-entropy plus entropy. See `srrs.screening.joapr`."""
+    """Split the samples by JoAPR's two thresholds on cross-entropy plus entropy. See `srrs.screening.joapr`."""
 
     @reads("logits")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
@@ -107,7 +110,8 @@ def transition(
 def decision(trust: Trust = "auto", seed: int = 0) -> Screen:
     """Decide by all sources of evidence, with weights estimated from the data. See `srrs.screening.decision`.
 
-    `trust` says what to believe if labels and model disagree about most images: `labels`, `model` or `auto`.
+    `trust` is the side to follow if labels and model disagree about most images: `labels`, `model`, or `auto`, which
+    chooses by the data.
     """
 
     @reads("zero_shot", "features", "match", can_lack=("zero_shot", "features", "match"))
@@ -124,9 +128,10 @@ def decision(trust: Trust = "auto", seed: int = 0) -> Screen:
 
 
 def robust_similarity(rounds: int = 25, threshold: float = 0.5, seed: int = 0) -> Screen:
-    """Split by similarity to prompts and to images of the same label. See `srrs.screening.similarity`.
+    """Split the samples by similarity to prompts and to images of the same label. See `srrs.screening.similarity`.
 
-    The prompts weigh `0.2 exp(epoch / 35)` of 50 epochs, from 0.2 to 0.83 over the `rounds` screenings of a run.
+    The weight of the similarity to the prompts is `0.2 exp(epoch / 35)` in the published schedule of 50 epochs. Over
+    the `rounds` screenings of a run, it grows from 0.2 to 0.83.
     """
 
     @reads("logits", "features")
@@ -143,7 +148,7 @@ def robust_similarity(rounds: int = 25, threshold: float = 0.5, seed: int = 0) -
 
 
 def small_joint(noise_rate: float, agreement: float = 0.5) -> Screen:
-    """Call the `noise_rate` of all samples with the largest joint loss noisy (JoCoR). See `srrs.screening.joint`."""
+    """Call the share `noise_rate` of samples with the largest joint loss noisy (JoCoR). See `srrs.screening.joint`."""
     joint.check_rate(noise_rate)
 
     @reads("logits")
@@ -155,9 +160,10 @@ def small_joint(noise_rate: float, agreement: float = 0.5) -> Screen:
 
 
 def detected(right: str, wrong: str, threshold: float = 0.5) -> Screen:
-    """Split by two tuners that detect right and wrong labels. See `srrs.screening.detector`.
+    """Split the samples by two tuners that detect right and wrong labels. See `srrs.screening.detector`.
 
-    `right` and `wrong` are names of the method's tuners.
+    `right` and `wrong` are the names of these tuners in the method. A label is clean from the probability `threshold`
+    on.
     """
 
     @reads("logits")
@@ -171,7 +177,10 @@ def detected(right: str, wrong: str, threshold: float = 0.5) -> Screen:
 
 
 def transport(reg: float = 0.01, cost: Cost = "log") -> Screen:
-    """Call a sample clean if optimal transport carries it to its given label (NLPrompt). See `srrs.screening`."""
+    """Call a label clean if the optimal transport plan assigns the sample to it (NLPrompt).
+
+    See `srrs.screening.optimal_transport.transport`.
+    """
 
     @reads("logits")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:

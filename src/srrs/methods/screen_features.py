@@ -1,6 +1,6 @@
-"""Screening stages that read features, and class vectors or zero-shot predictions, but nothing that is tuned.
+"""Screening stages that do not read the logits of tuners: they read features, class vectors or zero-shot predictions.
 
-Thin adapters of the rules of `srrs.screening`.
+Each calls a rule of `srrs.screening`, which works on arrays, with fields of the evidence.
 """
 
 from typing import Literal
@@ -16,9 +16,9 @@ from srrs.screening.common import counted_noise, of_given
 
 
 def out_of_fold_probe(strength: float = 3.0, fold_count: int = 5, seed: int = 0) -> Screen:
-    """Call every given label clean; `p_clean` is its probability by logistic regression on the other folds.
+    """Call every given label clean. `p_clean` is its out-of-fold probability by logistic regression on the features.
 
-    `strength` is scikit-learn's C.
+    `strength` is the parameter C of the regression in scikit-learn.
     """
 
     @reads("features")
@@ -38,9 +38,10 @@ def _out_of_fold(evidence: Evidence, strength: float, fold_count: int, seed: int
 
 
 def confident_learning(strength: float = 3.0, fold_count: int = 5, seed: int = 0) -> Screen:
-    """Call the issues of confident learning noisy, by a linear probe out of fold. See `srrs.screening.confident`.
+    """Call the issues of confident learning noisy. See `srrs.screening.confident`.
 
-    `strength` is that of the probe (scikit-learn's C).
+    The predictions are those of a logistic regression on the features, out of fold. `strength` is its parameter C in
+    scikit-learn.
     """
 
     @reads("features")
@@ -54,10 +55,11 @@ def confident_learning(strength: float = 3.0, fold_count: int = 5, seed: int = 0
 def agreement(
     mixture: float = 0.5, consistency: tuple[float, float] = (0.8, 0.8), strength: float = 3.0, seed: int = 0
 ) -> Screen:
-    """Call a label clean if zero-shot and a linear probe both trust it (CLIPCleaner). See `srrs.screening.clipcleaner`.
+    """Call a label clean if zero-shot prediction and a logistic regression both trust it (CLIPCleaner).
 
-    `consistency` holds the ratios for zero-shot and probe. The probe has seen the labels, all classes weighing the
-    same; `strength` is its C.
+    See `srrs.screening.clipcleaner`. `consistency` holds two ratios, for the zero-shot prediction and for the logistic
+    regression. The logistic regression is fitted to the given labels, with equal class weights; `strength` is its
+    parameter C in scikit-learn.
     """
 
     @reads("zero_shot", "features")
@@ -75,7 +77,7 @@ def agreement(
 
 
 def lemon(k: int = 30) -> Screen:
-    """Call a label noisy if it is far from image, neighbors and the images of like labels (LEMoN).
+    """Call a label noisy if it is far from the image, its neighbors, and the images of similar labels (LEMoN).
 
     `k` is the number of neighbors. See `srrs.screening.multimodal`.
     """
@@ -90,7 +92,7 @@ def lemon(k: int = 30) -> Screen:
 
 
 def simifeat_vote(k: int = 10) -> Screen:
-    """Call a label noisy if `k` labels in the neighborhood favor another one. See `srrs.screening.simifeat`."""
+    """Call a label noisy if the majority of `k` labels in its neighborhood differs. See `srrs.screening.simifeat`."""
 
     @reads("features")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
@@ -101,7 +103,10 @@ def simifeat_vote(k: int = 10) -> Screen:
 
 
 def simifeat_rank(k: int = 10) -> Screen:
-    """Call the lowest-scoring labels of each class noisy, as many as HOC estimates. See `srrs.screening.simifeat`."""
+    """Call the labels with the lowest scores of each class noisy. The estimator HOC gives their number.
+
+    The score compares the label with the `k` labels in its neighborhood. See `srrs.screening.simifeat`.
+    """
 
     @reads("features")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
@@ -112,7 +117,10 @@ def simifeat_rank(k: int = 10) -> Screen:
 
 
 def forward_corrected(matrix: Literal["dual-t", "hoc"] = "hoc", strength: float = 3.0) -> Screen:
-    """Decide by forward correction with a transition matrix of HOC or Dual-T. See `srrs.screening.corrected`."""
+    """Decide by forward correction with a transition matrix that HOC or Dual-T estimates.
+
+    See `srrs.screening.corrected`.
+    """
 
     @reads("features")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
@@ -126,7 +134,10 @@ def forward_corrected(matrix: Literal["dual-t", "hoc"] = "hoc", strength: float 
 
 
 def volminnet(volume: float = 1e-4, strength: float = 3.0) -> Screen:
-    """Decide by a classifier and a transition matrix of least volume. See `srrs.screening.corrected`."""
+    """Decide by a classifier and a transition matrix of least volume, fitted together.
+
+    See `srrs.screening.corrected`.
+    """
 
     @reads("features")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
@@ -140,7 +151,10 @@ def volminnet(volume: float = 1e-4, strength: float = 3.0) -> Screen:
 
 
 def mbem(rounds: int = 2, strength: float = 3.0) -> Screen:
-    """Decide by a classifier and a confusion matrix in turns (MBEM). See `srrs.screening.corrected`."""
+    """Decide by a classifier and a confusion matrix, which are fitted in turns (MBEM).
+
+    See `srrs.screening.corrected`.
+    """
 
     @reads("features")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:

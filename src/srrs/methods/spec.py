@@ -1,7 +1,7 @@
 """Methods as text, with parts replaced: `srrs-paper(rescreen=accept_all)`, `srrs(screen=bands(theta=0.05))`.
 
-The text is read as names, calls and plain values. Nothing is called but the stages of the modules below and, as
-`package.module:name`, a method or a tuner from outside.
+The text consists of names, calls and plain values. A call can only name a stage of the modules in `STAGES`, a tuner, or
+a function outside of srrs as `package.module:name`. No other code of the text is run.
 """
 
 import ast
@@ -46,7 +46,7 @@ from srrs.methods.zoo import METHODS
 STAGES: tuple[ModuleType, ...] = (
     screen, screen_features, rectify, rescreen, learn, joapr, transport, joint, detector, subset,
 )  # fmt: skip
-"""Modules whose public functions that return a stage can be named in the text."""
+"""The text can name the public functions of these modules that return a stage."""
 PARTS: dict[str, Any] = {
     "screen": Screen,
     "rectify": Rectify,
@@ -56,7 +56,7 @@ PARTS: dict[str, Any] = {
     "warm_up_loss": Loss,
 }
 NAMED: dict[str, dict[str, Any]] = {"divergence": {"jeffreys": losses.jeffreys, "js": losses.jensen_shannon}}
-"""Arguments whose values have names."""
+"""Arguments whose values are named in the text, with the value of each name."""
 TUNERS: dict[str, tuple[TunerSpec, ...]] = {
     "macro": (MACRO,),
     "micro": (MICRO,),
@@ -66,26 +66,26 @@ TUNERS: dict[str, tuple[TunerSpec, ...]] = {
 }
 """Tuners by name; any other name is a kind of tuner in `srrs.tuners`."""
 KNOWLEDGE = {"noise_rate": "noise rate"}
-"""What a method may have to be told of the data, by the name of its argument."""
+"""Facts about the data that a method may require, by the name of its argument."""
 
 _FIELDS = {f.name for f in fields(Method)} - {"name"}
 
 
 def method(text: str | Method, knowledge: Mapping[str, Any] | None = None) -> Method:
-    """Return a method of the zoo or from outside, with parts replaced. A `Method` is returned as it is.
+    """Return the method that a text names, with parts replaced. A `Method` is returned as it is.
 
     Parameters
     ----------
-    text : `name`, or `name(argument=value, ...)`. An argument is one of the method's own function, or a field of
-        `Method`: a stage by name or as a call, `tuners`, a number. `package.module:function` names a method from
-        outside: a function that returns a `Method`. `tuners` takes a name, `package.module:Class`, a call such as
-        `task_residual(learning_rate=0.1)`, or a list of them.
-    knowledge : what is known about the data, such as `{"noise_rate": 0.5}`, for methods that have such an argument.
+    text : `name`, or `name(argument=value, ...)`. The name is one of `METHODS`, or `package.module:function` for your
+        own function that returns a `Method`. An argument is an argument of the function that makes the method, or a
+        field of `Method`. The value of a field is a stage (its name, or a call), a number, or, for `tuners`, a name,
+        `package.module:Class`, a call such as `task_residual(learning_rate=0.1)`, or a list of these.
+    knowledge : known facts about the data, such as `{"noise_rate": 0.5}`, for methods that have such an argument.
 
     Raises
     ------
     SettingsError
-        If a name or an argument does not exist; the message lists those that do.
+        A name or an argument does not exist, or a required argument is missing. The message lists the possible names.
     """
     if isinstance(text, Method):
         return text
@@ -114,7 +114,10 @@ def method(text: str | Method, knowledge: Mapping[str, Any] | None = None) -> Me
 
 
 def needs(text: str | Method) -> tuple[str, ...]:
-    """Return what the method must be told about the data, in words: `("noise rate",)`, or nothing."""
+    """Return the facts about the data that the method requires, such as `("noise rate",)`.
+
+    Most methods require none.
+    """
     if isinstance(text, Method):
         return ()
     factory, arguments = _read(text)
@@ -122,7 +125,7 @@ def needs(text: str | Method) -> tuple[str, ...]:
 
 
 def split_list(text: str) -> list[str]:
-    """Split a comma list of methods; commas within parentheses and brackets belong to a method."""
+    """Split a list of methods at its commas. Commas within parentheses and brackets belong to a method."""
     parts, depth = [""], 0
     for character in text:
         depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
@@ -147,7 +150,7 @@ def _returning(kind: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def canonical(text: str) -> str:
-    """Return the one spelling of a method's text, by which runs are told apart."""
+    """Return the text without spaces around punctuation, so that a method has one spelling in records and tables."""
     return re.sub(r"\s*([(),=\[\]])\s*", r"\1", text.strip())
 
 

@@ -1,8 +1,9 @@
 """The stages of a method: their signatures, and the record of a method.
 
-`Screen`, `Rectify` and `Rescreen` take frozen records and a memory, and return a record and a memory; `Prepare` and
-`Loss` belong to the training step. The memory is a mapping of arrays that stages keep from one round to the next, so
-that a resumed run is exact. A new stage is one function with one of the signatures below.
+`Screen`, `Rectify` and `Rescreen` take frozen records and a memory, and return a record and a memory. `Prepare` and
+`Loss` belong to the training step. The memory is a mapping of arrays that stages keep from one round to the next. The
+checkpoint contains the memory, so that a continued run has the same result. A new stage is a function with one of the
+signatures below.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -21,7 +22,7 @@ Rectify = Callable[[Evidence, Partition, Memory], tuple[Targets, Memory]]
 Rescreen = Callable[[Evidence, Partition, Targets, Memory], tuple[Matched, Memory]]
 
 OPTIONAL = frozenset({"logits", "zero_shot", "features", "class_vectors", "match"})
-"""Fields of `Evidence` that are gathered only for a stage that reads them."""
+"""Fields of `Evidence` that are computed only if a stage reads them."""
 
 Stage = TypeVar("Stage", bound=Callable[..., Any])
 
@@ -29,8 +30,8 @@ Stage = TypeVar("Stage", bound=Callable[..., Any])
 def reads(*names: str, can_lack: Collection[str] = ("match",)) -> Callable[[Stage], Stage]:
     """Declare the optional fields of the evidence that a stage reads. Only these are computed.
 
-    A stage without a declaration reads every field. `can_lack` are the fields that the stage works without. Raises
-    ValueError for a name that is no such field.
+    A stage without a declaration reads every field. The stage also works if a field in `can_lack` is missing. Raises
+    ValueError for a name that is not in `OPTIONAL`.
     """
     if unknown := set(names) - OPTIONAL:
         raise ValueError(f"Expected fields of the evidence out of {sorted(OPTIONAL)}, but got {sorted(unknown)}")
@@ -57,7 +58,7 @@ def required_by(stage: Callable[..., Any]) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class LabeledBatch:
-    """The rows of one training step: B is samples times views."""
+    """The rows of one training step. Their number B is the number of samples times the number of views."""
 
     inputs: Batch
     """Features or pixels of the images, perhaps mixed."""
@@ -66,7 +67,7 @@ class LabeledBatch:
     weight: Tensor
     """(B,) weight in the loss."""
     group: Tensor
-    """(B,) the `Group` that screening put each sample in."""
+    """(B,) the `Group` of each sample from screening."""
     is_match: Tensor
     """(B,) whether re-screening matched each sample."""
 
@@ -79,7 +80,7 @@ Loss = Callable[[Tensor, LabeledBatch], Tensor]
 
 @dataclass(frozen=True)
 class TunerSpec:
-    """A tuner of a method; `srrs.tuners` builds it."""
+    """The description of a tuner in a method, from which `srrs.tuners.build` makes the tuner."""
 
     name: str
     """Name of the logits in the evidence and of the column in the table, such as `macro`, `micro` or `probe`."""
@@ -90,7 +91,7 @@ class TunerSpec:
     """Arguments of the tuner. For prompts: `words` (the initial context), `prompts` (how many per class), `shared`
     (one context for all classes), `average` (`features` or `logits`: what is averaged over several prompts)."""
     votes: bool = True
-    """Whether it takes part in the classification. If False, only the stages read its logits."""
+    """Whether the classifier uses the logits of the tuner. If False, only the stages read them."""
     learning_rate: float | None = None
     """Learning rate; None for the default of the tuner."""
 
@@ -122,18 +123,21 @@ class Method:
     """Tuners to use if there is no text tower; empty if the method needs one."""
     learning_rate: float | None = None
     """Learning rate of the prompts; the rates of the other tuners are scaled by the same factor. None keeps the default
-    of each tuner. A setting may replace this value."""
+    of each tuner. The setting `learning_rate` replaces this value."""
     rounds: int = 0
-    """Number of screenings during training, at least one, evenly spaced. One more follows the last step."""
+    """Number of screenings during training, evenly spaced; 0 counts as 1. One more follows the last step."""
 
     @property
     def voters(self) -> tuple[str, ...]:
-        """Return the names of the tuners that take part in the classification (`votes=True`)."""
+        """Return the names of the tuners whose logits the classifier averages (`votes=True`)."""
         return tuple(tuner.name for tuner in self.tuners if tuner.votes)
 
     @property
     def reads(self) -> frozenset[str]:
-        """Return the optional fields of the evidence that the stages read. An audit tunes only if `logits` is one."""
+        """Return the optional fields of the evidence that the stages read.
+
+        An audit tunes only if they read `logits`.
+        """
         return read_by(self.screen) | read_by(self.rectify) | read_by(self.rescreen)
 
     @property
@@ -143,7 +147,7 @@ class Method:
 
 
 def one_round(method: Method, evidence: Evidence, memory: Memory) -> tuple[Round, Memory]:
-    """Screen, rectify and re-screen once."""
+    """Run screening, rectifying and re-screening once. Return their records, and the memory for the next round."""
     partition, memory = method.screen(evidence, memory)
     targets, memory = method.rectify(evidence, partition, memory)
     matched, memory = method.rescreen(evidence, partition, targets, memory)

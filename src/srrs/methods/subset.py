@@ -9,7 +9,7 @@ from srrs.records import Evidence, Group, Partition, Targets
 
 
 def clean_alone() -> Rectify:
-    """Learn the given labels of the samples that screening calls clean, and no others."""
+    """Train with the given labels of the clean samples only. All other samples have the weight 0."""
 
     @reads()
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
@@ -20,9 +20,10 @@ def clean_alone() -> Rectify:
 
 
 def confident_zero_shot(per_class: int | None = None) -> Rectify:
-    """Learn zero-shot pseudo-labels instead of the given ones: of each class the most confident, and no others.
+    """Train with zero-shot predictions instead of the given labels, on the most confident images of each class only.
 
-    `per_class` of them, by default as many as there are samples per class. Equally confident ones are all kept.
+    `per_class` images of each predicted class are kept, by default the mean number of samples per class. Images that
+    are as confident as the last of them are kept, too. All other samples have the weight 0.
     """
 
     @reads("zero_shot")

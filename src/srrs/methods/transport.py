@@ -1,4 +1,8 @@
-"""Stages of TecoPrompt (Shao et al. 2026), which remember optimal transport plans, and NLPrompt's loss by group."""
+"""Stages of TecoPrompt (Shao et al. 2026), which keep optimal transport plans in the memory, and a loss by group.
+
+The plan is a matrix (N, C) from samples to classes. The share of a class is its entry in the row of a sample, divided
+by the sum of the row.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,10 +33,10 @@ def temporal_transport(
     unsure: float = 0.2,
     cost: Cost = "probability",
 ) -> Screen:
-    """Split by the plan's class and by how large its share has been over screenings (TecoPrompt).
+    """Split the samples by the class with the largest share and the running average of this share (TecoPrompt).
 
-    See `srrs.screening.optimal_transport.by_confidence`. The classes and shares of the last `window` screenings are
-    kept for `rewritten`.
+    See `srrs.screening.optimal_transport.by_confidence` for `sure` and `unsure`. `momentum` is the weight of the
+    earlier average. The memory keeps the classes and shares of the last `window` screenings for `rewritten`.
     """
 
     @reads("logits")
@@ -53,9 +57,10 @@ def temporal_transport(
 
 
 def rewritten(certain: float = 0.99) -> Rectify:
-    """Rewrite a label permanently if the class of the plan was the same and certain for a whole window (TecoPrompt).
+    """Replace a label permanently if one class had a share of at least `certain` in all plans of a window (TecoPrompt).
 
-    A plan is certain of a sample whose largest share is at least `certain`. Needs `temporal_transport` to screen.
+    The class replaces the given label. A window is the last `window` screenings of `temporal_transport`, which must be
+    the screening stage.
     """
 
     @reads()
@@ -70,9 +75,9 @@ def rewritten(certain: float = 0.99) -> Rectify:
 
 
 def steady_plan(sure: float = 0.8) -> Rescreen:
-    """Call a rectified label matched if it is the plan's class and the average share is at least `sure` (TecoPrompt).
+    """Call a rectified label matched if its class has the largest share, on average at least `sure` (TecoPrompt).
 
-    Needs `temporal_transport` to screen. No matcher is asked.
+    The screening stage must be `temporal_transport`. An image-text matcher is not used.
     """
 
     @reads()
@@ -84,7 +89,7 @@ def steady_plan(sure: float = 0.8) -> Rescreen:
 
 
 def matched_as_clean() -> Prepare:
-    """Learn a sample whose rectified label is matched as a clean one, whatever screening said of its given label."""
+    """Treat a sample as clean in training if its rectified label is matched, whatever its group from screening."""
 
     def prepare(batch: LabeledBatch, generator: np.random.Generator) -> LabeledBatch:
         return replace(batch, group=torch.where(batch.is_match, int(Group.CLEAN), batch.group))
@@ -93,7 +98,10 @@ def matched_as_clean() -> Prepare:
 
 
 def by_group(clean: float = 0.0, ambiguous: float = 1.0, noisy: float = 1.0) -> Loss:
-    """Sum the tuners' generalized cross-entropies, with an exponent q per group: 0 is cross-entropy, 1 is MAE."""
+    """Return the sum of the tuners' generalized cross-entropies, with an exponent q per group of screening.
+
+    q = 0 is cross-entropy, q = 1 is mean absolute error.
+    """
 
     def loss(logits: Tensor, batch: LabeledBatch) -> Tensor:
         exponents = {Group.CLEAN: clean, Group.AMBIGUOUS: ambiguous, Group.NOISY: noisy, Group.OUTSIDE: noisy}

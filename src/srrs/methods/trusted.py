@@ -1,4 +1,4 @@
-"""Labels that a person has verified: a method whose stages take them for certain."""
+"""Labels that a person has verified: a method whose stages treat them as correct."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,24 +12,24 @@ from srrs.methods.stages import Memory, Method, Stage, read_by, reads, required_
 from srrs.records import Bools, Evidence, Floats, Group, Ints, Matched, Partition, Targets
 
 REST = 1e-6
-"""Zero-shot probability that a verified image leaves to all other classes together."""
+"""Zero-shot probability of all other classes together, for an image with a verified label."""
 
 
 @dataclass(frozen=True)
 class VerifiedLabel:
-    """The class that a person decided on, and the one that was given before; they may be the same."""
+    """The class that a person decided on, and the class that was given before. They may be the same."""
 
     label: int
     given: int
 
 
 def trusting(method: Method, verified: Mapping[int, VerifiedLabel]) -> Method:
-    """Return the method with labels that it does not doubt, by row of the evidence.
+    """Return the method with verified labels. `verified` maps rows of the evidence to them.
 
-    Verified labels are clean with certainty and are learned as decided. Screening learns class means and the like from
-    them. A screening stage that models how labels go wrong (it returns a posterior) sees the labels as they were given
-    before, from which it learns how they go wrong; any other one sees the verified labels. The labels of the evidence
-    must already be the verified ones.
+    Verified labels are clean with certainty, and training uses them. The labels of the evidence must already be the
+    verified ones. If the screening stage returns a posterior, it models which classes are confused. Such a stage gets
+    the labels that were given before, so that it learns the confusion from them. Any other screening stage gets the
+    verified labels.
     """
     if not verified:
         return method

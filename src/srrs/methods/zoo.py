@@ -1,13 +1,13 @@
 """Every method as one short composition of stages.
 
-What all methods here share:
+These statements hold for all methods:
 
-- Every class has a context of its own unless the docstring says otherwise; `--set context=shared` gives the published
-  form of CoOp.
+- Every class has its own context, unless the docstring says otherwise. `--set context=shared` gives the published form
+  of CoOp.
 - Views are cached, and a run counts steps instead of epochs.
-- Shares of the published run stand for its epochs. A method that screens in every epoch or every other one screens
-  `baselines.ROUNDS` times here, and a memory that spans a share of the published epochs spans the same share of those
-  (see `baselines.window`).
+- Epochs of the published run become shares of the steps. A method that screens in every epoch or in every second epoch
+  screens `baselines.ROUNDS` times here. If its memory spans 5 % of the published epochs, it spans 5 % of these
+  screenings (see `baselines.window`).
 """
 
 from collections.abc import Callable
@@ -32,13 +32,15 @@ from srrs.screening.decision import Trust
 
 
 def srrs(trust: Trust = "auto") -> Method:
-    """Return srrs, the default: a decision from all sources of evidence, and a classifier from prompts and images.
+    """Return srrs, the default method: it decides from all sources of evidence, and tunes prompts and a regression.
 
-    `trust` says what to believe if labels and model disagree about most images: `labels`, `model`, or `auto`, which
-    chooses by the data. Beside the two prompts, a logistic regression around the class vectors learns the same
-    rectified labels; the classifier averages the logits of all three. The prompts reach the image features through the
-    class names, which a model may know less well than its images. `srrs(tuners=both)` tunes the prompts alone. Without
-    a text tower, the logistic regression around the class vectors, if there are any, and one without them are tuned.
+    `trust` determines which side the decision follows if the labels and the model disagree about most images: `labels`,
+    `model`, or `auto`, which chooses by the data. The classifier has three parts that learn the same rectified labels:
+    the class prompt, the described prompt, and a logistic regression that adds a residual to the class vectors. The
+    classifier averages their logits. Reason for the regression: prompts can only change the text features of the class
+    names, and a model may represent the images better than the names. `srrs(tuners=both)` tunes the prompts only.
+    Without a text tower, there are no prompts. A logistic regression on the features then takes their place, beside the
+    one around the class vectors, if there are any.
     """
     return Method(
         name="srrs",

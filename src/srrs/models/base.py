@@ -1,7 +1,7 @@
 """Protocols of the parts of a model, and the records that hold a run's models and prompts.
 
-A model has up to three parts: an image tower, a text tower and an image-text matcher. Each is optional. CLIP is an
-image tower and a text tower in one object (`VisionLanguage`); embeddings made elsewhere come with none of them.
+A model has up to three parts: an image tower, a text tower and an image-text matcher. Each part is optional. CLIP is an
+image tower and a text tower in one object (`VisionLanguage`). A run on embeddings has neither tower.
 
 C classes, L prompt length, W token embedding size, D feature size, B batch.
 """
@@ -16,17 +16,18 @@ from torch import Tensor
 from torch.nn.functional import embedding
 
 NO_MODEL = "none"
-"""Name of the model where there is none."""
+"""Name of the model in a run without a model."""
 LOGIT_SCALE = 100.0
-"""Logit scale of CLIP and most similar models; used where embeddings come without one."""
+"""Logit scale of CLIP and of most similar models. It is used for embeddings without a logit scale."""
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """Prompts ready for the text tower: which token vector, some of them learned, each position reads.
+    """Prompts as the text tower reads them: a table of token vectors, and the row of the table at each position.
 
-    Row c is `start tokens, content, end tokens` in its first `length[c]` positions, then anything. The start and end
-    tokens are the tower's own; positions are not added yet.
+    Some of the token vectors are learned. The first `length[c]` positions of row c are `start tokens, content, end
+    tokens`. Later positions have no meaning. The start and end tokens are those of the tower. The vectors do not
+    contain position embeddings.
     """
 
     known: Tensor
@@ -34,17 +35,17 @@ class Prompts:
     learned: Tensor
     """(K, W) vectors with gradient."""
     source: Tensor
-    """(C, L) row of the known vectors and, counted on behind them, of the learned ones."""
+    """(C, L) the vector at each position, as a row of `vectors`: first the known vectors, then the learned ones."""
     length: Tensor
-    """(C,) real length, special tokens included; on the CPU, where passes are planned."""
+    """(C,) length of each prompt with its special tokens. The tensor is on the CPU, where passes are planned."""
     shared: int
-    """How many leading positions read the same vectors in every row (start token and shared context)."""
+    """Number of positions at the beginning that have the same vectors in every row (start token and shared context)."""
     class_of: Tensor
-    """(C,) the class each row belongs to; several rows may name one class."""
+    """(C,) the class of each row. Several rows may belong to one class."""
 
     @classmethod
     def of(cls, embeddings: Tensor, length: Tensor, shared: int = 0) -> "Prompts":
-        """Make prompts, one for each class, of vectors (C, L, W) that are all learned."""
+        """Make one prompt per class from vectors (C, L, W), all of which are learned."""
         rows, longest, width = embeddings.shape
         source = torch.arange(rows * longest, device=embeddings.device).view(rows, longest)
         return cls(embeddings.new_empty(0, width), embeddings.flatten(0, 1), source, length, shared, torch.arange(rows))
@@ -60,12 +61,12 @@ class Prompts:
         return embedding(self.source, self.vectors)
 
     def learns_at(self, positions: slice) -> bool:
-        """Return whether any row reads a learned vector at one of these positions."""
+        """Return whether any row has a learned vector at one of these positions."""
         return bool((self.source[:, positions] >= len(self.known)).any())
 
 
 class ImageTower(Protocol):
-    """A frozen image encoder. Features have unit length, are float32, and lie on `device`."""
+    """A frozen image encoder. Its features have unit length, are float32, and are on `device`."""
 
     name: str
     """The name that the user gave: a hub name, a path, `open_clip:...`, or `bundled`."""
@@ -77,11 +78,14 @@ class ImageTower(Protocol):
     """The settings that turn an image into pixels, as JSON; part of every cache key and of a saved model."""
 
     def preprocess(self, image: Image.Image) -> Tensor:
-        """Resize, crop and normalize an RGB image as in the training of the model; returns (3, H, W) float32."""
+        """Return the pixels (3, H, W) float32 of an RGB image, resized, cropped and normalized for the model."""
         ...
 
     def preprocess_crop(self, image: Image.Image, box: tuple[float, float, float, float], flip: bool) -> Tensor:
-        """Cut the box (left, top, right, bottom in pixels) out of an RGB image; returns an augmented view (3, H, W)."""
+        """Return an augmented view (3, H, W) of an RGB image: the box (left, top, right, bottom in pixels), resized.
+
+        With `flip`, the view is mirrored from left to right.
+        """
         ...
 
     def encode_images(self, pixels: Tensor) -> Tensor:
@@ -90,7 +94,10 @@ class ImageTower(Protocol):
 
 
 class TextTower(Protocol):
-    """A frozen text encoder that takes token vectors, so that prompts can be learned. Features as in `ImageTower`."""
+    """A frozen text encoder that takes token vectors, so that prompts can be learned.
+
+    Its features have unit length, are float32, and are on `device`.
+    """
 
     name: str
     fingerprint: str
@@ -107,7 +114,7 @@ class TextTower(Protocol):
         ...
 
     def embed(self, ids: Sequence[int]) -> Tensor:
-        """Return the token embeddings (len(ids), W) of token ids, detached."""
+        """Return the token embeddings (len(ids), W) of token ids, without a gradient."""
         ...
 
     @property
@@ -130,7 +137,7 @@ class VisionLanguage(ImageTower, TextTower, Protocol):
 
 
 class Matcher(Protocol):
-    """A frozen image-text matcher: does this image show what this text says?"""
+    """A frozen image-text matcher: a model that scores whether an image matches a text."""
 
     name: str
     fingerprint: str
@@ -140,7 +147,7 @@ class Matcher(Protocol):
         ...
 
     def scores(self, states: Tensor, texts: Sequence[str], rows: Tensor, texts_of: Tensor) -> Tensor:
-        """Match probability of `states[rows[i]]` with `texts[texts_of[i]]`, (len(rows),) in 0..1."""
+        """Return the probability that `states[rows[i]]` matches `texts[texts_of[i]]`: (len(rows),) in 0..1."""
         ...
 
     def similarity(self, states: Tensor, texts: Sequence[str]) -> Tensor:
@@ -150,7 +157,7 @@ class Matcher(Protocol):
 
 @dataclass(frozen=True)
 class ClassVectors:
-    """Vectors that stand for the classes where there is no text tower."""
+    """Class vectors for a run without a text tower."""
 
     plain: Tensor | None = None
     """(C, D) unit vectors of the class names, which classify without tuning."""
@@ -160,7 +167,7 @@ class ClassVectors:
 
 @dataclass(frozen=True)
 class Models:
-    """The frozen models of a run. A part that is missing is None; use `Models.of` for a dual encoder."""
+    """The frozen models of a run. A missing part is None. Use `Models.of` for a dual encoder."""
 
     image: ImageTower | None
     text: TextTower | None
@@ -168,7 +175,7 @@ class Models:
     class_vectors: ClassVectors | None
     logit_scale: float
     fingerprint: str
-    """Of the model that made the features; '' if it is unknown."""
+    """Fingerprint of the model that made the features; '' if it is unknown."""
     device: torch.device
     feature_size: int
     name: str
@@ -176,7 +183,7 @@ class Models:
 
     @classmethod
     def of(cls, model: VisionLanguage, matcher: Matcher | None = None) -> "Models":
-        """Return the models of a run with this dual encoder."""
+        """Return the models of a run with a dual encoder, such as CLIP."""
         return cls(
             image=model, text=model, matcher=matcher, class_vectors=None, logit_scale=model.logit_scale,
             fingerprint=model.fingerprint, device=model.device, feature_size=model.feature_size, name=model.name,
@@ -184,7 +191,7 @@ class Models:
 
     @classmethod
     def of_images(cls, tower: ImageTower) -> "Models":
-        """Return the models of a run with an image tower alone, such as a network that was trained without text."""
+        """Return the models of a run with an image tower only, such as a network that was trained without text."""
         return cls(
             image=tower, text=None, matcher=None, class_vectors=None, logit_scale=LOGIT_SCALE,
             fingerprint=tower.fingerprint, device=tower.device, feature_size=tower.feature_size, name=tower.name,
@@ -201,7 +208,7 @@ class Models:
         device: torch.device | None = None,
         matcher: Matcher | None = None,
     ) -> "Models":
-        """Return the models of a run on embeddings that were made elsewhere."""
+        """Return the models of a run on embeddings that another program made. `fingerprint` is that of their model."""
         return cls(
             image=None, text=None, matcher=matcher, class_vectors=class_vectors,
             logit_scale=LOGIT_SCALE if logit_scale is None else logit_scale, fingerprint=fingerprint,
@@ -210,7 +217,7 @@ class Models:
 
     @property
     def revision(self) -> str:
-        """Return the commit of the towers on the hub; '' for a model from elsewhere."""
+        """Return the commit of the model on the hub; '' for a model that is not from the hub."""
         return str(getattr(self.image, "revision", ""))
 
     @property

@@ -1,4 +1,4 @@
-"""Where a model runs, and in which precision."""
+"""The device and the precision of a model."""
 
 import torch
 
@@ -13,7 +13,7 @@ def choose_device(name: str = "auto") -> torch.device:
     Raises
     ------
     SettingsError
-        If the name is no device or the device is not there.
+        The name is not that of a device, or the device is not available.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -34,7 +34,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     Raises
     ------
     SettingsError
-        If the name is none of auto, fp32, bf16 and fp16.
+        The name is not auto, fp32, bf16 or fp16.
     """
     if name == "auto":
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

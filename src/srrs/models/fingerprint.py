@@ -1,4 +1,4 @@
-"""The fingerprint of a model, for caches and saved classifiers: a hash of everything that decides its features."""
+"""The fingerprint of a model, for caches and saved classifiers: a hash of everything on which its features depend."""
 
 import hashlib
 import json
@@ -19,14 +19,14 @@ def digest(
 ) -> str:
     """Hash the configuration, the preprocessing, and the name, shape and bytes of every weight.
 
-    A precision other than float32 and a kernel other than torch's own follow the hash, each behind a dash.
+    If the precision is not float32, or the kernel is not torch's own, its name is added behind the hash, after a dash.
 
     Parameters
     ----------
     model : a torch module on the CPU, in float32.
-    config : settings that the weights do not show, such as the activation, as bytes.
-    dtype : the precision that the model will run in.
-    kernel : the kernel that will multiply by its weights; see `srrs.models.frozen`.
+    config : settings that the weights do not contain, such as the activation, as bytes.
+    dtype : the precision in which the model will run.
+    kernel : the kernel that will multiply by the weights; see `srrs.models.frozen`.
     """
     sha = hashlib.sha256(config)
     sha.update(json.dumps(preprocessing.to_json(), sort_keys=True).encode())
@@ -38,5 +38,5 @@ def digest(
 
 
 def same_weights(one: str, other: str) -> bool:
-    """Return whether two fingerprints have the same weights and preprocessing; precision and kernels may differ."""
+    """Return whether two fingerprints have the same weights and preprocessing. Precision and kernels may differ."""
     return one.partition("-")[0] == other.partition("-")[0]

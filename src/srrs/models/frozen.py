@@ -1,13 +1,14 @@
 """Linear layers of frozen towers, computed by oneDNN on weights that are packed once.
 
-torch's own `linear` multiplies float32 matrices with MKL. On processors with AVX-512 that are not Intel's, oneDNN is
-faster: by a tenth on AMD Zen 4, twofold where the registers are full width. oneDNN can also reorder ("pack") a
-weight into the layout that its kernel reads, which pays for weights that never change. A tower's weights never
-change: the forward pass needs one packed weight, the backward pass a second one, the packed transpose.
+torch's own `linear` multiplies float32 matrices with MKL. On processors with AVX-512 that are not made by Intel, oneDNN
+is faster: by a tenth on AMD Zen 4, and by a factor of two on processors with registers of the full width. oneDNN can
+also reorder ("pack") a weight matrix into the layout that its kernel reads. This saves time if the weights never
+change, as those of a frozen tower. The forward pass needs the packed weight, and the backward pass needs its packed
+transpose.
 
-The two operators are private to torch, so `kernel_for` takes them only where they pass a check against `linear`. The
-choice depends on the processor, the precision and the version of torch, never on a measured time, and it is part of
-the model's fingerprint.
+The two operators are private functions of torch. Therefore `kernel_for` chooses them only if their results agree with
+those of `linear`. The choice depends on the processor, the precision and the version of torch, never on a measured
+time, and it is part of the model's fingerprint.
 
 R rows, I input features, O output features.
 """
@@ -25,7 +26,7 @@ from torch.nn.functional import gelu, linear, silu
 Kernel = Literal["torch", "onednn-packed"]
 Activation = Literal["none", "silu", "gelu"]
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
-"""Largest difference to `linear` that passes the check, relative to the largest value; by precision."""
+"""Largest allowed difference from the result of `linear`, relative to the largest value, for each precision."""
 
 SHORT = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 NAMES: tuple[Activation, ...] = ("none", "silu", "gelu")
@@ -50,7 +51,10 @@ def has_instructions(dtype: torch.dtype) -> bool:
 
 @cache
 def computes_bf16() -> bool:
-    """Return whether this CPU has instructions for bfloat16. Without them it is many times slower than float32."""
+    """Return whether this CPU has instructions for bfloat16.
+
+    Without them, bfloat16 is many times slower than float32.
+    """
     ask = getattr(torch.cpu, "get_capabilities", None)
     if ask is not None:
         found = ask()
@@ -79,9 +83,9 @@ def _passes_check(dtype: torch.dtype) -> bool:
 
 
 class FrozenLinear(nn.Module):
-    """A linear layer whose weight is packed and gets no gradient; takes the place of an `nn.Linear`.
+    """A linear layer whose weight is packed and gets no gradient. It replaces an `nn.Linear`.
 
-    The original weight is not kept. `weight` unpacks a copy.
+    The original weight is not kept. `weight` returns an unpacked copy.
     """
 
     bias: Tensor | None
@@ -102,13 +106,16 @@ class FrozenLinear(nn.Module):
 
     @property
     def transposed(self) -> Tensor:
-        """Return the packed (I, O) transpose, made by the first backward pass."""
+        """Return the packed transpose (I, O). The first call makes it, in the first backward pass."""
         if self._transposed is None:
             self._transposed = torch.ops.mkldnn._reorder_linear_weight(self.weight.t().contiguous())
         return self._transposed
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for copying and pickling: packed weights can do neither, so it holds torch's own layout."""
+        """Return the state for copying and pickling, with the weight in torch's layout.
+
+        Packed weights allow neither.
+        """
         return {**self.__dict__, "_packed": self.weight, "_transposed": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -120,9 +127,9 @@ class FrozenLinear(nn.Module):
         return self.product(x)
 
     def product(self, x: Tensor, bias: Tensor | None = None, activation: Activation = "none") -> Tensor:
-        """Return `activation(x weight^T + bias)`; the default is the bias of the layer.
+        """Return `activation(x weight^T + bias)`. By default, `bias` is the bias of the layer.
 
-        Without a gradient, the activation runs inside oneDNN's kernel.
+        If no gradient is needed, oneDNN's kernel also computes the activation.
         """
         bias = self.bias if bias is None else bias
         if self.dense is not None:
@@ -159,9 +166,9 @@ def product(layer: Any, x: Tensor, bias: Tensor | None = None, activation: Activ
 
 
 def pack(model: nn.Module) -> nn.Module:
-    """Put a `FrozenLinear` in the place of every `nn.Linear` of a frozen model, in place.
+    """Replace every `nn.Linear` of a frozen model by a `FrozenLinear`, and return the model.
 
-    Subclasses of `nn.Linear` stay as they are: the modules around them read their weights.
+    Subclasses of `nn.Linear` are not replaced, because other modules read their weights.
     """
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
@@ -179,7 +186,7 @@ def kernels_of(model: nn.Module) -> str:
 
 @contextmanager
 def unpacked(model: Any) -> Iterator[None]:
-    """Compute the layers of a model, or of its `.model`, with torch's `linear` in this block, to export a graph."""
+    """Within this block, use torch's `linear` for the layers of a model (or of its `.model`), to export a graph."""
     root = getattr(model, "model", model)
     layers = [m for m in root.modules() if isinstance(m, FrozenLinear)] if isinstance(root, nn.Module) else []
     for layer in layers:

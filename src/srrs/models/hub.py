@@ -1,4 +1,4 @@
-"""Models by hub name, by local path, or `bundled`. Weights are safetensors; no code from a model is ever run."""
+"""Loads models by hub name, by local path, or as `bundled`. Weights are safetensors. No code from a model is run."""
 
 import json
 import logging
@@ -48,17 +48,17 @@ def load_model(
         `open_clip:ARCHITECTURE/PRETRAINED`, or `bundled`.
     device : auto (CUDA, then MPS, then CPU) or a device's name.
     precision : auto (bf16 on a CUDA device that computes it, else fp32), fp32, bf16 or fp16.
-    kernels : auto (oneDNN on packed weights where the processor gains from it, see `srrs.models.frozen`), or torch
-        (torch's own linear layers everywhere).
+    kernels : torch (torch's own linear layers), or auto: oneDNN with packed weights on processors on which this is
+        faster, and torch on others; see `srrs.models.frozen`.
 
     Raises
     ------
     ModelError
-        If the model is neither on disk nor reachable, lacks a file, or is of a kind that cannot be used.
+        The model is neither on disk nor reachable, lacks a file, or is of a kind that cannot be used.
     MissingExtraError
-        If it is a model of open_clip and that package is not installed.
+        It is a model of open_clip, and that package is not installed.
     SettingsError
-        If the device or the precision is unknown or not there.
+        The device or the precision is unknown or not available.
     """
     where = choose_device(device)
     dtype = choose_precision(precision, where)
@@ -78,7 +78,7 @@ def load_model(
 
 
 def absolute_name(name_or_path: str) -> str:
-    """Return a name that means the same model in every working directory: paths become absolute."""
+    """Return a name that refers to the same model in every working directory. Paths become absolute."""
     if is_open_clip(name_or_path):
         return absolute_open_clip(name_or_path)
     return str(Path(name_or_path).resolve()) if Path(name_or_path).is_dir() else name_or_path
@@ -87,12 +87,12 @@ def absolute_name(name_or_path: str) -> str:
 def find_folder(name_or_path: str, asset: str) -> Path:
     """Return the folder with the files of a model: a path, a folder of the package, or the cache of the hub.
 
-    `asset` names the folder of the package's assets that `bundled` stands for.
+    For the name `bundled`, it is the folder `asset` of the package's assets.
 
     Raises
     ------
     ModelError
-        If there is no such model on disk and none can be fetched.
+        There is no such model on disk, and it cannot be downloaded.
     """
     if name_or_path == BUNDLED:
         folder = Path(str(files("srrs"))) / "assets" / asset
@@ -135,13 +135,13 @@ def _is_path(name: str) -> bool:
 
 
 def find_cached(name: str) -> Path | None:
-    """Return the folder of a hub model in the hub's cache; None if it is not there with safetensors weights."""
+    """Return the folder of a model in the hub's cache; None if the cache has no safetensors weights of the model."""
     repository, revision = split_revision(name)
     return _from_hub(repository, local=True, revision=revision)
 
 
 def load_weights(folder: Path, kinds: dict[str, str], name: str) -> Any:
-    """Load the model of a folder in float32, frozen; `kinds` maps model types to classes of transformers."""
+    """Load the frozen model of a folder in float32. `kinds` maps model types to classes of transformers."""
     config = _read_json(folder / "config.json", name)
     kind = config.get("model_type")
     if kind == "siglip2":
@@ -172,7 +172,7 @@ def load_tokenizer(folder: Path, name: str) -> Any:
     Raises
     ------
     MissingExtraError
-        If it is a SentencePiece tokenizer and that package is not installed.
+        It is a SentencePiece tokenizer, and that package is not installed.
     """
     if not any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model")):
         raise ModelError(f"The model {name!r} lacks its tokenizer: no tokenizer.json in {folder}.")
@@ -186,7 +186,7 @@ def load_tokenizer(folder: Path, name: str) -> Any:
 
 
 def load_preprocessing(folder: Path, name: str) -> Preprocessing:
-    """Load the preprocessing of a folder, as its Pillow image processor reads it."""
+    """Load the preprocessing of a folder, from the settings of its Pillow image processor."""
     try:
         with _quiet():
             settings, _ = ImageProcessingMixin.get_image_processor_dict(folder, local_files_only=True)

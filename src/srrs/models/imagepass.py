@@ -1,12 +1,12 @@
-"""The image pass of CLIP's vision transformer: the tower's own features, with less work.
+"""The image pass of CLIP's vision transformer. It computes the same features as the tower, with less work.
 
-1. **Last layer at one position.** The feature is read at the class token. In the last layer, keys and values are
-   computed for all positions, but the query, the output projection and the MLP for the class token alone.
+1. **Last layer at one position.** The feature is the output at the class token. In the last layer, keys and values are
+   computed for all positions, but the query, the output projection and the MLP only for the class token.
 2. **Fused activation.** The MLP's activation runs inside the kernel of its first product (`srrs.models.frozen`).
-3. **Patches as a product.** Patches do not overlap, so the patch embedding is a linear layer on flattened patches and
-   runs on a packed weight as the other layers do.
-4. **Small parts.** On a CPU, a few images are run at a time, so that the activations of a layer stay in the cache.
-   The parts run side by side in threads (`srrs.models.lanes`).
+3. **Patches as a product.** Patches do not overlap, so the patch embedding is a linear layer on flattened patches. Like
+   the other layers, it uses a packed weight.
+4. **Small parts.** On a CPU, a few images are computed at a time, so that the activations of a layer stay in the
+   processor's cache. The parts run in parallel threads (`srrs.models.lanes`).
 
 B images, T positions, W token width, D feature size.
 """
@@ -24,10 +24,10 @@ from srrs.models.lanes import even_parts, in_lanes
 from srrs.models.layers import attention_precision, finish_layer, split_heads
 
 CPU_TOKENS = 1024
-"""Most positions per part on a CPU: a layer of base size makes 12 MB of them."""
+"""Largest number of positions per part on a CPU. A layer of base size makes 12 MB of activations from them."""
 LEAST_PARTS = 2
-"""A batch is split into at least so many parts, so that several threads have work. Every part reads all weights of the
-tower from memory, so small parts are slower."""
+"""A batch is divided into at least so many parts, so that several threads have work. Every part reads all weights of
+the tower from memory, so smaller parts would be slower."""
 
 
 class VisionTransformer(NamedTuple):
@@ -42,7 +42,7 @@ class VisionTransformer(NamedTuple):
 
     @classmethod
     def of(cls, vision_model: Any, projection: nn.Module) -> "VisionTransformer":
-        """Make the tower of a `CLIPVisionModel` (or of a wrapper with a `.vision_model`) and the visual projection."""
+        """Make the record from a `CLIPVisionModel` (or a wrapper with a `.vision_model`) and the visual projection."""
         inner = getattr(vision_model, "vision_model", vision_model)
         layers = list(inner.encoder.layers)
         embed = _packed_embedding(inner.embeddings) if isinstance(layers[0].mlp.fc1, FrozenLinear) else inner.embeddings

@@ -1,10 +1,10 @@
-"""Independent parts of a CPU computation, run side by side in threads.
+"""Independent parts of a CPU computation, computed in parallel threads ("lanes").
 
-torch shares each operation among its threads, which then wait for each other at the end of every operation. A pass
-through a tower has hundreds of operations, and one thread that the system has suspended for another program delays
-all of them. Here each thread computes whole parts instead, such as a few images through all layers, so the threads
-wait for each other only once. The parts depend on the work and not on the number of threads, so the bits do not
-depend on the number of threads either.
+torch divides each operation among its threads, and the threads wait for each other at the end of every operation. A
+pass through a tower has hundreds of operations. If the operating system suspends one thread for another program, all
+threads wait. Here, each thread computes whole parts instead, such as a few images through all layers, so the threads
+wait for each other only once. The division into parts does not depend on the number of threads, so the result does not
+either.
 """
 
 import os
@@ -23,15 +23,15 @@ Result = TypeVar("Result")
 _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = Lock()
 _here = local()
-"""Holds `is_lane` in the threads that run a part; lanes are not nested."""
+"""Has the attribute `is_lane` in the threads that run a part. Lanes are not nested."""
 os.register_at_fork(after_in_child=_pools.clear)  # threads do not survive a fork
 
 
 def in_lanes(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
     """Return `[function(part) for part in parts]`, computed in as many threads as torch uses.
 
-    Each part runs in the caller's gradient mode. Inside a part, torch uses one thread, or more where there are fewer
-    parts than threads. A single part is small work by its nature, so torch uses one thread for it.
+    Each part runs in the caller's gradient mode. Within a part, torch uses one thread, or more if there are fewer parts
+    than threads. If there is only one part, the work is small, and torch uses one thread.
     """
     threads = torch.get_num_threads()
     lanes = min(threads, len(parts))
@@ -56,7 +56,7 @@ def in_lanes(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[
 
 
 Encode = Callable[[int, Tensor, Sequence[Tensor]], Tensor]
-"""(number of the part, the part, what all parts read) -> result of the part."""
+"""Function from the number of a part, the part, and the tensors that all parts read, to the result of the part."""
 
 
 def differentiable_lanes(
@@ -64,9 +64,10 @@ def differentiable_lanes(
 ) -> list[Tensor]:
     """Return `[function(number, part, shared) for number, part in enumerate(parts)]`, computed in threads.
 
-    Each part has its own graph. The backward pass runs the parts' graphs in lanes as well, and adds the gradients of
-    `shared` in the order of the parts. With `recompute`, several parts keep no graph: the backward pass computes each
-    part again. On other devices than the CPU, the parts run one after the other.
+    `shared` are tensors that all parts read. Each part has its own autograd graph. The backward pass also runs the
+    graphs of the parts in threads, and adds the gradients of `shared` in the order of the parts. With `recompute`, the
+    graphs are not kept if there are several parts, and the backward pass computes each part again. On devices other
+    than the CPU, the parts run one after the other.
     """
     learns = torch.is_grad_enabled() and any(x.requires_grad for x in (*parts, *shared))
     if learns:
@@ -130,7 +131,7 @@ def _sum(gradients: Sequence[Tensor | None]) -> Tensor | None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Make the operations of torch use one thread in this block, for matrices that are too small to share."""
+    """Within this block, let torch use one thread, for matrices that are too small for several threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -140,7 +141,7 @@ def one_thread() -> Iterator[None]:
 
 
 def even_parts(items: int, parts: int) -> list[int]:
-    """Return the sizes of so many parts of the items, alike but for one; never an empty one."""
+    """Divide `items` into `parts` parts, and return their sizes, which differ by at most one. No part is empty."""
     parts = max(1, min(items, parts))
     return [items // parts + (place < items % parts) for place in range(parts)]
 

@@ -1,4 +1,4 @@
-"""What the text pass and the image pass share: the layers of a pre-norm transformer on frozen weights.
+"""Functions that the text pass and the image pass share: the layers of a pre-norm transformer with frozen weights.
 
 P positions, B rows, T positions per row, W width, H heads, d head width.
 """
@@ -13,7 +13,7 @@ from transformers.activations import GELUActivation, QuickGELUActivation
 from srrs.models.frozen import product
 
 STEEPNESS = 1.702
-"""Of CLIP's approximation of GELU, x sigmoid(1.702 x)."""
+"""The factor in CLIP's approximation of GELU, x sigmoid(1.702 x)."""
 
 
 def split_heads(layer: Any, x: Tensor) -> Tensor:
@@ -29,8 +29,8 @@ def attention_precision(x: Tensor) -> torch.dtype:
 def finish_layer(layer: Any, hidden: Tensor, attended: Tensor) -> Tensor:
     """Compute the part of a layer after attention: output projection, residual, MLP, residual; (P, W) each.
 
-    CLIP's activation x sigmoid(1.702 x) equals silu(1.702 x) / 1.702, and silu is one kernel. The factors are applied
-    to the layer norm before and in the sum behind, where they cost nothing.
+    CLIP's activation x sigmoid(1.702 x) equals silu(1.702 x) / 1.702, and silu is a single kernel. The first factor is
+    applied in the layer norm before the MLP and the second in the sum after it, where they take no additional time.
     """
     hidden = hidden + layer.self_attn.out_proj(attended)
     norm, mlp = layer.layer_norm2, layer.mlp

@@ -1,4 +1,4 @@
-"""Image-text matchers for re-screening: does this image show what this text says?
+"""Image-text matchers: models that score whether an image matches a text.
 
 N images, T texts, S states per image, W state width.
 """
@@ -27,7 +27,7 @@ MATCHERS = {"blip": "BlipForImageTextRetrieval"}
 BLIP = "Salesforce/blip-itm-base-coco"
 BATCH = 64
 CPU_BATCH = 16
-"""Images or pairs at a time on a CPU, where such batches run side by side in threads."""
+"""Number of images or pairs in a batch on a CPU, where such batches run in parallel threads."""
 Part = TypeVar("Part")
 
 
@@ -36,14 +36,14 @@ def load_matcher(choice: str, model_name: str, device: str = "auto") -> Matcher 
 
     Parameters
     ----------
-    choice : `none`; a hub name or path; or `auto`: the bundled matcher with the bundled model, a BLIP already on disk
-        on a CUDA device, else none.
-    model_name : the dual encoder it goes with.
+    choice : `none`, a hub name, a path, or `auto`. `auto` means the bundled matcher for the bundled model. For another
+        model, it means BLIP if BLIP is on disk and the device is CUDA, and else none.
+    model_name : name of the dual encoder of the run.
 
     Raises
     ------
     ModelError
-        If a matcher that was named cannot be loaded.
+        A matcher that was named cannot be loaded.
     """
     where = choose_device(device)
     if choice == "none":
@@ -68,13 +68,14 @@ def _blip(folder: Path, name: str, device: torch.device) -> "BlipMatcher":
 
 
 MatchKind = Literal["itm", "itc"]
-"""By the matching head, or by contrastive similarity."""
+"""Kind of score: of the matching head (`itm`), or contrastive similarity (`itc`)."""
 
 
 class BlipMatcher:
-    """BLIP's image-text matching: a text encoder that attends to the image; and its contrastive similarity.
+    """BLIP as an image-text matcher, with the scores of its matching head and its contrastive similarity.
 
-    Frozen and without dropout, so that the same image and text always score the same.
+    In the matching head, a text encoder attends to the image. The model is frozen and without dropout, so an image and
+    a text always have the same score.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class BlipMatcher:
 
     @torch.no_grad()
     def scores(self, states: Tensor, texts: Sequence[str], rows: Tensor, texts_of: Tensor) -> Tensor:
-        """Match probability (ITM) of `states[rows[i]]` with `texts[texts_of[i]]`: (len(rows),) in 0..1, float32."""
+        """Return the probability (ITM) that `states[rows[i]]` matches `texts[texts_of[i]]`: (len(rows),), float32."""
         ids, mask = self._tokenize(texts)
         order = mask.sum(1)[texts_of.cpu()].argsort(stable=True)  # of similar length, so that few are padded
         rows, texts_of = rows.cpu()[order], texts_of.cpu()[order]
@@ -136,7 +137,7 @@ class BlipMatcher:
 
     @torch.no_grad()
     def similarity(self, states: Tensor, texts: Sequence[str]) -> Tensor:
-        """Return the contrastive similarity (ITC) of every image with every text: (N, T), cosine mapped to 0..1."""
+        """Return the contrastive similarity (ITC) of every image and every text: (N, T), the cosine mapped to 0..1."""
         ids, mask = self._tokenize(texts)
         words = [
             self._model.text_encoder(input_ids=i.to(self.device), attention_mask=m.to(self.device)).last_hidden_state
@@ -157,9 +158,10 @@ class BlipMatcher:
 
 
 class MemoizedScores:
-    """Scores of (image, class) pairs, each computed once, ever: matcher, images and class texts are all fixed.
+    """Scores of pairs of an image and a class. Each score is computed when it is first needed, and then kept.
 
-    Calling it with `rows` and `classes` (K,) gives their scores (K,), float32 in 0..1.
+    `states` are the encoded images and `texts` the texts of the classes. Call the object with `rows` (K,) and `classes`
+    (K,) to get their scores (K,), float32 in 0..1.
     """
 
     def __init__(self, matcher: Matcher, states: Tensor, texts: Sequence[str], *, kind: MatchKind = "itm"):
@@ -181,7 +183,7 @@ class MemoizedScores:
         return self._values[np.searchsorted(self._keys, keys)]
 
     def know(self, scores: NDArray[np.floating]) -> None:
-        """Use these scores (N, C) of every image and class, which were computed before."""
+        """Set the scores (N, C) of all images and classes, which were computed before."""
         self._keys, self._values = np.arange(scores.size), np.asarray(scores, np.float32).ravel()
 
     def _compute(self, keys: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -1,10 +1,12 @@
 """A CLIP of open_clip as a `VisionLanguage`, with the exact text pass of `textpass`.
 
-The name is `open_clip:ARCHITECTURE/PRETRAINED`, such as `open_clip:RN50/openai`. In place of PRETRAINED may stand a
-checkpoint, or a folder that holds one; and `open_clip:FOLDER` is a folder that open_clip wrote, with its configuration.
+The name is `open_clip:ARCHITECTURE/PRETRAINED`, such as `open_clip:RN50/openai`. PRETRAINED may also be the path of a
+checkpoint, or of a folder that contains one. `open_clip:FOLDER` is a folder that open_clip wrote, with its
+configuration.
 
-Only CLIP's own kind of text tower is taken: causal, read at the end token, with CLIP's tokenizer. The others that
-open_clip knows (SigLIP, CLIPA, CoCa, towers of transformers) are refused before anything is fetched.
+Only text towers like that of CLIP are supported: they are causal, their feature is the output at the end token, and
+they use CLIP's tokenizer. Other towers of open_clip (SigLIP, CLIPA, CoCa, towers of transformers) are refused before
+anything is downloaded.
 
 W token width, D feature size.
 """
@@ -82,10 +84,10 @@ def load_open_clip(name: str, device: torch.device, dtype: torch.dtype, kernel: 
     Raises
     ------
     MissingExtraError
-        If open_clip is not installed.
+        open_clip is not installed.
     ModelError
-        If there is no such model, its weights are neither on disk nor reachable or do not fit, or its text tower or
-        its preprocessing is of a kind that cannot be used.
+        There is no such model; its weights are neither on disk nor reachable, or do not fit the architecture; or its
+        text tower or its preprocessing is of a kind that cannot be used.
     """
     open_clip = weights.import_open_clip(name)
     source = weights.find(open_clip, name)
@@ -102,12 +104,12 @@ def load_open_clip(name: str, device: torch.device, dtype: torch.dtype, kernel: 
 
 
 def preprocessing_of(settings: dict[str, Any], name: str) -> Preprocessing:
-    """Convert the preprocessing settings of open_clip to ours.
+    """Convert the preprocessing settings of open_clip to a `Preprocessing`.
 
     Raises
     ------
     ModelError
-        If images are padded, or cut to another shape than a square.
+        The settings pad images, or do not cut a square.
     """
     size = settings["size"]
     height, width = (size, size) if isinstance(size, int) else size
@@ -147,9 +149,9 @@ class _Layer(NamedTuple):
 
 
 def causal_tower(text: Any) -> CausalTower:
-    """Return the text tower of open_clip under the names of transformers, in the same memory.
+    """Return the text tower of open_clip as a `CausalTower`. The weights are not copied.
 
-    `text` is a `TextTransformer`, or the `CLIP` that holds the parts of one.
+    `text` is a `TextTransformer`, or a `CLIP` that contains the parts of one.
     """
     packed = any(isinstance(module, FrozenLinear) for module in text.modules())
 

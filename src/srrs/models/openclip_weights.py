@@ -1,4 +1,4 @@
-"""The files of open_clip's models: what a name stands for, and weights from disk or from the hub."""
+"""Finds the weights of open_clip that a name refers to, and loads them from disk or from the hub."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ CONFIG = "open_clip_config.json"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 ENDINGS = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
 HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-"""What open_clip's weights are called on the hub unless it says otherwise."""
+"""File names of the weights of open_clip on the hub, unless open_clip names another file."""
 PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 
 OTHER_TOWERS = {
@@ -36,19 +36,19 @@ OTHER_TOWERS = {
     "scale_attn": "normalizes behind its attention",
     "scale_fc": "normalizes inside its MLP",
 }
-"""Settings of a text tower, and what they make of it."""
+"""Settings of text towers that cannot be used, and the reason for the error message."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a name stands for: weights on disk, or those that open_clip knows by a tag."""
+    """The weights that a name refers to: weights on disk, or weights that open_clip knows by a tag."""
 
     architecture: str
-    """As open_clip is told it: one of its own, or `local-dir:FOLDER`."""
+    """The architecture in the form that open_clip takes: one of its names, or `local-dir:FOLDER`."""
     config: dict[str, Any]
     weights: Path | None = None
     tag: dict[str, Any] = field(default_factory=dict)
-    """open_clip's entry of the weights: where they are and how their images were prepared."""
+    """open_clip's entry for the weights: their location, and the preprocessing of their images."""
 
 
 def is_open_clip(name: str) -> bool:
@@ -56,7 +56,7 @@ def is_open_clip(name: str) -> bool:
 
 
 def absolute_open_clip(name: str) -> str:
-    """Return the name with the path in it, if there is one, in full."""
+    """Return the name with an absolute path, if it contains a path."""
     source = name.removeprefix(PREFIX)
     if (Path(source) / CONFIG).is_file():
         return PREFIX + str(Path(source).resolve())

@@ -1,13 +1,14 @@
-"""The text pass through a tower's own forward, for towers that are not causal.
+"""The text pass through the forward method of the tower, for towers that are not causal.
 
-A tower in which every position sees every other one allows no shared prefix. What is exact depends on the padding:
+If every position attends to every other position, prompts cannot share a prefix. The padding is treated as in the
+training of the tower:
 
-* **BERT-like** towers mask it, so prompts are cut to the longest of their chunk;
-* **SigLIP** was trained with padding unmasked and reads its feature at the last position, so padding is part of the
-  prompt, and every prompt runs at the full context length.
+* **BERT-like** towers mask the padding, so prompts are cut to the longest prompt of their chunk. * **SigLIP** was
+trained with unmasked padding, and its feature is the output at the last position. So the padding is part
+  of the prompt, and every prompt has the full context length.
 
-The models take token ids. A hook on their input embeddings puts the prompts' vectors in the place of what the ids,
-which are only there for their shape and padding, would have given.
+The models take token ids. They get ids with the right shape and padding. A hook on the input embeddings then replaces
+the embeddings of these ids by the vectors of the prompts.
 
 C rows, L prompt length, W token width, D feature size.
 """
@@ -28,20 +29,20 @@ CHUNK_ROWS = 64
 
 @dataclass(frozen=True)
 class OwnTower:
-    """A text tower that runs through its own forward method."""
+    """A text tower that is computed by its own forward method."""
 
     features: Callable[[Tensor, Tensor | None], Tensor]
     """(ids (C, L), mask (C, L) or None) -> (C, D)."""
     tokens: nn.Embedding
     pad_id: int
     full_length: int | None
-    """Run every prompt at this length with its padding attended; None: mask the padding."""
+    """Length to which every prompt is padded, without a mask; None if the padding is masked."""
 
 
 def own_text_pass(tower: OwnTower, prompts: Prompts, chunk: int = CHUNK_ROWS) -> Tensor:
-    """Encode prompts: (C, D) unit vectors, float32, gradients flowing to the learned vectors.
+    """Encode prompts as unit vectors (C, D), float32. Gradients flow to the learned vectors.
 
-    Chunks of rows sorted by length, each recomputed in the backward pass where there is more than one.
+    Rows are sorted by length and encoded in chunks. If there are several chunks, the backward pass computes them again.
     """
     length = prompts.length.cpu()
     order = torch.argsort(length, stable=True)

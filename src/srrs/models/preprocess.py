@@ -1,4 +1,4 @@
-"""From an image to pixels as a model was trained, with Pillow alone; the model's own settings, to the same bits."""
+"""The preprocessing of images by the settings of a model, with Pillow only. The pixels equal those of transformers."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -25,12 +25,12 @@ class Preprocessing:
     crop: tuple[int, int] | None
     """(height, width) of the center crop."""
     resample: int
-    """Pillow's number of the filter."""
+    """Number of the filter in Pillow."""
     rescale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
     round_crop: bool = False
-    """Where half a pixel of the crop's margin goes: to the even number, as in torchvision; else down, as in
+    """Whether a crop margin with half a pixel is rounded to the even number, as in torchvision, instead of down, as in
     transformers."""
 
     @classmethod
@@ -40,7 +40,7 @@ class Preprocessing:
         Raises
         ------
         ModelError
-            If its images would not all have one size.
+            The processed images would not all have the same size.
         """
         size = {key: int(value) for key, value in dict(processor.size).items() if value}
         crop = dict(processor.crop_size) if getattr(processor, "do_center_crop", False) else None
@@ -76,7 +76,7 @@ class Preprocessing:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
     def plain(self, image: Image.Image) -> Tensor:
-        """Turn an RGB image into (3, H, W) float32, as in the training of the model."""
+        """Return the pixels (3, H, W) float32 of an RGB image, resized, cropped and normalized."""
         image = image.convert("RGB")
         if self.resize is not None:
             height, width = self._resized(image.height, image.width)

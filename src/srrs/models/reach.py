@@ -1,4 +1,4 @@
-"""Whether the hub answers."""
+"""Checks whether the hub can be reached."""
 
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
@@ -9,12 +9,14 @@ REACH_SECONDS = 5.0
 
 
 def is_reachable(name: str) -> bool:
-    """Return whether the hub answers for this model. It is asked once; a download would retry for half a minute.
+    """Return whether the hub answers a request for this model.
+
+    Only one request is made, because a download would retry for half a minute.
 
     Raises
     ------
     ModelError
-        If the hub answers that there is no such model.
+        The hub answers that there is no such model.
     """
     if constants.HF_HUB_OFFLINE:
         return False

@@ -15,5 +15,5 @@ def commit_of(folder: Path) -> str:
 
 
 def pinned(name: str, commit: str) -> str:
-    """Return the name of a model of the hub at a commit; the name itself without one."""
+    """Return the name of a hub model with a commit (`owner/name@commit`); the name itself if `commit` is empty."""
     return f"{split_revision(name)[0]}@{commit}" if commit else name

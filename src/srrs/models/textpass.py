@@ -1,40 +1,47 @@
-"""The text pass of a causal tower such as CLIP's: exact class vectors and gradients, with less work.
+"""The text pass of a causal tower such as CLIP's. It computes the same class vectors and gradients, with less work.
 
-Tuning prompts on cached image features costs, per step, one forward and backward pass of all class prompts through the
-text tower. CLIP's own pass runs every prompt at 77 positions. This pass gives the same numbers with less work:
+When prompts are tuned on cached image features, the cost of a step is one forward and backward pass of all class
+prompts through the text tower. CLIP's own pass computes 77 positions of every prompt. This pass gives the same numbers
+with less work:
 
-1. **Real length.** In a causal tower position i sees positions 0..i only, and the feature is read at the end token.
-   Positions after the end token reach nothing that is read, so they are cut off. A prompt has 6 to 20 tokens, not 77.
+1. **Real length.** In a causal tower, position i attends to positions 0..i only, and the feature is the output at the
+end
+   token. Positions after the end token do not influence the feature, so they are cut off. A prompt has 6 to 20 tokens
+   instead of 77.
 
-2. **Shared prefix.** All prompts begin with the same S vectors: the start token and, where classes share one, the
-   learned context. By the same causality the hidden states at these S positions do not depend on later positions, so
-   they are equal in all C rows, in every layer. They are run once, as a batch of one, and each layer's keys and values
-   are kept. A class row then holds only its own T = length - S tokens (its name, punctuation, end token), and in each
-   layer
+2. **Shared prefix.** All prompts begin with the same S vectors: the start token and, if all classes share one context,
+   the learned context. In a causal tower, the hidden states at these S positions do not depend on later positions, so
+   they are equal in all C rows, in every layer. They are computed once, as a batch of one, and the keys and values of
+   each layer are kept. The row of a class then contains only its own T = length - S tokens (its name, punctuation, end
+   token), and in each layer
 
        attention(row) = softmax(q_own [K_prefix ; K_own]^T / sqrt(d) + mask) [V_prefix ; V_own],   q_own: T queries,
 
-   where the mask lets query t see the whole prefix and own positions 0..t. These are the same rows of the same softmax
-   as in the full pass: exact, not an approximation. The gradient of the context is exact as well. In the full pass it
-   is the sum over classes of the gradients of each row's copy of the context. Here the copies are one tensor, and the
-   gradients of the classes are added. Position embeddings go on counting after the prefix.
+   where the mask lets query t attend to the whole prefix and to own positions 0..t. These are the same rows of the same
+   softmax as in the full pass, so the result is exact. The gradient of the context is exact, too. In the full pass,
+   every row has a copy of the context, and the gradient is the sum over the copies. Here the context is one tensor, and
+   the gradients of the classes are added. The position embeddings of the own tokens continue after the prefix.
 
-3. **Last layer at one position.** Only the end token is read from the last layer. There, keys and values are computed
-   for all positions, but query, output projection and MLP for the end token alone.
+3. **Last layer at one position.** Only the output at the end token is used of the last layer. There, keys and values
+are
+   computed for all positions, but query, output projection and MLP only for the end token.
 
-4. **No padding.** Rows differ in length. Everything but attention treats each position by itself, so there the tokens
-   of all rows stand end to end in one matrix. Rows are sorted by length, and attention takes the rows of one length (a
-   span) at a time: names and descriptions have few different lengths, whatever the number of classes.
+4. **No padding.** Rows differ in length. All operations except attention treat each position separately, so they work
+on
+   one matrix that contains the tokens of all rows, one row after the other. Rows are sorted by length, and attention
+   processes all rows of the same length (a span) at a time. Names and descriptions have few different lengths, also
+   with many classes.
 
-5. **Constants.** Known tokens need no gradient. Where the context is shared, all own tokens are known, and the part of
-   the first layer before attention has no backward pass. Where every class has its own context, the prefix is the
-   start token alone and needs no gradient.
+5. **Constants.** Known tokens need no gradient. If all classes share one context, all own tokens are known, and the
+part
+   of the first layer before attention needs no backward pass. If every class has its own context, the prefix is only
+   the start token, and needs no gradient.
 
-6. **Parts.** On a CPU the rows are split into parts of up to about a thousand tokens, which run side by side in
-   threads, forward and backward (`srrs.models.lanes`). Up to `KEPT_TOKENS` own tokens, the activations are kept for
-   the backward pass. Beyond that, each part is recomputed in the backward pass, so that memory does not grow with C
-   but for the (P, W) token vectors and the (C, D) result. Recomputing costs half as much again, for the backward pass
-   of frozen weights costs no more than the forward pass.
+6. **Parts.** On a CPU the rows are divided into parts of up to about a thousand tokens, which run in parallel threads,
+   forward and backward (`srrs.models.lanes`). Up to `KEPT_TOKENS` own tokens, the activations are kept for the backward
+   pass. Above this number, each part is computed again in the backward pass. Then only two tensors grow with C: the
+   token vectors (P, W) and the result (C, D). Computing the parts again takes 50 % more time, because the backward pass
+   of frozen weights takes no more time than the forward pass.
 
 7. **Packed weights.** Frozen weights are packed once for each direction (`srrs.models.frozen`).
 
@@ -58,17 +65,18 @@ from srrs.models.lanes import differentiable_lanes
 from srrs.models.layers import attention_precision, finish_layer, split_heads
 
 KEPT_TOKENS = 4096
-"""Own tokens up to which nothing is recomputed: a base-size tower then keeps about 1.2 GB for the backward pass."""
+"""Up to so many own tokens, nothing is computed again. A tower of base size then keeps about 1.2 GB for the backward
+pass."""
 
 PARTS, PART_TOKENS = 2, 1024
-"""On a CPU, rows are split into so many parts; where there are more tokens, into parts of about so many tokens. Every
-part reads all weights of the tower from memory, so small parts are slower."""
+"""On a CPU, rows are divided into two parts, or into more parts of about 1,024 tokens if two would have more tokens.
+Every part reads all weights of the tower from memory, so smaller parts would be slower."""
 
 LEAST_PART_TOKENS, LEAST_PART_WORK = 64, 10**9
 """A part has at least so many tokens, and so many multiply-adds in its forward pass."""
 
 GPU_PART_TOKENS = 2048
-"""Own tokens per part on other devices where parts are recomputed; a base-size tower then keeps about 0.6 GB."""
+"""Own tokens per part on other devices, if parts are computed again. A tower of base size then keeps about 0.6 GB."""
 
 
 class CausalTower(NamedTuple):
@@ -81,7 +89,7 @@ class CausalTower(NamedTuple):
 
     @classmethod
     def of(cls, text_model: Any, projection: nn.Module) -> "CausalTower":
-        """Make the tower of a `CLIPTextModel` (or a wrapper that has one as `.text_model`) and the text projection."""
+        """Make the record from a `CLIPTextModel` (or a wrapper with a `.text_model`) and the text projection."""
         inner = getattr(text_model, "text_model", text_model)
         return cls(inner.embeddings.position_embedding, list(inner.encoder.layers), inner.final_layer_norm, projection)
 
@@ -91,29 +99,31 @@ class CausalTower(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Rows of one length that stand one behind the other."""
+    """Consecutive rows of the same length."""
 
     rows: int
     length: int
     asked: int
-    """Positions per row that attend, the last ones."""
+    """Number of positions per row, at its end, for which attention is computed."""
     mask: Tensor
-    """(asked, S + length) added to the scores: 0 for what each may see, otherwise -inf."""
+    """(asked, S + length) mask that is added to the scores: 0 if a position may be attended to, otherwise -inf."""
 
 
 def causal_text_pass(tower: CausalTower, prompts: Prompts, rows: int | None = None) -> Tensor:
-    """Encode prompts with a causal text tower: (C, D) unit vectors, float32, gradients flowing to `prompts.learned`.
+    """Encode prompts with a causal text tower as unit vectors (C, D), float32. Gradients flow to `prompts.learned`.
 
     Parameters
     ----------
-    prompts : the end token must be the last of each row's `length` positions, and `length > shared`.
-    rows : rows per part. By default the rows are split by their tokens (see the head of this module). Given `rows`, or
-        above `KEPT_TOKENS` own tokens, parts are recomputed in the backward pass if there are several.
+    prompts : the end token must be the last of the `length` positions of each row, and `length` must be larger than
+        `shared`, the number of leading positions that are equal in all rows.
+    rows : number of rows per part. By default, the rows are divided by their number of tokens, as described at the
+        beginning of this module. If there are several parts, and `rows` is given or there are more than `KEPT_TOKENS`
+        own tokens, the backward pass computes the parts again.
 
     Raises
     ------
     ModelError
-        If a prompt is longer than the tower's context, or has nothing behind the shared prefix.
+        A prompt is longer than the tower's context, or has no token behind the shared prefix.
     """
     length, shared = prompts.length.cpu(), prompts.shared
     _check(length, shared, tower.positions.num_embeddings)

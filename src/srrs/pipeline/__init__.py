@@ -1,4 +1,4 @@
-"""From a user's rows to an audit of their labels, or to a tuned classifier and the audit."""
+"""Complete runs: from the rows of a user to an audit of the labels, or to a tuned classifier and the audit."""
 
 from srrs.pipeline.encoding import (
     encode_rows,

@@ -1,4 +1,4 @@
-"""From samples to features, view sources and tasks."""
+"""Makes features, view sources and training tasks from samples."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -24,9 +24,10 @@ from srrs.tuning import Task, match_scores
 
 
 def trainable_rows(samples: Samples) -> Ints:
-    """Return the rows to learn from, in the order of their content keys, so that row order changes no result.
+    """Return the usable rows with a label, in the order of their content keys.
 
-    Raises DataError if fewer than two classes are left.
+    Because of this order, results do not depend on the order of the rows. Raises DataError if fewer than two classes
+    are left.
     """
     usable = np.array([not issue for issue in samples.issues]) & (np.asarray(samples.labels) >= 0)
     order = np.argsort(samples.content_keys, kind="stable")
@@ -41,7 +42,7 @@ def trainable_rows(samples: Samples) -> Ints:
 
 
 def readable_rows(samples: Samples) -> np.ndarray:
-    """Return the rows whose image opens, labeled or not."""
+    """Return the rows whose image can be opened, with or without a label."""
     readable = [r for r in range(len(samples)) if samples.keys[r] and samples.issues[r] in ("", NO_LABEL)]
     return np.array(readable, dtype=np.int64)
 
@@ -58,9 +59,10 @@ def encode_rows(
     cache: Path | None = None,
     elsewhere: Elsewhere | None = None,
 ) -> Features:
-    """Return the features of the rows. `max_minutes` limits the time for augmented views; `elsewhere` is a cluster.
+    """Encode the rows, and return their features.
 
-    Raises SettingsError if there is no image tower to encode with.
+    `max_minutes` limits the time for augmented views. `elsewhere` is a cluster that encodes. See `srrs.features.store`
+    for the other arguments. Raises SettingsError if there is no image tower.
     """
     if tower is None:
         raise SettingsError(
@@ -97,9 +99,10 @@ def write_features(
     elsewhere: Elsewhere | None = None,
     part: Part | None = None,
 ) -> list[Path]:
-    """Write `features.safetensors` (plain (n, D), views (n, V, D), float16) and `samples.csv`, row by row the same.
+    """Write `features.safetensors` and `samples.csv`, which have the same rows. Return the paths of the files.
 
-    The files of a part have its number in their names.
+    The features are plain (n, D) and views (n, V, D) in float16. With `part` (`--shard`), the names of the files
+    contain the number of the part.
     """
     rows = samples.usable if len(samples.class_names) else readable_rows(samples)
     if not len(rows) and part is None:
@@ -129,7 +132,10 @@ def write_features(
 
 
 def features_of(request: Request, samples: Samples, rows: Ints, views: int, stages: Stages | None = None) -> Features:
-    """Return the features of the rows: the given ones, else encode them; with live crops only the plain view."""
+    """Return the features of the rows. If the request has no features, the images are encoded.
+
+    With live crops, only the plain view is encoded.
+    """
     settings = request.settings
     if request.features is not None:
         return request.features.take(rows, views)
@@ -160,7 +166,7 @@ def make_task(
     settings: Settings,
     progress: Progress | None = None,
 ) -> Task:
-    """Return the training task of the rows. `progress` is called while images are encoded for the matcher."""
+    """Return the training task of the rows. `progress` is called while the matcher encodes images."""
     match = None
     if models.matcher is not None:
         match = match_scores(samples, rows, models.matcher, descriptions, settings.model.match_by, progress)

@@ -1,4 +1,4 @@
-"""Load the models that the settings name."""
+"""Loads the models that the settings name."""
 
 from functools import lru_cache, partial
 from typing import Any
@@ -17,8 +17,9 @@ from srrs.models.fingerprint import same_weights
 def load_models(settings: Settings, embeddings: Embeddings | None = None) -> Models:
     """Load the dual encoder and the matcher that the settings name.
 
-    With embeddings, no image needs to exist: the matcher is then loaded only if the settings name one, and the model
-    `none` stands for the class vectors. Raises SettingsError if the model is known not to have made the embeddings.
+    With embeddings, the images need not exist. Therefore a matcher is then loaded only if the settings name one (not
+    for `auto`). With the model `none`, the class vectors of the embeddings replace the towers. Raises SettingsError if
+    another model made the embeddings.
     """
     from srrs.models.device import choose_device
     from srrs.models.hub import load_model
@@ -45,7 +46,7 @@ def load_models(settings: Settings, embeddings: Embeddings | None = None) -> Mod
 
 
 def workers(spread: Spread | None, settings: Settings) -> Workers | None:
-    """Return what encodes with the model of the settings on a cluster; None without one."""
+    """Return the workers that encode with the model of the settings on a cluster; None without a cluster."""
     chosen = settings.model
     return Workers(spread, partial(_tower, chosen.name, chosen.device, chosen.precision)) if spread else None
 
@@ -62,7 +63,7 @@ def _tensor(array: Any) -> torch.Tensor | None:
 
 
 def check_made_by(embeddings: Embeddings, clip: ImageTower) -> None:
-    """Raise SettingsError if the embeddings are known to come from another model."""
+    """Raise SettingsError if the fingerprint of the embeddings is that of another model."""
     if embeddings.model and not same_weights(embeddings.model, clip.fingerprint):
         name = f" ('{embeddings.model_name}')" if embeddings.model_name else ""
         raise SettingsError(

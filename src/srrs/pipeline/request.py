@@ -17,7 +17,7 @@ from srrs.training.loop import Outcome
 from srrs.tuning import Task
 
 Stages = Callable[[str], Progress]
-"""Starts a stage of a run by its name, and returns the progress to report to."""
+"""Called with the name of a stage when it starts; returns the function that reports its progress."""
 ENCODING, MATCHING, TUNING, LOOKING, TESTING = (
     "Encoding views", "Encoding for the matcher", "Tuning", "Looking for flaws", "Encoding test images",
 )  # fmt: skip
@@ -25,36 +25,36 @@ ENCODING, MATCHING, TUNING, LOOKING, TESTING = (
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What to audit or to fit, and how."""
+    """The input of an audit or a fit: samples, models, settings and options."""
 
     samples: Samples
     """Checked samples."""
     models: Models
     settings: Settings
     method: Method | None = None
-    """None: the method that the settings name."""
+    """The method; None for the method that the settings name."""
     features: Features | None = None
-    """Features of all rows, which take the place of encoding their images."""
+    """Features of all rows. If they are given, no image is encoded."""
     descriptions: Path | None = None
     """A file of class descriptions; None for the bundled ones."""
     decisions: Mapping[str, Decision] = field(default_factory=dict)
-    """A person's decisions by id. They are certain: a label that was kept or chosen is learned as such, a dropped image
-    is left out."""
+    """Decisions of a person, by id. A label that was kept or chosen is treated as correct, and a dropped image is left
+    out."""
     held_out: Inputs | None = None
-    """Test samples, among which duplicates are looked for."""
+    """Test samples, which are compared with the samples to find duplicates."""
     cache: Path | None = None
-    """Folder of the feature cache; None for the user's."""
+    """Folder of the feature cache; None for the cache folder of the user."""
     checkpoint: Path | None = None
     """Folder for the state of the run."""
     elsewhere: Elsewhere | None = None
     """A cluster that encodes the images."""
     max_minutes: float | None = None
-    """Time for encoding augmented views. The result then depends on the speed of the machine."""
+    """Time limit for encoding augmented views. With a limit, the result depends on the speed of the machine."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """An audit, with the classifier if one was tuned."""
+    """An audit, and the classifier if one was tuned."""
 
     outcome: Outcome
     task: Task

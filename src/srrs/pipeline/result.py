@@ -1,4 +1,4 @@
-"""The result of a run in the user's terms: flags, notes, the audit and its thumbnails."""
+"""Makes the result of a run for the user: flags, notes, the audit and its thumbnails."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -31,8 +31,10 @@ def flag_images(
     stages: Stages | None = None,
     neighbors: Ints | None = None,
 ) -> flagging.Photos:
-    """Return what flags need of rows; plain (len(rows), D) are the features. An image that is not `opened` shows
-    nothing that only pixels tell."""
+    """Return the data of rows from which flags are computed.
+
+    `plain` (len(rows), D) are the features. If the images are not `opened`, there are no flags of the pixels.
+    """
     seen = appearance(samples, rows, stages and stages(LOOKING)) if opened else unseen(len(rows))
     names = samples.label_names
     return flagging.Photos(
@@ -62,7 +64,7 @@ def class_name_notes(samples: Samples, outcome: Outcome, task: Task) -> list[str
 
 
 def class_vectors(task: Task) -> np.ndarray | None:
-    """Return the class vectors (C, D) of the untuned model, or None."""
+    """Return the class vectors (C, D) of the untuned model; None if there are none."""
     head = untuned_head(task)
     return None if head is None else head.weights.cpu().numpy()
 
@@ -95,7 +97,7 @@ def make_audit(
 
 
 def user_rows(samples: Samples) -> Rows:
-    """Return the rows of the audit."""
+    """Return the samples as rows of an audit."""
     return Rows(
         ids=samples.ids,
         paths=tuple(map(file_of, samples.paths)),
@@ -107,7 +109,7 @@ def user_rows(samples: Samples) -> Rows:
 
 
 def thumbnails(samples: Samples) -> Callable[[int], bytes | None]:
-    """Return the function that gives the page the JPEG thumbnail of a row, or None if the image does not open."""
+    """Return a function that returns the JPEG thumbnail of a row, or None if the image cannot be opened."""
 
     def thumbnail(row: int) -> bytes | None:
         try:

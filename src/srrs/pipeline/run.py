@@ -1,4 +1,4 @@
-"""Run an audit or a fit of a user's rows."""
+"""Runs an audit or a fit of the user's rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -31,7 +31,7 @@ def fit(request: Request, *, stages: Stages | None = None, listeners: Sequence[L
 
 
 def audit(request: Request, *, stages: Stages | None = None, listeners: Sequence[Listener] = ()) -> Fitted:
-    """Audit the labels. Nothing is tuned unless the method's decision reads tuned logits."""
+    """Audit the labels. Tuners are trained only if a stage of the method reads their logits."""
     return _run(request, audit_task, AUDIT_VIEWS, stages, listeners)
 
 

@@ -1,4 +1,4 @@
-"""Descriptions of classes for the described prompts: read from JSON, matched by name, reduced to one clause."""
+"""Descriptions of classes for the described prompts. They are read from JSON, and each is reduced to one clause."""
 
 import json
 import re
@@ -16,12 +16,12 @@ LEAD = re.compile(
 ADJECTIVES = {"and", "or", "the", "its", "of", "with", "distinctive", "unique", "notable", "key", "facial", "many"}
 
 Descriptions = Mapping[str, str]
-"""Class name -> clause, without a leading `which has` and without a full stop."""
+"""Mapping from class names to clauses, without `which has` at the beginning and without a full stop."""
 
 
 @dataclass(frozen=True)
 class Matched:
-    """The description of each class, in the order of the classes, and the classes that have none."""
+    """The description of each class, in the order of the classes, and the names of the classes without one."""
 
     clauses: tuple[str | None, ...]
     missing: tuple[str, ...]
@@ -38,15 +38,16 @@ class Matched:
 
 
 def load_descriptions(path: str | Path) -> dict[str, str]:
-    """Read {class name: description}; a description is a clause, a sentence, or a list of short descriptors.
+    """Read a JSON file that maps class names to descriptions.
 
-    Sentences of the published form (`A photo of a hen, which has a red comb features.`) and lists as language models
-    give them (`["two legs", "a red comb"]`) both become a clause: `a red comb`, `two legs and a red comb`.
+    A description is a clause, a sentence, or a list of short descriptors. A sentence of the published form (`A photo of
+    a hen, which has a red comb features.`) becomes the clause `a red comb`. A list, as language models give it (`["two
+    legs", "a red comb"]`), becomes the clause `two legs and a red comb`.
 
     Raises
     ------
     DataError
-        If the file cannot be read or does not hold descriptions.
+        The file cannot be read, or does not contain descriptions.
     """
     try:
         table = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -66,7 +67,7 @@ def bundled_descriptions() -> dict[str, str]:
 
 
 def match_descriptions(class_names: Sequence[str], descriptions: Descriptions) -> Matched:
-    """Find each class by name, whatever its case, underscores, hyphens and spaces."""
+    """Find the description of each class by its name. Case, underscores, hyphens and spaces do not matter."""
     by_key = {_key(name): clause for name, clause in descriptions.items() if clause}
     clauses = tuple(by_key.get(_key(name)) for name in class_names)
     return Matched(clauses, tuple(n for n, c in zip(class_names, clauses, strict=True) if c is None))
@@ -88,8 +89,8 @@ def _clause(value: object, name: str, path: str) -> str:
 def tidy(text: str) -> str:
     """Return the clause of a description, without its introduction, a final `features` and the full stop.
 
-    `features` goes only where it is the tail of the published form (`…, which has a red comb features.`); where an
-    adjective or a linking word stands before it (`distinctive features`), it belongs to the description.
+    `features` is removed only if it is the end of the published form (`…, which has a red comb features.`). After an
+    adjective or a linking word (`distinctive features`), it is a part of the description.
     """
     text = " ".join(text.split())
     lead = LEAD.match(text)

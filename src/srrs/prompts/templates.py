@@ -1,4 +1,4 @@
-"""Prompt templates with the class name and perhaps a description."""
+"""Prompt templates with a class name and, optionally, a description."""
 
 from dataclasses import dataclass
 
@@ -14,16 +14,16 @@ class Template:
     before: str
     after: str
     clause: str | None = None
-    """The words between class and description; None if the template describes nothing."""
+    """The words between class name and description; None if the template has no description."""
 
     @classmethod
     def parse(cls, text: str) -> "Template":
-        """Read `a photo of a {class}.` or `a photo of a {class}, which has {description}.`. Articles stay as written.
+        """Read `a photo of a {class}.` or `a photo of a {class}, which has {description}.`. Articles do not change.
 
         Raises
         ------
         SettingsError
-            If the text does not hold {class} once and, behind it, {description} at most once.
+            The text does not contain {class} exactly once, or {description} more than once or before {class}.
         """
         before, _, rest = text.partition(CLASS)
         clause, described, after = rest.partition(DESCRIPTION)
@@ -35,7 +35,7 @@ class Template:
         return cls(before.strip(), after, clause) if described else cls(before.strip(), rest)
 
     def tail(self, description: str | None = None) -> str:
-        """Return the text after the class name; without a description, the clause is left out."""
+        """Return the text after the class name. Without a description, the clause is left out."""
         if self.clause is None or not description:
             return self.after
         return f"{self.clause}{description}{self.after}"

@@ -1,7 +1,7 @@
-"""Screening: which labels to trust, from arrays of evidence.
+"""Screening: functions on arrays that decide which labels are correct.
 
 Every rule is a function of this package, such as `screening.gmm_bands(loss)`, and returns a `Partition`. `decide` is
-the default decision.
+the default decision, and returns `Verdicts`.
 """
 
 from importlib import import_module
@@ -55,7 +55,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a rule when it is first used (PEP 562), since scikit-learn and torch take seconds."""
+    """Import a rule when it is first used (PEP 562), because importing scikit-learn and torch takes seconds."""
     if name not in _HOMES:
         raise AttributeError(f"module 'srrs.screening' has no attribute {name!r}")
     return getattr(import_module(f"srrs.screening.{_HOMES[name]}"), name)

@@ -18,17 +18,22 @@ def agreement(
     consistency: Sequence[float] = (0.8, 0.8),
     seed: int = 0,
 ) -> Partition:
-    """Call a label clean if both classifiers trust it, and noisy if neither finds it consistent (CLIPCleaner).
+    """Call a label clean if both classifiers trust it, and noisy if it is consistent for neither (CLIPCleaner).
 
-    A classifier trusts a label if its probability is at least `consistency` of the highest one, and if its loss,
-    scaled within its class, belongs to the low component of two Gaussians there with probability at least `mixture`.
-    A class without a clean sample keeps its most trusted one. `p_clean` is the geometric mean, over both classifiers,
-    of `p_y / (p_y + p_k)` for the best other class k.
+    A label is consistent for a classifier if its probability is at least `consistency` times the highest probability of
+    the sample. A classifier trusts a label if the label is consistent and has a small loss: a mixture of two Gaussians
+    is fitted to the scaled losses of the class, and the component with the lower mean must have a probability of at
+    least `mixture`. If a class has no clean sample, its most trusted sample is called clean. `p_clean` is the geometric
+    mean, over both classifiers, of `p_y / (p_y + p_k)`, where y is the given class and k the best other class.
 
     Parameters
     ----------
-    zero_shot, probe : (N, C) probabilities; the probe has seen the labels.
-    consistency : one ratio per classifier.
+    labels : (N,) given labels.
+    zero_shot : (N, C) probabilities of the zero-shot prediction.
+    probe : (N, C) probabilities of a classifier that was trained on the labels.
+    mixture : least probability of the component with the lower mean.
+    consistency : the ratio for `zero_shot`, and the ratio for `probe`.
+    seed : initializes the mixtures.
     """
     both = zero_shot.astype(np.float64), probe.astype(np.float64)
     rival = [_against_rival(probs, labels) for probs in both]

@@ -1,4 +1,4 @@
-"""What several screening rules share. N samples, C classes."""
+"""Functions that several screening rules share. N samples, C classes."""
 
 from collections.abc import Sequence
 
@@ -16,13 +16,13 @@ def of_given(values: Floats, labels: Ints) -> Floats:
 
 
 def averaged(values: Floats, history: History) -> Floats:
-    """Return the mean (N,) of the values and of those of earlier screenings."""
+    """Return the mean (N,) of the values of this screening and of the earlier screenings in `history`."""
     mean: Floats = np.concatenate([np.reshape(history, (-1, len(values))), values[None]]).mean(0)
     return mean
 
 
 class LogRows:
-    """The logarithm of probabilities (N, C), of those rows alone that are read."""
+    """Log-probabilities (N, C), which are computed row by row when they are read."""
 
     ndim = 2
 
@@ -40,8 +40,8 @@ class LogRows:
 def counted_noise(p_clean: Floats, group: Ints) -> NoiseEstimate:
     """Estimate the noise rate without a noise model.
 
-    The rate is the mean of `1 - p_clean`; its range runs from the share of noisy samples to the share that is not
-    clean.
+    The rate is the mean of `1 - p_clean`. Its range begins at the share of noisy samples and ends at the share of
+    samples that are not clean.
     """
     rate = float(1 - p_clean.mean())
     low, high = float((group == Group.NOISY).mean()), float((group != Group.CLEAN).mean())
@@ -49,11 +49,11 @@ def counted_noise(p_clean: Floats, group: Ints) -> NoiseEstimate:
 
 
 def two_groups(clean: Bools, p_clean: Floats, thresholds: Thresholds | None = None) -> Partition:
-    """Return the partition into clean and noisy samples, with the counted noise rate."""
+    """Return the partition into clean and noisy samples, with the noise rate of `counted_noise`."""
     group = np.where(clean, Group.CLEAN, Group.NOISY).astype(np.int8)
     return Partition(group, p_clean, counted_noise(p_clean, group), thresholds)
 
 
 def one_cut(score: str, values: Floats, bound: float) -> Thresholds:
-    """Return thresholds without an ambiguous band."""
+    """Return one threshold `bound` on a score, so that no sample is ambiguous."""
     return Thresholds(score, np.array([bound]), np.array([bound]), values)

@@ -10,13 +10,13 @@ from srrs.screening.common import of_given
 def confident_learning(labels: Ints, pred_probs: Floats, *, order: Ints | None = None) -> Partition:
     """Call the issues of confident learning noisy and all other samples clean.
 
-    `p_clean` is the self-confidence, the probability of the given label. The rate is that of the confident joint, in a
-    range from the share of issues to the mean lack of self-confidence.
+    `p_clean` is the self-confidence, the probability of the given label. The estimated noise rate is that of the
+    confident joint. Its range lies between the share of issues and the mean of `1 - p_clean`.
 
     Parameters
     ----------
     pred_probs : (N, C) out-of-fold predictions.
-    order : (N,) order of the samples in which ties are broken; by default the order of the rows.
+    order : (N,) samples in the order that breaks ties; by default the order of the rows.
     """
     order = np.arange(len(labels)) if order is None else order
     joint = confident_joint(pred_probs[order], labels[order])

@@ -1,7 +1,8 @@
 """Screening by a linear classifier of the true class and a transition matrix: forward correction, VolMinNet, MBEM.
 
-Each rule fits logistic regression to the features of the other folds, drawn by key, and decides by the posterior of
-the true class given the prediction and the label.
+Folds are drawn by content key. Each rule fits logistic regression to the features of the other folds. It decides by the
+posterior of the true class, given the prediction and the label. `strength` is the parameter C of logistic regression in
+scikit-learn.
 """
 
 from collections.abc import Callable
@@ -33,9 +34,9 @@ def forward_corrected(
 ) -> Partition:
     """Fit classifiers of the true class by forward correction (Patrini et al. 2017) with a transition matrix.
 
-    `matrix` (C, C) is given, or estimated by HOC or Dual-T. Dual-T reads predictions with a tenth of the penalty, since
-    its anchors are taken for certain, and needs features that predict the labels well. Raises ValueError for any other
-    name.
+    `matrix` is the matrix (C, C), or the name of the estimator: HOC or Dual-T. Dual-T treats its most confident samples
+    as certain, so it gets predictions with a tenth of the penalty. It needs features that predict the labels well.
+    Raises ValueError for any other name.
     """
     if isinstance(matrix, str):
         if matrix not in ("dual-t", "hoc"):
@@ -57,10 +58,11 @@ def forward_corrected(
 def volminnet(
     labels: Ints, features: Floats, keys: Keys, classes: int, *, volume: float = 1e-4, strength: float = 3.0
 ) -> Partition:
-    """Fit classifier and transition matrix together, the matrix of least volume (VolMinNet, Li et al. 2021).
+    """Fit a classifier and a transition matrix T of least volume together (VolMinNet, Li et al. 2021).
 
-    `volume` weighs log det T against the mean loss. Ours: on frozen features; T is the mean over the folds; log det T
-    stops counting where the eigenvalues are 0.05 in the geometric mean, since a singular T would minimize it.
+    `volume` is the weight of log det T beside the mean loss. Differences from the published method: the features are
+    frozen, T is the mean over the folds, and log det T has a lower limit, where the geometric mean of the eigenvalues
+    is 0.05. Without this limit, a singular T would minimize the loss.
     """
     matrices: list[Floats] = []
 
@@ -94,9 +96,9 @@ def mbem(
 ) -> Partition:
     """Alternate between classifier and confusion matrix (MBEM, Khetan et al. 2018), with one label per sample.
 
-    A label is clean if it is the predicted class, and the noise rate is that of the confusion matrix. Ours: predictions
-    are out of fold, as on its own training samples a linear classifier agrees with every label; the matrix is smoothed
-    by one label per class that is spread evenly.
+    A label is clean if it is the predicted class. The confusion matrix gives the noise rate. Differences from the
+    published method: predictions are out of fold, because a linear classifier predicts every label of its own training
+    samples. The matrix is smoothed: each class gets one more label, which is spread evenly over all classes.
     """
     order = canonical(keys, labels)
     weights = one_hot(labels, classes)

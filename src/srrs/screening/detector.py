@@ -7,9 +7,10 @@ from srrs.screening.common import of_given, one_cut, two_groups
 
 
 def by_detectors(labels: Ints, right: Floats, wrong: Floats, *, threshold: float = 0.5) -> Partition:
-    """Call a sample clean if the detector of right labels beats that of wrong ones at the given class.
+    """Call a label clean if the detector of right labels has a higher logit for it than the detector of wrong labels.
 
-    `right` and `wrong` are logits (N, C). `p_clean` is the softmax of the two at the given class.
+    `right` and `wrong` are the logits (N, C) of the two detectors. `p_clean` is the softmax of the two logits at the
+    given class. A label is clean if `p_clean` is at least `threshold`.
     """
     margin = of_given(right, labels).astype(np.float64) - of_given(wrong, labels)
     p_clean = np.exp(-np.logaddexp(0, -margin))

@@ -10,9 +10,10 @@ from srrs.screening.transition import symmetric
 
 
 def dual_t(labels: Ints, pred_probs: Floats) -> Floats:
-    """Estimate T by the two factors of Dual-T (Yao et al. 2020), from predictions (N, C) of the *given* labels.
+    """Estimate T as the product of two matrices (Dual-T, Yao et al. 2020), from predictions (N, C) of *given* labels.
 
-    The predicted label stands between true and given label. The predictions should not have seen the sample's label.
+    The first matrix leads from the true class to the predicted class, the second from the predicted class to the given
+    label. The predictions should be out of fold.
     """
     classes = pred_probs.shape[1]
     # First factor P(predicted | true): the prediction at the anchor of each class, its most confident sample
@@ -38,16 +39,20 @@ def hoc(
 ) -> tuple[Floats, Floats]:
     """Estimate T and the class prior (C,) from the labels of each sample and its two nearest neighbors.
 
-    HOC (Zhu et al. 2021): if the three images share a true class, the frequencies of their label triples determine T.
-    HOC matches the frequencies by gradient descent. This is the maximum-likelihood estimate from the same triples, by
-    EM, which needs no C³ table. Compares all pairs of samples.
+    The idea is that of HOC (Zhu et al. 2021): if the three images have the same true class, the frequencies of their
+    label triples determine T. HOC fits the frequencies by gradient descent. This function computes the
+    maximum-likelihood estimate from the same triples by expectation maximization (EM), which needs no table of C³
+    entries. It compares all pairs of samples.
 
     Parameters
     ----------
-    order : (N,) order of the samples in which ties among neighbors are broken.
-    shrink : labels per class that are added and follow the symmetric matrix; with few images, T would otherwise be 0
-        for most pairs of classes.
-    start : rate of the symmetric matrix that EM starts from.
+    labels : (N,) given labels.
+    features : (N, D) of unit length.
+    order : (N,) samples in the order that breaks ties among neighbors.
+    shrink : number of labels per class that are added, with the frequencies of the symmetric matrix. Without them, few
+        images would make T zero for most pairs of classes.
+    start : noise rate of the symmetric matrix that EM starts from.
+    iterations : number of EM iterations.
     """
     neighbors, _ = nearest_in_order(features, min(2, len(labels) - 1), order)
     neighbors = neighbors[:, [0, -1]]
@@ -68,19 +73,19 @@ def hoc(
 
 
 def given_is_true(labels: Ints, matrix: Floats, prior: Floats) -> Floats:
-    """Return the probability (C,) that a label is right, for each given class: T_jj p_j / P(given j)."""
+    """Return the probability (C,) that a given label j is right: T_jj p_j / P(given j), where p is the class prior."""
     share = np.bincount(labels, minlength=len(prior)) / len(labels)
     right = matrix.diagonal() * prior / np.maximum(share, 1e-12)
     return np.asarray(np.clip(right, 0, 1))
 
 
 def corrected_posterior(probs: Floats, labels: Ints, matrix: Floats) -> Floats:
-    """Return the posterior (N, C) of the true class: predictions of the true class times T at the given label."""
+    """Return the posterior (N, C) of the true class: its predicted probability times T at the label, normalized."""
     joint = np.maximum(probs, 1e-12) * (matrix[:, labels].T + 1e-12)
     posterior: Floats = joint / joint.sum(1, keepdims=True)
     return posterior
 
 
 def expected_rate(posterior: Floats, labels: Ints) -> float:
-    """Return the expected share of wrong labels."""
+    """Return the expected share of wrong labels under the posterior (N, C)."""
     return float(1 - of_given(posterior, labels).mean())

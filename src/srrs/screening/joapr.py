@@ -10,14 +10,15 @@ from srrs.screening.common import History, averaged, one_cut, two_groups
 def joint_thresholds(
     loss: Floats, *, history: History = (), rate: float = 0.5, seed: int = 0
 ) -> tuple[Partition, float]:
-    """Return the partition of the losses (N,) into clean and noisy, and the new noise rate.
+    """Split samples by their loss (N,) into clean and noisy. Return the partition and the new noise rate.
 
-    A sample is clean if either of two thresholds says so. The loss (JoAPR: cross-entropy plus entropy) is scaled to
-    0..1 and averaged with `history`, the scaled losses of earlier screenings.
+    A sample is clean if it passes at least one of two thresholds. The loss (in JoAPR, cross-entropy plus entropy) is
+    scaled to 0..1 and averaged with `history`, the scaled losses of earlier screenings.
 
     Parameters
     ----------
-    rate : noise rate that the screening before returned, 0.5 at first.
+    rate : noise rate that the previous screening returned; 0.5 at the first screening.
+    seed : initializes the mixture of two Gaussians.
     """
     score = averaged(normalize(loss), history)
     mixture = fit_two(score, seed, max_iter=10, tol=1e-2)
@@ -30,10 +31,10 @@ def joint_thresholds(
 
 
 def crossing(mixture: TwoGaussians) -> float:
-    """Return the point where the two components are equally dense, without their weights.
+    """Return the point where the two components have the same density (without their weights).
 
-    Unless they are equally wide there are two such points, and this is the one between the means, or, if the means
-    are too close for that, the one nearer to them. With nothing to separate, it is the mean.
+    Two components of different width have two such points. The point between the means is returned or, if none lies
+    between them, the point nearer to the means. If the mixture has only one component, its mean is returned.
     """
     apart, ratio = mixture.mean[1] - mixture.mean[0], mixture.std[1] / mixture.std[0]
     # (ratio^2 - 1) x^2 + 2 apart x - c = 0, counted from the low mean; this root stands where the ratio is 1

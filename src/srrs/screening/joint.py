@@ -12,9 +12,10 @@ from srrs.records import Floats, Group, Ints, NoiseEstimate, Partition
 def joint_loss(log_probs: Tensor, soft: Tensor, agreement: float) -> Tensor:
     """Return the cross-entropy of both classifiers plus their disagreement: (2, B, C), (B, C) -> (B,), >= 0.
 
-    Published as `(1 - agreement) CE + agreement J`; here divided by `1 - agreement`, so that the cross-entropy has the
-    weight that it has in other methods. The published optimizer, Adam, ignores that scale, SGD does not. Raises
-    ValueError unless there are two classifiers and 0 <= agreement < 1.
+    The published loss is `(1 - agreement) CE + agreement J`, where J is the disagreement. Here it is divided by
+    `1 - agreement`, so that the cross-entropy has the same weight as in other methods. The scale of the loss matters
+    for SGD, which srrs uses, but not for the published optimizer Adam. Raises ValueError unless there are two
+    classifiers and 0 <= agreement < 1.
     """
     if len(log_probs) != 2:
         raise ValueError(f"Expected two classifiers for the joint loss, but got {len(log_probs)}")
@@ -26,10 +27,11 @@ def joint_loss(log_probs: Tensor, soft: Tensor, agreement: float) -> Tensor:
 
 
 def small_joint(labels: Ints, first: Floats, second: Floats, *, noise_rate: float, agreement: float = 0.5) -> Partition:
-    """Call the `noise_rate` of all samples with the largest joint loss noisy, the others clean.
+    """Call the share `noise_rate` of samples with the largest joint loss noisy, and the others clean.
 
-    `first` and `second` (N, C) are logits. `p_clean` is the geometric mean of the two probabilities for the given
-    label, multiplied by their agreement. The noise estimate is the given rate.
+    `first` and `second` (N, C) are the logits of two classifiers. `agreement` is the weight of their disagreement in
+    the joint loss. `p_clean` is the geometric mean of their probabilities for the given label, multiplied by their
+    agreement. The estimated noise rate is `noise_rate`.
     """
     check_rate(noise_rate)
     log_probs = torch.from_numpy(np.stack([first, second])).double().log_softmax(2)
@@ -42,11 +44,11 @@ def small_joint(labels: Ints, first: Floats, second: Floats, *, noise_rate: floa
 
 
 def count_kept(count: int, noise_rate: float) -> int:
-    """Return how many of `count` samples remain once the `noise_rate` of them is left out."""
+    """Return how many of `count` samples remain after the share `noise_rate` is left out."""
     return round((1 - noise_rate) * count)
 
 
 def check_rate(noise_rate: float) -> None:
-    """Raise ValueError unless the rate is a share."""
+    """Raise ValueError unless the rate is between 0 and 1."""
     if not 0 <= noise_rate <= 1:
         raise ValueError(f"Expected noise_rate from 0 to 1, but got {noise_rate}")

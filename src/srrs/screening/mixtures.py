@@ -1,6 +1,6 @@
-"""Screening by a mixture of two Gaussians on one loss per sample: SRRS as published, and its two-group rival.
+"""Screening by a mixture of two Gaussians on one loss per sample: the rule of the published SRRS, and a two-group rule.
 
-`history` holds the scaled losses of earlier screenings, which are averaged with the present ones.
+`history` holds the scaled losses of earlier screenings, which are averaged with the present losses.
 """
 
 import numpy as np
@@ -11,10 +11,10 @@ from srrs.screening.common import History, averaged, counted_noise, one_cut, two
 
 
 def gmm_bands(loss: Floats, *, theta: float = 0.01, history: History = (), seed: int = 0) -> Partition:
-    """Split samples by loss (N,) into clean, ambiguous and noisy: SRRS as published (paper, Eq. 6-9).
+    """Split samples by their loss (N,) into clean, ambiguous and noisy, as in the published SRRS (paper, Eq. 6-9).
 
-    The loss is scaled to 0..1 and averaged with `history`, as the released code does. `theta` is the density at which
-    the two components are cut.
+    As in the released code, the loss is scaled to 0..1 and averaged with `history`. The thresholds are the losses at
+    which the density of a component is `theta`. `seed` initializes the mixture.
     """
     score = averaged(normalize(loss), history)
     # Eq. 6-7: two Gaussians and the posterior of the low one
@@ -30,9 +30,10 @@ def gmm_bands(loss: Floats, *, theta: float = 0.01, history: History = (), seed:
 
 
 def gmm_two_way(loss: Floats, *, threshold: float = 0.5, history: History = (), seed: int = 0) -> Partition:
-    """Split samples by loss (N,) into clean and noisy only, as the paper's Fig. 4 compares.
+    """Split samples by their loss (N,) into clean and noisy, without ambiguous ones (compared in the paper's Fig. 4).
 
-    A sample is clean if its posterior in the same mixture as `gmm_bands` is at least `threshold`.
+    The mixture of two Gaussians is that of `gmm_bands`. A sample is clean if the component with the lower mean has a
+    posterior probability of at least `threshold`.
     """
     score = averaged(normalize(loss), history)
     p_clean = posterior_low(score, fit_two(score, seed=seed))

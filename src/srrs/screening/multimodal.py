@@ -22,16 +22,21 @@ def lemon_scores(
     tau_2: float = 5.0,
     order: Ints | None = None,
 ) -> Floats:
-    """Return the score (N,) of each label, higher is worse: `d_mm + beta s_n + gamma s_m`, all cosine distances.
+    """Return LEMoN's score (N,) of each label, `d_mm + beta s_n + gamma s_m`. A higher score is worse.
 
-    The defaults are the fixed hyperparameters of the paper.
+    `d_mm` is the distance of the image and its class vector. `s_n` averages distances of labels over the nearest
+    images, and `s_m` averages distances of images over the nearest labels. All are cosine distances. The default values
+    are the fixed hyperparameters of the paper.
 
     Parameters
     ----------
+    labels : (N,) given labels.
     features, class_vectors : (N, D) and (C, D), of unit length.
-    k : number of neighbors. The neighbors of a label are whole classes, the given one first and then those whose
-        vectors are nearest, until they have at least k samples; the paper takes k of them in no particular order.
-    order : (N,) order of the samples in which ties among the neighbors of an image are broken.
+    k : number of neighbors. The neighbors of a label are all samples of the given class and of the classes with the
+        nearest vectors, until these are at least k samples. The paper takes k of them in no particular order.
+    beta, gamma : weights of the two averages.
+    tau_1, tau_2 : rates at which the weight of a neighbor falls with its distance, and with its own `d_mm`.
+    order : (N,) samples in the order that breaks ties among the neighbors of an image.
     """
     x, t = np.asarray(features, np.float64), np.asarray(class_vectors, np.float64)
     to_classes, between = 1 - x @ t.T, 1 - t @ t.T
@@ -58,10 +63,11 @@ def lemon_scores(
 def lemon(
     labels: Ints, features: Floats, class_vectors: Floats, *, k: int = 30, order: Ints | None = None
 ) -> Partition:
-    """Call a label noisy if its score lies above the valley of the scores' density (LEMoN without clean labels).
+    """Call a label noisy if its score is above a minimum of the density of all scores (LEMoN without clean labels).
 
-    As in the released code, the threshold is the median of the local minima of a Gaussian kernel density, and the mean
-    score where there is none. `p_clean` is the score, scaled to 0..1 and reversed: a rank, not a probability.
+    As in the released code, the threshold is the median of the local minima of a Gaussian kernel density of the scores.
+    Without a local minimum, it is the mean score. `p_clean` is the score, scaled to 0..1 and reversed. It is only a
+    ranking, not a probability.
     """
     score = lemon_scores(labels, features, class_vectors, k=k, order=order)
     threshold = float(score.mean())

@@ -1,4 +1,7 @@
-"""Screening by optimal transport: a correct label gets most of the sample's mass (NLPrompt, TecoPrompt)."""
+"""Screening by optimal transport from samples to classes: a label is correct if it gets most of the sample's mass.
+
+NLPrompt and TecoPrompt use it. The plan is a matrix (N, C): the mass that each class gets from each sample.
+"""
 
 from typing import Literal
 
@@ -14,10 +17,10 @@ Cost = Literal["log", "probability"]
 
 
 def transport_plan(probs: Floats, *, reg: float = 0.01, cost: Cost = "log") -> Floats:
-    """Return the logarithm (N, C) of the plan from samples to classes of equal size; `probs` (N, C).
+    """Return the logarithm (N, C) of the transport plan from samples to classes, in which all classes get equal mass.
 
-    `reg` is the weight of the entropy: if it is small, nearly all mass of a sample goes to one class. Raises ValueError
-    for an unknown cost.
+    `probs` (N, C) are the predicted probabilities, from which the cost is computed. `reg` is the weight of the entropy:
+    if it is small, nearly all mass of a sample goes to one class. Raises ValueError for an unknown cost.
     """
     if cost not in ("log", "probability"):
         raise ValueError(f"Expected the cost 'log' or 'probability', but got {cost!r}")
@@ -26,17 +29,17 @@ def transport_plan(probs: Floats, *, reg: float = 0.01, cost: Cost = "log") -> F
 
 
 def transport(labels: Ints, probs: Floats, *, reg: float = 0.01, cost: Cost = "log") -> Partition:
-    """Call a label clean if its class gets the largest entry of the sample's row of the plan, else noisy (NLPrompt)."""
+    """Call a label clean if it has the largest entry in the row of its sample in the plan, else noisy (NLPrompt)."""
     plan = transport_plan(probs, reg=reg, cost=cost)
     return two_groups(plan.argmax(1) == labels, plan_belief(plan, probs, labels, reg=reg, cost=cost))
 
 
 def plan_belief(plan: Floats, probs: Floats, labels: Ints, *, reg: float, cost: Cost) -> Floats:
-    """Return `p_clean` (N,), a probability of the given label that does not saturate as the plan does.
+    """Return `p_clean` (N,), a probability of the given label. The entries of the plan itself are nearly 0 or 1.
 
-    With the cost `-log P` it is the plan to the power `reg`, normalized: the prediction, multiplied by one factor per
-    class such that all classes get the same mass. With the cost `-P`, this power ranks labels worse than the prediction
-    (N, C) itself, so the prediction is returned.
+    With the cost `-log P`, `p_clean` comes from the plan to the power `reg`, normalized. This is the prediction,
+    multiplied by one factor per class so that all classes get the same mass. With the cost `-P`, this power ranks
+    labels worse than the prediction `probs` (N, C), so the prediction is used. `plan` is the logarithm of the plan.
     """
     return of_given(softmax(reg * plan, axis=1) if cost == "log" else probs, labels)
 
@@ -51,11 +54,20 @@ def by_confidence(
     sure: float = 0.8,
     unsure: float = 0.2,
 ) -> Partition:
-    """Split samples by `average`, the running average (N,) of the largest entry of each row of the plan (TecoPrompt).
+    """Split samples into clean, ambiguous and noisy by the running average of their largest share (TecoPrompt).
 
-    `plan` is its logarithm (N, C), and rows are scaled to sum to 1 for the average. A label is clean if it is the class
-    with the largest entry and the average is at least `sure`, ambiguous if the average is at least
-    `unsure`, and noisy otherwise. A label that was replaced (the target label `taught` (N,) differs from it) is noisy.
+    The share of a class is its entry in the row of a sample, divided by the sum of the row. A label is noisy if it was
+    replaced or does not have the largest share of its sample. All other labels are clean if `average` is at least
+    `sure`, ambiguous if it is at least `unsure`, and noisy if it is lower.
+
+    Parameters
+    ----------
+    labels : (N,) given labels.
+    plan : (N, C) logarithm of the plan.
+    average : (N,) running average of the largest share over screenings.
+    p_clean : (N,) probability that the given label is correct, for the result.
+    taught : (N,) target labels; one that differs from the given label has been replaced.
+    sure, unsure : lowest averages of clean and of ambiguous labels.
     """
     fits = (plan.argmax(1) == labels) & (taught == labels)
     group = np.full(len(labels), Group.NOISY, dtype=np.int8)

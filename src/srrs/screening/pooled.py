@@ -1,4 +1,4 @@
-"""Screening by a transition matrix on evidence that never saw the sample's own label."""
+"""Screening by a transition matrix, with evidence that does not depend on the sample's own label."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ CANDIDATES = 10
 CERTAIN = 0.8
 """A label is clean or noisy if the posterior is at least this sure, and ambiguous otherwise."""
 MODEL_ERROR = 0.05
-"""Error of the estimated rate beyond sampling that nine of ten draws on the development classes stay below."""
+"""Error of the estimated rate beyond the sampling error. Nine of ten draws on the development classes have less."""
 
 
 def by_transition(
@@ -40,15 +40,17 @@ def by_transition(
 ) -> Partition:
     """Fit a transition matrix and decide by the posterior of the true class.
 
-    The evidence for the true class never saw the label of the sample itself: tempered zero-shot probabilities (N, C),
-    the matcher's odds, and the similarity of the features (N, D) to class means of the *other folds*, weighted by the
-    posterior and refined over `rounds`. Folds are drawn by key. Very many samples are screened in blocks of rows.
+    The evidence for the true class does not depend on the label of the sample itself. It has three sources: zero-shot
+    probabilities (N, C) to a power below 1, the odds of an image-text matcher, and the similarity of the features (N,
+    D) to the class means of the *other folds*. The samples are weighted by their posterior in the class means, which
+    are computed `rounds` times. Folds are drawn by content key. Very many samples are screened in blocks of rows.
 
     Parameters
     ----------
+    match : scores of the matcher as a function of rows and classes; None without a matcher.
     temper : power of the zero-shot probabilities without a matcher.
-    matched : powers of the zero-shot probabilities and of the matcher's odds with one.
-    visual : logit scale of the similarity to class means; ln C if that is more.
+    matched : with a matcher, the power of the zero-shot probabilities and the power of the matcher's odds.
+    visual : logit scale of the similarity to class means; at least ln C is used.
     shrink, prior : see `fit_transition`.
     """
     classes = zero_shot.shape[1]
@@ -86,10 +88,10 @@ def _anchor(
 
 
 def match_odds(labels: Ints, zero_shot: Floats, match: MatchScores, rows: Rows = slice(None)) -> Floats:
-    """Return the matcher's log odds (n, C) of the given class and of the likeliest ones by zero-shot, for `rows`.
+    """Return the matcher's log odds (n, C) for `rows`.
 
-    A class that was not scored takes the median of those that were. Scoring every class changes little and costs C
-    passes per image.
+    The matcher scores the given class and the likeliest classes by zero-shot prediction. The other classes get the
+    median of these scores. Scoring every class would take C passes per image and changes little.
     """
     n, classes = zero_shot.shape
     likely = np.argsort(-zero_shot[rows], axis=1, kind="stable")[:, :CANDIDATES]
@@ -103,7 +105,10 @@ def match_odds(labels: Ints, zero_shot: Floats, match: MatchScores, rows: Rows =
 
 
 def out_of_fold_similarity(features: Floats, posterior: Floats, fold: Ints) -> Floats:
-    """Return the cosine (N, C) of each sample with the class means of all other folds, weighted by the posterior."""
+    """Return the cosine (N, C) of each sample with the class means of all other folds.
+
+    The posterior (N, C) of the true class weights the samples in the means. `fold` (N,) is the fold of each sample.
+    """
     centered = features - features.mean(0)
     length = np.linalg.norm(centered, axis=1, keepdims=True)  # zero where all are alike
     centered = centered / np.maximum(length, np.finfo(centered.dtype).tiny)
@@ -117,10 +122,10 @@ def out_of_fold_similarity(features: Floats, posterior: Floats, fold: Ints) -> F
 
 
 def partition_of(fitted: Transition, labels: Ints) -> Partition:
-    """Return the groups that follow from the posterior probability of the given label.
+    """Return the partition that follows from the posterior probability of the given label.
 
-    If the range of the noise rate begins at 0, the rectified labels are the given ones: nothing shows that any of them
-    is wrong.
+    If the range of the noise rate begins at 0, the rectified labels are the given labels, because there is no evidence
+    that any of them is wrong.
     """
     p_clean = of_given(fitted.posterior, labels)
     group = np.full(len(labels), Group.AMBIGUOUS, dtype=np.int8)
@@ -133,6 +138,6 @@ def partition_of(fitted: Transition, labels: Ints) -> Partition:
 
 
 def estimated_noise(rate: float, count: int) -> NoiseEstimate:
-    """Return the rate with a 90 % range: the sampling error of `count` labels plus the error of the model itself."""
+    """Return the rate with a 90 % range: the sampling error of `count` labels plus the error `MODEL_ERROR`."""
     reach = 1.645 * np.sqrt(rate * (1 - rate) / count) + MODEL_ERROR
     return NoiseEstimate(rate, float(max(0.0, rate - reach)), float(min(1.0, rate + reach)))

@@ -1,6 +1,6 @@
 """Probabilities and losses of tuned classifiers, from their logits. N samples, C classes.
 
-Each function takes a sequence of logits (N, C), one per classifier. Very many samples are taken in blocks of rows.
+Each function takes a sequence of logits (N, C), one array per classifier. Very many samples are processed in blocks.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,10 @@ def mean_entropy(logits: Logits) -> Floats:
 
 
 def screening_losses(logits: Logits, labels: Ints) -> Floats:
-    """Return the loss (N,) that SRRS screens by: Eq. 5 of the first two classifiers, cross-entropy for one."""
+    """Return the loss (N,) that SRRS screens by: Eq.
+
+    5 for the first two classifiers, cross-entropy for a single one.
+    """
 
     def of(rows: slice) -> dict[str, Tensor]:
         given = torch.from_numpy(np.asarray(labels)[rows])

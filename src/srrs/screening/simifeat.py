@@ -9,11 +9,12 @@ from srrs.screening.estimators import given_is_true, hoc
 
 
 def neighbor_votes(labels: Ints, features: Floats, classes: int, *, k: int = 10, order: Ints | None = None) -> Floats:
-    """Return the votes (N, C) of each sample's own label and those of its nearest neighbors, k labels in all.
+    """Return the votes (N, C) of k labels for each sample: its own label and those of its k - 1 nearest neighbors.
 
-    A vote weighs the cosine similarity, which cannot be negative. The sample's own vote extrapolates to the neighbor
-    before the first, `2 s_1 - s_2`, as in the released code. With fewer than k samples all of them vote. Ties are
-    broken in the given `order` (N,) of the samples.
+    The weight of a neighbor's vote is its cosine similarity, and negative similarities count as 0. As in the released
+    code, the weight of the sample's own vote is `2 s_1 - s_2`, where s_1 and s_2 are the similarities of the nearest
+    and the second-nearest neighbor. With fewer than k samples, all samples vote. Ties are broken in the given `order`
+    (N,) of the samples.
     """
     indices, similarity = nearest_in_order(features, min(max(k - 1, 2), len(labels) - 1), order)
     second = similarity[:, min(1, similarity.shape[1] - 1)]
@@ -25,9 +26,9 @@ def neighbor_votes(labels: Ints, features: Floats, classes: int, *, k: int = 10,
 
 
 def simifeat_vote(labels: Ints, features: Floats, classes: int, *, k: int = 10, order: Ints | None = None) -> Partition:
-    """Call a label noisy if the neighbors' vote favors another class (SimiFeat-V).
+    """Call a label noisy if another class has more votes (SimiFeat-V).
 
-    `p_clean` is the share of the vote for the given label.
+    `p_clean` is the share of the votes for the given label. See `neighbor_votes` for the arguments.
     """
     votes = neighbor_votes(labels, features, classes, k=k, order=order)
     p_clean = of_given(votes / votes.sum(1, keepdims=True), labels)
@@ -37,8 +38,9 @@ def simifeat_vote(labels: Ints, features: Floats, classes: int, *, k: int = 10, 
 def simifeat_rank(labels: Ints, features: Floats, classes: int, *, k: int = 10, order: Ints | None = None) -> Partition:
     """Call the labels of each class with the lowest scores noisy, as many as HOC estimates to be wrong (SimiFeat-R).
 
-    The score is the cosine of the vote with the given label. The share of a class is at most 0.95, and 0.05 where HOC
-    estimates none, as in the released code, whose random offset of the share is left out.
+    The score is the cosine of the votes and the one-hot given label. As in the released code, the share of noisy labels
+    in a class is at most 0.95, and 0.05 if HOC estimates none. The released code also adds a random number to the
+    share, which is left out here. See `neighbor_votes` for the arguments.
     """
     votes = neighbor_votes(labels, features, classes, k=k, order=order)
     score = of_given(votes / np.linalg.norm(votes, axis=1, keepdims=True), labels)

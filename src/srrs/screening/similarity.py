@@ -10,14 +10,20 @@ from srrs.screening.common import of_given, one_cut, two_groups
 def robust_similarity(
     labels: Ints, probs: Floats, features: Floats, *, weight: float, threshold: float = 0.5, seed: int = 0
 ) -> Partition:
-    """Fit two Gaussians, class by class, to a mean of prompt similarity and closeness to images of the same label.
+    """Split samples, class by class, by their similarity to the prompts and to the images with the same label.
+
+    The score of a sample is the weighted mean of the two similarities. A mixture of two Gaussians is fitted to the
+    scores of each class.
 
     Parameters
     ----------
-    probs : (N, C) predictions from the prompts; the similarity is the log-probability of the given class.
+    labels : (N,) given labels.
+    probs : (N, C) predictions of the prompts; the similarity is the log-probability of the given class.
     features : (N, D) of unit length.
-    weight : weight of the prompts; the images have the rest. Both are standardized within the class.
-    threshold : a label is clean if it belongs to the similar component with at least this probability.
+    weight : weight of the similarity to the prompts; the similarity to the images has the weight `1 - weight`. Both
+        similarities are standardized within the class.
+    threshold : a label is clean if the component with the higher mean has at least this probability.
+    seed : initializes the mixtures.
     """
     unlikely = _standardized(-np.log(of_given(probs, labels) + 1e-12), labels)
     far = _standardized(class_distances(features, labels), labels)
@@ -30,9 +36,9 @@ def robust_similarity(
 
 
 def class_distances(features: Floats, labels: Ints, chunk: int = 512) -> Floats:
-    """Return the mean Euclidean distance (N,) of each unit-length feature (N, D) to those of its label and itself.
+    """Return the mean Euclidean distance (N,) of each feature (N, D) to all features with the same label, and itself.
 
-    Holds `chunk` times the size of a class at a time.
+    The features have unit length. `chunk` rows of distances are in memory at a time.
     """
     mean = np.empty(len(labels))
     for k in np.unique(labels):

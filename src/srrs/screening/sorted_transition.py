@@ -1,4 +1,4 @@
-"""The transition matrix from sums over blocks of samples that share a given label, for millions of samples.
+"""The transition matrix for millions of samples, from sums over blocks of samples with the same given label.
 
 With likelihoods p (N, C) in the order of the labels, the rows of one given label j share a column t = T[:, j]. The
 expected counts are then two products of a matrix and a vector for each block, without any (N, C) temporary:
@@ -17,7 +17,7 @@ from srrs.records import Floats, Ints
 from srrs.screening.transition import ITERATIONS, symmetric
 
 CELL = 2_048
-"""Rows of a block: 100 classes of them stay in the processor's cache between the two products."""
+"""Rows of a block. With 100 classes, a block stays in the processor's cache between the two products."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class ByLabel:
     """Evidence for the true class, in the order of the given labels."""
 
     likelihood: Floats
-    """(N, C) float32, above 0; a factor of a row changes nothing."""
+    """(N, C) float32, above 0. Multiplying a row by a factor does not change the result."""
     bounds: Ints
-    """(C + 1,) where the rows of each given label begin, and N."""
+    """(C + 1,) first row of each given label, and N."""
 
     @cached_property
     def cells(self) -> tuple[tuple[int, Floats], ...]:
-        """Return each given label with the likelihoods of some of its rows, block by block."""
+        """Return pairs of a given label and the likelihoods of one block of its rows, for all blocks."""
         return tuple(
             (label, self.likelihood[at : min(at + CELL, end)])
             for label, (start, end) in enumerate(zip(self.bounds[:-1].tolist(), self.bounds[1:].tolist(), strict=True))
@@ -41,7 +41,7 @@ class ByLabel:
 
 @dataclass(frozen=True)
 class Rates:
-    """A fitted transition matrix without its posterior, which `posterior_of` computes for any rows."""
+    """A fitted transition matrix without the posterior. `posterior_of` computes the posterior of any rows."""
 
     matrix: Floats
     """(C, C) probability of each given label (column) for each true class (row)."""
@@ -50,7 +50,7 @@ class Rates:
 
 
 def by_label(labels: Ints, classes: int) -> tuple[Ints, Ints]:
-    """Return the samples in the order of their labels (N,), and where each label begins (C + 1,)."""
+    """Return the samples (N,) in the order of their labels, and the position (C + 1,) at which each label begins."""
     small = labels.astype(np.min_scalar_type(classes))  # short integers are sorted by their digits
     order = np.argsort(small, kind="stable")
     return order, np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=classes))])
@@ -66,10 +66,11 @@ def fit_sums(
     iterations: int = ITERATIONS,
     settled: float = 1e-5,
 ) -> Rates:
-    """Fit as `fit_transition` does, by sums and in float32, equal to it within rounding and `settled`.
+    """Fit the transition matrix of `fit_transition` by sums, in float32. The results differ by rounding and `settled`.
 
-    Stops early once no entry of the matrix moves by more than `settled`. `begin` is the matrix to start from, instead
-    of the symmetric one of rate `start`.
+    The fit stops early if no entry of the matrix changes by more than `settled`. It starts from the matrix `begin` or,
+    if this is None, from the symmetric matrix with the noise rate `start`. See `fit_transition` for `shrink` and
+    `prior`.
     """
     n, c = evidence.likelihood.shape
     fitted = begin or Rates(symmetric(c, start), start)
@@ -87,7 +88,7 @@ def fit_sums(
 
 
 def expected_counts(evidence: ByLabel, matrix: Floats) -> Floats:
-    """Return the expected number (C, C) of samples of each true class (row) with each given label (column)."""
+    """Return the expected number (C, C) of samples with each true class (row) and each given label (column)."""
     columns = _columns(matrix)
     sums = np.zeros(columns.shape)
     for label, part in evidence.cells:

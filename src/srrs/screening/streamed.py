@@ -1,8 +1,8 @@
-"""Screening of very many samples by the transition matrix: fitted on some, applied to all, in bounded memory.
+"""Screening of very many samples by the transition matrix, in bounded memory.
 
-Class means of a share of the samples, drawn by key, are as good as those of all samples once a class has hundreds. The
-transition matrix has C² entries, most of them small, so the last iterations of its fit use all samples, by sums over
-blocks.
+The class means are computed on a part of the samples, drawn by content key. With hundreds of samples per class, they
+are as good as the means of all samples. The transition matrix has C² entries, and most of them are small. Therefore the
+last iterations of its fit use all samples, by sums over blocks.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ from srrs.screening.transition import ITERATIONS, Transition
 
 Rows = slice | Ints
 Anchor = Callable[[Rows], Tensor]
-"""Rows -> (n, C) log evidence for the true class before any similarity, float32."""
+"""Function from rows to the log evidence (n, C) for the true class, float32, without the similarity to class means."""
 
 SAMPLE, SAMPLE_OF_CLASS = 32_768, 256
-"""Number of samples that the class means are computed on: in all, or per class where that is more."""
+"""Number of samples that the class means are computed on: in total, and per class. The larger number counts."""
 ON_ALL = 10
-"""Number of iterations of the last fit that use all samples: the last ones, which settle its small entries."""
+"""Number of iterations at the end of the last fit that use all samples. They determine the small entries."""
 _DRAW = 2  # purpose of the keyed draw; 1 are the folds
 
 
@@ -42,7 +42,11 @@ def streamed_transition(
     shrink: float,
     prior: tuple[float, float],
 ) -> Transition:
-    """Fit what `by_transition` fits, in float32 and with a single (N, C) temporary."""
+    """Return the result of `by_transition`'s fit, computed in float32 with a single temporary array (N, C).
+
+    `anchor` returns the log evidence of rows without the similarity to class means, and `scale` is the logit scale of
+    this similarity. The other arguments are those of `by_transition`.
+    """
     labels = np.asarray(labels)
     fold = folds(keys, fold_count, seed)
     # A share of the samples, drawn by key, in the order of their labels

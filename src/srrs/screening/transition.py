@@ -1,15 +1,15 @@
 """A transition matrix from the true class to the given label, fitted by expectation maximization.
 
-Predictions of a frozen model never saw the given labels, so given the true class they are independent of the label
-noise. With true class y*, given label y, evidence p and transition matrix T[k, j] = P(y = j | y* = k):
+A frozen model was not trained on the given labels. Therefore, given the true class, its predictions are independent of
+the label noise. With true class y*, given label y, evidence p and transition matrix T[k, j] = P(y = j | y* = k):
 
     E step   posterior   q_i(k) ∝ p_i(k) T[k, y_i]
     M step   rate        η = (Σ_i (1 − q_i(y_i)) + a) / (N + a + b)
              transition  T[k, j] = (Σ_i q_i(k) [y_i = j] + λ S[k, j]) / (Σ_i q_i(k) + λ)
 
-S is the symmetric matrix with rate η, towards which T is shrunk; (a, b) are pseudo-counts on the rate. A fixed
-classifier combined with the confusion matrix of annotators by EM goes back to Dawid and Skene (1979) and Raykar et al.
-(2010); MBEM (Khetan et al. 2018) is the case of one label per sample.
+S is the symmetric matrix with the noise rate η, towards which T is shrunk with the weight λ. (a, b) are pseudo-counts
+of wrong and right labels. Dawid and Skene (1979) and Raykar et al. (2010) first combined a fixed classifier with the
+confusion matrix of annotators by EM. MBEM (Khetan et al. 2018) is the case of one label per sample.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ ITERATIONS = 50
 
 @dataclass(frozen=True)
 class Transition:
-    """A fitted transition matrix and what follows from it."""
+    """A fitted transition matrix, the noise rate and the posterior of the true class."""
 
     matrix: Floats
     """(C, C) probability of each given label (column) for each true class (row)."""
@@ -36,14 +36,14 @@ class Transition:
 
 
 def symmetric(classes: int, rate: float) -> Floats:
-    """Return the matrix (C, C) in which a label is wrong with probability `rate`, any other class being as likely."""
+    """Return the matrix (C, C) of symmetric noise: with probability `rate`, a label is a random other class."""
     matrix = np.full((classes, classes), rate / (classes - 1))
     np.fill_diagonal(matrix, 1 - rate)
     return matrix
 
 
 def posterior(log_evidence: Floats, labels: Ints, matrix: Floats) -> Floats:
-    """Return the posterior (N, C) of the true class, by Bayes' rule."""
+    """Return the posterior (N, C) of the true class by Bayes' rule, from the log evidence (N, C) and T (C, C)."""
     q: Floats = softmax(log_evidence + np.log(matrix[:, labels].T + 1e-12), axis=1)
     return q
 
@@ -61,9 +61,10 @@ def fit_transition(
 
     Parameters
     ----------
-    shrink : λ, the pseudo-count per class towards the symmetric matrix.
-    prior : pseudo-counts (wrong, right) on the rate.
-    start : rate of the symmetric matrix that EM starts from.
+    shrink : λ, the number of pseudo-labels per class that follow the symmetric matrix.
+    prior : numbers of wrong and right pseudo-labels for the noise rate.
+    start : noise rate of the symmetric matrix that EM starts from.
+    iterations : number of EM iterations.
     """
     n, c = log_evidence.shape
     matrix, rate = symmetric(c, start), start

@@ -9,7 +9,7 @@ from srrs.records import Round
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened in a run; `round` comes with screenings only."""
+    """An event of a run, such as a step or a screening. `round` is None except for screenings."""
 
     kind: Literal["step", "screening", "end"]
     step: int

@@ -1,4 +1,4 @@
-"""Gathers the evidence that a screening reads, in blocks of rows where there are very many samples.
+"""Computes the evidence that a screening reads, in blocks of rows if there are very many samples.
 
 N samples, C classes, D feature size.
 """
@@ -18,9 +18,9 @@ from srrs.records import Batch, Evidence, Floats, Ints, MatchScores
 from srrs.tuners.base import Classifier, Head
 
 Logits = Callable[[slice], Tensor]
-"""Rows -> their logits (n, C), averaged over all views."""
+"""Function from rows to their logits (n, C), averaged over all views."""
 AT_ONCE = 256
-"""Rows that a classifier which is not linear reads at once: it needs every view of them, perhaps as pixels."""
+"""Number of rows that a non-linear classifier reads at a time. It needs every view of them, perhaps as pixels."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Question:
     labels: Ints
     """(N,) given labels."""
     classes: int
-    """C."""
+    """Number of classes C."""
     zero_shot: Classifier | Floats | None = None
-    """The untuned classifier, or its probabilities (N, C); None if the classes are known from the labels alone."""
+    """The untuned classifier, or its probabilities (N, C); None if there are no class names or class vectors."""
     match: MatchScores | None = None
-    """The image-text matcher; None if there is none."""
+    """The scores of the image-text matcher; None without a matcher."""
 
     def untuned(self) -> Floats | None:
         """Return the probabilities (N, C) of the untuned classifier. Large arrays are computed when they are read."""
@@ -62,9 +62,10 @@ def gather(
     zero_shot: Floats | None,
     reads: frozenset[str],
 ) -> Evidence:
-    """Return the evidence of every sample: those fields in `reads` that are available.
+    """Return the evidence of every sample, with the fields in `reads` that are available.
 
-    `tuned` are the classifiers by the names of their tuners, as they are now.
+    `tuned` are the current classifiers by the names of their tuners, and `voters` the names of the tuners that vote.
+    `zero_shot` are the probabilities (N, C) of the untuned classifier.
     """
     source = question.source
     wanted = tuned if "logits" in reads else {}
@@ -89,9 +90,9 @@ def predicted_classes(classifiers: Mapping[str, Classifier], source: ViewSource)
 
 
 def logits_of(classifier: Classifier, source: ViewSource) -> Logits:
-    """Return the classifier's logits for the rows, averaged over all views.
+    """Return a function from rows to the logits of a classifier, averaged over all views.
 
-    A linear classifier reads the mean view once; any other one reads every view.
+    For a linear classifier, the function reads the mean view. For any other classifier, it reads every view.
     """
     if isinstance(classifier, Head):
         return lambda rows: classifier(Batch(features=source.mean_view(rows)))

@@ -1,4 +1,4 @@
-"""The result of each screening of a run, in files, so that memory does not grow with the number of screenings."""
+"""The results of the screenings of a run, in files, so that memory does not grow with the number of screenings."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from srrs.records import Floats, Ints, NoiseEstimate, Round
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One screening: N samples."""
+    """The result of one screening of N samples."""
 
     step: int
     noise: NoiseEstimate
@@ -26,22 +26,22 @@ class Snapshot:
     group: Ints
     """(N,) int8, values of `Group`."""
     target: Ints
-    """(N,) int32, the most probable class of each rectified label."""
+    """(N,) int32, the rectified labels."""
 
 
 class History:
-    """The screenings of a run in order, one file each.
+    """The screenings of a run in their order, with one file for each.
 
     Parameters
     ----------
-    folder : of the files; None for a temporary folder that is removed with the history.
+    folder : folder of the files; None for a temporary folder that is removed together with the history.
     """
 
     def __init__(self, folder: Path | None = None):
         self.folder = folder
 
     def add(self, step: int, outcome: Round) -> None:
-        """Keep a screening, in the place of an earlier one of the same step. Raises DataError on a full disk."""
+        """Add a screening. It replaces an earlier one of the same step. Raises DataError if the disk is full."""
         noise = outcome.noise
         arrays = {
             "p_clean": np.asarray(outcome.partition.p_clean, np.float32),
@@ -52,7 +52,7 @@ class History:
         save_tensors(self._made() / f"screening-{step:06d}.safetensors", arrays, metadata)
 
     def clear(self) -> None:
-        """Forget all screenings."""
+        """Remove all screenings."""
         for path in self._files():
             path.unlink()
 

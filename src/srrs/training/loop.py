@@ -1,7 +1,7 @@
-"""The loop that every method shares: warm up, then screen, rectify, re-screen and learn.
+"""The training loop of all methods: a warm-up, then rounds of screening, rectifying and re-screening between the steps.
 
-A step of a prompt tuner costs one text pass whatever the batch, so the batch is large and the budget is counted in
-steps. N samples, B rows of a batch, C classes.
+A step of a prompt tuner takes one text pass, whatever the size of the batch. Therefore the batch is large, and the
+length of a run is counted in steps. N samples, B rows of a batch, C classes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,21 +32,21 @@ ORDER, VIEW, MIX, TORCH = 11, 12, 13, 14  # purposes of random draws
 CHECKPOINT_EVERY = 10  # steps
 MOMENTUM = 0.9
 SOLVED_ROWS = 50_000
-"""The most rows that a tuner without steps learns from."""
+"""Largest number of rows to which a tuner without steps is fitted."""
 REMEDY = "Use a lower learning rate (--set learning_rate=0.1), or full precision (--set precision=fp32)."
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a run: the tuners, their joint classifier, and the last round, which is the audit."""
+    """The result of a run: the tuners, their joint classifier, and the last round, from which the audit is made."""
 
     tuners: Mapping[str, Tuner]
-    """By name, in the method's order."""
+    """The tuners by name, in the order of the method."""
     classifier: Classifier | None
-    """The mean of the voters' logits: a `Head` where all are linear. None where nothing is tuned."""
+    """The mean of the voters' logits. It is a `Head` if all voters are linear, and None if nothing is tuned."""
     round: Round
     predicted: Mapping[str, Ints] = field(default_factory=dict)
-    """The class (N,) that each voter predicts, by its name; `zero_shot` for the untuned classifier."""
+    """The predicted classes (N,) of each voter, by its name, and of the untuned classifier, by `zero_shot`."""
     history: History = field(default_factory=History)
     """One snapshot per screening."""
     text_passes: int = 0
@@ -77,21 +77,22 @@ def train(
     checkpoint: Path | None = None,
     fingerprint: str = "",
 ) -> Outcome:
-    """Tune over a frozen model on labels that are partly wrong, and audit the labels.
+    """Train tuners of a frozen model on labels that are partly wrong, and audit the labels.
 
     Parameters
     ----------
     method : the stages, and the names of the tuners.
-    tuners : one for each of `method.tuners`, in that order; or none, for an audit without tuning.
-    source : the images of N samples.
+    tuners : one tuner for each of `method.tuners`, in that order; an empty sequence for an audit without tuning.
+    source : the features or images of N samples.
     labels : (N,) given labels.
-    classes : C; by default the highest label plus one.
+    schedule : number of steps, batch size and learning rate; by default `Schedule()`.
+    classes : number of classes C; by default the highest label plus one.
     zero_shot : the untuned classifier, or its probabilities (N, C), for methods that read them.
-    match : the image-text matcher, for methods that read it.
-    seed : seed of every draw. The same seed gives the same bits on one machine.
-    listeners : called with each event of the run.
+    match : the scores of the image-text matcher, for methods that read them.
+    seed : seed of every random draw. On one machine, the same seed gives identical results.
+    listeners : functions that are called with each event of the run.
     checkpoint : folder in which the run saves its state, and from which it continues.
-    fingerprint : identifies the run in its checkpoint; must change with anything that changes the result.
+    fingerprint : text that identifies the run in its checkpoint. It must differ if the result would differ.
 
     Raises
     ------

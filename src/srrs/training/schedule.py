@@ -1,17 +1,17 @@
-"""How long and how fast a run learns. The budget is counted in steps: one text pass per prompt tuner each."""
+"""The number of steps and the learning rate of a run. A step takes one text pass per prompt tuner."""
 
 import math
 from dataclasses import dataclass
 
 WARM_UP_SHARE = 0.02
-"""Share of the steps at the warm-up rate, as CoOp's first epoch is of its run."""
+"""Share of the steps with the warm-up rate. In CoOp, the first epoch has this share of the run."""
 WARM_UP_FACTOR = 2.5e-5
-"""Learning rate of those steps, relative to the full one: CoOp's 1e-5 for a rate of 0.4."""
+"""Warm-up rate, relative to the full learning rate. For a rate of 0.4, it is 1e-5, as in CoOp."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps, batches and the course of the learning rate."""
+    """The number of steps, the size of the batches, and the learning rate of each step."""
 
     steps: int = 60
     batch: int = 512
@@ -19,10 +19,10 @@ class Schedule:
     views: int = 4
     """Views of each sample per step."""
     rate: float = 1.0
-    """Multiplies the learning rate of every tuner."""
+    """Factor for the learning rate of every tuner."""
 
     def factor(self, step: int) -> float:
-        """Return the learning rate of a step, relative to the tuner's own: a short warm-up, then a cosine to zero."""
+        """Return the factor of a step for the learning rate of each tuner: a short warm-up, then a cosine to zero."""
         if step < max(1, round(WARM_UP_SHARE * self.steps)):
             return WARM_UP_FACTOR * self.rate
         return self.rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))

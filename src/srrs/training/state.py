@@ -1,4 +1,7 @@
-"""The state of a run on disk: everything the next step depends on, so that a killed run goes on to the same bits."""
+"""The state of a run on disk. It contains everything on which the next step depends.
+
+A killed run therefore continues with the same result as an uninterrupted run.
+"""
 
 import json
 import logging
@@ -22,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class State:
-    """The state of a run before the step `step`; each part is a flat mapping of tensors."""
+    """The state of a run before the step `step`. Each part is a flat mapping from names to tensors."""
 
     step: int
     tuners: Mapping[str, Tensor]
@@ -31,7 +34,7 @@ class State:
     memory: Mapping[str, Tensor]
     """The memory of the stages."""
     lesson: Mapping[str, Tensor]
-    """What the last screening decided: soft, weight, group and is_match; empty before the first."""
+    """The result of the last screening: soft, weight, group and is_match; empty before the first screening."""
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -62,7 +65,7 @@ def arrays_of(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
 
 
 def save(state: State, folder: Path, fingerprint: str) -> None:
-    """Write the state into the folder of a run, in one atomic step. `fingerprint` names the run it belongs to.
+    """Write the state into the folder of a run, completely or not at all. `fingerprint` identifies the run.
 
     Raises DataError if the folder cannot be written.
     """
@@ -76,9 +79,9 @@ def save(state: State, folder: Path, fingerprint: str) -> None:
 
 
 def load(folder: Path, fingerprint: str) -> State | None:
-    """Return the state saved for this run, or None if there is none.
+    """Return the saved state of the run with this fingerprint, or None if there is none.
 
-    One that is damaged or belongs to another run is passed over with a warning.
+    A state that is damaged or belongs to another run is ignored with a warning.
     """
     path = folder / NAME
     if not path.exists():

@@ -1,7 +1,7 @@
 """Listeners that record a run: a JSONL history, and on request TensorBoard, Weights & Biases or MLflow.
 
-A tracker of another package is a context that gives a listener. It is opened before the run, so that a
-missing package is told at once, and closed when the run ends, is interrupted or fails.
+A tracker of another package is a context manager that gives a listener. It is opened before the run, so that a missing
+package is reported at once, and closed when the run ends, is interrupted or fails.
 """
 
 import json
@@ -19,7 +19,7 @@ from srrs.records import Group
 from srrs.training.events import Event, Listener
 
 NAME = "srrs"
-"""Project of Weights & Biases and experiment of MLflow where none is named."""
+"""Default project of Weights & Biases, and name of the experiment in MLflow."""
 
 
 def figures(event: Event) -> dict[str, float]:
@@ -39,14 +39,15 @@ def tracking(
 
     Parameters
     ----------
-    targets : of the form `tensorboard:FOLDER`, `wandb:PROJECT` or `mlflow:URI`; what follows the colon may be left out.
-    settings : written beside the run where the tracker has a place for them.
+    targets : texts of the form `tensorboard:FOLDER`, `wandb:PROJECT` or `mlflow:URI`; the part after the colon is
+        optional.
+    settings : the settings of the run, which trackers store beside its numbers.
     history : a JSONL file with a line per event; None for no history.
 
     Raises
     ------
     SettingsError
-        A target names no tracker.
+        A target does not name a tracker.
     MissingExtraError
         The tracker's package is not installed.
     DataError
@@ -95,9 +96,9 @@ def _tracker(target: str, settings: Mapping[str, Any]) -> AbstractContextManager
 
 
 def jsonl(path: Path) -> Listener:
-    """Write a line of JSON for each event as it happens: `kind`, `step`, `steps` and its figures.
+    """Return a listener that writes a line of JSON for each event: `kind`, `step`, `steps` and its numbers.
 
-    A run that goes on where it stopped keeps the lines before that step; any other run starts anew.
+    If a run continues from a checkpoint, the lines before its first step are kept. Any other run begins a new file.
     """
     started = False
 
@@ -137,7 +138,7 @@ def _place(kind: str, step: int, **_: Any) -> tuple[int, int]:
 
 @contextmanager
 def tensorboard(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
-    """Write scalars into a folder for TensorBoard, by default `tensorboard`."""
+    """Write scalars into the folder `where` for TensorBoard, by default `tensorboard`."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -158,7 +159,7 @@ def tensorboard(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
 
 @contextmanager
 def wandb(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
-    """Send events to a run of Weights & Biases in the project `where`, on the server that its own settings name."""
+    """Send events to a run of Weights & Biases in the project `where`, on the server in the settings of wandb."""
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its makers are told nothing, whatever the server
     try:
         import wandb as client

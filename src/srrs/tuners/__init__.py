@@ -1,6 +1,6 @@
-"""Tuners: classifiers with learned parameters over a frozen model, one per file, and `build`.
+"""Tuners: classifiers with a few learned parameters on top of a frozen model. `build` makes one.
 
-`build(spec, foundation, **options)` takes one of `TUNERS` by name, `package.module:name`, a class, or a tuner object.
+Each kind of tuner has its own file. `TUNERS` lists the kinds by name.
 """
 
 import copy
@@ -34,11 +34,12 @@ TUNERS: Mapping[str, type[Tuner]] = {
 
 
 def build(kind: Any, foundation: Foundation, options: Mapping[str, Any]) -> Tuner:
-    """Build a tuner on a frozen model, before its first step.
+    """Make a tuner in its initial state.
 
     Parameters
     ----------
-    kind : a name of `TUNERS`, `package.module:name`, a class of tuners, or a tuner, of which a copy is made.
+    kind : a name in `TUNERS`, `package.module:name` for a class of your own, a class, or a tuner, which is copied.
+    foundation : the frozen model and the classes from which the tuner starts.
     options : keyword arguments of the class.
 
     Raises
@@ -58,7 +59,7 @@ def build(kind: Any, foundation: Foundation, options: Mapping[str, Any]) -> Tune
 
 
 def tuner_class(kind: Any) -> type[Tuner]:
-    """Return the class of a tuner by its name. Raises SettingsError for an unknown name, with the nearest known one."""
+    """Return the class of a tuner by its name. Raises SettingsError for an unknown name."""
     if isinstance(kind, Tuner):
         return type(kind)
     found = TUNERS.get(kind) or _outside(kind) if isinstance(kind, str) else kind

@@ -14,41 +14,41 @@ from srrs.models.base import TextTower
 from srrs.records import Batch
 
 LEARNING_RATE = 0.4
-"""Learning rate of a tuner that names none: the one of the prompts."""
+"""Default learning rate of a tuner, which is that of the prompts."""
 
 
 @dataclass(frozen=True)
 class Foundation:
-    """The frozen model and the classes that a tuner starts from."""
+    """The frozen model and the classes from which a tuner starts."""
 
     class_names: tuple[str, ...]
-    """(C,)"""
+    """(C,) names of the classes."""
     feature_size: int
-    """D."""
+    """Feature size D."""
     logit_scale: float
-    """Multiplies the cosine of an image and a class."""
+    """Factor from the cosine of an image and a class to the logit."""
     device: torch.device
     text: TextTower | None = None
-    """None if there is no text tower."""
+    """The text tower; None if there is none."""
     class_vectors: Tensor | None = None
-    """(C, D) unit vectors of the untuned classes; None if only the labels tell the classes apart."""
+    """(C, D) unit vectors of the untuned classes; None if the classes are known by their labels only."""
     described_vectors: Tensor | None = None
     """(C, D) unit vectors of the described classes."""
     descriptions: tuple[str | None, ...] = ()
-    """(C,) a description of each class; None where there is none."""
+    """(C,) the description of each class; None for a class without one."""
     generator: torch.Generator = field(default_factory=torch.Generator)
     """The source of every random number of this tuner."""
 
 
 class Classifier(Protocol):
-    """Anything that turns a batch into logits (B, C)."""
+    """A function from a batch to logits (B, C)."""
 
     def __call__(self, batch: Batch) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class Head:
-    """A linear classifier over unit-length features: `scale * features @ weights.T + bias`."""
+    """A linear classifier of unit-length features with the logits `scale * features @ weights.T + bias`."""
 
     weights: Tensor
     """(C, D)"""
@@ -63,7 +63,7 @@ class Head:
 
 
 class Average:
-    """The mean of several classifiers' logits."""
+    """A classifier whose logits are the mean of the logits of several classifiers."""
 
     def __init__(self, parts: Sequence[Classifier]):
         self.parts = tuple(parts)
@@ -74,7 +74,7 @@ class Average:
 
 
 class Frozen:
-    """A tuner as a classifier: in evaluation mode and without gradients."""
+    """A classifier that computes the logits of a tuner, in evaluation mode and without gradients."""
 
     def __init__(self, tuner: "Tuner"):
         self.tuner = tuner
@@ -91,10 +91,11 @@ class Frozen:
 
 
 class Tuner(nn.Module):
-    """A classifier with a few learned parameters over a frozen model.
+    """A classifier with a few learned parameters on top of a frozen model.
 
-    A subclass takes a `Foundation` and its own options, sets its parameters, and must define `logits`. If it is linear
-    in the features it should override `export`, because evidence, prediction and ONNX then need a single matrix.
+    The constructor of a subclass takes a `Foundation` and its own options, and makes the parameters. A subclass must
+    define `logits`. If it is linear in the features, it should override `export` and return a `Head`. Then screening,
+    prediction and ONNX need only one matrix.
     """
 
     needs: Literal["features", "pixels"] = "features"
@@ -102,18 +103,18 @@ class Tuner(nn.Module):
     learning_rate: float = LEARNING_RATE
     """Learning rate of gradient descent with momentum 0.9, with cosine decay over the run."""
     corrects_vectors: bool = False
-    """Whether it starts from class vectors, and needs some."""
+    """Whether the tuner starts from class vectors. Such a tuner cannot be used without class vectors."""
     text_passes: int = 0
-    """Text passes per training step."""
+    """Number of text passes per training step."""
     steps: bool = True
-    """False for a tuner that `fit` brings to convergence once the others have taken their steps."""
+    """Whether the tuner is trained in steps. If False, `fit` is called after the steps of the other tuners."""
 
     def logits(self, batch: Batch) -> Tensor:
-        """Return logits (B, C); gradients flow to the parameters."""
+        """Return the logits (B, C) of a batch. Gradients flow to the parameters."""
         raise NotImplementedError(f"{type(self).__name__} must define logits(batch)")
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the parameters with their learning rates, as `torch.optim` takes them."""
+        """Return groups of parameters with their learning rates, in the form of `torch.optim`."""
         return [{"params": list(self.parameters()), "lr": self.learning_rate}]
 
     def fit(self, features: Tensor, soft: Tensor, weight: Tensor) -> None:
@@ -121,19 +122,19 @@ class Tuner(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} is trained in steps")
 
     def export(self) -> Classifier:
-        """Return the classifier as it is, without gradients: a `Head` if it is linear, else `Frozen`."""
+        """Return a classifier with the current parameters, without gradients: a `Head` if linear, else `Frozen`."""
         return Frozen(self)
 
 
 def features_of(batch: Batch) -> Tensor:
-    """Return the features (B, D) of a batch. Raises ValueError if it has only pixels."""
+    """Return the features (B, D) of a batch. Raises ValueError if it contains only pixels."""
     if batch.features is None:
         raise ValueError("expected a batch with features, but it holds only pixels")
     return batch.features
 
 
 def average(classifiers: Sequence[Classifier]) -> Classifier:
-    """Return a classifier with the mean of all logits: one `Head` if each of them is a `Head`."""
+    """Return a classifier with the mean logits of several classifiers. It is a `Head` if all of them are `Head`s."""
     heads = [part for part in classifiers if isinstance(part, Head)]
     if len(heads) < len(classifiers):
         return classifiers[0] if len(classifiers) == 1 else Average(classifiers)

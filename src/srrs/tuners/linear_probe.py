@@ -1,4 +1,4 @@
-"""Linear probes: class weights learned from the image features alone, without any text."""
+"""Linear probes: class weights that are learned from the image features, without any text."""
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,9 @@ from srrs.tuners.base import LEARNING_RATE, Foundation, Head, Tuner, features_of
 class LinearProbe(Tuner):
     """Logistic regression on the image features (Radford et al. 2021), trained in steps from zero.
 
-    The learning rate grows with the number of classes C, because the gradient of each class shrinks with it. Sixty
-    steps then end about where an L2-regularized logistic regression does (scikit-learn's C = 3, 16 images a class).
+    The learning rate is proportional to the number of classes, because the gradient of each class falls with this
+    number. With 16 images per class, the result after sixty steps is about that of L2-regularized logistic regression
+    with C = 3 in scikit-learn.
     """
 
     def __init__(self, foundation: Foundation):

@@ -1,4 +1,4 @@
-"""L2-regularized logistic regression by L-BFGS, alone or around the logits of another classifier.
+"""L2-regularized logistic regression by L-BFGS, alone or as a correction of the logits of another classifier.
 
 N rows, C classes, D feature size.
 """
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-"""Inverse penalties (scikit-learn's C) that are tried."""
+"""Candidates for the inverse penalty (the parameter C of scikit-learn)."""
 FOLDS = 3
 SEARCHED = 5_000
 """The penalty is chosen on the first rows, at most so many: all penalties and folds cost over twenty solutions."""
@@ -20,7 +20,7 @@ ROUGHLY = 1e-4
 
 @dataclass(frozen=True)
 class Rows:
-    """What is learned: N rows with soft targets."""
+    """The training data: N rows with soft targets."""
 
     features: Tensor
     """(N, D)"""
@@ -29,24 +29,24 @@ class Rows:
     weight: Tensor
     """(N,)"""
     offset: Tensor | None = None
-    """(N, C) logits that the solution corrects, times a temperature that is learned; None for none."""
+    """(N, C) logits that the solution corrects, after multiplication by a learned temperature; None without such."""
 
     def part(self, chosen: Tensor | slice) -> "Rows":
-        """Return the chosen rows."""
+        """Return some of the rows."""
         offset = None if self.offset is None else self.offset[chosen]
         return Rows(self.features[chosen], self.soft[chosen], self.weight[chosen], offset)
 
 
 @dataclass(frozen=True)
 class Solution:
-    """The logits `temperature * offset + features @ weight.T + bias`, in double precision."""
+    """A fitted classifier with the logits `temperature * offset + features @ weight.T + bias`, in double precision."""
 
     weight: Tensor
     """(C, D)"""
     bias: Tensor
     """(C,)"""
     temperature: Tensor
-    """A scalar; 1 leaves the offset as it is."""
+    """Factor for the offset, a scalar."""
 
     def loss(self, rows: Rows) -> Tensor:
         """Return the weighted cross-entropy with the targets, summed over the rows."""
@@ -57,14 +57,15 @@ class Solution:
 
 
 def fitted(rows: Rows, generator: torch.Generator) -> Solution:
-    """Return the solution at the penalty of `PENALTIES` whose predictions out of fold fit the targets best."""
+    """Choose the penalty of `PENALTIES` by cross-validation, and return the solution for all rows."""
     return solve(rows, best_penalty(rows.part(slice(SEARCHED)), generator))
 
 
 def best_penalty(rows: Rows, generator: torch.Generator) -> float:
-    """Return the penalty whose solutions have the least loss out of fold.
+    """Return the inverse penalty with the smallest cross-validated loss.
 
-    The search starts with the strongest penalty and ends where the loss rises: weak penalties take the most steps.
+    The search starts with the strongest penalty and ends when the loss rises, because weak penalties take the most
+    steps.
     """
     fold = torch.randint(FOLDS, (len(rows.features),), generator=generator).to(rows.features.device)
     splits = [(rows.part(fold != number), rows.part(fold == number)) for number in range(FOLDS)]
@@ -83,8 +84,9 @@ def best_penalty(rows: Rows, generator: torch.Generator) -> float:
 def solve(rows: Rows, penalty: float, start: Solution | None = None, tolerance: float = 1e-7) -> Solution:
     """Minimize `penalty * weighted cross-entropy + |weight|^2 / 2` over weight, bias and temperature.
 
-    Without an offset it is the objective of scikit-learn's `LogisticRegression(C=penalty)`, with soft targets. `start`
-    is a guess; the solver stops where no entry of the gradient of the mean loss exceeds `tolerance`.
+    Without an offset, this is the objective of scikit-learn's `LogisticRegression(C=penalty)`, with soft targets. The
+    solver starts from `start` if it is given. It stops when no entry of the gradient of the mean loss exceeds
+    `tolerance`.
     """
     start = start or _zero(rows)
     found = Solution(*(part.clone().requires_grad_(True) for part in (start.weight, start.bias, start.temperature)))

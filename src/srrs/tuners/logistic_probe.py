@@ -1,4 +1,4 @@
-"""Logistic regression on the image features, trained to convergence with a penalty chosen out of fold."""
+"""Logistic regression on the image features, fitted to convergence, with a penalty chosen by cross-validation."""
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,7 @@ from srrs.tuners.logistic import Rows, fitted
 class LogisticProbe(Tuner):
     """L2-regularized logistic regression, solved by L-BFGS.
 
-    The penalty is the one whose out-of-fold predictions fit the targets best. Folds are drawn with the tuner's own
-    generator.
+    Cross-validation chooses the penalty. The folds are drawn with the generator of the tuner.
     """
 
     steps = False
@@ -29,12 +28,12 @@ class LogisticProbe(Tuner):
         return features_of(batch) @ self.weight.T + self.bias
 
     def fit(self, features: Tensor, soft: Tensor, weight: Tensor) -> None:
-        """Choose the penalty out of fold, then solve on all rows: features (N, D), targets (N, C), weights (N,)."""
+        """Choose the penalty by cross-validation, then fit to features (N, D), targets (N, C) and weights (N,)."""
         solution = fitted(Rows(features, soft, weight), self.generator)
         with torch.no_grad():
             self.weight.copy_(solution.weight)
             self.bias.copy_(solution.bias)
 
     def export(self) -> Head:
-        """Return the weights and the bias at a scale of 1."""
+        """Return the weights and the bias as a `Head` with a scale of 1."""
         return Head(self.weight.detach().clone(), 1.0, self.bias.detach().clone())

@@ -1,4 +1,4 @@
-"""Class vectors corrected by a logistic regression, trained to convergence with a penalty chosen out of fold."""
+"""Class vectors with a residual from logistic regression, fitted to convergence with a cross-validated penalty."""
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +10,12 @@ from srrs.tuners.logistic import Rows, fitted
 
 
 class LogisticResidual(Tuner):
-    """Logistic regression around the class vectors.
+    """Logistic regression that adds a residual to the class vectors.
 
     The logits are `temperature * untuned + features @ residual.T + bias`, the form of TaskRes (Yu et al. 2023). L-BFGS
-    solves for residual, bias and temperature, under a penalty on the residual that is chosen by predictions out of
-    fold. So there is no learning rate, which would have to fit the scale of the logits. Where the class vectors say
-    little, the temperature falls and plain logistic regression remains.
+    solves for residual, bias and temperature, with a penalty on the residual that is chosen by cross-validation. So
+    there is no learning rate, which would have to fit the scale of the logits. If the class vectors predict the labels
+    badly, the temperature becomes small, and the result is close to plain logistic regression.
 
     Raises
     ------
@@ -47,7 +47,7 @@ class LogisticResidual(Tuner):
         return self._head()(batch)
 
     def fit(self, features: Tensor, soft: Tensor, weight: Tensor) -> None:
-        """Choose the penalty out of fold, then solve on all rows: features (N, D), targets (N, C), weights (N,)."""
+        """Choose the penalty by cross-validation, then fit to features (N, D), targets (N, C) and weights (N,)."""
         untuned = self.scale * features @ self.vectors.T
         solution = fitted(Rows(features, soft, weight, untuned), self.generator)
         with torch.no_grad():
@@ -57,7 +57,7 @@ class LogisticResidual(Tuner):
 
     @torch.no_grad()
     def export(self) -> Head:
-        """Return one matrix (C, D) at the logit scale of the model, and the bias."""
+        """Return a `Head` with one matrix (C, D), the logit scale of the model, and the bias."""
         return self._head()
 
     def _head(self) -> Head:

@@ -19,9 +19,9 @@ from srrs.tuners.base import LEARNING_RATE, Foundation, Head, Tuner, features_of
 Position = Literal["end", "middle", "front"]
 POSITIONS = ("end", "middle", "front")
 FULL_RATE = 100
-"""Number of classes from which on contexts per class learn at the full rate."""
+"""With fewer classes than this, contexts per class learn at a lower rate."""
 FULL_SIZE = 0.0245
-"""Size of the context (its root mean square) from which on it learns at the full rate: that of the bundled model."""
+"""A context with a smaller root mean square learns at a lower rate. This is the value of the bundled model."""
 INITIAL_STD = 0.02
 """Standard deviation of random context vectors, about that of a tower's token embeddings (CoOp)."""
 
@@ -29,21 +29,23 @@ INITIAL_STD = 0.02
 class ClassPrompt(Tuner):
     """Prompts of the class names with a learned context (macro in the paper).
 
-    With initial words and one prompt per class, it starts as the model's own encoding of the written prompt.
+    The context is the sequence of token vectors that is learned. With initial words and one prompt per class, the
+    initial class weights are the model's encodings of the written prompts.
 
     Parameters
     ----------
     words : initial words of the context.
-    random : number of random context vectors in place of the words; 0 for the words.
-    shared : whether all classes share one context; else each class has its own.
-    prompts : prompts per class. Initial words are jittered in all but the first, so that they do not stay equal.
-    position : where the class name stands: after the context (end), in its middle, or before it (front).
-    average : whether the prompts of a class average their `features` or their `logits`.
+    random : number of random context vectors that replace the words; 0 for the words.
+    shared : whether all classes share one context; otherwise each class has its own.
+    prompts : number of prompts per class. A small random vector is added to the initial words of all prompts but the
+        first, so that the prompts differ.
+    position : position of the class name: after the context (end), in its middle, or before it (front).
+    average : `features` or `logits`: what is averaged over the prompts of a class.
 
     Raises
     ------
     ModelError
-        A class name does not fit the tower's context.
+        A class name is too long for the context length of the text tower.
     SettingsError
         An argument is not allowed, or the model has no text tower.
     """
@@ -86,9 +88,9 @@ class ClassPrompt(Tuner):
         )
 
     def class_weights(self) -> Tensor:
-        """Return the mean (C, D) of the features of each class's prompts, of unit length if features are averaged.
+        """Return the mean (C, D) of the features of each class's prompts. Gradients flow to the context.
 
-        Gradients flow to the context.
+        If `average` is `features`, the mean is scaled to unit length.
         """
         features = self.text.encode_prompts(self.layout())
         classes = len(self.layout.class_names)
@@ -102,28 +104,33 @@ class ClassPrompt(Tuner):
 
     @torch.no_grad()
     def export(self) -> Head:
-        """Return the current class weights."""
+        """Return a `Head` with the current class weights."""
         return Head(self.class_weights(), self.scale)
 
 
 class DescribedPrompt(ClassPrompt):
-    """Prompts that also hold a description of the class (micro in the paper). Only the context is learned."""
+    """Prompts that also contain a description of the class (micro in the paper). Only the context is learned."""
 
     described = True
 
 
 class PromptLayout(nn.Module):
-    """The prompts `start, context and class name, tail, end` as the text pass reads them, with a learned context.
+    """The token vectors of all prompts, with a learned context, in the form that the text tower reads (`Prompts`).
+
+    A prompt is a sequence of five parts: start tokens, learned context, class name, tail, and end tokens. The tail is
+    the text after the class name: a full stop, or a description.
 
     Parameters
     ----------
-    class_names : the C names, as they are to be read.
-    context : initial words, or a number of random vectors.
-    class_specific : one context per class; else all classes share it.
+    model : the text tower, which gives the tokens and their vectors.
+    class_names : the C class names.
+    context : initial words of the context, or a number of random context vectors.
+    class_specific : whether each class has its own context; otherwise all classes share one.
     prompts, position : as in `ClassPrompt`.
-    descriptions : a clause per class (None: this class has none); makes the prompts the described ones.
-    template : what follows the class name; by default `.`, or `, which has {description}.` with descriptions.
-    generator : for random vectors and jitter.
+    descriptions : a clause for each class (None for a class without one), which the tail contains; None for prompts
+        without descriptions.
+    template : the template of the tail; by default `.`, or `, which has {description}.` with descriptions.
+    generator : source of random numbers for random context vectors and for several prompts per class.
     """
 
     _table: Tensor
@@ -150,7 +157,7 @@ class PromptLayout(nn.Module):
         self.class_names = tuple(class_names)
         self.position = position
         self.notes: tuple[str, ...] = ()
-        """What had to be cut, one sentence per class."""
+        """One sentence for each class whose description was shortened."""
 
         vectors = model.embed(words).cpu() if words is not None else None
         contexts = (prompts, len(class_names), size) if class_specific else (prompts, size)
@@ -161,7 +168,7 @@ class PromptLayout(nn.Module):
         self._lay_out(model, contents, prompts, size, class_specific)
 
     def forward(self) -> Prompts:
-        """Return the current prompts in P·C rows: the first prompt of every class, then the second, and so on."""
+        """Return the current prompts in P·C rows: first the first prompt of every class, then the second, and so on."""
         return Prompts(
             self._table, self.context.flatten(0, -2), self._source, self._length, self._shared, self._class_of
         )
@@ -174,7 +181,7 @@ class PromptLayout(nn.Module):
         size: int,
         lead: str,
     ) -> list[tuple[list[int], list[int]]]:
-        """Token ids of each class's name and of its tail, the descriptions cut where they do not fit."""
+        """Return the token ids of each class's name and of its tail. A description that is too long is shortened."""
         room = model.context_length - len(model.start) - len(model.end) - size
         contents, notes = [], []
         for name, description in zip(self.class_names, descriptions or [None] * len(self.class_names), strict=True):
@@ -199,7 +206,10 @@ class PromptLayout(nn.Module):
     def _lay_out(
         self, model: TextTower, contents: list[tuple[list[int], list[int]]], prompts: int, size: int, own: bool
     ) -> None:
-        """Where each position of each row is read from: a table of fixed token vectors, the context behind them."""
+        """Make the table of fixed token vectors, and determine the vector at each position of each row.
+
+        The vectors are counted through the table first, and then through the learned context vectors.
+        """
         ids = sorted({i for name, tail in contents for i in (*name, *tail)} | {*model.start, *model.end})
         place = {token: row for row, token in enumerate(ids)}
         before = {"end": size, "middle": size // 2, "front": 0}[self.position]  # context tokens before the name
@@ -220,11 +230,11 @@ class PromptLayout(nn.Module):
 
 
 def _pace(context: Tensor, classes: int) -> float:
-    """Return the share of the full learning rate that suits a context which `classes` contexts stand beside.
+    """Return the factor (at most 1) for the learning rate of a context, for so many classes with their own context.
 
-    A tower brings its embeddings to a common size, so that the gradient grows as the context gets smaller, and the same
-    relative step needs a rate that falls with the square of its size. The gradient of one of C contexts is about 1 / C
-    of that of a shared context, so with fewer classes the same rate takes longer steps. A larger context or more
+    The text tower normalizes its input, so the gradient grows as the context vectors get smaller. For the same relative
+    step, the rate must fall with the square of their size. The gradient of one of C contexts is about 1 / C of the
+    gradient of a shared context, so with fewer classes the same rate takes larger steps. A larger context or more
     classes do not raise the rate.
     """
     size = float(context.square().mean().sqrt())
@@ -233,7 +243,7 @@ def _pace(context: Tensor, classes: int) -> float:
 
 @torch.no_grad()
 def zero_shot_weights(model: TextTower, class_names: Sequence[str], templates: Sequence[Template] = (MACRO,)) -> Tensor:
-    """Return unit vectors (C, D) of the untuned model, the mean over the templates of each class's prompt."""
+    """Return the class vectors (C, D) of the untuned model: the mean over the templates, at unit length."""
     features = [
         model.encode_prompts(PromptLayout(model, class_names, context=t.before, template=t)()) for t in templates
     ]
@@ -241,7 +251,10 @@ def zero_shot_weights(model: TextTower, class_names: Sequence[str], templates: S
 
 
 def mean_per_class(features: Tensor, classes: int) -> Tensor:
-    """Average (P·C, D), in which the class is the faster index, to (C, D)."""
+    """Return the mean (C, D) over the P prompts of each class, at unit length, from features (P·C, D).
+
+    The rows are the first prompts of all classes, then the second prompts, and so on.
+    """
     return normalize(features.view(-1, classes, features.shape[-1]).mean(0), dim=-1)
 
 

@@ -1,4 +1,4 @@
-"""TaskRes: class vectors that stay as they are, plus a learned residual."""
+"""TaskRes: fixed class vectors plus a learned residual."""
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +11,12 @@ from srrs.tuners.base import LEARNING_RATE, Foundation, Head, Tuner, features_of
 class TaskResidual(Tuner):
     """Class vectors plus a residual that starts at zero (TaskRes, Yu et al. 2023).
 
-    The published method adds the residual at a weight of 0.5 and trains it with Adam. Here the residual is a set of
-    logits of its own, learned at the rate of a linear probe, so its logits are the untuned ones plus those of a probe.
+    The published method multiplies the residual by 0.5, adds it to the class vectors, and trains it with Adam. Here the
+    logits are the sum of the untuned logits and the logits of a linear probe, which learns at the probe's rate.
 
     Parameters
     ----------
-    described : whether to start from the vectors of the described classes, where there are any.
+    described : whether to start from the vectors of the described classes, if there are any.
 
     Raises
     ------
@@ -46,5 +46,5 @@ class TaskResidual(Tuner):
         return features_of(batch) @ (self.scale * self.base + self.residual).T
 
     def export(self) -> Head:
-        """Return one matrix (C, D) at the logit scale of the model."""
+        """Return a `Head` with one matrix (C, D) and the logit scale of the model."""
         return Head(self.base + self.residual.detach() / self.scale, self.scale)

@@ -1,4 +1,7 @@
-"""Published datasets, read by their published splits; each reader takes the folder that holds the set's folder."""
+"""Readers of published datasets with their published splits.
+
+Each takes the folder that contains the dataset's folder.
+"""
 
 import difflib
 from collections.abc import Callable
@@ -25,22 +28,22 @@ DATASETS: dict[str, Callable[[Path], DataSet]] = {
     "mini-webvision": mini_webvision,
     "animal10n": animal10n,
 }
-"""Readers by name; names are found in any case and with or without `-`, `_` and spaces."""
+"""Readers by name. Case, `-`, `_` and spaces in a name do not matter."""
 
 
 def read_dataset(name: str, root: str | Path) -> DataSet:
-    """Read a published dataset; no image is opened, but each file of the split is looked for.
+    """Read a published dataset. No image is opened, but every file of the split must exist.
 
     Parameters
     ----------
     name: one of `DATASETS`.
-    root: folder that holds the dataset's own folder, such as CoOp's `$DATA`.
+    root: folder that contains the folder of the dataset, such as CoOp's `$DATA`.
 
     Raises
     ------
     DataError
-        There is no such dataset, or something of it is missing or malformed. The message says what was looked for
-        where, what to download and where to put it.
+        There is no such dataset, or a file of it is missing or malformed. The message says what was expected and where,
+        what to download, and where to put it.
     """
     known = {_plain(key): reader for key, reader in DATASETS.items()}
     reader = known.get(_plain(name))

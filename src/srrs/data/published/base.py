@@ -18,17 +18,17 @@ class Split:
     """N images of a published split, in its order."""
 
     paths: tuple[str, ...]
-    """(N,) as the split file writes them."""
+    """(N,) paths as the split file writes them."""
     files: tuple[Path, ...]
-    """(N,) where they lie."""
+    """(N,) the image files."""
     labels: Ints
-    """(N,) class numbers, the truth as far as it is known."""
+    """(N,) class numbers of the true labels, if they are known (see `truth_known`)."""
     given: Ints | None = None
-    """(N,) labels by people or the web; None if the set has none beside the truth."""
+    """(N,) labels from people or the web; None if the dataset has true labels only."""
     truth_known: bool = True
-    """False where nobody knows the truth: `labels` then are the given ones."""
+    """False if the true labels are unknown. `labels` then are the given labels."""
     verified: Ints | None = None
-    """(N,) 1 where people found the given label right, 0 where wrong, -1 where nobody looked; None without such."""
+    """(N,) 1 if people verified that the given label is right, 0 if it is wrong, -1 if nobody checked; else None."""
 
     def __post_init__(self) -> None:
         columns = (self.files, self.labels, self.given, self.verified)
@@ -39,7 +39,7 @@ class Split:
         return len(self.paths)
 
     def take(self, rows: Ints) -> "Split":
-        """Return these rows, in this order."""
+        """Return some rows, in the given order."""
         return replace(
             self,
             paths=tuple(self.paths[row] for row in rows),
@@ -56,7 +56,7 @@ class DataSet:
 
     name: str
     class_names: tuple[str, ...]
-    """(C,) words for prompts; ImageNet's, as CLIP has them, name a few pairs of classes alike."""
+    """(C,) class names for prompts. The class names of CLIP for ImageNet contain a few pairs of equal names."""
     train: Split
     val: Split | None
     test: Split
@@ -69,13 +69,13 @@ def subset(dataset: DataSet, classes: int | str | Sequence[str]) -> DataSet:
 
     Parameters
     ----------
-    classes: the first k classes; `base` or `new`, the first and the second half as CoCoOp divides them (an odd class
-        is base); or class names.
+    classes: a number k for the first k classes; `base` or `new` for the first or the second half, as CoCoOp divides
+        them (with an odd number, the middle class is base); or class names.
 
     Raises
     ------
     DataError
-        There are not so many classes, a name is none of them, or fewer than two are left.
+        The dataset has fewer classes, a name is not one of its classes, or fewer than two classes are left.
     """
     numbers = _chosen(dataset, classes)
     if len(numbers) < 2:
@@ -116,12 +116,12 @@ def _narrowed(split: Split, renumbered: Ints) -> Split:
 
 
 def locate(root: Path, folders: Iterable[str], marker: str, advice: str) -> Path:
-    """Return the first of the folders below `root` that has a file or folder `marker` in it.
+    """Return the first of the folders below `root` that contains the file or folder `marker`.
 
     Raises
     ------
     DataError
-        None has; the message lists the paths looked for and ends with `advice`.
+        No folder contains it. The message lists the expected paths and ends with `advice`.
     """
     looked = [root / folder / marker for folder in folders]
     for folder, path in zip(folders, looked, strict=True):
@@ -131,12 +131,12 @@ def locate(root: Path, folders: Iterable[str], marker: str, advice: str) -> Path
 
 
 def read_lines(path: Path, advice: str, header: str = "") -> list[str]:
-    """Return the lines of a text file, without empty ones and without a first one that starts with `header`.
+    """Return the lines of a text file without empty lines. A first line that starts with `header` is left out.
 
     Raises
     ------
     DataError
-        The file is missing, which ends with `advice`, or is no UTF-8.
+        The file is not UTF-8, or is missing. The message about a missing file ends with `advice`.
     """
     if not path.is_file():
         raise DataError(f"Expected the file {path}, but found nothing there. {advice}")
@@ -145,12 +145,12 @@ def read_lines(path: Path, advice: str, header: str = "") -> list[str]:
 
 
 def read_numbered(path: Path, advice: str, header: str = "") -> list[tuple[str, int]]:
-    """Return a text file's lines of a path and a number, blank or tab between them, as pairs.
+    """Return the lines of a text file as pairs of a path and a number, which a blank or tab separates.
 
     Raises
     ------
     DataError
-        As `read_lines`, or a line does not end with a number.
+        The errors of `read_lines`, or a line does not end with a number.
     """
     pairs = []
     for line in read_lines(path, advice, header):
@@ -164,7 +164,7 @@ def read_numbered(path: Path, advice: str, header: str = "") -> list[tuple[str, 
 def make_split(
     folder: Path, rows: Iterable[tuple[str, int]], *, given: bool = False, verified: Ints | None = None
 ) -> Split:
-    """Return a split of pairs of a path below `folder` and a class number.
+    """Return a split from pairs of a path below `folder` and a class number.
 
     `given` is True if the class numbers may be wrong.
     """
@@ -177,13 +177,13 @@ def make_split(
 def assemble(
     name: str, class_names: Sequence[str], train: Split, val: Split | None, test: Split, advice: str
 ) -> DataSet:
-    """Make a dataset. Every split must have images, every label a name, and every file must exist.
+    """Make a dataset. Every split must have images, every label must have a name, and every file must exist.
 
     Raises
     ------
     DataError
-        One of that is not so; the message names the split, the image, or how many files are missing and the
-        first three of them, and ends with `advice`.
+        One of these conditions is not met. The message names the split, the image, or the number of missing files and
+        the first three of them. It ends with `advice`.
     """
     splits = {"train": train, "val": val, "test": test}
     files: list[Path] = []

@@ -1,8 +1,8 @@
-"""CIFAR-10N and CIFAR-100N: the CIFAR images with labels that people gave them anew (Wei et al., ICLR 2022).
+"""CIFAR-10N and CIFAR-100N: the images of CIFAR with new labels that people gave (Wei et al., ICLR 2022).
 
-Read from CIFAR's binary version, since the Python version and the published human labels are pickles, which could run
-anything; the labels have to be copied once into an .npz or .csv file. Images are written once as PNG, uncompressed
-and thus the same bytes with every version of zlib.
+The images are read from CIFAR's binary version, because the Python version consists of pickles, which could run any
+code. The published human labels are a pickle, too. They have to be copied once into an .npz or .csv file. The images
+are written once as uncompressed PNG, so that their bytes do not depend on the version of zlib.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ HUMAN = {
     "random3": "random_label3",
     "worst": "worse_label",
 }
-"""CIFAR-10N's kinds of labels, and what the published file calls them."""
+"""The kinds of human labels of CIFAR-10N, and their names in the published file."""
 
 _SIDE = 32
 _PIXELS = 3 * _SIDE * _SIDE
@@ -46,7 +46,7 @@ ARRAYS_ALONE = (
     "(r, 'numpy.core.multiarray._reconstruct'), (r, 'numpy._core.multiarray._reconstruct')]); "
     "n.savez('{0}.npz', **torch.load('{0}.pt', weights_only=True))"
 )
-"""What copies the official file without running what a pickle may hold."""
+"""A program that copies the official file without running code from the pickle."""
 
 
 class Layout(NamedTuple):
@@ -58,12 +58,12 @@ class Layout(NamedTuple):
     test: str
     names: str
     labels_per_picture: int
-    """Bytes before the pixels; the last of them is the label."""
+    """Number of label bytes before the pixels. The last of them is the label."""
     human: str
     """Stem of the file with the human labels."""
 
     def advice(self, root: Path) -> str:
-        """Say how to get missing files."""
+        """Return a text that says how to get missing files."""
         name = self.name.replace("cifar", "cifar-")
         return (
             f"Download and unpack https://www.cs.toronto.edu/~kriz/{name}-binary.tar.gz (the binary version), so that "
@@ -94,14 +94,14 @@ def cifar10n(root: Path, human: str = "worst", cache: Path | None = None) -> Dat
     Parameters
     ----------
     human: one of `HUMAN`.
-    cache: folder that images are written below; `srrs.io.cache_root()` if not given.
+    cache: folder below which images are written; `srrs.io.cache_root()` by default.
 
     Raises
     ------
     DataError
-        A file is missing or damaged, the human labels are of another order, or the cache cannot be written.
+        A file is missing or damaged, the human labels are in another order, or the cache cannot be written.
     SettingsError
-        There are no such human labels.
+        `human` is not one of `HUMAN`.
     """
     if human not in HUMAN:
         raise SettingsError(f"Expected human labels of CIFAR-10N ({', '.join(HUMAN)}), but got '{human}'.")
@@ -109,7 +109,7 @@ def cifar10n(root: Path, human: str = "worst", cache: Path | None = None) -> Dat
 
 
 def cifar100n(root: Path, cache: Path | None = None) -> DataSet:
-    """Read CIFAR-100N, fine labels; parameters and errors as in `cifar10n`."""
+    """Read CIFAR-100N with its fine labels. Parameters and errors are those of `cifar10n`."""
     return _read(CIFAR100, "cifar100n", ("noisy_label", "noise_label"), root, cache)
 
 

@@ -1,8 +1,8 @@
-"""The datasets of CoOp and its followers, in CoOp's folders and by its fixed splits.
+"""The datasets of CoOp and of later work, in the folders and with the fixed splits of CoOp.
 
-Class names come from the split files, underscores read as spaces, so they are CoOp's own: EuroSAT's longer names, the
-Pets' in lower case, the Cars' with the year in front. FGVC Aircraft comes with splits of its own; ImageNet has none,
-so its validation part is the test split and there is no `val`.
+Class names come from the split files, with spaces for underscores. So they are those of CoOp: EuroSAT has its longer
+names, Pets has names in lower case, and the names of Cars begin with the year. FGVC Aircraft has its own splits.
+ImageNet has no split file, so its validation part is the test split, and there is no `val`.
 """
 
 import json
@@ -24,20 +24,20 @@ _LINKS = "All links: https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md."
 
 
 class Layout(NamedTuple):
-    """Where a dataset with a split file lies below the root, and where it comes from."""
+    """The location of a dataset with a split file below the root, and where to download it."""
 
     folders: tuple[str, ...]
-    """CoOp's folder first."""
+    """Possible folders of the dataset. The first is that of CoOp."""
     split: str
     images: str
-    """The folder that paths start from, beside the split file; '' if they start from the same folder."""
+    """The folder to which paths are relative, beside the split file; '' if this is the folder of the split file."""
     key: str
-    """Of the split file in Google Drive."""
+    """Key of the split file in Google Drive."""
     source: str
-    """What to download and where."""
+    """The files to download, and their address."""
 
     def advice(self, root: Path) -> str:
-        """Say how to get missing files."""
+        """Return a text that says how to get missing files."""
         folder = root / self.folders[0]
         return (
             f"Download {self.source}, and {self.split} from https://drive.google.com/file/d/{self.key}/view, "
@@ -114,7 +114,7 @@ LAYOUTS = {
 
 
 def by_split_file(name: str, root: Path) -> DataSet:
-    """Read one of `LAYOUTS` by its split file.
+    """Read one of the datasets in `LAYOUTS` with its split file.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def imagenet(root: Path) -> DataSet:
     Raises
     ------
     DataError
-        A folder or `classnames.txt` is missing, or a folder has no name there.
+        A folder or `classnames.txt` is missing, or `classnames.txt` has no name for a folder.
     """
     advice = (
         "Download ImageNet (ILSVRC 2012) from https://image-net.org and classnames.txt from "

@@ -1,7 +1,7 @@
-"""Datasets with labels from the web or from annotators, in the folders of their archives.
+"""Datasets with labels from the web or from annotators, in the folder structure of their archives.
 
-Nobody knows the truth of most of their training labels: `labels` and `given` are then the same and `truth_known` is
-False. Test labels are true.
+Most of their true training labels are unknown. `labels` and `given` are then equal, and `truth_known` is False. Test
+labels are true.
 """
 
 import os
@@ -19,13 +19,14 @@ from srrs.errors import DataError
 
 ANIMALS = ("cat", "lynx", "wolf", "coyote", "cheetah", "jaguar", "chimpanzee", "orangutan", "hamster", "guinea pig")
 _MINI = 50
-"""Classes of mini-WebVision, the first of WebVision."""
+"""Number of classes of mini-WebVision: the first classes of WebVision."""
 
 
 def food101n(root: Path) -> DataSet:
     """Read Food-101N, its verification labels, and Food-101's own test split (not CoOp's).
 
-    `train.verified` says of about 52,868 images whether their label is right; what a wrong one shows is unknown.
+    `train.verified` says for about 52,868 images whether their label is right. The true class of a wrong label is
+    unknown.
 
     Raises
     ------
@@ -58,9 +59,9 @@ def food101n(root: Path) -> DataSet:
 
 
 def clothing1m(root: Path, both: bool = False) -> DataSet:
-    """Read Clothing1M: a million images with labels of the web, true labels for validation and test.
+    """Read Clothing1M: a million training images with labels from the web, and true labels for validation and test.
 
-    With `both`, train on the images that have a true label and one of the web, so that the truth is known.
+    With `both`, the training images are those with a true label and a label from the web, so that the truth is known.
 
     Raises
     ------
@@ -97,9 +98,9 @@ def clothing1m(root: Path, both: bool = False) -> DataSet:
 
 
 def mini_webvision(root: Path) -> DataSet:
-    """Read the Google part of the first 50 classes of WebVision 1.0; its validation images are the test split.
+    """Read the Google part of the first 50 classes of WebVision 1.0. The validation images are the test split.
 
-    Classes have the first name of their WordNet synset.
+    The name of a class is the first name of its WordNet synset.
 
     Raises
     ------
@@ -131,7 +132,7 @@ def mini_webvision(root: Path) -> DataSet:
 
 
 def animal10n(root: Path) -> DataSet:
-    """Read ANIMAL-10N: ten animals that people take for one another; the label is the number before a file's `_`.
+    """Read ANIMAL-10N: ten animals that people confuse. The label of an image is the number before `_` in its name.
 
     Raises
     ------
