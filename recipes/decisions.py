@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from beds.bed import Images, corrupted
+from beds.bed import Images, corrupted, first
 from beds.bundled import bundled, encoded
 from beds.measure import measured
 from beds.simulated import simulated, tools_of
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--noise", default=NOISE)
     parser.add_argument("--seeds", default="101,102,103")
     parser.add_argument("--shots", default="16")
+    parser.add_argument("--nested", action="store_true", help="fewer images a class are a part of the most")
     parser.add_argument("--classes", type=int, default=20, help="of the bundled beds")
     parser.add_argument("--sources", default="all", choices=["all", "features", "zero-shot", "seen"])
     parser.add_argument("--out", type=Path)
@@ -62,8 +63,10 @@ def main() -> None:
     tools, rows = tools_of(arguments.simulated), []
     for name, draw in draws(arguments).items():
         for seed in map(int, arguments.seeds.split(",")):
-            for shots in map(int, arguments.shots.split(",")):
-                images = draw(seed, shots)
+            every = list(map(int, arguments.shots.split(",")))
+            most = draw(seed, max(every)) if arguments.nested else None
+            for shots in every:
+                images = draw(seed, shots) if most is None else first(most, shots)
                 for noise in arguments.noise.split(","):
                     cell = corrupted(images, noise, seed, tools)
                     row = {"bed": name, "shots": shots, "noise": noise, "seed": seed, "sources": arguments.sources}

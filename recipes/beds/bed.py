@@ -1,7 +1,7 @@
 """One dataset of the development suite, and the label noise that is put on it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 import numpy as np
@@ -51,6 +51,15 @@ class Cell:
 
 Draw = Callable[[int, int], Images]
 """(seed, images per class) -> images"""
+
+
+def first(images: Images, shots: int) -> Images:
+    """The first images of each class."""
+    order = np.argsort(images.truth, kind="stable")
+    place = np.empty(len(order), np.int64)
+    place[order] = np.concatenate([np.arange(count) for count in np.unique(images.truth, return_counts=True)[1]])
+    kept = place < shots
+    return replace(images, features=images.features[kept], truth=images.truth[kept])
 
 
 def corrupted(images: Images, noise: str, seed: int, tools: ModuleType) -> Cell:
