@@ -44,7 +44,7 @@ def unsearchable(rows: int, size: int) -> str:
         return ""
     skipped = f"With {rows:,} images, neighbors, near-duplicates and off-topic images were not looked for"
     if rows * size > MOST:
-        return f"{skipped}: an index of more than {MOST // size:,} images of {size} numbers would take too much time and memory."
+        return f"{skipped}: an index of more than {MOST // size:,} images of {size} numbers would take too long."
     if not installed():
         return f"{skipped}: that needs an index (pip install 'srrs[index]')."
     return ""
