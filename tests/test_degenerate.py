@@ -51,11 +51,14 @@ def test_data_that_prove_no_label_wrong_change_none(labels: np.ndarray, sources:
     assert changed(labels, **sources) == 0
 
 
-def test_labels_that_are_all_wrong_are_told_and_not_to_be_applied_unreviewed() -> None:
-    audit = audit_labels((LABELS + 1) % 3, features=FEATURES, class_vectors=CENTERS)
-    assert audit.noise.rate > 0.9
+def test_labels_that_are_all_wrong_in_a_pattern_are_believed_and_not_applied_unreviewed() -> None:
+    wrong = (LABELS + 1) % 3
+    audit = audit_labels(wrong, features=FEATURES, class_vectors=CENTERS)
     assert not audit.trusted
-    assert any("More than half of the labels seem wrong" in finding.text for finding in audit.findings)
+    assert any("If the names are right and most labels are wrong in a pattern" in each.text for each in audit.findings)
+    audit = audit_labels(wrong, features=FEATURES, class_vectors=CENTERS, trust="model")
+    assert audit.noise.rate > 0.9
+    assert any("More than half of the labels seem wrong" in each.text for each in audit.findings)
 
 
 @pytest.mark.parametrize("score", [0.0, 0.3, 1.0])

@@ -45,9 +45,23 @@ def is_useless(sample: Sample, hypothesis: Hypothesis) -> bool:
     agreement = agreement_of(sample, hypothesis)
     if agreement is None or agreement >= above_chance(sample):
         return False
+    unseen, images = _with_labels(sample, hypothesis)
+    return images >= unseen
+
+
+def ahead_of_labels(sample: Sample, hypothesis: Hypothesis) -> float:
+    """Share of images on which the unseen sources and the images agree, less that on which either has the label."""
+    agreement = agreement_of(sample, hypothesis)
+    if agreement is None:
+        return 0.0
+    return agreement - max(_with_labels(sample, hypothesis))
+
+
+def _with_labels(sample: Sample, hypothesis: Hypothesis) -> tuple[float, float]:
+    """Return the shares of images whose label the unseen sources predict, and the images."""
     predictions = _by_unseen(sample, hypothesis), sample.predicted(hypothesis.scores[IMAGES])
     unseen, images = (np.take_along_axis(sample.given, each[:, None], 1).mean() for each in predictions)
-    return bool(images >= unseen)
+    return float(unseen), float(images)
 
 
 def _by_unseen(sample: Sample, hypothesis: Hypothesis) -> Ints:

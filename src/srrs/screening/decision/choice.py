@@ -15,6 +15,7 @@ from srrs.screening.decision.agreement import (
     WHOLESALE,
     above_chance,
     agreement_of,
+    ahead_of_labels,
     contradicted,
     inside_of,
     is_useless,
@@ -39,8 +40,10 @@ DOUBT = 0.1
 """Loss in log-likelihood per label up to which the range of the noise rate holds that of unseen mistakes."""
 GAIN_LOOSE = 0.075
 """Least gain in log-likelihood per label of structured noise from the labels on to enter the ranking."""
-MATERIAL, MOST = 0.05, 0.5
-"""Least noise rates that are proven by two sources that agree well, and by two that agree."""
+MATERIAL = 0.05
+"""Least noise rate that two sources prove that agree well."""
+AHEAD = 0.25
+"""Share of images by which two sources must agree more often with each other than with the labels to prove noise."""
 MANY, MORE_ROUNDS = 0.35, 2
 """Above this rate, the images alone are fitted some more rounds: their class means were made of wrong labels."""
 
@@ -124,13 +127,13 @@ def _from_labels(sample: Sample) -> tuple[Hypothesis, Hypothesis]:
 
 
 def _is_plain(sample: Sample, first: Hypothesis, labels: Hypothesis, agreement: float | None) -> bool:
-    """Whether sources that agree with each other, or images that are nearly always right, leave no doubt of noise."""
+    """Whether images that are nearly always right, or sources that agree with each other, leave no doubt of noise."""
     least = min(first.fit.rate, labels.fit.rate)
     if not sample.unseen:
         return enough_images(sample) and least >= MATERIAL and known_by_images(sample, labels) >= KNOWN_WELL
     if agreement is None:
         return False
-    return (agreement >= AT.agree and least >= MOST) or (agreement >= AGREE_WELL and least >= MATERIAL)
+    return (agreement >= AGREE_WELL and least >= MATERIAL) or ahead_of_labels(sample, labels) >= AHEAD
 
 
 def _clusters_alone(sample: Sample) -> Hypothesis | None:

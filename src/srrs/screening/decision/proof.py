@@ -13,10 +13,10 @@ from srrs.screening.decision.scales import fit_scales, pooled
 
 Floats = NDArray[np.floating]
 
-PROOF, PROOF_OF_DOUBT = 3.3, 8.0
+PROOF, PROOF_OF_DOUBT = 3.3, 16.0
 """Least gain in log-likelihood of uniform noise over none: a likelihood-ratio test of one parameter at 1 %; and what it
-grows by per noise rate, times the share of images on which the sources disagree. Where they disagree, many labels look
-wrong for little evidence."""
+grows by, times the variance of whether a label is wrong, times the share of images on which the sources disagree. Where
+they disagree, many labels look wrong for little evidence."""
 LATER, LATER_OF_CLASS = 25.0, 2.0
 """The same for a hypothesis that was fitted to its own posterior: in all, or for each class, whose rates it fits."""
 NO_NOISE = 1e-4
@@ -32,7 +32,8 @@ def is_proven(sample: Sample, first: Hypothesis, later: Hypothesis, agreement: f
     """
     none = likelihood(sample, first, NO_NOISE)
     doubt = 0.0 if agreement is None else 1 - agreement
-    if likelihood(sample, first, None) - none >= PROOF + PROOF_OF_DOUBT * first.fit.rate * doubt:
+    rate = first.fit.rate
+    if likelihood(sample, first, None) - none >= PROOF + PROOF_OF_DOUBT * rate * (1 - rate) * doubt:
         return True
     least = max(LATER, LATER_OF_CLASS * sample.classes)
     return bool(sample.unseen) and later.log_likelihood - none >= least
