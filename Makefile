@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 OPEN_CLIP := .venv-open-clip
 AUDIT := .venv-audit
 
-.PHONY: demo test test-open-clip first-hour audit-dependencies check docs install clean
+.PHONY: demo test test-cluster test-open-clip first-hour audit-dependencies check docs install clean
 
 install: $(VENV)/installed
 
@@ -18,6 +18,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+
+# Two Ray nodes on this machine. They take most of a minute to start.
+test-cluster: install
+	$(BIN)/python -m pytest -q -m cluster tests/bench
 
 # open_clip needs torchvision, whose build from PyPI wants PyPI's torch beside it: an environment of its own.
 $(OPEN_CLIP)/installed: pyproject.toml constraints.txt constraints-open-clip.txt

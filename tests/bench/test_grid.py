@@ -143,6 +143,7 @@ def test_several_processes_give_the_bits_of_one(root, models, tmp_path) -> None:
             assert one.read_bytes() == (tmp_path / "two" / one.relative_to(tmp_path / "one")).read_bytes(), name
 
 
+@pytest.mark.cluster
 def test_two_nodes_of_ray_give_the_bits_of_one_process(root, models, tmp_path) -> None:
     chosen = {"seeds": (1,), "noise": (HALF,)}
     ray = pytest.importorskip("ray", reason="Ray is an extra")

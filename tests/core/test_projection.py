@@ -9,7 +9,7 @@ from srrs import audit_labels
 from srrs.core import projection as of_long
 from srrs.core.discriminant import out_of_fold
 from srrs.core.projection import projection
-from srrs.screening.decision.discriminant import fit_whitening
+from srrs.screening.decision.discriminant import fit_centering, fold_scatter
 
 SIZE = 3_000
 
@@ -54,7 +54,7 @@ def test_cosines_stay_and_the_matrix_depends_on_the_length_alone(short) -> None:
 def test_long_features_make_no_square_matrix(short, labeled) -> None:
     features, _, given = labeled
     tracemalloc.start()
-    fit_whitening(features)
+    fold_scatter(fit_centering(features)(features), np.arange(150) % 5, 5)
     out_of_fold(features, np.eye(3)[given], np.arange(150) % 5)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

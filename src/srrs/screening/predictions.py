@@ -29,7 +29,7 @@ def given_probs(logits: Logits, labels: Ints) -> Floats:
     """Return the mean (N,) of the classifiers' probabilities for the given label."""
 
     def of(rows: slice) -> dict[str, Tensor]:
-        given = torch.from_numpy(np.asarray(labels)[rows])[:, None]
+        given = torch.tensor(labels[rows])[:, None]
         return {"probs": torch.cat([each.probs.gather(1, given) for each in _predictions(logits, rows)], 1).mean(1)}
 
     return by_blocks(len(labels), of)["probs"]
