@@ -70,6 +70,13 @@ def _by_unseen(sample: Sample, hypothesis: Hypothesis) -> Ints:
     return sample.predicted(pooled([hypothesis.scores[name] for name in sample.unseen], scales))
 
 
+def is_confirmed(sample: Sample, labels: Hypothesis, other: Hypothesis) -> bool:
+    """Whether the unseen sources, as `labels` weighs them, agree more with another hypothesis than with the labels."""
+    predicted = _by_unseen(sample, labels)[:, None]
+    with_other = np.take_along_axis(other.fit.posterior, predicted, 1).mean()
+    return bool(with_other >= np.take_along_axis(sample.given, predicted, 1).mean())
+
+
 def above_chance(sample: Sample) -> float:
     """Return the least agreement of a source that knows something of the classes.
 

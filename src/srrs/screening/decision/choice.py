@@ -18,6 +18,7 @@ from srrs.screening.decision.agreement import (
     ahead_of_labels,
     contradicted,
     inside_of,
+    is_confirmed,
     is_useless,
     known_by_images,
     reliability_of,
@@ -100,7 +101,7 @@ def choose(sample: Sample, trust: Trust) -> Choice:
         loose = fitted(sample, LOOSE)
         by_labels = replace(by_labels, rivals=(loose,) if _gain(loose, labels, rest) >= GAIN_LOOSE else ())
     if name == LABELS:
-        clusters = _clusters_alone(sample)
+        clusters = _clusters_alone(sample, labels)
         return by_labels if clusters is None else _by_clusters(clusters, agreement, against)
     chosen = models.fitted[name] if name == TEMPERED else refitted(sample, models.fitted[name])
     against = np.union1d(against, contradicted(sample, chosen, labels))
@@ -136,12 +137,13 @@ def _is_plain(sample: Sample, first: Hypothesis, labels: Hypothesis, agreement: 
     return (agreement >= AGREE_WELL and least >= MATERIAL) or ahead_of_labels(sample, labels) >= AHEAD
 
 
-def _clusters_alone(sample: Sample) -> Hypothesis | None:
-    """Return what the images alone show, and not together with the model; None where they do not."""
+def _clusters_alone(sample: Sample, labels: Hypothesis) -> Hypothesis | None:
+    """Return the clusters that the images alone show, if the model agrees more with them than with the labels."""
     if sample.centered is None:
         return None
     alone = replace(sample, unseen={})
-    return clusters_of(alone, *_from_labels(alone))
+    clusters = clusters_of(alone, *_from_labels(alone))
+    return clusters if clusters is not None and is_confirmed(sample, labels, clusters) else None
 
 
 def _by_clusters(clusters: Hypothesis, agreement: float | None, against: Ints) -> Choice:
