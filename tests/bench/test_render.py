@@ -91,7 +91,7 @@ def test_intervals_are_shown_where_asked_for():
     shown = render(frame, "markdown", intervals=True)
     low, high = frame.loc[0, ["low", "high"]]
     assert f"| srrs | 50.0 [{100 * low:.1f}, {100 * high:.1f}] |" in shown
-    assert "[95 % bootstrap interval over images and seeds]" in shown
+    assert "[95 % bootstrap interval over images]" in shown
     assert "| srrs | 0.900 |" in shown
 
 

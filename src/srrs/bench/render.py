@@ -120,7 +120,7 @@ def _caption(metric: str, seeds: int, intervals: bool, rows: list[list[Entry]]) 
     words = [METRICS[metric].title]
     words.append(f"mean ± sample standard deviation over {seeds} seeds" if seeds > 1 else "one seed")
     if intervals and metric == "accuracy":
-        words.append("[95 % bootstrap interval over images and seeds]")
+        words.append(f"[95 % bootstrap interval over images{' and seeds' if seeds > 1 else ''}]")
     if intervals and metric == "macro_f1" and seeds > 1:
         words.append("[95 % interval over seeds, Student's t]")
     if any(entry.tied for row in rows for entry in row):

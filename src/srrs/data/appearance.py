@@ -38,7 +38,10 @@ class Appearance:
 
 
 def unseen(count: int) -> Appearance:
-    """Return the appearance of `count` images of which only features are known: zero copies, and no defects."""
+    """Return the appearance of `count` images of which only features are known.
+
+    Every small copy is all zeros, and there are no defects.
+    """
     return Appearance(np.zeros((count, LOOK * LOOK), np.float32), ((),) * count)
 
 

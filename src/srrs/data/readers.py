@@ -129,7 +129,7 @@ def from_csv(path: str | Path, **keywords: Unpack[ReadKeywords]) -> Samples:
 
 
 def csv_samples(path: Path, options: ReadOptions) -> Samples:
-    """Read a table like `from_csv`, with the keywords as a record."""
+    """Do what `from_csv` does, with its keyword arguments as `ReadOptions`."""
     images = path.parent if options.images is None else options.images
     return table_samples(read_table(path), options.with_(images=images), str(path), stranger=True)
 

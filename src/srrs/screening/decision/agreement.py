@@ -1,6 +1,7 @@
 """How well sources agree with each other and with the labels.
 
-N images.
+The *unseen* sources are those that never saw a label: zero-shot prediction and the matcher. The *image prediction* is
+that of the discriminant that is fitted on the images of other folds. N images.
 """
 
 import numpy as np
@@ -21,7 +22,7 @@ them wrong, too."""
 
 
 def agreement_of(sample: Sample, hypothesis: Hypothesis) -> float | None:
-    """Share of images where the unseen sources and the images predict the same class; None without both."""
+    """Share of images for which unseen sources and image prediction agree; None if either of the two is missing."""
     if not sample.unseen or IMAGES not in hypothesis.scores:
         return None
     images = sample.predicted(hypothesis.scores[IMAGES])
@@ -29,7 +30,7 @@ def agreement_of(sample: Sample, hypothesis: Hypothesis) -> float | None:
 
 
 def reliability_of(sample: Sample, hypothesis: Hypothesis) -> float:
-    """How well the unseen sources know the classes: their agreement with the images, or else with the posterior."""
+    """How well the unseen sources know the classes: their agreement with the image prediction, or the posterior."""
     agreement = agreement_of(sample, hypothesis)
     if agreement is not None:
         return agreement
@@ -38,9 +39,9 @@ def reliability_of(sample: Sample, hypothesis: Hypothesis) -> float:
 
 
 def is_useless(sample: Sample, hypothesis: Hypothesis) -> bool:
-    """Whether the unseen sources agree with the images no better than by chance, and the images know the labels better.
+    """Whether the unseen sources agree with the image prediction no better than by chance, and less with the labels.
 
-    Images of too few per class agree with nothing: they say nothing about the model.
+    With very few images per class, the image prediction agrees with nothing, and says nothing about the model.
     """
     agreement = agreement_of(sample, hypothesis)
     if agreement is None or agreement >= above_chance(sample):
@@ -50,7 +51,7 @@ def is_useless(sample: Sample, hypothesis: Hypothesis) -> bool:
 
 
 def ahead_of_labels(sample: Sample, hypothesis: Hypothesis) -> float:
-    """Share of images on which the unseen sources and the images agree, less that on which either has the label."""
+    """Share of images for which unseen sources and image prediction agree, less that for which either has the label."""
     agreement = agreement_of(sample, hypothesis)
     if agreement is None:
         return 0.0
@@ -58,7 +59,7 @@ def ahead_of_labels(sample: Sample, hypothesis: Hypothesis) -> float:
 
 
 def _with_labels(sample: Sample, hypothesis: Hypothesis) -> tuple[float, float]:
-    """Return the shares of images whose label the unseen sources predict, and the images."""
+    """Return how often the unseen sources predict the label, and how often the image prediction does."""
     predictions = _by_unseen(sample, hypothesis), sample.predicted(hypothesis.scores[IMAGES])
     unseen, images = (np.take_along_axis(sample.given, each[:, None], 1).mean() for each in predictions)
     return float(unseen), float(images)

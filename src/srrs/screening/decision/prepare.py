@@ -54,7 +54,7 @@ class Reader:
         return Sample(labels, inputs.fold[rows], inputs.classes, index, unseen, learned, centered, even=self.even)
 
     def read_all(self, rows: Ints) -> Sample:
-        """`read` in blocks, put together: no array of all classes outlives its block."""
+        """Call `read` on blocks of the rows and join the results: an array of all classes is freed after its block."""
         width = max(self.inputs.classes, 1)
         parts = [self.read(rows[part]) for part in blocks(len(rows), width)]
         if len(parts) == 1:
@@ -82,7 +82,7 @@ class Reader:
 
 
 def prepare(inputs: Inputs, rows: Ints) -> Reader:
-    """Fit what is needed to read scores: the balance of the zero-shot model and the whitening, on these rows."""
+    """Fit on these rows what is needed to read scores: the balance of the zero-shot model, and the centering."""
     offset, even = None, None
     if inputs.zero_shot is not None:
         counts = np.bincount(inputs.labels, minlength=inputs.classes)
