@@ -105,7 +105,7 @@ def find_classes(present: set[str], names: Names | None, source: str) -> Classes
 def match_classes(
     present: set[str], class_names: Sequence[str], names: Names | None, source: str
 ) -> tuple[Classes, dict[str, int]]:
-    """Return the classes of the given `class_names`, and the index of each class key that a source uses.
+    """Return the classes in the order of `class_names`, and for each class key in `present` its position in this order.
 
     Raises
     ------
