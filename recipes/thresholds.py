@@ -57,7 +57,7 @@ def facts_of(cell: Cell) -> Row:
     row[f"after {LABELS}"] = _after(sample, labels, truth, proven)
     for name, model in models.fitted.items():
         decides = model if name == TEMPERED else hypotheses.refitted(sample, model)
-        sure = proven or choice._is_material(name, models.facts) or is_proven(sample, first, decides, known)
+        sure = proven or choice.is_material(sample, name, models.facts) or is_proven(sample, first, decides, known)
         row[f"after {name}"] = _after(sample, decides, truth, sure)
     return row
 

@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from srrs.screening.decision.choice import is_material
+from srrs.screening.decision.hypotheses import Sample
 from srrs.screening.decision.selection import LABELS, MILD, SHARP, TEMPERED, Facts, Thresholds, selected
 
 AT = Thresholds()
@@ -64,3 +67,13 @@ def test_mistakes_that_labels_sees_or_that_are_few_are_not_unseen() -> None:
     assert facts(labels=0.05, sharp=(0, 0.2)).unseen(SHARP, AT) == pytest.approx(0.15)
     assert facts(labels=0.06, sharp=(0, 0.2)).unseen(SHARP, AT) == 0
     assert facts(labels=0.0, sharp=(0, 0.04)).unseen(SHARP, AT) == 0
+
+
+@pytest.mark.parametrize(("images", "agreement", "expected"), [(4, 0.69, False), (4, 0.7, True), (8, 0.56, True)])
+def test_few_images_a_class_prove_structured_mistakes_only_where_the_sources_agree_well(
+    images: int, agreement: float, expected: bool
+) -> None:
+    labels = np.repeat(np.arange(5), images)
+    sample = Sample(labels, labels, 5, np.broadcast_to(np.arange(5), (len(labels), 5)), {}, {}, None)
+    known = facts(agreement, labels=0.0, sharp=(-0.1, 0.2))
+    assert is_material(sample, SHARP, known) is expected

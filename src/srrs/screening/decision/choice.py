@@ -37,6 +37,8 @@ Trust = Literal["auto", "labels", "model"]
 AT = Thresholds()
 AGREE_WELL = 0.9
 """Agreement of zero-shot prediction and images from which wrong labels need no further proof."""
+AGREE_FEW = 0.7
+"""Agreement from which structured mistakes need no further proof where classes have few images."""
 DOUBT = 0.1
 """Loss in log-likelihood per label up to which the range of the noise rate holds that of unseen mistakes."""
 GAIN_LOOSE = 0.075
@@ -113,7 +115,7 @@ def choose(sample: Sample, trust: Trust) -> Choice:
         hypothesis=chosen,
         posterior=np.where(kept, labels.fit.posterior, chosen.fit.posterior),
         contradictions=against,
-        proven=proven or _is_material(name, models.facts) or is_proven(sample, first, chosen, known),
+        proven=proven or is_material(sample, name, models.facts) or is_proven(sample, first, chosen, known),
     )
 
 
@@ -195,11 +197,11 @@ def _models(sample: Sample, free: Hypothesis, mild: Hypothesis, labels: Hypothes
     return _Models(models, facts)
 
 
-def _is_material(name: str, facts: Facts) -> bool:
+def is_material(sample: Sample, name: str, facts: Facts) -> bool:
     """Whether structured noise finds so many more wrong labels that they need no further proof."""
     return (
         name in (SHARP, TEMPERED)
-        and facts.agreement >= AT.agree
+        and facts.agreement >= (AT.agree if enough_images(sample) else AGREE_FEW)
         and facts.wrong[name] - facts.wrong[LABELS] >= MATERIAL
     )
 
