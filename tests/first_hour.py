@@ -189,6 +189,8 @@ def test_twenty_images_are_reviewed_by_keyboard_from_load_and_applied_and_undone
                 tab.type(shows)
                 tab.press("Enter")
             decided[id] = shows
+            # a person types slower than the page draws
+            tab.wait(f"document.querySelector('#progress').textContent.startsWith('{len(decided)} of {REVIEWED} ')")
         assert f"{REVIEWED} of {REVIEWED}" in tab.text("#progress")
         tab.download("#download", hour.folder, "decisions.csv")
         assert tab.errors() == []
