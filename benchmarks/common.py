@@ -24,7 +24,6 @@ Table = dict[str, dict[str, Cell]]
 """Case -> column -> value."""
 Clock = Callable[[], float]
 """Does a piece of work once and says how many seconds it took."""
-NOT_MEASURED = "not measured"
 __all__ = ["computes_bf16"]  # of srrs.models.frozen, for the benchmarks
 
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 import ours
 import published
-from common import NOT_MEASURED, Clock, Table, alternate, timed
+from common import Clock, Table, alternate, timed
 from models import dual_encoder
 from srrs.config import FIT_VIEWS, Settings
 from srrs.data.samples import checked, read
@@ -24,6 +24,7 @@ from srrs.models.base import Models
 from srrs.models.dual import DualEncoder
 from srrs.pipeline import Request, fit
 from step import published_seconds
+from titles import NOT_MEASURED
 from words import class_names
 
 CLASSES, SHOTS, SIDE = 47, 16, 400

@@ -19,7 +19,7 @@ import torch
 
 import ours
 import published
-from common import NOT_MEASURED, Table, alternate, fresh_peak, timed
+from common import Table, alternate, fresh_peak, timed
 from models import dual_encoder, image_text_matcher, matcher_for
 from srrs.config import Settings
 from srrs.methods import zoo
@@ -30,6 +30,7 @@ from srrs.prompts.templates import MACRO
 from srrs.records import Floats, Ints
 from srrs.training.schedule import Schedule
 from srrs.tuning import Task, match_texts
+from titles import NOT_MEASURED
 from words import class_names, descriptions
 
 METHODS = {"srrs-paper": zoo.srrs_paper, "srrs": zoo.srrs}

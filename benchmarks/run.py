@@ -22,12 +22,10 @@ from rich.table import Table as Shown
 
 from srrs.errors import DataError
 from srrs.io import write_atomic
-from titles import LABELS, TITLES
+from titles import LABELS, NOT_MEASURED, TITLES
 
 if TYPE_CHECKING:
     from common import Table
-
-NOT_MEASURED = "not measured"  # that of `common`, which imports torch
 
 MODULES = {name: name for name in ("step", "round", "run", "embed", "memory", "scaling", "million", "gpu")}
 MODULES["run"] = "whole"  # the module of that name is this one

@@ -16,7 +16,6 @@ from torch import Tensor
 import ours
 import published
 from common import (
-    NOT_MEASURED,
     Seconds,
     Table,
     alternate,
@@ -31,6 +30,7 @@ from srrs.methods.stages import LabeledBatch
 from srrs.models.dual import DualEncoder
 from srrs.prompts.templates import MACRO, MICRO
 from srrs.records import Batch
+from titles import NOT_MEASURED
 from words import class_names, descriptions
 
 CLASSES, BATCH, VIEWS = 100, published.BATCH, published.VIEWS

@@ -72,5 +72,7 @@ TITLES = {
 }
 """Column -> title; a column that is not here has its own name."""
 
+NOT_MEASURED = "not measured"
+"""What a cell holds that was not measured."""
 LABELS = {"cpu": "CPU", "gpu": "GPU"}
 """The same for what describes the machine."""

@@ -45,20 +45,26 @@ def draws(arguments: argparse.Namespace) -> dict[str, Callable[[int, int], Image
     return found
 
 
-def main() -> None:
-    """Draw, decide, measure and print the table; rows are appended to `--out` as they are measured."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--simulated", type=Path, required=True, help="script that draws features and label noise")
+def parser_of(description: str, *, beds: str, seeds: str, shots: str) -> argparse.ArgumentParser:
+    """The options that say which cells are drawn, with these defaults."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--simulated", type=Path, help="script that draws features and label noise")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--work", type=Path)
-    parser.add_argument("--beds", default=PROFILES)
+    parser.add_argument("--beds", default=beds)
     parser.add_argument("--noise", default=NOISE)
-    parser.add_argument("--seeds", default="101,102,103")
-    parser.add_argument("--shots", default="16")
-    parser.add_argument("--nested", action="store_true", help="fewer images a class are a part of the most")
+    parser.add_argument("--seeds", default=seeds)
+    parser.add_argument("--shots", default=shots)
     parser.add_argument("--classes", type=int, default=20, help="of the bundled beds")
-    parser.add_argument("--sources", default="all", choices=["all", "features", "zero-shot", "seen"])
     parser.add_argument("--out", type=Path)
+    return parser
+
+
+def main() -> None:
+    """Draw, decide, measure and print the table; rows are appended to `--out` as they are measured."""
+    parser = parser_of(__doc__, beds=PROFILES, seeds="101,102,103", shots="16")
+    parser.add_argument("--nested", action="store_true", help="fewer images a class are a part of the most")
+    parser.add_argument("--sources", default="all", choices=["all", "features", "zero-shot", "seen"])
     arguments = parser.parse_args()
     tools, rows = tools_of(arguments.simulated), []
     for name, draw in draws(arguments).items():

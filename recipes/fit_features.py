@@ -10,14 +10,13 @@ untuned class vectors, and logistic regression (scikit-learn, the better of C = 
 import argparse
 import sys
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from beds.bed import Cell, Images, corrupted
+from beds.bed import Cell, Images, among_first, corrupted, first
 from beds.simulated import simulated, tools_of
 from srrs import RobustClassifier
 
@@ -27,13 +26,8 @@ PENALTIES = (3.0, 30.0)
 
 def divided(images: Images, shots: int) -> tuple[Images, np.ndarray, np.ndarray]:
     """The first `shots` images of each class, and features and classes of the others."""
-    place = np.zeros(len(images.truth), int)
-    for label in range(len(images.vectors)):
-        rows = np.flatnonzero(images.truth == label)
-        place[rows] = np.arange(len(rows))
-    seen = place < shots
-    train = replace(images, features=images.features[seen], truth=images.truth[seen])
-    return train, images.features[~seen], images.truth[~seen]
+    seen = among_first(images.truth, shots)
+    return first(images, shots), images.features[~seen], images.truth[~seen]
 
 
 def accuracies(cell: Cell, features: np.ndarray, truth: np.ndarray, method: str) -> dict[str, float]:

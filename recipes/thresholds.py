@@ -8,7 +8,6 @@ each of them would leave. The second one chooses thresholds for each bed: those 
 all other beds, starting from the defaults and changing one threshold at a time.
 """
 
-import argparse
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -17,9 +16,9 @@ import pandas as pd
 
 from beds.bed import Cell, corrupted
 from beds.simulated import tools_of
-from decisions import NOISE, draws
+from decisions import draws, parser_of
 from srrs.screening.decision import choice, hypotheses
-from srrs.screening.decision.agreement import contradicted
+from srrs.screening.decision.agreement import contradicted, reliability_of
 from srrs.screening.decision.decide import CAUTION
 from srrs.screening.decision.evidence import Inputs
 from srrs.screening.decision.hypotheses import Hypothesis, Sample
@@ -44,16 +43,16 @@ def facts_of(cell: Cell) -> Row:
     classes = len(cell.vectors)
     inputs = Inputs.of(cell.given, classes, cell.features, cell.zero_shot, None, None, None, 0)
     rows = inputs.drawn()
-    sample = prepare(inputs, rows).read_all(rows).with_scatter()
-    first, labels = choice._from_labels(sample)
-    free, mild = choice._free(sample), hypotheses.fitted(sample, hypotheses.MILD)
-    rest = ~np.isin(sample.labels, contradicted(sample, free, labels))
-    models = choice._models(sample, free, mild, labels, rest)
+    sample = prepare(inputs, rows).read_all(rows)
+    first, labels = choice.from_labels(sample)
+    sharp, mild = choice.sharp_of(sample), hypotheses.fitted(sample, hypotheses.MILD)
+    rest = ~np.isin(sample.labels, contradicted(sample, sharp, labels))
+    known = reliability_of(sample, mild)
+    models = choice.models_of(sample, sharp, mild, labels, rest, known)
     row: Row = {"agreement": models.facts.agreement, "chance": models.facts.chance}
     for field in ("gain", "rate", "wrong"):
         row |= {f"{field} {name}": value for name, value in getattr(models.facts, field).items()}
-    truth, known = cell.truth[rows], models.facts.agreement
-    proven = is_proven(sample, first, labels, known)
+    truth, proven = cell.truth[rows], is_proven(sample, first, labels, known)
     row[f"after {LABELS}"] = _after(sample, labels, truth, proven)
     for name, model in models.fitted.items():
         decides = model if name == TEMPERED else hypotheses.refitted(sample, model)
@@ -112,16 +111,7 @@ def report(table: pd.DataFrame) -> None:
 
 def main() -> None:
     """Write the facts of all cells, or read them and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--simulated", type=Path, help="script that draws features and label noise")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--work", type=Path)
-    parser.add_argument("--beds", default=BEDS)
-    parser.add_argument("--noise", default=NOISE)
-    parser.add_argument("--seeds", default="411,412")
-    parser.add_argument("--shots", default="16")
-    parser.add_argument("--classes", type=int, default=20, help="of the bundled beds")
-    parser.add_argument("--out", type=Path)
+    parser = parser_of(__doc__, beds=BEDS, seeds="411,412,413", shots="4,16")
     parser.add_argument("--facts", type=Path)
     arguments = parser.parse_args()
     if arguments.facts:

@@ -53,12 +53,17 @@ Draw = Callable[[int, int], Images]
 """(seed, images per class) -> images"""
 
 
+def among_first(truth: Ints, shots: int) -> NDArray[np.bool_]:
+    """Which images (N,) are among the first `shots` of their class."""
+    found = np.zeros(len(truth), bool)
+    for label in np.unique(truth):
+        found[np.flatnonzero(truth == label)[:shots]] = True
+    return found
+
+
 def first(images: Images, shots: int) -> Images:
     """The first images of each class."""
-    order = np.argsort(images.truth, kind="stable")
-    place = np.empty(len(order), np.int64)
-    place[order] = np.concatenate([np.arange(count) for count in np.unique(images.truth, return_counts=True)[1]])
-    kept = place < shots
+    kept = among_first(images.truth, shots)
     return replace(images, features=images.features[kept], truth=images.truth[kept])
 
 

@@ -43,8 +43,6 @@ DOUBT = 0.1
 """Loss in log-likelihood per label up to which the range of the noise rate holds that of unseen mistakes."""
 GAIN_LOOSE = 0.075
 """Least gain in log-likelihood per label of structured noise from the labels on to enter the ranking."""
-MATERIAL = 0.05
-"""Least noise rate that two sources prove that agree well."""
 AHEAD = 0.25
 """Share of images by which two sources must agree more often with each other than with the labels to prove noise."""
 MANY, MORE_ROUNDS = 0.35, 2
@@ -69,14 +67,14 @@ class Choice:
     rivals: tuple[Hypothesis, ...] = ()
     """Further hypotheses that enter the ranking."""
     rates: tuple[float, ...] = ()
-    """Noise rates of all hypotheses under which the labels are as likely as under the "labels" hypothesis."""
+    """Noise rates of all hypotheses under which the labels are about as likely as under the "labels" hypothesis."""
     ignored: bool = False
     """Whether the unseen sources were left out, as they agree with the images no better than by chance."""
 
 
 def choose(sample: Sample, trust: Trust) -> Choice:
     """Fit the hypotheses that the sources allow, and choose one."""
-    first, labels = _from_labels(sample)
+    first, labels = from_labels(sample)
     agreement = agreement_of(sample, labels)
     if trust == "auto" and is_useless(sample, labels):
         return replace(choose(replace(sample, unseen={}), trust), agreement=agreement, ignored=True)
@@ -87,16 +85,16 @@ def choose(sample: Sample, trust: Trust) -> Choice:
     by_labels = Choice(labels, labels.fit.posterior, none, agreement, first.fit.rate, proven)
     if trust == "labels":
         return by_labels
-    if mild is None:
+    if mild is None or known is None:
         clusters = clusters_of(sample, first, labels)
         return by_labels if clusters is None else _by_clusters(clusters, agreement, none)
-    free = _free(sample)
+    sharp = sharp_of(sample)
     if trust == "model":
-        sure = refitted(sample, free)
+        sure = refitted(sample, sharp)
         return replace(by_labels, hypothesis=sure, posterior=sure.fit.posterior, proven=True)
-    against = contradicted(sample, free, labels)
+    against = contradicted(sample, sharp, labels)
     rest = ~np.isin(sample.labels, against)  # what the model explains by contradicting whole classes does not count
-    models = _models(sample, free, mild, labels, rest)
+    models = models_of(sample, sharp, mild, labels, rest, known)
     name = selected(models.facts, AT)
     by_labels = replace(by_labels, rates=models.rates, contradictions=against)
     if name in (LABELS, MILD):
@@ -119,7 +117,7 @@ def choose(sample: Sample, trust: Trust) -> Choice:
     )
 
 
-def _from_labels(sample: Sample) -> tuple[Hypothesis, Hypothesis]:
+def from_labels(sample: Sample) -> tuple[Hypothesis, Hypothesis]:
     """Return the "labels" hypothesis before and after labels are doubted."""
     first = fitted(sample, hypotheses.LABELS, rounds=0)
     labels = refitted(sample, first)
@@ -133,10 +131,10 @@ def _is_plain(sample: Sample, first: Hypothesis, labels: Hypothesis, agreement: 
     """Whether images that are nearly always right, or sources that agree with each other, leave no doubt of noise."""
     least = min(first.fit.rate, labels.fit.rate)
     if not sample.unseen:
-        return enough_images(sample) and least >= MATERIAL and known_by_images(sample, labels) >= KNOWN_WELL
+        return enough_images(sample) and least >= AT.material and known_by_images(sample, labels) >= KNOWN_WELL
     if agreement is None:
         return False
-    return (agreement >= AGREE_WELL and least >= MATERIAL) or ahead_of_labels(sample, labels) >= AHEAD
+    return (agreement >= AGREE_WELL and least >= AT.material) or ahead_of_labels(sample, labels) >= AHEAD
 
 
 def _clusters_alone(sample: Sample, labels: Hypothesis) -> Hypothesis | None:
@@ -144,7 +142,7 @@ def _clusters_alone(sample: Sample, labels: Hypothesis) -> Hypothesis | None:
     if sample.centered is None:
         return None
     alone = replace(sample, unseen={})
-    clusters = clusters_of(alone, *_from_labels(alone))
+    clusters = clusters_of(alone, *from_labels(alone))
     return clusters if clusters is not None and is_confirmed(sample, labels, clusters) else None
 
 
@@ -152,7 +150,7 @@ def _by_clusters(clusters: Hypothesis, agreement: float | None, against: Ints) -
     return Choice(clusters, clusters.fit.posterior, against, agreement, clusters.fit.rate, True)
 
 
-def _free(sample: Sample) -> Hypothesis:
+def sharp_of(sample: Sample) -> Hypothesis:
     """Fit structured noise under both class priors, the label shares and equal classes, and return the likelier one.
 
     Structured noise moves label shares: balanced to them, zero-shot prediction would confirm the mistakes.
@@ -163,7 +161,7 @@ def _free(sample: Sample) -> Hypothesis:
 
 
 @dataclass(frozen=True)
-class _Models:
+class Models:
     """The hypotheses that start from the model, and what is known about them and the "labels" hypothesis."""
 
     fitted: dict[str, Hypothesis]
@@ -178,23 +176,28 @@ class _Models:
         )
 
 
-def _models(sample: Sample, free: Hypothesis, mild: Hypothesis, labels: Hypothesis, rest: Bools) -> _Models:
-    """Fit the hypotheses that start from the model; what they gain counts for the `rest` (N,) of the labels."""
+def models_of(
+    sample: Sample, sharp: Hypothesis, mild: Hypothesis, labels: Hypothesis, rest: Bools, known: float
+) -> Models:
+    """Fit the hypotheses that start from the model; what they gain counts for the `rest` (N,) of the labels.
+
+    `known` is how well the unseen sources know the classes.
+    """
     models = {
-        SHARP: free,
-        TEMPERED: fitted(sample, replace(hypotheses.TEMPERED, even=free.kind.even), rounds=2),
+        SHARP: sharp,
+        TEMPERED: fitted(sample, replace(hypotheses.TEMPERED, even=sharp.kind.even), rounds=2),
         MILD: mild,
     }
     inside = inside_of(sample, labels)
     every = {LABELS: labels, **models}
     facts = Facts(
-        agreement=reliability_of(sample, mild),
+        agreement=known,
         chance=above_chance(sample),
         gain={name: _gain(model, labels, rest) for name, model in models.items()},
         rate={name: model.fit.rate for name, model in every.items()},
         wrong={name: wrong_share(sample, model, inside) for name, model in every.items()},
     )
-    return _Models(models, facts)
+    return Models(models, facts)
 
 
 def is_material(sample: Sample, name: str, facts: Facts) -> bool:
@@ -202,7 +205,7 @@ def is_material(sample: Sample, name: str, facts: Facts) -> bool:
     return (
         name in (SHARP, TEMPERED)
         and facts.agreement >= (AT.agree if enough_images(sample) else AGREE_FEW)
-        and facts.wrong[name] - facts.wrong[LABELS] >= MATERIAL
+        and facts.wrong[name] - facts.wrong[LABELS] >= AT.material
     )
 
 

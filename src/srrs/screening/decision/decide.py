@@ -82,7 +82,7 @@ def decide(
     inputs = Inputs.of(labels, classes, features, zero_shot, match, pred_probs, keys, seed)
     rows = inputs.drawn()
     reader = prepare(inputs, rows)
-    sample = reader.read_all(rows).with_scatter()
+    sample = reader.read_all(rows)
     choice = choose(sample, trust)
     fitting = fit_fitting(choice.hypothesis.scores, sample.index, classes)
     mixture = fit_mixture(

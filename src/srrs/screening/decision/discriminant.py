@@ -25,6 +25,8 @@ SPHERE = 3.0
 """Images per direction that the sphere counts for in the covariance within classes."""
 UNCERTAINTY = 0.5
 """Weight of the uncertainty of a class mean: half, as the directions of a feature are far from independent."""
+LEAST_VARIANCE = 1e-3
+"""Least mean variance within classes, where that of all images is 1: one image per class shows no variance."""
 LEAST_SHRINK, MOST_SHRINK = 0.5, 20.0
 """Bounds of the images at the center that are added to each class."""
 
@@ -116,10 +118,13 @@ def _inverse(within: Floats, n: float) -> Floats:
     """Return the inverse of the covariance within classes (R, R) of n images, mixed with a sphere of its variance."""
     size = len(within)
     share = SPHERE * size / (SPHERE * size + n)
-    variance = max(float(np.trace(within, dtype=np.float64)) / size, 1e-6)
+    variance = max(float(np.trace(within, dtype=np.float64)) / size, LEAST_VARIANCE)
     mixed = np.float32(1 - share) * within
     mixed[np.diag_indices(size)] += np.float32(share * variance)
-    factor, _ = lapack.spotrf(mixed, lower=True, clean=True, overwrite_a=True)
+    # Cholesky's half of an inverse costs half of `numpy.linalg.inv`
+    factor, failed = lapack.spotrf(mixed, lower=True, clean=True, overwrite_a=True)
+    if failed:
+        raise np.linalg.LinAlgError("The covariance of the features within classes is not positive definite.")
     lower, _ = lapack.spotri(factor, lower=True, overwrite_c=True)  # the other half is 0
     return np.asarray(lower + lower.T - np.diag(lower.diagonal()), np.float32)
 

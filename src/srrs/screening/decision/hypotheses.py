@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srrs.screening.decision import discriminant
-from srrs.screening.decision.evidence import FOLDS
 from srrs.screening.decision.scales import fit_scales, likelihoods, pooled
 from srrs.screening.decision.transition import Fit, Strength, fit_matrix
 
@@ -59,12 +58,6 @@ class Sample:
     """(F, R, R) scatter of each fold's features, where the discriminant is fitted."""
     even: Floats | None = None
     """(C,) what turns zero-shot scores balanced to the label shares into scores balanced to equal classes."""
-
-    def with_scatter(self) -> "Sample":
-        """The sample with what the discriminant is fitted from."""
-        if self.centered is None:
-            return self
-        return replace(self, scatter=discriminant.fold_scatter(self.centered, self.fold, FOLDS))
 
     def under(self, kind: "Kind") -> "Sample":
         """The sample with the class prior of a kind."""

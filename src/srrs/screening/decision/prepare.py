@@ -3,14 +3,14 @@
 N images, C classes, D feature size, K candidate classes per image.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srrs.core.blocks import release
 from srrs.screening.decision import discriminant
-from srrs.screening.decision.evidence import CELLS, DENSE, Inputs, balancing, blocks, candidates, narrowed
+from srrs.screening.decision.evidence import CELLS, DENSE, FOLDS, Inputs, balancing, blocks, candidates, narrowed
 from srrs.screening.decision.hypotheses import ZERO_SHOT, Sample
 
 Floats = NDArray[np.floating]
@@ -54,6 +54,13 @@ class Reader:
         return Sample(labels, inputs.fold[rows], inputs.classes, index, unseen, learned, centered, even=self.even)
 
     def read_all(self, rows: Ints) -> Sample:
+        """Return the sources of all rows that hypotheses are fitted to, with the scatter of their features."""
+        sample = self._joined(rows)
+        if sample.centered is None:
+            return sample
+        return replace(sample, scatter=discriminant.fold_scatter(sample.centered, sample.fold, FOLDS))
+
+    def _joined(self, rows: Ints) -> Sample:
         """Call `read` on blocks of the rows and join the results: an array of all classes is freed after its block."""
         width = max(self.inputs.classes, 1)
         parts = [self.read(rows[part]) for part in blocks(len(rows), width)]
