@@ -336,6 +336,13 @@ def test_any_class_can_be_typed_and_a_new_one_too(tab):
     assert current(tab) == [2, True]
 
 
+def test_the_next_image_has_the_focus_at_once_when_a_class_was_chosen_before_any_click(tab):
+    after = tab.run("(() => { openChooser(); choose('dog'); return document.activeElement.dataset.row; })()")
+    assert after == "1"
+    after = tab.run("(() => { openChooser(); choose('dog'); return document.activeElement.dataset.row; })()")
+    assert after == "2"
+
+
 def test_letters_typed_into_a_field_decide_nothing(tab):
     tab.press("/")
     tab.type("dak")

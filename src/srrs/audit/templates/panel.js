@@ -54,7 +54,8 @@ function undo() {
 /** Draw the rows whose decision has changed, and go to the first of `preferred` that the filters leave. */
 function showDecided(changed, ...preferred) {
   drawProgress();
-  const free = document.activeElement === document.body || at("gallery").contains(document.activeElement);
+  const active = document.activeElement; // the browser leaves a dialog that has just closed a frame later
+  const free = active === document.body || at("gallery").contains(active) || active.closest("dialog") !== null;
   if (changed.length === 1 && at("decision").value === "any" && view.shown.includes(preferred[0])) {
     redraw(changed);
     moveTo(preferred[0]);
