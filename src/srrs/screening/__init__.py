@@ -1,7 +1,8 @@
 """Screening: functions on arrays that decide which labels are correct.
 
-Every rule is a function of this package, such as `screening.gmm_bands(loss)`, and returns a `Partition`. `decide` is
-the default decision, and returns `Verdicts`.
+Every function here is imported from a module of this package when it is first used, as in `screening.gmm_bands(loss)`.
+A screening rule returns a `Partition`; `joint_thresholds` also returns a noise rate. `dual_t`, `hoc` and
+`fit_transition` estimate a transition matrix. `decide` is the default decision and returns `Verdicts`.
 """
 
 from importlib import import_module
@@ -55,12 +56,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a rule when it is first used (PEP 562), because importing scikit-learn and torch takes seconds."""
+    """Import a function when it is first used (PEP 562), because importing scikit-learn and torch takes seconds."""
     if name not in _HOMES:
         raise AttributeError(f"module 'srrs.screening' has no attribute {name!r}")
     return getattr(import_module(f"srrs.screening.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    """Return the rules, for `dir(srrs.screening)` and completion."""
+    """Return the names of the functions, for `dir(srrs.screening)` and completion."""
     return sorted(__all__)

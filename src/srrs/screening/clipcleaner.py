@@ -18,13 +18,16 @@ def agreement(
     consistency: Sequence[float] = (0.8, 0.8),
     seed: int = 0,
 ) -> Partition:
-    """Call a label clean if both classifiers trust it, and noisy if it is consistent for neither (CLIPCleaner).
+    """Call a label clean if both classifiers trust it, and noisy if it is consistent for neither classifier.
+
+    The rule is that of CLIPCleaner (Feng et al. 2024). All other labels are ambiguous.
 
     A label is consistent for a classifier if its probability is at least `consistency` times the highest probability of
-    the sample. A classifier trusts a label if the label is consistent and has a small loss: a mixture of two Gaussians
-    is fitted to the scaled losses of the class, and the component with the lower mean must have a probability of at
-    least `mixture`. If a class has no clean sample, its most trusted sample is called clean. `p_clean` is the geometric
-    mean, over both classifiers, of `p_y / (p_y + p_k)`, where y is the given class and k the best other class.
+    the sample. A classifier trusts a label that is consistent and has a small loss. The loss is small if a mixture of
+    two Gaussians, fitted to the losses of the same given class (scaled to 0..1), gives its component with the lower
+    mean a probability of at least `mixture`. If no label of a class is clean, the label with the highest `p_clean` is
+    called clean. `p_clean` is the geometric mean, over both classifiers, of `p_y / (p_y + p_k)`, where y is the given
+    class and k the most probable other class.
 
     Parameters
     ----------
@@ -32,7 +35,7 @@ def agreement(
     zero_shot : (N, C) probabilities of the zero-shot prediction.
     probe : (N, C) probabilities of a classifier that was trained on the labels.
     mixture : least probability of the component with the lower mean.
-    consistency : the ratio for `zero_shot`, and the ratio for `probe`.
+    consistency : two ratios: for `zero_shot`, and for `probe`. Any other number of ratios raises ValueError.
     seed : initializes the mixtures.
     """
     both = zero_shot.astype(np.float64), probe.astype(np.float64)
@@ -47,7 +50,7 @@ def agreement(
 
 
 def _against_rival(probs: Floats, labels: Ints) -> Floats:
-    """`p_y / (p_y + p_k)` (N,) for the best other class k: above a half where the given class is the best."""
+    """Return `p_y / (p_y + p_k)` (N,) for the most probable other class k. It is above 0.5 if y is the prediction."""
     others = np.array(probs)
     others[np.arange(len(labels)), labels] = 0
     own, rival = of_given(probs, labels) + 1e-12, others.max(1) + 1e-12
@@ -55,7 +58,7 @@ def _against_rival(probs: Floats, labels: Ints) -> Floats:
 
 
 def _low_loss(probs: Floats, labels: Ints, seed: int) -> Floats:
-    """Return the probability (N,) that a label belongs to the component with low loss, fitted class by class."""
+    """Return the probability (N,) that the loss of a label belongs to the low component of its class's mixture."""
     loss = -np.log(of_given(probs, labels) + 1e-12)
     low = np.empty(len(labels))
     for k in np.unique(labels):
@@ -65,7 +68,7 @@ def _low_loss(probs: Floats, labels: Ints, seed: int) -> Floats:
 
 
 def _none_empty(clean: Bools, p_clean: Floats, labels: Ints, classes: int) -> Bools:
-    """`clean` with the most trusted sample of every class that has none."""
+    """Return `clean` (N,), extended in each class without a clean sample by the samples with the highest `p_clean`."""
     best = np.zeros(classes)
     np.maximum.at(best, labels, p_clean)
     empty = np.bincount(labels[clean], minlength=classes) == 0

@@ -7,22 +7,22 @@ import numpy as np
 from srrs.records import Bools, Floats, Group, Ints, NoiseEstimate, Partition, Thresholds
 
 History = Sequence[Floats] | Floats
-"""Scores (K, N) of earlier screenings."""
+"""Scores (K, N) of K earlier screenings of the same N samples, or an empty sequence."""
 
 
 def of_given(values: Floats, labels: Ints) -> Floats:
-    """Return the entry (N,) of each row of `values` (N, C) at the given label."""
+    """Return, for each row of `values` (N, C), the entry (N,) in the column of the given label (N,)."""
     return np.asarray(values[np.arange(len(labels)), labels])
 
 
 def averaged(values: Floats, history: History) -> Floats:
-    """Return the mean (N,) of the values of this screening and of the earlier screenings in `history`."""
+    """Return the mean (N,) of the scores `values` (N,) of this screening and the scores of the earlier ones."""
     mean: Floats = np.concatenate([np.reshape(history, (-1, len(values))), values[None]]).mean(0)
     return mean
 
 
 class LogRows:
-    """Log-probabilities (N, C), which are computed row by row when they are read."""
+    """Log-probabilities (N, C) of given probabilities. The logarithm is computed for the rows that are indexed."""
 
     ndim = 2
 
@@ -38,10 +38,10 @@ class LogRows:
 
 
 def counted_noise(p_clean: Floats, group: Ints) -> NoiseEstimate:
-    """Estimate the noise rate without a noise model.
+    """Estimate the noise rate from `p_clean` (N,) and the groups (N,), without a transition matrix.
 
-    The rate is the mean of `1 - p_clean`. Its range begins at the share of noisy samples and ends at the share of
-    samples that are not clean.
+    The rate is the mean of `1 - p_clean`. The range of the estimate goes from the share of noisy samples to the share
+    of samples that are not clean, and is extended to the rate if it does not contain the rate.
     """
     rate = float(1 - p_clean.mean())
     low, high = float((group == Group.NOISY).mean()), float((group != Group.CLEAN).mean())
@@ -49,11 +49,14 @@ def counted_noise(p_clean: Floats, group: Ints) -> NoiseEstimate:
 
 
 def two_groups(clean: Bools, p_clean: Floats, thresholds: Thresholds | None = None) -> Partition:
-    """Return the partition into clean and noisy samples, with the noise rate of `counted_noise`."""
+    """Return the partition in which `clean` (N,) marks the clean samples, and all other samples are noisy.
+
+    The noise rate is estimated by `counted_noise`.
+    """
     group = np.where(clean, Group.CLEAN, Group.NOISY).astype(np.int8)
     return Partition(group, p_clean, counted_noise(p_clean, group), thresholds)
 
 
 def one_cut(score: str, values: Floats, bound: float) -> Thresholds:
-    """Return one threshold `bound` on a score, so that no sample is ambiguous."""
+    """Return the scores `values` (N,) with one bound instead of an ambiguous band. `score` is the name of the score."""
     return Thresholds(score, np.array([bound]), np.array([bound]), values)

@@ -8,15 +8,17 @@ from srrs.screening.common import of_given
 
 
 def confident_learning(labels: Ints, pred_probs: Floats, *, order: Ints | None = None) -> Partition:
-    """Call the issues of confident learning noisy and all other samples clean.
+    """Call the issues of confident learning (Northcutt et al. 2021) noisy, and all other samples clean.
 
-    `p_clean` is the self-confidence, the probability of the given label. The estimated noise rate is that of the
-    confident joint. Its range lies between the share of issues and the mean of `1 - p_clean`.
+    `p_clean` is the self-confidence, which is the predicted probability of the given label. The estimated noise rate is
+    the share of the confident joint that is off the diagonal. The range of the estimate goes from the share of issues
+    to the mean of `1 - p_clean`, and is extended to the rate if it does not contain the rate.
 
     Parameters
     ----------
+    labels : (N,) given labels.
     pred_probs : (N, C) out-of-fold predictions.
-    order : (N,) samples in the order that breaks ties; by default the order of the rows.
+    order : (N,) positions of the samples, in the order that breaks ties; by default 0 to N - 1.
     """
     order = np.arange(len(labels)) if order is None else order
     joint = confident_joint(pred_probs[order], labels[order])

@@ -1,8 +1,9 @@
 """Screening by a linear classifier of the true class and a transition matrix: forward correction, VolMinNet, MBEM.
 
-Folds are drawn by content key. Each rule fits logistic regression to the features of the other folds. It decides by the
-posterior of the true class, given the prediction and the label. `strength` is the parameter C of logistic regression in
-scikit-learn.
+Samples are divided into folds by their content keys. A logistic regression on the features of all other folds predicts
+each fold. Forward correction and VolMinNet decide by the posterior of the true class, given the prediction and the
+given label. MBEM decides by the prediction alone. `strength` is the parameter C of scikit-learn's logistic regression.
+N samples, C classes, D feature size.
 """
 
 from collections.abc import Callable
@@ -34,9 +35,16 @@ def forward_corrected(
 ) -> Partition:
     """Fit classifiers of the true class by forward correction (Patrini et al. 2017) with a transition matrix.
 
-    `matrix` is the matrix (C, C), or the name of the estimator: HOC or Dual-T. Dual-T treats its most confident samples
-    as certain, so it gets predictions with a tenth of the penalty. It needs features that predict the labels well.
-    Raises ValueError for any other name.
+    Parameters
+    ----------
+    labels : (N,) given labels.
+    features : (N, D).
+    keys : (N,) content keys.
+    classes : C.
+    matrix : the transition matrix (C, C), or the estimator of the matrix: "hoc" or "dual-t". Any other text raises
+        ValueError. Dual-T needs features that predict the labels well. It reads predictions of a logistic regression
+        with a tenth of the penalty, because it treats the most confident prediction of each class as certain.
+    strength : parameter C of scikit-learn.
     """
     if isinstance(matrix, str):
         if matrix not in ("dual-t", "hoc"):
@@ -60,14 +68,24 @@ def volminnet(
 ) -> Partition:
     """Fit a classifier and a transition matrix T of least volume together (VolMinNet, Li et al. 2021).
 
-    `volume` is the weight of log det T beside the mean loss. Differences from the published method: the features are
-    frozen, T is the mean over the folds, and log det T has a lower limit, where the geometric mean of the eigenvalues
-    is 0.05. Without this limit, a singular T would minimize the loss.
+    Differences from the published method: the features are frozen; T is the mean of the matrices of all folds; and log
+    det T counts as at least C log 0.05 in the loss, where the geometric mean of the eigenvalues is 0.05. Without this
+    limit, a singular T would minimize the loss.
+
+    Parameters
+    ----------
+    labels : (N,) given labels.
+    features : (N, D).
+    keys : (N,) content keys.
+    classes : C.
+    volume : weight of log det T in the loss. The mean forward-corrected loss has the weight 1.
+    strength : parameter C of scikit-learn.
     """
     matrices: list[Floats] = []
 
     def fit(rows: Ints) -> LinearClassifier:
-        # T is the normalized I + 2 sigmoid(w) off the diagonal (published: sigmoid(w)); w starts at a rate of 0.3
+        # T is the identity plus 2 sigmoid(w) off the diagonal (published: sigmoid(w)), with rows that are divided by
+        # their sums. The first w gives the symmetric matrix with the noise rate 0.3.
         identity = torch.eye(classes)
         w = torch.full((classes, classes), float(logit(0.3 / 0.7 / (classes - 1) / 2)), requires_grad=True)
 
@@ -96,21 +114,31 @@ def mbem(
 ) -> Partition:
     """Alternate between classifier and confusion matrix (MBEM, Khetan et al. 2018), with one label per sample.
 
-    A label is clean if it is the predicted class. The confusion matrix gives the noise rate. Differences from the
-    published method: predictions are out of fold, because a linear classifier predicts every label of its own training
-    samples. The matrix is smoothed: each class gets one more label, which is spread evenly over all classes.
+    A label is clean if it is the predicted class, else noisy. `p_clean` is its predicted probability. The estimated
+    noise rate follows from the confusion matrix. Differences from the published method: predictions are out of fold,
+    because a linear classifier predicts nearly every label of its own training samples; and the matrix is smoothed by
+    one additional label per predicted class, which is spread evenly over all classes.
+
+    Parameters
+    ----------
+    labels : (N,) given labels.
+    features : (N, D).
+    keys : (N,) content keys.
+    classes : C.
+    rounds : number of alternations.
+    strength : parameter C of scikit-learn.
     """
     order = canonical(keys, labels)
     weights = one_hot(labels, classes)
     for _ in range(rounds):
-        # Classifier: logistic regression on every class, weighted by the posterior given the label alone
+        # Classifier: logistic regression on soft targets; a target is the posterior of the true class, given the label
         targets = weights
 
         def fit(rows: Ints, targets: Floats = targets) -> LinearClassifier:
             return _fit(features[rows], classes, soft_loss(targets[rows]), strength)
 
         probs = softmax(out_of_fold_logits(features, keys, order, classes, fit), axis=1)
-        # Confusion matrix and prior, with the predicted classes in place of the true ones
+        # Confusion matrix and class prior, with the predicted classes in place of the true classes
         predicted = one_hot(probs.argmax(1), classes)
         counts = predicted.T @ one_hot(labels, classes) + 1 / classes
         matrix = counts / counts.sum(1, keepdims=True)
@@ -123,7 +151,7 @@ def mbem(
 def _fit(
     features: Floats, classes: int, loss: Callable[[torch.Tensor], torch.Tensor], strength: float
 ) -> LinearClassifier:
-    """Return a fit of 100 iterations in float32: corrected losses have no single optimum to converge to."""
+    """Return a fit of 100 iterations in float32. More are not needed: a corrected loss has no single optimum."""
     return fit_linear(features, classes, loss, strength=strength, dtype=torch.float32, iterations=100)
 
 

@@ -10,15 +10,20 @@ from srrs.screening.transition import symmetric
 
 
 def dual_t(labels: Ints, pred_probs: Floats) -> Floats:
-    """Estimate T as the product of two matrices (Dual-T, Yao et al. 2020), from predictions (N, C) of *given* labels.
+    """Estimate T (C, C) as the product of two matrices (Dual-T, Yao et al. 2020).
 
-    The first matrix leads from the true class to the predicted class, the second from the predicted class to the given
-    label. The predictions should be out of fold.
+    The first matrix has the probability of each predicted class for each true class. The second matrix has the
+    probability of each given label for each predicted class.
+
+    Parameters
+    ----------
+    labels : (N,) given labels.
+    pred_probs : (N, C) predictions of the *given* labels, which should be out of fold.
     """
     classes = pred_probs.shape[1]
-    # First factor P(predicted | true): the prediction at the anchor of each class, its most confident sample
+    # First factor P(predicted | true): the most confident prediction of each class
     first = pred_probs[pred_probs.argmax(0)]
-    # Second factor P(given | predicted): counted; a class that is never predicted keeps its label
+    # Second factor P(given | predicted), from counts; a class that is never predicted gets a 1 on the diagonal
     predicted = pred_probs.argmax(1)
     counts = one_hot(predicted, classes).T @ one_hot(labels, classes)
     empty = counts.sum(1) == 0
@@ -37,10 +42,10 @@ def hoc(
     start: float = 0.3,
     iterations: int = 100,
 ) -> tuple[Floats, Floats]:
-    """Estimate T and the class prior (C,) from the labels of each sample and its two nearest neighbors.
+    """Estimate T (C, C) and the class prior (C,) from the labels of each sample and of its two nearest neighbors.
 
-    The idea is that of HOC (Zhu et al. 2021): if the three images have the same true class, the frequencies of their
-    label triples determine T. HOC fits the frequencies by gradient descent. This function computes the
+    HOC (Zhu et al. 2021) assumes that the three images have the same true class; then the frequencies of their label
+    triples determine T. The published method fits the frequencies by gradient descent. This function computes the
     maximum-likelihood estimate from the same triples by expectation maximization (EM), which needs no table of C³
     entries. It compares all pairs of samples.
 
@@ -48,10 +53,11 @@ def hoc(
     ----------
     labels : (N,) given labels.
     features : (N, D) of unit length.
-    order : (N,) samples in the order that breaks ties among neighbors.
-    shrink : number of labels per class that are added, with the frequencies of the symmetric matrix. Without them, few
-        images would make T zero for most pairs of classes.
-    start : noise rate of the symmetric matrix that EM starts from.
+    classes : C.
+    order : (N,) positions of the samples, in the order that breaks ties among neighbors; by default 0 to N - 1.
+    shrink : number of labels per class that are added, with the frequencies of the symmetric matrix. Without them, T
+        would be zero for most pairs of classes if there are few images.
+    start : noise rate of the symmetric matrix from which EM starts.
     iterations : number of EM iterations.
     """
     neighbors, _ = nearest_in_order(features, min(2, len(labels) - 1), order)
@@ -73,19 +79,22 @@ def hoc(
 
 
 def given_is_true(labels: Ints, matrix: Floats, prior: Floats) -> Floats:
-    """Return the probability (C,) that a given label j is right: T_jj p_j / P(given j), where p is the class prior."""
+    """Return the probability (C,) that a given label j is right: `T_jj p_j / P(given j)`.
+
+    p is the class prior (C,), and P(given j) is the share of j among the given labels (N,).
+    """
     share = np.bincount(labels, minlength=len(prior)) / len(labels)
     right = matrix.diagonal() * prior / np.maximum(share, 1e-12)
     return np.asarray(np.clip(right, 0, 1))
 
 
 def corrected_posterior(probs: Floats, labels: Ints, matrix: Floats) -> Floats:
-    """Return the posterior (N, C) of the true class: its predicted probability times T at the label, normalized."""
+    """Return the posterior (N, C) of the true class k of each sample i: `probs[i, k] T[k, y_i]`, normalized."""
     joint = np.maximum(probs, 1e-12) * (matrix[:, labels].T + 1e-12)
     posterior: Floats = joint / joint.sum(1, keepdims=True)
     return posterior
 
 
 def expected_rate(posterior: Floats, labels: Ints) -> float:
-    """Return the expected share of wrong labels under the posterior (N, C)."""
+    """Return the expected share of wrong labels (N,) under the posterior (N, C)."""
     return float(1 - of_given(posterior, labels).mean())

@@ -1,4 +1,4 @@
-"""The two joint thresholds of JoAPR (Guo and Gu 2024)."""
+"""The two joint thresholds of JoAPR (Guo and Gu 2024). N samples."""
 
 import math
 
@@ -12,19 +12,24 @@ def joint_thresholds(
 ) -> tuple[Partition, float]:
     """Split samples by their loss (N,) into clean and noisy. Return the partition and the new noise rate.
 
-    A sample is clean if it passes at least one of two thresholds. The loss (in JoAPR, cross-entropy plus entropy) is
-    scaled to 0..1 and averaged with `history`, the scaled losses of earlier screenings.
+    The loss (in JoAPR, cross-entropy plus entropy) is scaled to 0..1 and averaged with `history`, and a mixture of two
+    Gaussians is fitted to the average. A sample is clean if it meets at least one of two conditions: its average loss
+    is below the point where both Gaussians have the same density; or the probability of the low Gaussian is above the
+    new noise rate. The new noise rate is the share of samples for which this probability is at most the previous noise
+    rate.
 
     Parameters
     ----------
+    loss : (N,).
+    history : (K, N) scaled losses of K earlier screenings.
     rate : noise rate that the previous screening returned; 0.5 at the first screening.
-    seed : initializes the mixture of two Gaussians.
+    seed : initializes the mixture.
     """
     score = averaged(normalize(loss), history)
     mixture = fit_two(score, seed, max_iter=10, tol=1e-2)
-    # First threshold, on the score: where the two Gaussians are equally dense
+    # First threshold, on the score: where both Gaussians have the same density
     p_clean, threshold = posterior_low(score, mixture), crossing(mixture)
-    # Second threshold, on the posterior: the share of samples whose posterior is at most the rate of before
+    # Second threshold, on the posterior: the new rate
     rate = float((p_clean <= rate).mean())
     clean = (score < threshold) | (p_clean > rate)
     return two_groups(clean, p_clean, one_cut("loss", score, threshold)), rate
@@ -33,11 +38,13 @@ def joint_thresholds(
 def crossing(mixture: TwoGaussians) -> float:
     """Return the point where the two components have the same density (without their weights).
 
-    Two components of different width have two such points. The point between the means is returned or, if none lies
-    between them, the point nearer to the means. If the mixture has only one component, its mean is returned.
+    Two components of different width have two such points. The result is the point between the means or, if no such
+    point lies between the means, the point nearer to them. If the mixture has only one component, the result is its
+    mean.
     """
     apart, ratio = mixture.mean[1] - mixture.mean[0], mixture.std[1] / mixture.std[0]
-    # (ratio^2 - 1) x^2 + 2 apart x - c = 0, counted from the low mean; this root stands where the ratio is 1
+    # (ratio^2 - 1) x^2 + 2 apart x - c = 0, where x is counted from the low mean. This form of the root is also defined
+    # for the ratio 1, where the equation is linear.
     c = apart**2 + 2 * mixture.std[1] ** 2 * math.log(ratio)
     divisor = apart + math.sqrt(apart**2 + (ratio**2 - 1) * c)
     return float(mixture.mean[0] + (c / divisor if divisor > 0 else 0))

@@ -1,4 +1,7 @@
-"""JoCoR's joint loss of two classifiers (Wei et al. 2020), and screening by it."""
+"""The joint loss of two classifiers in JoCoR (Wei et al. 2020), and screening by this loss.
+
+N samples, B samples of a batch, C classes.
+"""
 
 import numpy as np
 import torch
@@ -10,12 +13,18 @@ from srrs.records import Floats, Group, Ints, NoiseEstimate, Partition
 
 
 def joint_loss(log_probs: Tensor, soft: Tensor, agreement: float) -> Tensor:
-    """Return the cross-entropy of both classifiers plus their disagreement: (2, B, C), (B, C) -> (B,), >= 0.
+    """Return the cross-entropies of two classifiers plus their weighted disagreement: (2, B, C), (B, C) -> (B,), >= 0.
 
-    The published loss is `(1 - agreement) CE + agreement J`, where J is the disagreement. Here it is divided by
-    `1 - agreement`, so that the cross-entropy has the same weight as in other methods. The scale of the loss matters
-    for SGD, which srrs uses, but not for the published optimizer Adam. Raises ValueError unless there are two
-    classifiers and 0 <= agreement < 1.
+    The published loss is `(1 - agreement) CE + agreement J`, where CE is the sum of the two cross-entropies and J the
+    Jeffreys divergence of the two predictions. Here the loss is divided by `1 - agreement`, so that the cross-entropy
+    has the same weight as in other methods. The scale of the loss matters for SGD, which srrs uses, but not for the
+    published optimizer Adam. Raises ValueError unless there are two classifiers and 0 <= agreement < 1.
+
+    Parameters
+    ----------
+    log_probs : (2, B, C) log-probabilities of the two classifiers.
+    soft : (B, C) soft targets.
+    agreement : weight of the disagreement J in the published loss.
     """
     if len(log_probs) != 2:
         raise ValueError(f"Expected two classifiers for the joint loss, but got {len(log_probs)}")
@@ -27,11 +36,18 @@ def joint_loss(log_probs: Tensor, soft: Tensor, agreement: float) -> Tensor:
 
 
 def small_joint(labels: Ints, first: Floats, second: Floats, *, noise_rate: float, agreement: float = 0.5) -> Partition:
-    """Call the share `noise_rate` of samples with the largest joint loss noisy, and the others clean.
+    """Call the share `noise_rate` of samples with the largest joint loss noisy, and the others clean (JoCoR).
 
-    `first` and `second` (N, C) are the logits of two classifiers. `agreement` is the weight of their disagreement in
-    the joint loss. `p_clean` is the geometric mean of their probabilities for the given label, multiplied by their
-    agreement. The estimated noise rate is `noise_rate`.
+    `p_clean` is exp(-joint loss / 2): the geometric mean of the two probabilities of the given label, multiplied by a
+    factor that is lower where the classifiers disagree. The estimated noise rate is `noise_rate`. Raises ValueError
+    unless 0 <= noise_rate <= 1 and 0 <= agreement < 1.
+
+    Parameters
+    ----------
+    labels : (N,) given labels.
+    first, second : (N, C) logits of the two classifiers.
+    noise_rate : share of samples that are called noisy.
+    agreement : weight of the classifiers' disagreement in the joint loss.
     """
     check_rate(noise_rate)
     log_probs = torch.from_numpy(np.stack([first, second])).double().log_softmax(2)
@@ -44,7 +60,7 @@ def small_joint(labels: Ints, first: Floats, second: Floats, *, noise_rate: floa
 
 
 def count_kept(count: int, noise_rate: float) -> int:
-    """Return how many of `count` samples remain after the share `noise_rate` is left out."""
+    """Return how many of `count` samples remain if the share `noise_rate` is left out."""
     return round((1 - noise_rate) * count)
 
 

@@ -1,6 +1,6 @@
 """Screening by a mixture of two Gaussians on one loss per sample: the rule of the published SRRS, and a two-group rule.
 
-`history` holds the scaled losses of earlier screenings, which are averaged with the present losses.
+N samples. The loss is scaled to 0..1 and averaged with `history` (K, N), the scaled losses of K earlier screenings.
 """
 
 import numpy as np
@@ -13,14 +13,15 @@ from srrs.screening.common import History, averaged, counted_noise, one_cut, two
 def gmm_bands(loss: Floats, *, theta: float = 0.01, history: History = (), seed: int = 0) -> Partition:
     """Split samples by their loss (N,) into clean, ambiguous and noisy, as in the published SRRS (paper, Eq. 6-9).
 
-    As in the released code, the loss is scaled to 0..1 and averaged with `history`. The thresholds are the losses at
-    which the density of a component is `theta`. `seed` initializes the mixture.
+    The loss is scaled to 0..1 and averaged with `history`, as in the released code. A mixture of two Gaussians is
+    fitted to the average. The two thresholds are the losses at which the density of one of the Gaussians is `theta`
+    (see `srrs.core.mixture.density_thresholds`). `seed` initializes the mixture. Raises ValueError unless theta > 0.
     """
     score = averaged(normalize(loss), history)
-    # Eq. 6-7: two Gaussians and the posterior of the low one
+    # Eq. 6-7: two Gaussians, and the posterior of the Gaussian with the lower mean
     mixture = fit_two(score, seed=seed)
     p_clean = posterior_low(score, mixture)
-    # Eq. 8-9: where each density falls to theta
+    # Eq. 8-9: where the density of each Gaussian falls to theta
     lower, upper = density_thresholds(mixture, theta)
     group = np.full(len(score), Group.AMBIGUOUS, dtype=np.int8)
     group[score < lower] = Group.CLEAN
@@ -32,8 +33,8 @@ def gmm_bands(loss: Floats, *, theta: float = 0.01, history: History = (), seed:
 def gmm_two_way(loss: Floats, *, threshold: float = 0.5, history: History = (), seed: int = 0) -> Partition:
     """Split samples by their loss (N,) into clean and noisy, without ambiguous ones (compared in the paper's Fig. 4).
 
-    The mixture of two Gaussians is that of `gmm_bands`. A sample is clean if the component with the lower mean has a
-    posterior probability of at least `threshold`.
+    The mixture of two Gaussians is the same as in `gmm_bands`. A sample is clean if the Gaussian with the lower mean
+    has a posterior probability of at least `threshold`.
     """
     score = averaged(normalize(loss), history)
     p_clean = posterior_low(score, fit_two(score, seed=seed))

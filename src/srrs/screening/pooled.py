@@ -1,4 +1,7 @@
-"""Screening by a transition matrix, with evidence that does not depend on the sample's own label."""
+"""Screening by a transition matrix, with evidence that does not depend on the sample's own label.
+
+N samples, n of them at given positions, C classes, D feature size.
+"""
 
 from functools import partial
 
@@ -15,11 +18,13 @@ from srrs.screening.streamed import Rows, streamed_transition
 from srrs.screening.transition import Transition, fit_transition
 
 CANDIDATES = 10
-"""Number of classes that the matcher scores for each image, besides the given one."""
+"""Number of classes that the matcher scores for each image, besides the given class."""
 CERTAIN = 0.8
-"""A label is clean or noisy if the posterior is at least this sure, and ambiguous otherwise."""
+"""A label is clean if its posterior probability is at least this value, noisy if it is below 1 minus this value, and
+ambiguous otherwise."""
 MODEL_ERROR = 0.05
-"""Error of the estimated rate beyond the sampling error. Nine of ten draws on the development classes have less."""
+"""Error of the estimated rate, besides the sampling error. The error was smaller in nine of ten noise draws on the
+development classes."""
 
 
 def by_transition(
@@ -40,18 +45,26 @@ def by_transition(
 ) -> Partition:
     """Fit a transition matrix and decide by the posterior of the true class.
 
-    The evidence for the true class does not depend on the label of the sample itself. It has three sources: zero-shot
-    probabilities (N, C) to a power below 1, the odds of an image-text matcher, and the similarity of the features (N,
-    D) to the class means of the *other folds*. The samples are weighted by their posterior in the class means, which
-    are computed `rounds` times. Folds are drawn by content key. Very many samples are screened in blocks of rows.
+    The evidence for the true class does not depend on the label of the sample itself. The evidence has three sources:
+    the zero-shot prediction to a power below 1; the odds of an image-text matcher; and the similarity of the features
+    to the class means of the *other folds*. A sample counts in each class mean with its posterior probability of that
+    class. The class means are computed `rounds` times. Samples are divided into folds by their content keys. More than
+    65,536 samples are processed in blocks (`srrs.screening.streamed`).
 
     Parameters
     ----------
-    match : scores of the matcher as a function of rows and classes; None without a matcher.
+    labels : (N,) given labels.
+    zero_shot : (N, C) zero-shot probabilities.
+    features : (N, D) image features.
+    keys : (N,) content keys.
+    match : function from positions (n,) and classes (n,) to matcher scores (n,) from 0 to 1; None without a matcher.
     temper : power of the zero-shot probabilities without a matcher.
     matched : with a matcher, the power of the zero-shot probabilities and the power of the matcher's odds.
     visual : logit scale of the similarity to class means; at least ln C is used.
     shrink, prior : see `fit_transition`.
+    rounds : number of times that the class means are computed; 0 for evidence without class means.
+    fold_count : number of folds.
+    seed : seed of the folds.
     """
     classes = zero_shot.shape[1]
     scale = max(visual, float(np.log(classes)))
@@ -79,7 +92,7 @@ def _anchor(
     matched: tuple[float, float],
     rows: Rows,
 ) -> Tensor:
-    """Log evidence (n, C) of the frozen models for some rows, float32."""
+    """Return the log evidence (n, C) of the frozen models for the samples at the positions `rows`, in float32."""
     log_zero_shot = single(zero_shot[rows]).add_(1e-12).log_()
     if match is None:
         return log_zero_shot.mul_(temper)
@@ -88,10 +101,10 @@ def _anchor(
 
 
 def match_odds(labels: Ints, zero_shot: Floats, match: MatchScores, rows: Rows = slice(None)) -> Floats:
-    """Return the matcher's log odds (n, C) for `rows`.
+    """Return the matcher's log odds (n, C) for the samples at the positions `rows`.
 
-    The matcher scores the given class and the likeliest classes by zero-shot prediction. The other classes get the
-    median of these scores. Scoring every class would take C passes per image and changes little.
+    The matcher scores the given class and the classes with the highest zero-shot probabilities. All other classes get
+    the median of the latter scores. Scoring every class would take C passes per image and changes little.
     """
     n, classes = zero_shot.shape
     likely = np.argsort(-zero_shot[rows], axis=1, kind="stable")[:, :CANDIDATES]
@@ -107,10 +120,11 @@ def match_odds(labels: Ints, zero_shot: Floats, match: MatchScores, rows: Rows =
 def out_of_fold_similarity(features: Floats, posterior: Floats, fold: Ints) -> Floats:
     """Return the cosine (N, C) of each sample with the class means of all other folds.
 
-    The posterior (N, C) of the true class weights the samples in the means. `fold` (N,) is the fold of each sample.
+    `features` (N, D) are centered and scaled to unit length. In the means, each sample has the weight of its
+    `posterior` (N, C). `fold` (N,) is the fold of each sample.
     """
     centered = features - features.mean(0)
-    length = np.linalg.norm(centered, axis=1, keepdims=True)  # zero where all are alike
+    length = np.linalg.norm(centered, axis=1, keepdims=True)  # 0 if all features are equal
     centered = centered / np.maximum(length, np.finfo(centered.dtype).tiny)
     similarity = np.zeros_like(posterior)
     for number in np.unique(fold):
@@ -122,7 +136,7 @@ def out_of_fold_similarity(features: Floats, posterior: Floats, fold: Ints) -> F
 
 
 def partition_of(fitted: Transition, labels: Ints) -> Partition:
-    """Return the partition that follows from the posterior probability of the given label.
+    """Return the partition that follows from the posterior probability of the given label (N,).
 
     If the range of the noise rate begins at 0, the rectified labels are the given labels, because there is no evidence
     that any of them is wrong.
@@ -138,6 +152,6 @@ def partition_of(fitted: Transition, labels: Ints) -> Partition:
 
 
 def estimated_noise(rate: float, count: int) -> NoiseEstimate:
-    """Return the rate with a 90 % range: the sampling error of `count` labels plus the error `MODEL_ERROR`."""
+    """Return the rate with a 90 % range: the sampling error of `count` labels plus `MODEL_ERROR`, on both sides."""
     reach = 1.645 * np.sqrt(rate * (1 - rate) / count) + MODEL_ERROR
     return NoiseEstimate(rate, float(max(0.0, rate - reach)), float(min(1.0, rate + reach)))

@@ -14,10 +14,11 @@ from srrs.core.losses import LogProbs, as_log_probs, entropy, screening_loss, so
 from srrs.records import Floats, Ints
 
 Logits = Sequence[Floats]
+"""Logits (N, C) of each classifier."""
 
 
 def mean_probs(logits: Logits) -> Floats:
-    """Return the mean (N, C) of the classifiers' probabilities, float32."""
+    """Return the mean (N, C) of the classifiers' probabilities, in float32."""
 
     def of(rows: slice) -> dict[str, Tensor]:
         return {"probs": torch.stack([each.probs for each in _predictions(logits, rows)], 1).mean(1)}
@@ -26,7 +27,7 @@ def mean_probs(logits: Logits) -> Floats:
 
 
 def given_probs(logits: Logits, labels: Ints) -> Floats:
-    """Return the mean (N,) of the classifiers' probabilities for the given label."""
+    """Return the mean (N,) of the classifiers' probabilities for the given label (N,)."""
 
     def of(rows: slice) -> dict[str, Tensor]:
         given = torch.tensor(labels[rows])[:, None]
@@ -45,9 +46,9 @@ def mean_entropy(logits: Logits) -> Floats:
 
 
 def screening_losses(logits: Logits, labels: Ints) -> Floats:
-    """Return the loss (N,) that SRRS screens by: Eq.
+    """Return the screening loss (N,) of SRRS for the given labels (N,).
 
-    5 for the first two classifiers, cross-entropy for a single one.
+    The loss is that of the paper (Eq. 5) for the first two classifiers, and cross-entropy if there is only one.
     """
 
     def of(rows: slice) -> dict[str, Tensor]:

@@ -1,4 +1,7 @@
-"""Training-free screening by the labels of the nearest neighbors (SimiFeat, Zhu et al. 2022)."""
+"""Training-free screening by the labels of the nearest neighbors (SimiFeat, Zhu et al. 2022).
+
+N samples, C classes, D feature size.
+"""
 
 import numpy as np
 
@@ -9,12 +12,20 @@ from srrs.screening.estimators import given_is_true, hoc
 
 
 def neighbor_votes(labels: Ints, features: Floats, classes: int, *, k: int = 10, order: Ints | None = None) -> Floats:
-    """Return the votes (N, C) of k labels for each sample: its own label and those of its k - 1 nearest neighbors.
+    """Return the votes (N, C) for the label of each sample. The voters are the sample and its k - 1 nearest neighbors.
 
-    The weight of a neighbor's vote is its cosine similarity, and negative similarities count as 0. As in the released
-    code, the weight of the sample's own vote is `2 s_1 - s_2`, where s_1 and s_2 are the similarities of the nearest
-    and the second-nearest neighbor. With fewer than k samples, all samples vote. Ties are broken in the given `order`
-    (N,) of the samples.
+    A voter votes for its given label. The weight of a neighbor's vote is its cosine similarity; negative similarities
+    count as 0. As in the released code, the weight of the sample's own vote is `2 s_1 - s_2`, where s_1 and s_2 are the
+    similarities of the nearest and the second-nearest neighbor. At least two neighbors vote. With fewer than k samples,
+    all samples vote.
+
+    Parameters
+    ----------
+    labels : (N,) given labels.
+    features : (N, D).
+    classes : C.
+    k : number of voters.
+    order : (N,) positions of the samples, in the order that breaks ties among neighbors; by default 0 to N - 1.
     """
     indices, similarity = nearest_in_order(features, min(max(k - 1, 2), len(labels) - 1), order)
     second = similarity[:, min(1, similarity.shape[1] - 1)]
@@ -26,9 +37,9 @@ def neighbor_votes(labels: Ints, features: Floats, classes: int, *, k: int = 10,
 
 
 def simifeat_vote(labels: Ints, features: Floats, classes: int, *, k: int = 10, order: Ints | None = None) -> Partition:
-    """Call a label noisy if another class has more votes (SimiFeat-V).
+    """Call a label noisy if another class has more votes, else clean (SimiFeat-V).
 
-    `p_clean` is the share of the votes for the given label. See `neighbor_votes` for the arguments.
+    `p_clean` is the share of the votes that the given label has. See `neighbor_votes` for the arguments.
     """
     votes = neighbor_votes(labels, features, classes, k=k, order=order)
     p_clean = of_given(votes / votes.sum(1, keepdims=True), labels)
@@ -38,9 +49,9 @@ def simifeat_vote(labels: Ints, features: Floats, classes: int, *, k: int = 10, 
 def simifeat_rank(labels: Ints, features: Floats, classes: int, *, k: int = 10, order: Ints | None = None) -> Partition:
     """Call the labels of each class with the lowest scores noisy, as many as HOC estimates to be wrong (SimiFeat-R).
 
-    The score is the cosine of the votes and the one-hot given label. As in the released code, the share of noisy labels
-    in a class is at most 0.95, and 0.05 if HOC estimates none. The released code also adds a random number to the
-    share, which is left out here. See `neighbor_votes` for the arguments.
+    The score is the cosine of the votes (C,) and the one-hot given label. As in the released code, the share of noisy
+    labels in a class is at most 0.95, and it is 0.05 if HOC estimates that none is wrong. The released code also adds a
+    random number to the share; this function does not. See `neighbor_votes` for the arguments.
     """
     votes = neighbor_votes(labels, features, classes, k=k, order=order)
     score = of_given(votes / np.linalg.norm(votes, axis=1, keepdims=True), labels)

@@ -1,4 +1,7 @@
-"""Screening by similarity to the prompts and to the images of the same label (Robust Similarity, Li 2024)."""
+"""Screening by similarity to the prompts and to the images of the same label (Robust Similarity, Li 2024).
+
+N samples, C classes, D feature size.
+"""
 
 import numpy as np
 
@@ -10,7 +13,7 @@ from srrs.screening.common import of_given, one_cut, two_groups
 def robust_similarity(
     labels: Ints, probs: Floats, features: Floats, *, weight: float, threshold: float = 0.5, seed: int = 0
 ) -> Partition:
-    """Split samples, class by class, by their similarity to the prompts and to the images with the same label.
+    """Split the samples of each class by their similarity to the prompts and to the images with the same label.
 
     The score of a sample is the weighted mean of the two similarities. A mixture of two Gaussians is fitted to the
     scores of each class.
@@ -18,11 +21,11 @@ def robust_similarity(
     Parameters
     ----------
     labels : (N,) given labels.
-    probs : (N, C) predictions of the prompts; the similarity is the log-probability of the given class.
-    features : (N, D) of unit length.
+    probs : (N, C) predictions of the prompts. The similarity to the prompts is the log-probability of the given class.
+    features : (N, D) of unit length. The similarity to the images is minus the mean distance (`class_distances`).
     weight : weight of the similarity to the prompts; the similarity to the images has the weight `1 - weight`. Both
         similarities are standardized within the class.
-    threshold : a label is clean if the component with the higher mean has at least this probability.
+    threshold : a label is clean if the component with the higher mean has at least this probability, else noisy.
     seed : initializes the mixtures.
     """
     unlikely = _standardized(-np.log(of_given(probs, labels) + 1e-12), labels)
@@ -36,9 +39,10 @@ def robust_similarity(
 
 
 def class_distances(features: Floats, labels: Ints, chunk: int = 512) -> Floats:
-    """Return the mean Euclidean distance (N,) of each feature (N, D) to all features with the same label, and itself.
+    """Return the mean Euclidean distance (N,) of each feature (N, D) from all features with the same label.
 
-    The features have unit length. `chunk` rows of distances are in memory at a time.
+    The distance 0 of a feature from itself is part of the mean. The features have unit length. `chunk` rows of
+    distances are in memory at a time.
     """
     mean = np.empty(len(labels))
     for k in np.unique(labels):
@@ -51,7 +55,7 @@ def class_distances(features: Floats, labels: Ints, chunk: int = 512) -> Floats:
 
 
 def _standardized(values: Floats, labels: Ints) -> Floats:
-    """Return the values (N,) minus the mean of their class, over its standard deviation; 0 if all are alike."""
+    """Return the values (N,), standardized within each label (N,); 0 if all values of a label are equal."""
     result = np.zeros(len(values))
     for k in np.unique(labels):
         own = values[labels == k]

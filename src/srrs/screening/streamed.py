@@ -1,8 +1,10 @@
 """Screening of very many samples by the transition matrix, in bounded memory.
 
-The class means are computed on a part of the samples, drawn by content key. With hundreds of samples per class, they
-are as good as the means of all samples. The transition matrix has C² entries, and most of them are small. Therefore the
-last iterations of its fit use all samples, by sums over blocks.
+The class means are computed on a part of the samples, which is drawn by content key. With hundreds of samples per
+class, the means of the part are as good as the means of all samples. The transition matrix has C² entries, and most of
+these entries are small. Therefore the last iterations of its fit use all samples, by sums over blocks.
+
+N samples, n of them at given positions, C classes, D feature size.
 """
 
 from collections.abc import Callable
@@ -19,13 +21,14 @@ from srrs.screening.transition import ITERATIONS, Transition
 
 Rows = slice | Ints
 Anchor = Callable[[Rows], Tensor]
-"""Function from rows to the log evidence (n, C) for the true class, float32, without the similarity to class means."""
+"""Function from positions (n,) to the log evidence (n, C) for the true class in float32. The log evidence does not
+contain the similarity to the class means."""
 
 SAMPLE, SAMPLE_OF_CLASS = 32_768, 256
-"""Number of samples that the class means are computed on: in total, and per class. The larger number counts."""
+"""Numbers of samples on which the class means are computed: in total, and per class. The larger total is used."""
 ON_ALL = 10
-"""Number of iterations at the end of the last fit that use all samples. They determine the small entries."""
-_DRAW = 2  # purpose of the keyed draw; 1 are the folds
+"""Number of last iterations of the last fit. These iterations use all samples and determine the small entries."""
+_DRAW = 2  # number of this draw for `uniforms`; the draw of the folds has the number 1
 
 
 def streamed_transition(
@@ -42,14 +45,14 @@ def streamed_transition(
     shrink: float,
     prior: tuple[float, float],
 ) -> Transition:
-    """Return the result of `by_transition`'s fit, computed in float32 with a single temporary array (N, C).
+    """Return the fit of `by_transition`, computed in float32 with one temporary array (N, C) besides the result.
 
-    `anchor` returns the log evidence of rows without the similarity to class means, and `scale` is the logit scale of
-    this similarity. The other arguments are those of `by_transition`.
+    `anchor` returns the log evidence of the samples at given positions, without the similarity to the class means.
+    `scale` is the logit scale of this similarity. The other arguments are those of `by_transition`.
     """
     labels = np.asarray(labels)
     fold = folds(keys, fold_count, seed)
-    # A share of the samples, drawn by key, in the order of their labels
+    # A part of the samples, drawn by key and sorted by label
     wanted = max(SAMPLE, SAMPLE_OF_CLASS * classes) / len(labels)
     few = np.flatnonzero(uniforms(keys, seed, _DRAW) < wanted)
     few = few[np.argsort(labels[few], kind="stable")]
@@ -57,7 +60,7 @@ def streamed_transition(
     center = seen.mean(0)
     centered, given = _centered(seen, center), anchor(few)
 
-    # Rounds on that share: class means from the posterior, then the matrix from means and anchor
+    # Rounds on this part: class means from the posterior, then the matrix from the class means and the anchor
     bounds, likelihood = by_label(labels[few], classes)[1], _likelihood(given)
     means = torch.zeros(fold_count, classes, centered.shape[1])
     for _ in range(rounds):
@@ -74,14 +77,14 @@ def streamed_transition(
         release(features)
         return _likelihood(anchor(rows).add_(similarity, alpha=scale))
 
-    # The last iterations on all samples, then the posterior of each
+    # The last iterations on all samples, then the posterior of each sample
     every, in_order = _of_all(likelihood_of, labels, classes)
     rates = fit_sums(in_order, shrink=shrink, prior=prior, begin=rates, iterations=ON_ALL)
     return _with_posterior(every, labels, rates)
 
 
 def _of_all(likelihood_of: Callable[[slice], Tensor], labels: Ints, classes: int) -> tuple[Floats, ByLabel]:
-    """Return the evidence of all samples (N, C), and once more in the order of their labels."""
+    """Return the likelihoods (N, C) of all samples in their own order, and once more sorted by their labels (N,)."""
     n = len(labels)
     order, bounds = by_label(labels, classes)
     place = torch.empty(n, dtype=torch.int64)
@@ -96,7 +99,7 @@ def _of_all(likelihood_of: Callable[[slice], Tensor], labels: Ints, classes: int
 
 
 def _with_posterior(likelihood: Floats, labels: Ints, rates: Rates) -> Transition:
-    """Return the fitted transition matrix; its posterior is written over the likelihood."""
+    """Return the fitted transition matrix with the posterior (N, C), which overwrites the likelihoods (N, C)."""
     every = torch.from_numpy(likelihood)
     for rows in blocks(len(labels)):
         every[rows] = posterior_of(every[rows], labels[rows], rates)
@@ -104,7 +107,10 @@ def _with_posterior(likelihood: Floats, labels: Ints, rates: Rates) -> Transitio
 
 
 def _means_of_other_folds(centered: Tensor, posterior: Tensor, fold: Ints, count: int) -> Tensor:
-    """(folds, C, D) unit-length class means of all folds but one, weighted by the posterior (n, C)."""
+    """Return the unit-length class means (folds, C, D) for each fold, which are computed on all other folds.
+
+    `posterior` (n, C) weights the samples, `fold` (n,) is the fold of each sample, and `count` the number of folds.
+    """
     sums = torch.stack(
         [posterior.index_select(0, rows).T @ centered.index_select(0, rows) for rows in _rows_of(fold, count)]
     )
@@ -113,7 +119,7 @@ def _means_of_other_folds(centered: Tensor, posterior: Tensor, fold: Ints, count
 
 
 def _similarity(centered: Tensor, means: Tensor, fold: Ints) -> Tensor:
-    """Return the cosine (n, C) of each row with the class means of the other folds than its own."""
+    """Return the cosine (n, C) of each sample with the class means of all folds but its own."""
     similarity = torch.empty(len(centered), means.shape[1])
     for rows, of_others in zip(_rows_of(fold, len(means)), means, strict=True):
         similarity.index_copy_(0, rows, centered.index_select(0, rows) @ of_others.T)
@@ -125,11 +131,11 @@ def _rows_of(fold: Ints, count: int) -> list[Tensor]:
 
 
 def _centered(features: Tensor, center: Tensor) -> Tensor:
-    """Center the rows and scale them to unit length, in place."""
+    """Subtract `center` (D,) from the features (n, D) and scale them to unit length, in place."""
     features -= center
     return features.div_(features.norm(dim=1, keepdim=True).clamp_(min=1e-12))
 
 
 def _likelihood(log_evidence: Tensor) -> Tensor:
-    """Return the rows that sum to 1, every entry above 0."""
+    """Return likelihoods (n, C), which are at least 1e-30 and sum to 1 per sample, from the log evidence (n, C)."""
     return log_evidence.softmax(1).clamp_(min=1e-30)

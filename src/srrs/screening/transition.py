@@ -7,9 +7,10 @@ the label noise. With true class y*, given label y, evidence p and transition ma
     M step   rate        η = (Σ_i (1 − q_i(y_i)) + a) / (N + a + b)
              transition  T[k, j] = (Σ_i q_i(k) [y_i = j] + λ S[k, j]) / (Σ_i q_i(k) + λ)
 
-S is the symmetric matrix with the noise rate η, towards which T is shrunk with the weight λ. (a, b) are pseudo-counts
-of wrong and right labels. Dawid and Skene (1979) and Raykar et al. (2010) first combined a fixed classifier with the
-confusion matrix of annotators by EM. MBEM (Khetan et al. 2018) is the case of one label per sample.
+S is the symmetric matrix with the noise rate η. T is shrunk towards S with the weight λ. (a, b) are pseudo-counts of
+wrong and right labels. Dawid and Skene (1979) fit the confusion matrices of annotators by EM. Raykar et al. (2010) fit
+the confusion matrices together with a classifier, which is fixed here. MBEM (Khetan et al. 2018) is the case of one
+label per sample. N samples, C classes.
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from srrs.core.labels import one_hot
 from srrs.records import Floats, Ints
 
 ITERATIONS = 50
+"""Number of EM iterations."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,15 @@ def fit_transition(
     start: float = 0.3,
     iterations: int = ITERATIONS,
 ) -> Transition:
-    """Fit the transition matrix to evidence (N, C), as log-probabilities, and given labels (N,).
+    """Fit the transition matrix by EM to evidence for the true class and to given labels.
 
     Parameters
     ----------
+    log_evidence : (N, C) log-probabilities of each true class.
+    labels : (N,) given labels.
     shrink : λ, the number of pseudo-labels per class that follow the symmetric matrix.
     prior : numbers of wrong and right pseudo-labels for the noise rate.
-    start : noise rate of the symmetric matrix that EM starts from.
+    start : noise rate of the symmetric matrix from which EM starts.
     iterations : number of EM iterations.
     """
     n, c = log_evidence.shape
@@ -72,7 +76,7 @@ def fit_transition(
     for _ in range(iterations):
         # E step: posterior of the true class
         q = posterior(log_evidence, labels, matrix)
-        # M step: the rate, then the matrix, shrunk towards the symmetric one of that rate
+        # M step: the rate, then the matrix, shrunk towards the symmetric matrix of that rate
         wrong = n - q[np.arange(n), labels].sum()
         rate = float((wrong + prior[0]) / (n + prior[0] + prior[1]))
         counts = q.T @ given
