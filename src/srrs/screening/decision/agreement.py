@@ -1,7 +1,8 @@
-"""How well sources agree with each other and with the labels.
+"""Agreement of the sources of evidence with each other and with the given labels.
 
-The *unseen* sources are those that never saw a label: zero-shot prediction and the matcher. The *image prediction* is
-that of the discriminant that is fitted on the images of other folds. N images.
+The *label-free sources* (`Sample.unseen`) did not learn from the labels: zero-shot prediction and matcher. The *image
+prediction* is the prediction of the discriminant that was fitted to the features of the other folds. N images, C
+classes, K candidate classes per image.
 """
 
 import numpy as np
@@ -15,14 +16,19 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 KNOWS = 0.1
-"""A source knows something of the classes if it agrees with another this far above chance, on the way to 1."""
+"""A source has information about the classes if its agreement with another source is at least c + KNOWS (1 - c), where
+c is the agreement by chance."""
 WHOLESALE = 0.85
-"""Above this share of wrong labels, in all or in one class, the labels are kept unless the "labels" hypothesis finds
-them wrong, too."""
+"""If a hypothesis finds a larger share of wrong labels, in one class or in all classes, the labels are kept, unless the
+share under the "labels" hypothesis is at most 0.25 lower."""
 
 
 def agreement_of(sample: Sample, hypothesis: Hypothesis) -> float | None:
-    """Share of images for which unseen sources and image prediction agree; None if either of the two is missing."""
+    """Return the share of images for which the label-free sources and the image prediction agree.
+
+    The label-free sources are pooled with the scales of the hypothesis. The result is None if there are no label-free
+    sources or no features.
+    """
     if not sample.unseen or IMAGES not in hypothesis.scores:
         return None
     images = sample.predicted(hypothesis.scores[IMAGES])
@@ -30,7 +36,11 @@ def agreement_of(sample: Sample, hypothesis: Hypothesis) -> float | None:
 
 
 def reliability_of(sample: Sample, hypothesis: Hypothesis) -> float:
-    """How well the unseen sources know the classes: their agreement with the image prediction, or the posterior."""
+    """Return how reliable the label-free sources are, from 0 to 1.
+
+    The result is their agreement with the image prediction. Without features, it is the mean posterior probability,
+    under the hypothesis, of the classes that the label-free sources predict.
+    """
     agreement = agreement_of(sample, hypothesis)
     if agreement is not None:
         return agreement
@@ -39,9 +49,12 @@ def reliability_of(sample: Sample, hypothesis: Hypothesis) -> float:
 
 
 def is_useless(sample: Sample, hypothesis: Hypothesis) -> bool:
-    """Whether the unseen sources agree with the image prediction no better than by chance, and less with the labels.
+    """Return whether the label-free sources have no information about the classes.
 
-    With very few images per class, the image prediction agrees with nothing, and says nothing about the model.
+    This is the case if they agree with the image prediction hardly more often than by chance (see `above_chance`), and
+    with the labels at most as often as the image prediction does. With very few images per class, the image prediction
+    itself is hardly better than chance. Then the first condition alone would not show that the label-free sources are
+    useless.
     """
     agreement = agreement_of(sample, hypothesis)
     if agreement is None or agreement >= above_chance(sample):
@@ -51,7 +64,12 @@ def is_useless(sample: Sample, hypothesis: Hypothesis) -> bool:
 
 
 def ahead_of_labels(sample: Sample, hypothesis: Hypothesis) -> float:
-    """Share of images for which unseen sources and image prediction agree, less that for which either has the label."""
+    """Return how much more often two predictions agree with each other than with the labels.
+
+    The result is the share of images for which the label-free sources and the image prediction agree, minus the share
+    of images for which one of these two predicts the given label (the larger of the two shares). It is 0 if there are
+    no label-free sources or no features.
+    """
     agreement = agreement_of(sample, hypothesis)
     if agreement is None:
         return 0.0
@@ -59,36 +77,45 @@ def ahead_of_labels(sample: Sample, hypothesis: Hypothesis) -> float:
 
 
 def _with_labels(sample: Sample, hypothesis: Hypothesis) -> tuple[float, float]:
-    """Return how often the unseen sources predict the label, and how often the image prediction does."""
+    """Return two shares of images whose given label is predicted: by label-free sources, by the image prediction."""
     predictions = _by_unseen(sample, hypothesis), sample.predicted(hypothesis.scores[IMAGES])
     unseen, images = (np.take_along_axis(sample.given, each[:, None], 1).mean() for each in predictions)
     return float(unseen), float(images)
 
 
 def _by_unseen(sample: Sample, hypothesis: Hypothesis) -> Ints:
-    """Return the place (N,) of the candidate that the unseen sources predict together."""
+    """Return the column (N,) of the candidate class that the label-free sources predict, pooled with their scales."""
     scales = np.array([max(hypothesis.scales[name], 1e-6) for name in sample.unseen])
     return sample.predicted(pooled([hypothesis.scores[name] for name in sample.unseen], scales))
 
 
 def is_confirmed(sample: Sample, labels: Hypothesis, other: Hypothesis) -> bool:
-    """Whether the unseen sources, as `labels` weighs them, agree more with another hypothesis than with the labels."""
+    """Return whether the label-free sources agree with `other` at least as much as with the given labels.
+
+    The sources are pooled with the scales of the hypothesis `labels`. Their agreement with `other` is the mean
+    posterior probability, under `other`, of the classes that the sources predict.
+    """
     predicted = _by_unseen(sample, labels)[:, None]
     with_other = np.take_along_axis(other.fit.posterior, predicted, 1).mean()
     return bool(with_other >= np.take_along_axis(sample.given, predicted, 1).mean())
 
 
 def above_chance(sample: Sample) -> float:
-    """Return the least agreement of a source that knows something of the classes.
+    """Return the least agreement between two sources that have information about the classes (see `KNOWS`).
 
-    By chance, two predictions with the shares of the labels agree on the sum of the squared shares.
+    Two independent predictions whose class shares are those of the labels agree for a share of images that is the sum
+    of the squared class shares.
     """
     chance = float(((np.bincount(sample.labels, minlength=sample.classes) / len(sample.labels)) ** 2).sum())
     return chance + KNOWS * (1 - chance)
 
 
 def contradicted(sample: Sample, hypothesis: Hypothesis, labels: Hypothesis) -> Ints:
-    """Classes nearly all of whose labels `hypothesis` finds wrong, but not the `labels` hypothesis."""
+    """Return the classes (n,) in which nearly all labels are wrong under `hypothesis`, but not under `labels`.
+
+    The share of wrong labels under `hypothesis` is above `WHOLESALE`, and more than 0.25 above the share under
+    `labels`.
+    """
     found = []
     for one in (hypothesis, labels):
         wrong = 1 - (one.fit.posterior * sample.given).sum(1)
@@ -98,7 +125,11 @@ def contradicted(sample: Sample, hypothesis: Hypothesis, labels: Hypothesis) -> 
 
 
 def known_by_images(sample: Sample, hypothesis: Hypothesis) -> float:
-    """Share of images whose class the images alone tell, according to a hypothesis."""
+    """Return how reliable the image prediction is, from 0 to 1; 0 without features.
+
+    The result is the mean posterior probability, under the hypothesis, of the classes that the image prediction
+    predicts.
+    """
     if IMAGES not in hypothesis.scores:
         return 0.0
     predicted = sample.predicted(hypothesis.scores[IMAGES])[:, None]
@@ -106,15 +137,17 @@ def known_by_images(sample: Sample, hypothesis: Hypothesis) -> float:
 
 
 def inside_of(sample: Sample, hypothesis: Hypothesis) -> Floats:
-    """Return the probability (N,) that an image shows one of the classes, according to a hypothesis."""
+    """Return the probability (N,), under the hypothesis, that each image shows one of the classes (see `outside`)."""
     fit = fit_fitting(hypothesis.scores, sample.index, sample.classes)(hypothesis.scores, sample.index)
     return np.asarray(1 - fit_mixture(fit, hypothesis.fit.posterior, predictions_alone=False)(fit.max(1)))
 
 
 def wrong_share(sample: Sample, hypothesis: Hypothesis, inside: Floats) -> float:
-    """Return the share of images that have a wrong label and show one of the classes, by `inside` (N,).
+    """Return the share of images that have a wrong label under the hypothesis, and show one of the classes.
 
-    Images of no class have no right label. Structured noise explains their labels well, which proves nothing.
+    `inside` (N,) is the probability that each image shows one of the classes. Images of no class are left out: every
+    label of such an image is wrong. Structured noise explains such labels well, but this does not prove that labels of
+    other images are wrong.
     """
     wrong = 1 - (hypothesis.fit.posterior * sample.given).sum(1)
     return float((wrong * inside).mean())

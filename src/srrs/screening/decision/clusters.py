@@ -1,4 +1,4 @@
-"""Structured noise that the images alone show: classes that lie well apart are clusters, whatever their labels say."""
+"""Structured noise that the features alone show: if classes are well separated, images form clusters by true class."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,25 +10,36 @@ from srrs.screening.decision.proof import likelihood
 Floats = NDArray[np.floating]
 
 POWERS = (1.0, 3.0)
-"""Powers of the fitted scales from which a hypothesis is fitted."""
+"""Factors of the fitted scales. A hypothesis is fitted from each of them."""
 KNOWN, KNOWN_WELL, GAIN, GAIN_ALONE = 0.87, 0.95, 0.03, 0.05
-"""Share of images whose class the images tell, from which such a hypothesis is chosen, and with any gain; least gain in
-log-likelihood per label otherwise, and for a hypothesis that finds hardly more wrong labels."""
+"""Conditions for a hypothesis that is fitted from `POWERS`. Its gain (see `clusters_of`) must be at least GAIN with a
+`known_by_images` of at least KNOWN, or positive with a `known_by_images` of at least KNOWN_WELL. If the hypothesis
+finds less than MATERIAL more wrong labels than the "labels" hypothesis, the gain must be at least GAIN_ALONE."""
 APART, LOSS = 0.95, -0.05
-"""Least mean certainty of the images alone to believe that classes are clusters, and the most that this may cost in
-log-likelihood per label."""
+"""Conditions for the hypothesis CLUSTERS: the least mean probability of the predicted class, and the least gain."""
 ENOUGH_IMAGES = 8
-"""Least median of the images per class: means of fewer follow their labels."""
+"""Least median number of images per class. With fewer images, a class mean depends too much on each single label."""
 MATERIAL = 0.05
-"""Least difference in the noise rate."""
+"""Least difference between the shares of wrong labels that two hypotheses find."""
 
 
 def clusters_of(sample: Sample, first: Hypothesis, labels: Hypothesis) -> Hypothesis | None:
-    """The hypothesis of structured noise that the images alone tell, if it is chosen; None without features.
+    """Return a hypothesis of structured noise that the features alone support, or None.
 
-    Classes that lie well apart are clusters, whatever their labels say. Classes that lie less apart must gain in
-    log-likelihood, and the images must know them well: else the structure is that of images that look like another
-    class. Classes of very different size are no clusters: the gain is over uniform noise that knows their sizes.
+    None is also returned if there is a source other than features, or if most classes have few images.
+
+    The gain of a hypothesis is its log-likelihood per label, minus that of the better of two others: the "labels"
+    hypothesis, and uniform noise with the class sizes as a source. Because of the class sizes, classes of very
+    different sizes do not look like clusters.
+
+    If the classes are well separated, the hypothesis CLUSTERS is chosen even if its gain is slightly negative.
+    Otherwise, a hypothesis is chosen only if it has a gain and the image prediction is reliable. Without these
+    conditions, it might explain hard images, which look like another class, as wrong labels.
+
+    Parameters
+    ----------
+    sample : the images on which hypotheses are fitted.
+    first, labels : the two "labels" hypotheses of `choice.from_labels`.
     """
     if list(first.scores) != [IMAGES] or not enough_images(sample):
         return None
@@ -50,12 +61,16 @@ def clusters_of(sample: Sample, first: Hypothesis, labels: Hypothesis) -> Hypoth
 
 
 def enough_images(sample: Sample) -> bool:
-    """Whether most classes have enough images for what they say of each other."""
+    """Return whether the median number of images per class is at least `ENOUGH_IMAGES`."""
     return bool(np.median(np.bincount(sample.labels, minlength=sample.classes)) >= ENOUGH_IMAGES)
 
 
 def _are_clusters(sample: Sample, clusters: Hypothesis, least: float, inside: Floats) -> bool:
-    """Whether the classes lie so well apart that the images say which labels are wrong, and some are."""
+    """Return whether the hypothesis CLUSTERS meets its conditions, and finds a material share of wrong labels.
+
+    `least` is the log-likelihood of the hypothesis to compare with, and `inside` (N,) the probability that each image
+    shows one of the classes.
+    """
     certainty = float(sample.likelihoods(clusters.logits).max(1).mean())
     gain = (clusters.log_likelihood - least) / len(sample.labels)
     return certainty >= APART and gain >= LOSS and wrong_share(sample, clusters, inside) >= MATERIAL

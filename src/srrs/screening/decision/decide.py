@@ -1,14 +1,16 @@
-"""The default decision: which labels are wrong, what they should be, and how far to trust it.
+"""The default decision: which labels are wrong, what they should be, and how reliable these answers are.
 
-1. Read the sources: balanced zero-shot log-probabilities, matcher, out-of-fold discriminant of the images, predictions.
-2. Fit several hypotheses about how the labels came about (`hypotheses`), with the scale of every source and the
-   transition matrix estimated from the data, and choose one (`choice`).
-3. Read the posterior of every image, its groups, the rectified label and the noise rate off the chosen hypothesis.
+1. Read the sources: balanced zero-shot log-probabilities, matcher, out-of-fold discriminant of the features, given
+   predictions.
+2. Fit several hypotheses about how the given labels follow from the true classes (`hypotheses`). Each fit estimates the
+   scale of every source and the transition matrix. Choose one hypothesis (`choice`).
+3. Compute the posterior of every image, the groups, the rectified labels and the noise rate from the chosen hypothesis.
 
-A fixed classifier times one annotator's confusion matrix by EM is Raykar et al. (2010) and MBEM (Khetan et al. 2018);
-class means of images that lean on a text prior are TransCLIP's (Zanella et al. 2024).
+Raykar et al. (2010) and MBEM (Khetan et al. 2018) multiply a classifier by the confusion matrix of one annotator, and
+fit by EM. TransCLIP (Zanella et al. 2024) fits class means of image features to a text prior.
 
-N images, C classes, D feature size, K candidate classes per image.
+N images, n of them at given positions, C classes, D feature size, K candidate classes per image, M hypotheses that
+rank.
 """
 
 from collections.abc import Mapping
@@ -36,16 +38,17 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 CERTAIN = 0.8
-"""A label is clean or noisy when the posterior is at least this sure, and ambiguous between."""
+"""A label is clean if its probability is at least this value, noisy if it is below 1 minus this value, and ambiguous
+otherwise."""
 CAUTION = 16.0
-"""A label changes where another class is 1 + CAUTION / (images per class) times as likely as the given one: odds that
-are fitted to few images are uncertain."""
+"""A label changes if another class is more than 1 + CAUTION C / N times as likely as the given class. With few images
+per class, the factor is larger, because the odds are uncertain."""
 OUTSIDE = 0.7
-"""Least probability of an image that is called outside."""
+"""Least probability to show none of the classes with which an image is called outside."""
 SOFT, SHARP = 0.6, 1.5
-"""Powers of the evidence between which the noise rate is given as a range."""
+"""The range of the noise rate contains the rates that follow from the evidence to these two powers."""
 MODEL_ERROR = 0.02
-"""How far the rate is off beyond that."""
+"""Width that is added to each side of the range of the noise rate, besides the sampling error."""
 
 
 def decide(
@@ -66,18 +69,21 @@ def decide(
     ----------
     labels : (N,) given labels, 0 to classes - 1.
     classes : C.
-    features : (N, D) image features; may be memory-mapped and float16.
-    zero_shot : (N, C) logits or log-probabilities of a model that never saw the labels.
-    match : a matcher's scores 0..1 as a function of rows and classes, or its log odds (N, C).
+    features : (N, D) image features, which may be memory-mapped and float16.
+    zero_shot : (N, C) logits or log-probabilities of a model that did not learn from the labels.
+    match : function from positions (n,) and classes (n,) to the matcher's scores (n,) from 0 to 1, or log odds (N, C).
     pred_probs : (N, C) out-of-fold probabilities of a model that learned from the labels.
-    keys : (N,) content keys, by which folds and draws are made; from the first source where None.
-    trust : whose word to take where model and labels contradict each other wholesale.
-    seed : of folds and draws.
+    keys : (N,) content keys, on which folds and draws depend; by default a digest of each row of `features`,
+        `zero_shot` or `pred_probs` (the first that is given).
+    trust : which hypothesis decides: "auto" chooses by the data, "labels" takes the hypothesis that starts from the
+        given labels, "model" the sharp hypothesis that starts from `zero_shot` and `match`.
+    seed : seed of folds and draws.
 
     Raises
     ------
     ValueError
-        Where shapes do not fit, a label is out of range, or no source is given.
+        The shapes do not fit, there are no labels, a label is out of range, or none of `features`, `zero_shot` and
+        `pred_probs` is given.
     """
     inputs = Inputs.of(labels, classes, features, zero_shot, match, pred_probs, keys, seed)
     rows = inputs.drawn()
@@ -93,18 +99,22 @@ def decide(
 
 @dataclass(frozen=True)
 class Found:
-    """What follows from the chosen hypothesis for every image."""
+    """The values of every image from which the verdicts are computed."""
 
     posterior: Floats
-    """(N, C)"""
+    """(N, C) posterior of the true class."""
     best_fit: Floats
-    """(N,) how well the best class fits."""
+    """(N,) fit of the best-fitting class (see `outside`)."""
     ranked: Floats
-    """(N, M, 2) posterior and fit of the given class, by the chosen hypothesis and by those that rank beside it."""
+    """(N, M, 2) posterior and fit of the given class, under each of the M hypotheses that take part in the ranking."""
 
 
 def _found(reader: Reader, rows: Ints, sample: Sample, choice: Choice, fitting: Fitting) -> Found:
-    """Apply the hypotheses to all images: the fit's own posterior for its sample, the model's for the others."""
+    """Return the values of all images under the hypotheses.
+
+    The images at the positions `rows` are those of `sample`, and keep the posteriors of the fit. The posteriors of all
+    other images are predicted by the fitted hypotheses, in blocks.
+    """
     inputs, n = reader.inputs, len(reader.inputs.labels)
     hypotheses = (choice.hypothesis, *choice.rivals)
     fittings = [fitting, *(fit_fitting(rival.scores, sample.index, sample.classes) for rival in choice.rivals)]
@@ -136,7 +146,7 @@ def _found(reader: Reader, rows: Ints, sample: Sample, choice: Choice, fitting: 
 
 
 def _scores(sample: Sample, hypothesis: Hypothesis) -> dict[str, Floats]:
-    """Return the scores (n, K) of each source for images that the hypothesis was not fitted on."""
+    """Return the scores (n, K) or (n, K + 1) of each source for images on which the hypothesis was not fitted."""
     sample = sample.under(hypothesis.kind)
     scores = {**sample.unseen, **sample.learned}
     if hypothesis.means is not None and sample.centered is not None:
@@ -145,7 +155,7 @@ def _scores(sample: Sample, hypothesis: Hypothesis) -> dict[str, Floats]:
 
 
 def _predicted(sample: Sample, hypothesis: Hypothesis, scores: Mapping[str, Floats]) -> Floats:
-    """Return the posterior (n, K) of images that the hypothesis was not fitted on."""
+    """Return the posterior (n, K) of images on which the hypothesis was not fitted."""
     evidence = sample.likelihoods(pooled(list(scores.values()), np.array(list(hypothesis.scales.values()))))
     joint = evidence * hypothesis.fit.matrix[sample.index, sample.labels[:, None]].astype(np.float32)
     return np.asarray(joint / np.maximum(joint.sum(1, keepdims=True), np.finfo(np.float32).tiny))
@@ -183,18 +193,22 @@ def _alone(hypothesis: Hypothesis) -> bool:
 
 
 def _noise(sample: Sample, choice: Choice, p_clean: Floats, mixture: Mixture) -> NoiseEstimate:
-    """Return the noise rate, and a range from soft to sharp evidence with the sampling error of the labels."""
+    """Return the noise rate and its range.
+
+    The range contains the rates with evidence of two powers and the rates of other plausible hypotheses
+    (`Choice.rates`). It is widened by images of no class, the sampling error and `MODEL_ERROR`.
+    """
     hypothesis = choice.hypothesis
     rates = [hypothesis.fit.rate, *choice.rates] + ([choice.first_rate] if hypothesis.name == "labels" else [])
-    rate = float(1 - p_clean.mean())  # of labels that are wrong because the image shows another class, or none
-    if not sample.unseen:  # the labels taught every source: the rate lies between before and after doubting them
+    rate = float(1 - p_clean.mean())  # images of another class and images of no class
+    if not sample.unseen:  # every source learned from the labels: the mean of the rates before and after the refit
         rate += (choice.first_rate - hypothesis.fit.rate) / 2
     for power in (SOFT, SHARP):
         evidence = sample.likelihoods(power * hypothesis.logits)
         start = float(np.clip(hypothesis.fit.rate, 0.01, 0.9))
         again = fit_matrix(evidence, sample.index, sample.labels, sample.classes, UNIFORM, start=start, iterations=15)
         rates.append(again.rate)
-    # images of no class come on top: their share, once at least half and once all of it
+    # all labels of images of no class are wrong: half of their share is added to the lower end, all of it to the upper
     share = mixture.share * mixture.weight
     low, high = min(rates) + 0.5 * max(share, 0.0), min(max(rates) + max(share, 0.0), 1.0)
     n = len(sample.labels)

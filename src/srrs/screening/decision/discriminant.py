@@ -1,11 +1,13 @@
-"""Out-of-fold linear discriminant scores: what the images alone say about the class.
+"""Out-of-fold linear discriminant scores: evidence for the true class from the features.
 
-A class score is x·W⁻¹m - m·W⁻¹m/2, with the class mean m and the covariance W within classes. Both come from images of
-the *other* folds, weighted by the probability of each class, and W is mixed with a sphere. An image that took part in W
-would lie far from every class, the more so the fewer images there are. The means of other folds never saw the label of
-the image itself. They do share every mistake that is systematic in a class: they are not independent of such noise.
+The score of a class is x·W⁻¹m - m·W⁻¹m/2, with the class mean m and the covariance W within classes. Both are computed
+from the images of the *other* folds. In m, an image has the weight of its probability of the class. W is mixed with a
+multiple of the identity matrix (a sphere). If an image took part in W, its scores would be too low for every class, and
+the error would be larger with fewer images. The class means of the other folds do not depend on the label of the image
+itself. They are not independent of noise that is systematic in a class, because the other images of the class share the
+mistake.
 
-N images, C classes, D feature size, R directions, K candidate classes per image, F folds.
+N images, C classes, D feature size, R dimensions of the centered features, K candidate classes per image, F folds.
 """
 
 from dataclasses import dataclass
@@ -22,33 +24,37 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 SPHERE = 3.0
-"""Images per direction that the sphere counts for in the covariance within classes."""
+"""The sphere counts as this number of images per dimension in the covariance within classes."""
 UNCERTAINTY = 0.5
-"""Weight of the uncertainty of a class mean: half, as the directions of a feature are far from independent."""
+"""Weight of the uncertainty of a class mean. It is below 1, because the dimensions of a feature are not independent."""
 LEAST_VARIANCE = 1e-3
-"""Least mean variance within classes, where that of all images is 1: one image per class shows no variance."""
+"""Least variance per dimension within classes. The variance of all images is 1. With one image per class, the estimated
+variance within classes would be 0."""
 LEAST_SHRINK, MOST_SHRINK = 0.5, 20.0
-"""Bounds of the images at the center that are added to each class."""
+"""Bounds of the ratio by which class means are shrunk (see `discriminant`)."""
 
 
 @dataclass(frozen=True)
 class Centering:
-    """The linear map that centers features, scales them to unit variance, and shortens very long ones."""
+    """The linear map that centers features, scales them to unit variance, and projects very long features.
+
+    After scaling, the mean variance of the dimensions is 1.
+    """
 
     center: Floats
-    """(D,)"""
+    """(D,) mean of the features."""
     scale: float
     towards: Floats | None
-    """(D, R) projection of very long features."""
+    """(D, R) projection of very long features; None if R is D."""
 
     def __call__(self, features: Floats) -> Floats:
-        """Return centered features (N, R) as float32."""
+        """Return the centered features (N, R) of features (N, D), in float32."""
         centered = (np.asarray(features, np.float32) - self.center) * np.float32(self.scale)
         return centered if self.towards is None else np.asarray(centered @ self.towards)
 
 
 def fit_centering(features: Floats) -> Centering:
-    """Fit the map to features (N, D); constant features give a map to zeros."""
+    """Fit the map to features (N, D). Constant features are mapped to zeros."""
     features = np.asarray(features, np.float32)
     center = features.mean(0, dtype=np.float64).astype(np.float32)
     variance = float(np.square(features - center).mean(dtype=np.float64))
@@ -56,26 +62,32 @@ def fit_centering(features: Floats) -> Centering:
 
 
 def fold_scatter(centered: Floats, fold: Ints, fold_count: int) -> Floats:
-    """Return the scatter (F, R, R), the sum of x xᵀ, of the centered features (N, R) of all folds but one."""
+    """Return the scatter (F, R, R) for each fold: the sum of x xᵀ over the features (N, R) of all other folds."""
     each = np.stack([rows.T @ rows for rows in (centered[fold == number] for number in range(fold_count))])
     return np.asarray(each.sum(0) - each)
 
 
 @dataclass(frozen=True)
 class Means:
-    """The class means of other folds, as coefficients of a linear score."""
+    """The class means for each fold, computed on all other folds, as coefficients of linear scores."""
 
     weight: Floats
-    """(F, C, R) W⁻¹m"""
+    """(F, C, R) W⁻¹m."""
     cost: Floats
-    """(F, C) half the expected m·W⁻¹m: that of the estimate and its uncertainty."""
+    """(F, C) half of m·W⁻¹m plus the weighted uncertainty of m; it is subtracted from the score."""
 
 
 def fold_means(centered: Floats, scatter: Floats, probs: Floats, index: Ints, classes: int, fold: Ints) -> Means:
-    """Estimate class means for each fold.
+    """Estimate class means for each fold, from all other folds.
 
-    `scatter` is that of the other folds (`fold_scatter`), and `probs` (N, K) are the probabilities of the candidate
-    classes `index` (N, K).
+    Parameters
+    ----------
+    centered : (N, R) centered features.
+    scatter : (F, R, R) of `fold_scatter`.
+    probs : (N, K) probabilities of the candidate classes.
+    index : (N, K) candidate classes.
+    classes : C.
+    fold : (N,) fold of each image.
     """
     folds, size = len(scatter), centered.shape[1]
     sums = np.zeros((folds, classes, size), np.float32)
@@ -94,17 +106,24 @@ def fold_means(centered: Floats, scatter: Floats, probs: Floats, index: Ints, cl
 
 
 def discriminant(sums: Floats, counts: Floats, scatter: Floats) -> tuple[Floats, Floats]:
-    """Return the coefficients (C, R) and the cost (C,) of each class's score.
+    """Return the coefficients W⁻¹m (C, R) and the cost (C,) of each class's score.
 
-    `sums` (C, R) and `counts` (C,) are the weighted sums of features and the weights of the classes, and `scatter`
-    (R, R) is the sum of x xᵀ over all images. A mean of n images is shrunk by n / (n + ratio), where ratio is the
-    variance within classes over the variance between them, and its uncertainty is the variance within classes over
-    n + ratio (James and Stein 1961). So small classes neither attract nor lose images.
+    The mean of n images is shrunk by the factor n / (n + ratio), where ratio is the variance within classes divided by
+    the variance between classes. The uncertainty of the mean is the variance within classes divided by n + ratio (James
+    and Stein 1961). Therefore small classes get neither too many nor too few images.
+
+    Parameters
+    ----------
+    sums : (C, R) sum of the centered features of each class, weighted by the probability of the class.
+    counts : (C,) sum of these weights.
+    scatter : (R, R) sum of x xᵀ over all images.
     """
     n = max(float(counts.sum()), 1.0)
+    # Covariance within classes: the scatter of all images minus that of the class means
     raised = np.asarray(sums / np.sqrt(np.maximum(counts, 1e-6))[:, None], np.float32)
     free = max(n - np.count_nonzero(counts > 0.5), 1.0)
     inverse = _inverse((scatter - raised.T @ raised) / np.float32(free), n)
+    # Variances within and between classes, in the metric of W, and the shrunk means
     total = float(np.vdot(inverse, scatter)) / n
     of_means = float(np.vdot(raised @ inverse, raised)) / n
     within = min(max(total - of_means, 0.0) * n / free, total)
@@ -115,22 +134,25 @@ def discriminant(sums: Floats, counts: Floats, scatter: Floats) -> tuple[Floats,
 
 
 def _inverse(within: Floats, n: float) -> Floats:
-    """Return the inverse of the covariance within classes (R, R) of n images, mixed with a sphere of its variance."""
+    """Return the inverse of the covariance within classes (R, R) of n images, mixed with a sphere of equal variance."""
     size = len(within)
     share = SPHERE * size / (SPHERE * size + n)
     variance = max(float(np.trace(within, dtype=np.float64)) / size, LEAST_VARIANCE)
     mixed = np.float32(1 - share) * within
     mixed[np.diag_indices(size)] += np.float32(share * variance)
-    # Cholesky's half of an inverse costs half of `numpy.linalg.inv`
+    # An inverse from the Cholesky factor takes half the time of `numpy.linalg.inv`
     factor, failed = lapack.spotrf(mixed, lower=True, clean=True, overwrite_a=True)
     if failed:
         raise np.linalg.LinAlgError("The covariance of the features within classes is not positive definite.")
-    lower, _ = lapack.spotri(factor, lower=True, overwrite_c=True)  # the other half is 0
+    lower, _ = lapack.spotri(factor, lower=True, overwrite_c=True)  # the upper triangle is 0
     return np.asarray(lower + lower.T - np.diag(lower.diagonal()), np.float32)
 
 
 def scores(centered: Floats, means: Means, fold: Ints, index: Ints) -> Floats:
-    """Return discriminant scores of the candidate classes as `narrowed` does, from the means of other folds."""
+    """Return the scores (N, K) of the candidate classes `index` (N, K), from the class means of the other folds.
+
+    If not all classes are candidates, the scores are (N, K + 1), as in `narrowed`.
+    """
     classes = means.weight.shape[1]
     found = np.empty((len(index), index.shape[1] + (index.shape[1] < classes)), np.float32)
     for number, (weight, cost) in enumerate(zip(means.weight, means.cost, strict=True)):
@@ -141,7 +163,7 @@ def scores(centered: Floats, means: Means, fold: Ints, index: Ints) -> Floats:
 
 
 def spread(probs: Floats, index: Ints, classes: int) -> "Floats | csr_matrix":
-    """Return candidate probabilities (N, K) as an array or sparse matrix (N, C)."""
+    """Return the probabilities (N, K) of the candidate classes `index` (N, K) as an array or sparse matrix (N, C)."""
     if probs.shape[1] == classes:
         return probs
     n, k = probs.shape

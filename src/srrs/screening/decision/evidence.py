@@ -1,6 +1,6 @@
-"""The evidence for the true class of the images that the model is fitted on, and how scores of all images are read.
+"""The checked inputs of the decision, and the scores of single sources.
 
-N images, C classes, D feature size, K candidate classes per image, F folds.
+N images, n of them at given positions, C classes, D feature size, K candidate classes per image.
 """
 
 from collections.abc import Iterator
@@ -18,39 +18,44 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 FOLDS = 5
+"""Number of folds."""
 SAMPLE, SAMPLE_OF_CLASS = 8_192, 96
-"""Images that the model is fitted on: so many, or so many per class where that is more."""
+"""Numbers of images on which the hypotheses are fitted: in total, and per class. The larger total is used."""
 CANDIDATES = 64
-"""Candidate classes per image where there are more than DENSE classes; all classes otherwise."""
+"""Number of candidate classes per image, besides the given class, if there are more than DENSE classes. Each source
+contributes the same number."""
 DENSE = 256
+"""Number of classes up to which all classes are candidates."""
 CELLS = 2**22
-"""Entries of one block of rows."""
+"""Number of entries (rows times columns) of one block."""
 ASKED = 10
-"""Classes by which a matcher judges an image, beside the given one."""
+"""Number of classes that the matcher scores for each image, besides the given class."""
 UNLIKELY = 30.0
-"""How far a class of probability 0 lies below the likeliest one, in logarithms, at least."""
-_DRAW = 2  # purpose of the keyed draw; 1 are the folds
+"""A class of probability 0 gets a log-probability that is at least this much below the highest one."""
+_DRAW = 2  # number of this draw for `uniforms`; the draw of the folds has the number 1
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the caller gave, checked, and what is derived from it for every image."""
+    """The arrays that the caller gave, after a check of their shapes, with keys and folds (see `decide`)."""
 
     labels: Ints
-    """(N,)"""
+    """(N,) given labels."""
     classes: int
     features: Floats | None
     """(N, D)"""
     zero_shot: Floats | None
     """(N, C) logits or log-probabilities of a model that never saw the labels."""
     match: MatchScores | Floats | None
+    """Matcher scores as a function of positions and classes, or log odds (N, C)."""
     pred_probs: Floats | None
     """(N, C) out-of-fold probabilities of a model that learned from the labels."""
     keys: Keys
+    """(N,) content keys."""
     fold: Ints
-    """(N,)"""
+    """(N,) fold of each image, 0 to FOLDS - 1."""
     order: Ints
-    """(N,) the images in an order that follows from their content."""
+    """(N,) positions of the images, sorted by key and label."""
     seed: int
 
     @classmethod
@@ -65,7 +70,11 @@ class Inputs:
         keys: Keys | None,
         seed: int,
     ) -> "Inputs":
-        """Check shapes and derive keys and folds; ValueError where shapes do not fit or no source is given."""
+        """Check the arrays, and derive keys and folds.
+
+        Raises ValueError if shapes do not fit, there are no labels, a label is out of range, or none of `features`,
+        `zero_shot` and `pred_probs` is given.
+        """
         labels = np.asarray(labels, np.int64)
         n = len(labels)
         for name, array in (("features", features), ("zero_shot", zero_shot), ("pred_probs", pred_probs)):
@@ -85,14 +94,14 @@ class Inputs:
         return cls(labels, classes, features, zero_shot, match, pred_probs, keys, fold, order, seed)
 
     def drawn(self) -> Ints:
-        """Return the rows that the model is fitted on, in canonical order."""
+        """Return the positions (n,) of the images on which the hypotheses are fitted, sorted by key."""
         wanted = max(SAMPLE, SAMPLE_OF_CLASS * self.classes) / len(self.labels)
         if wanted >= 1:
             return self.order
         return self.order[uniforms(self.keys[self.order], self.seed, _DRAW) < wanted]
 
     def log_zero_shot(self, rows: Ints) -> Floats:
-        """Return log-probabilities (n, C) of the zero-shot model for these rows, float32."""
+        """Return the log-probabilities (n, C) of the zero-shot model for the images at `rows` (n,), in float32."""
         assert self.zero_shot is not None
         scores = np.asarray(self.zero_shot[rows], np.float32)
         # the logarithm of a probability of 0 is -inf: such a class counts as unlikely, not as impossible
@@ -103,14 +112,15 @@ class Inputs:
         return np.asarray(log_softmax(scores, axis=1))
 
     def log_predicted(self, rows: Ints) -> Floats:
-        """Return log-probabilities (n, C) of the given predictions for these rows, float32."""
+        """Return the logarithm (n, C) of the given predictions for the images at `rows` (n,), in float32."""
         assert self.pred_probs is not None
         return np.log(np.maximum(np.asarray(self.pred_probs[rows], np.float32), 1e-6))
 
     def match_odds(self, rows: Ints) -> Floats:
-        """Return the matcher's log odds (n, C) for these rows.
+        """Return the matcher's log odds (n, C) for the images at the positions `rows` (n,), in float32.
 
-        A matcher that is called judges the given class and the ASKED likeliest ones; the other classes get the median.
+        If `match` is a function, it scores the given class and the ASKED most probable classes of the zero-shot
+        prediction (or of the given predictions). All other classes get the median of the scores of these ASKED classes.
         """
         assert self.match is not None
         if not callable(self.match):
@@ -127,16 +137,17 @@ class Inputs:
 
 
 def blocks(count: int, width: int) -> Iterator[slice]:
-    """Slices of at most CELLS / width rows that cover `count` rows."""
+    """Yield slices that cover 0..count in order. An array with `width` columns has at most CELLS entries per slice."""
     step = max(1, CELLS // max(width, 1))
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
 
 
 def candidates(log_probs: list[Floats], labels: Ints, classes: int) -> Ints:
-    """Return the candidate classes (n, K): the likeliest ones of each source in turn and the given class.
+    """Return the candidate classes (n, K) of each image, sorted by number.
 
-    All classes in order where there are at most DENSE of them.
+    Up to DENSE classes, all classes are candidates. Otherwise, the candidates are the given class (`labels`, (n,)) and
+    the CANDIDATES // S most probable classes of each of the S sources (`log_probs`, each (n, C)).
     """
     n = len(labels)
     if classes <= DENSE:
@@ -144,7 +155,7 @@ def candidates(log_probs: list[Floats], labels: Ints, classes: int) -> Ints:
     share = CANDIDATES // len(log_probs)
     chosen = [np.argpartition(-scores, share, axis=1)[:, :share] for scores in log_probs]
     found = np.sort(np.column_stack([*chosen, labels]), axis=1)
-    # a class that was chosen twice is counted once: its second place goes to a class that is not there yet
+    # if a class was chosen twice, one of the two entries is replaced by a class that is not a candidate yet
     twice = np.flatnonzero((np.diff(found, axis=1) == 0).any(1))
     for row in twice:
         there = np.unique(found[row])
@@ -154,9 +165,10 @@ def candidates(log_probs: list[Floats], labels: Ints, classes: int) -> Ints:
 
 
 def narrowed(scores: Floats, index: Ints) -> Floats:
-    """Return the scores (n, C) of the candidates `index` (n, K), and in one more column the mean of all other classes.
+    """Return the scores of the candidate classes `index` (n, K), from the scores (n, C) of all classes.
 
-    As they are where all classes are candidates.
+    The result is (n, K + 1): its last column is the mean score of all other classes. If all classes are candidates, the
+    result is the argument `scores`.
     """
     n, k = index.shape
     if k == scores.shape[1]:
@@ -168,7 +180,10 @@ def narrowed(scores: Floats, index: Ints) -> Floats:
 
 
 def balancing(log_probs: Floats, target: Floats, steps: int = 30) -> Floats:
-    """Return the offset (C,) by which the mean of softmax(log_probs + offset) is the `target` (C,), in damped steps."""
+    """Return the offset (C,) for which the mean of softmax(log_probs + offset) over the images is `target` (C,).
+
+    `log_probs` is (n, C). The offset is found by damped fixed-point iteration.
+    """
     offset = np.zeros(log_probs.shape[1], np.float32)
     for _ in range(steps):
         raised = np.exp(log_softmax(log_probs + offset, axis=1))

@@ -1,10 +1,12 @@
-"""The model of how the labels came about, fitted by alternation: discriminant, scales, transition matrix.
+"""Hypotheses about how the given labels follow from the true classes.
 
-Two starts are tried. "model" starts from the sources that never saw the labels: it can find mistakes that most images
-of a class share. "labels" starts from the images and the given labels, and from nearly uniform noise: it leaves labels
-alone where mistakes cannot be distinguished from hard images. `choice` takes one of them.
+A hypothesis is a fitted model with three parts: the discriminant of the features, the scales of the sources, and the
+transition matrix. The parts are fitted in turn. A fit has one of two starts. The start "model" uses only the label-free
+sources (zero-shot prediction and matcher), so it can find mistakes that most images of a class share. The start
+"labels" also uses the features with the given labels, and usually assumes nearly uniform noise. It does not change
+labels where wrong labels cannot be distinguished from hard images. `choice` chooses one hypothesis.
 
-N images, C classes, K candidate classes per image.
+N images, C classes, K candidate classes per image, R dimensions of the centered features, F folds.
 """
 
 from collections.abc import Mapping
@@ -21,46 +23,49 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 UNIFORM = Strength(3.0, 3.0)
-"""Nearly uniform noise, unless many labels say otherwise."""
+"""Strong prior towards uniform noise. Many labels can outweigh it."""
 FREE = Strength(0.3, 0.1)
-"""Noise of any structure."""
+"""Weak prior towards uniform noise, which permits noise of any structure."""
 SHARP_START = 2.0
-"""Scale of the unseen sources at the start of a sharp hypothesis: it finds mistakes that soft evidence would excuse."""
+"""Scale of the label-free sources at the start of a sharp hypothesis. With a lower scale, a wrong label looks like a
+label of a hard image."""
 SHARP_IMAGES = 1.0
-"""The same of the images: that of Gaussian classes whose directions are independent."""
+"""Scale of the discriminant at the start of a sharp hypothesis. A scale of 1 is right for Gaussian classes."""
 FREE_RATE = 0.3
-"""Least first guess of the noise rate of a hypothesis of structured noise."""
+"""Least noise rate from which a fit of structured noise starts."""
 REFINED = 2
-"""Refinements of a sharpened hypothesis."""
+"""Number of refits of a sharpened hypothesis."""
 ZERO_SHOT = "zero-shot"
+"""Name of the zero-shot prediction as a source."""
 IMAGES = "images"
-"""Name of the source that is the out-of-fold discriminant."""
+"""Name of the out-of-fold discriminant as a source."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The images that the model is fitted on, in canonical order."""
+    """The images on which hypotheses are fitted, sorted by key and label, or a block of other images."""
 
     labels: Ints
-    """(N,)"""
+    """(N,) given labels."""
     fold: Ints
-    """(N,)"""
+    """(N,) fold of each image."""
     classes: int
     index: Ints
-    """(N, K) candidate classes; the given one is among them."""
+    """(N, K) candidate classes, among them the given class."""
     unseen: Mapping[str, Floats]
-    """Scores of each source that never saw a label, (N, K) or with one more column for all other classes."""
+    """Scores of each label-free source: (N, K), or (N, K + 1) with the mean of all other classes as the last column."""
     learned: Mapping[str, Floats]
-    """Scores of each source that learned from the labels, but not from that of the image itself."""
+    """Scores of each source that learned from labels, but not from the label of the image itself, in the same
+    shapes."""
     centered: Floats | None
-    """(N, R) centered features."""
+    """(N, R) centered features; None without features."""
     scatter: Floats | None = None
-    """(F, R, R) scatter of each fold's features, where the discriminant is fitted."""
+    """(F, R, R) scatter of the features of all other folds; None if no discriminant is fitted."""
     even: Floats | None = None
-    """(C,) what turns zero-shot scores balanced to the label shares into scores balanced to equal classes."""
+    """(C,) offset that turns zero-shot scores balanced to the label shares into scores balanced to equal classes."""
 
     def under(self, kind: "Kind") -> "Sample":
-        """The sample with the class prior of a kind."""
+        """Return the sample with the class prior of a kind of hypothesis (see `Kind.even`)."""
         if not kind.even or self.even is None or ZERO_SHOT not in self.unseen:
             return self
         scores = np.array(self.unseen[ZERO_SHOT])
@@ -69,74 +74,76 @@ class Sample:
 
     @property
     def given(self) -> NDArray[np.bool_]:
-        """(N, K) whether the candidate is the given label."""
+        """Return (N, K) whether each candidate is the given label."""
         return np.asarray(self.index == self.labels[:, None])
 
     def likelihoods(self, logits: Floats) -> Floats:
-        """(N, K) probabilities of the candidates, from pooled scores."""
+        """Return the probabilities (N, K) of the candidates, from pooled scores (N, K) or (N, K + 1)."""
         return likelihoods(logits, self.index.shape[1], self.classes)
 
     def predicted(self, scores: Floats) -> Ints:
-        """(N,) place of the candidate with the highest score."""
+        """Return the column (N,) of the candidate with the highest score."""
         return np.asarray(scores[:, : self.index.shape[1]].argmax(1))
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A fitted model of how the labels came about."""
+    """A fitted model of how the given labels follow from the true classes."""
 
     kind: "Kind"
     fit: Fit
     scales: Mapping[str, float]
-    """The power of each source."""
+    """Scale of each source: the power to which its likelihood is raised."""
     means: discriminant.Means | None
-    """Class means of other folds."""
+    """Class means for each fold, computed on the other folds; None if the discriminant is not a source."""
     scores: Mapping[str, Floats]
-    """Of each source."""
+    """Scores of each source, (N, K) or (N, K + 1)."""
 
     @property
     def name(self) -> str:
-        """ "model" or "labels": what it started from."""
+        """Return the start of the fit, "model" or "labels"."""
         return self.kind.start
 
     @property
     def log_likelihood(self) -> float:
-        """Of the given labels."""
+        """Return the log-likelihood of all given labels, in nats."""
         return float(self.fit.log_likelihoods.sum(dtype=np.float64))
 
     @property
     def logits(self) -> Floats:
-        """Pooled scores."""
+        """Return the pooled scores (N, K) or (N, K + 1)."""
         return pooled(list(self.scores.values()), np.array(list(self.scales.values())))
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How a hypothesis is fitted."""
+    """Settings with which a hypothesis is fitted."""
 
     start: str
-    """"model": from the sources that never saw a label. "labels": from all of them."""
+    """"model": the fit starts from the label-free sources. "labels": it starts from all sources."""
     strength: Strength
+    """Strength of the prior towards uniform noise."""
     sharp: bool = False
-    """Whether the sources start from SHARP_START instead of their fitted scales."""
+    """Whether the sources start from the scales SHARP_START and SHARP_IMAGES instead of fitted scales."""
     temper: float = 1.0
-    """What fitted scales are multiplied by."""
+    """Factor of all fitted scales. Below 1, it makes the evidence softer."""
     even: bool = False
     """Whether zero-shot predictions are balanced to equal classes instead of the label shares."""
 
 
 LABELS, MILD = Kind("labels", UNIFORM), Kind("model", UNIFORM)
+"""Nearly uniform noise, with the two starts."""
 LOOSE = Kind("labels", FREE)
-"""Structured noise from the same start as LABELS: it ranks mistakes between classes better than it decides them."""
+"""Structured noise from the same start as LABELS. It improves the ranking, but does not decide."""
 CLUSTERS = Kind("labels", FREE, sharp=True)
-"""Without other sources, classes that lie well apart are clusters, whatever their labels say."""
+"""Structured noise for features alone: well-separated classes are clusters, whatever their labels are."""
 SHARP, TEMPERED = Kind("model", FREE, sharp=True), Kind("model", FREE, temper=0.6)
-"""Two hypotheses of structured noise: sharp evidence finds mistakes between similar classes where the model knows them;
-tempered evidence finds pairs of swapped classes where it hardly does."""
+"""Two hypotheses of structured noise. Sharp evidence finds mistakes between similar classes if the model is reliable.
+Tempered evidence finds pairs of exchanged classes even if the model is weak."""
 
 
 def fitted(sample: Sample, kind: Kind, rounds: int = 1) -> Hypothesis:
-    """Fit a hypothesis from its start, and `rounds` more times from its own posterior."""
+    """Fit a hypothesis of a kind from its start, and refit it `rounds` times to its own posterior."""
     sample = sample.under(kind)
     scores = dict(sample.unseen) if kind.start == "model" else {**sample.unseen, **sample.learned}
     means = None
@@ -156,10 +163,11 @@ def fitted(sample: Sample, kind: Kind, rounds: int = 1) -> Hypothesis:
 
 
 def sharpened(sample: Sample, first: Hypothesis, power: float) -> Hypothesis:
-    """Fit a hypothesis of structured noise to the sources of another one, from `power` times their scales on.
+    """Fit a hypothesis of structured noise to the sources of the hypothesis `first`, and refit it.
 
-    Where classes lie apart, soft evidence without wrong labels explains the labels as well as sharp evidence with wrong
-    ones. So the fit starts from sharp evidence, and is refined from its own posterior.
+    The scales at the start are `power` times those of `first`. Reason: if classes are well separated, soft evidence
+    without wrong labels explains the labels as well as sharp evidence with wrong labels. A start with sharp evidence
+    leads to the second explanation.
     """
     scales = power * np.array(list(first.scales.values()))
     hypothesis = _hypothesis(sample, CLUSTERS, first.scores, scales, FREE_RATE, first.means)
@@ -169,7 +177,7 @@ def sharpened(sample: Sample, first: Hypothesis, power: float) -> Hypothesis:
 
 
 def refitted(sample: Sample, hypothesis: Hypothesis) -> Hypothesis:
-    """Fit it once more: the discriminant to its posterior, the scales through its matrix, then the matrix."""
+    """Refit a hypothesis: the discriminant to its posterior, the scales with its matrix, then the matrix."""
     return _refitted(sample.under(hypothesis.kind), hypothesis)
 
 
@@ -191,7 +199,7 @@ def _hypothesis(
     rate: float,
     means: discriminant.Means | None,
 ) -> Hypothesis:
-    """Fit the matrix to the scaled scores, from a first guess of the rate."""
+    """Fit the transition matrix to the scaled scores, from the noise rate `rate`, and return the hypothesis."""
     scales = kind.temper * scales
     evidence = sample.likelihoods(pooled(list(scores.values()), scales))
     start = float(np.clip(rate, 0.003, 0.9))

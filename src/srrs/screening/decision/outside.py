@@ -1,9 +1,10 @@
-"""Images of none of the classes, found by how little any class fits them.
+"""Images of none of the classes, which are found by how poorly every class fits them.
 
-The fit of a class is the sum of all sources, each centered per class and divided by its spread; the fit of an image is
-that of its best class. How images of no class look can be read from the data: an image whose own class is left out *is*
-an image of no class. So one of two normal distributions is known, and the other and the shares follow by EM. Where the
-two overlap so much that single images cannot be told apart, the probabilities shrink and no image is called outside.
+The *fit* of a class to an image is the sum of the scores of all sources, each centered per class and divided by its
+standard deviation. The fit of an image is that of its best class. Examples of images of no class follow from the data:
+an image whose own class is left out is such an example. The fits of these examples determine one normal distribution.
+The distribution of the images that show a class, and the share of each kind, are estimated by EM. If the two
+distributions overlap much, the probabilities are scaled down, so that no image is called outside.
 
 N images, C classes, K candidate classes per image.
 """
@@ -18,26 +19,33 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 BLURRED, APART = 1.5, 1.75
-"""Distances of the two distributions, in standard deviations of the known images: up to the first no image can be told,
-from the second on the probabilities are taken at their word."""
+"""Distances between the means of the two distributions, in standard deviations of the images that show a class. Up to
+BLURRED, the weight of the probabilities is LEAST; from APART on, it is 1."""
 MOST = 0.5
-"""Where more images than this seem to show no class, the two distributions are not those of the two kinds of images."""
+"""If a larger share of the images seems to show no class, the mixture is discarded: the two distributions do not
+separate the two kinds of images."""
 LEAST = 0.02
-"""What probabilities are multiplied by at least: they keep their order where they count for nothing."""
+"""Least weight of the probabilities. With this weight, they keep their order, but have no effect on the groups."""
 ITERATIONS = 100
+"""Number of EM iterations."""
 PREDICTIONS = "predictions"
+"""Name of the given predictions as a source."""
 
 
 @dataclass(frozen=True)
 class Fitting:
-    """How well classes fit images, on one scale."""
+    """Centers and standard deviations of the sources, which give the fit of a class to an image."""
 
     center: Mapping[str, Floats]
-    """(C,) of each source."""
+    """(C,) mean score of each class, for each source; 0 if the source is not centered."""
     spread: Mapping[str, float]
+    """Standard deviation of the centered scores of each source. A source with the value 0 is not used."""
 
     def __call__(self, scores: Mapping[str, Floats], index: Ints) -> Floats:
-        """Return the fit (N, K) of each candidate class, from the scores (N, K) of each source."""
+        """Return the fit (N, K) of each candidate class `index` (N, K).
+
+        `scores` of each source are (N, K) or (N, K + 1).
+        """
         total = np.zeros(index.shape, np.float32)
         for name, values in scores.items():
             if self.spread[name] > 0:
@@ -47,18 +55,22 @@ class Fitting:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Normal distributions of the fit of images of no class, and of all others."""
+    """Normal distributions of the fit: of images that show none of the classes, and of images that show one."""
 
     share: float
     """Share of images of no class."""
     weight: float
-    """How far the probabilities are trusted, 0 to 1."""
+    """Factor of the probabilities, 0 to 1. It is lower if the distributions overlap more."""
     outside: tuple[float, float]
-    """Mean and standard deviation."""
+    """Mean and standard deviation of the fit of images of no class."""
     inside: tuple[float, float]
+    """Mean and standard deviation of the fit of images that show a class."""
 
     def __call__(self, fit: Floats) -> Floats:
-        """Return the probability (N,) that images of this fit show none of the classes; it falls with the fit."""
+        """Return the probability (N,) that images with the given fit (N,) show none of the classes.
+
+        The probability never increases with the fit, even if the standard deviations differ.
+        """
         if self.share <= 0:
             return np.zeros(len(fit))
         (m1, s1), (m0, s0) = self.outside, self.inside
@@ -70,14 +82,17 @@ class Mixture:
 
 
 def fit_fitting(scores: Mapping[str, Floats], index: Ints, classes: int) -> Fitting:
-    """Return the centers and spreads of the sources (N, K)."""
+    """Return the centers and standard deviations of the sources.
+
+    `scores` of each source are (N, K) or (N, K + 1), and `index` (N, K) are the candidate classes.
+    """
     center: dict[str, Floats] = {}
     spread: dict[str, float] = {}
     for name, every in scores.items():
         values = every[:, : index.shape[1]]
         count = np.bincount(index.ravel(), minlength=classes)
         center[name] = np.bincount(index.ravel(), values.ravel(), classes) / np.maximum(count, 1)
-        # predictions are probabilities, and a few candidates of many classes do not show the mean of a class
+        # not centered: predictions, which are probabilities; and scores of some classes only, whose mean is biased
         centered = name != PREDICTIONS and index.shape[1] == classes
         center[name] = np.asarray(center[name] * centered, np.float32)
         spread[name] = float((values - center[name][index]).std(dtype=np.float64))
@@ -87,9 +102,12 @@ def fit_fitting(scores: Mapping[str, Floats], index: Ints, classes: int) -> Fitt
 
 
 def fit_mixture(fit: Floats, posterior: Floats, *, predictions_alone: bool) -> Mixture:
-    """Fit both distributions to the fit (N, K) of each class; `posterior` (N, K) says which class is left out.
+    """Fit both normal distributions to the fit (N, K) of each candidate class.
 
-    Predictions alone know no image of another class: their probabilities are not trusted.
+    The class with the highest `posterior` (N, K) is left out to make an example of an image of no class. If the given
+    predictions are the only source (`predictions_alone`), the weight is LEAST, because class probabilities do not show
+    whether any class fits. With fewer than 3 candidate classes, or if EM finds a share above MOST, the mixture has no
+    images of no class.
     """
     best = fit.max(1).astype(np.float64)
     nothing = Mixture(0.0, 0.0, (0.0, 1.0), (0.0, 1.0))
@@ -99,6 +117,7 @@ def fit_mixture(fit: Floats, posterior: Floats, *, predictions_alone: bool) -> M
     np.put_along_axis(others, posterior.argmax(1)[:, None], -np.inf, axis=1)
     left_out = others.max(1).astype(np.float64)
     m1, s1 = float(left_out.mean()), max(float(left_out.std()), 1e-6)
+    # EM for the share and for the images that show a class. The distribution of the examples stays fixed.
     share, m0, s0 = 0.1, float(np.median(best)), max(float(best.std()), 1e-6)
     for _ in range(ITERATIONS):
         odds = np.log(share / (1 - share)) + _log_normal(best, m1, s1) - _log_normal(best, m0, s0)

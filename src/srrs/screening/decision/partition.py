@@ -1,4 +1,4 @@
-"""The default decision as the record that passes between the stages."""
+"""Conversion of the default decision to the record that the stages exchange."""
 
 import numpy as np
 
@@ -17,7 +17,10 @@ SUBJECTS = {
 
 
 def partition_of(verdicts: Verdicts, feature_size: int = 0) -> Partition:
-    """Return the verdicts on images with so many features each as screening's result, with the report as findings."""
+    """Return the verdicts as a partition, with the report as findings.
+
+    `feature_size` is the size D of the features. If features of this size were projected, a finding states it.
+    """
     report = verdicts.report
     findings = findings_of(report)
     if feature_size > MOST:
@@ -38,7 +41,7 @@ def partition_of(verdicts: Verdicts, feature_size: int = 0) -> Partition:
 
 
 def findings_of(report: Report) -> tuple[Finding, ...]:
-    """Return the report as sentences: advice, contradictions, which source decided, what the estimate cannot see."""
+    """Return the report as findings: advice, contradictions, the source with the most weight, all sources, limits."""
     found = [Finding("warning", sentence) for sentence in report.advice]
     if report.contradictions:
         sentence = "The model and the labels contradict each other in these classes:"

@@ -1,6 +1,7 @@
-"""From the caller's arrays to the scores of each source, for the images of the sample and for any block of images.
+"""From the caller's arrays to the scores of each source, for the sample of images and for any other block of images.
 
-N images, C classes, D feature size, K candidate classes per image.
+N images, n of them at given positions, C classes, D feature size, K candidate classes per image, R dimensions of the
+centered features.
 """
 
 from dataclasses import dataclass, replace
@@ -17,23 +18,25 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 MATCHER, PREDICTIONS = "matcher", "predictions"
+"""Names of the matcher and of the given predictions as sources."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads the scores of any rows the same way."""
+    """Reads the scores of any images, in the same way for the sample and for other images."""
 
     inputs: Inputs
     offset: Floats | None
-    """(C,) what balances the zero-shot log-probabilities to the label shares."""
+    """(C,) offset that balances the zero-shot log-probabilities to the label shares; None without them."""
     even: Floats | None
-    """(C,) what balances them to equal classes, less `offset`."""
+    """(C,) second offset. Both offsets together balance the log-probabilities to equal classes."""
     centering: discriminant.Centering | None
     given: tuple[Floats, Floats] | None
-    """Discriminant of the given labels, where only it can find candidates: coefficients (C, R) and costs (C,)."""
+    """Coefficients (C, R) and costs (C,) of a discriminant that is fitted to the given labels. It finds candidate
+    classes if features are the only source and not all classes are candidates; else None."""
 
     def read(self, rows: Ints) -> Sample:
-        """Return the sources of these rows (n,), for the candidate classes of each."""
+        """Return the images at the positions `rows` (n,), with the scores of their candidate classes by each source."""
         inputs, labels = self.inputs, self.inputs.labels[rows]
         unseen: dict[str, Floats] = {}
         learned: dict[str, Floats] = {}
@@ -54,14 +57,14 @@ class Reader:
         return Sample(labels, inputs.fold[rows], inputs.classes, index, unseen, learned, centered, even=self.even)
 
     def read_all(self, rows: Ints) -> Sample:
-        """Return the sources of all rows that hypotheses are fitted to, with the scatter of their features."""
+        """Return the images at the positions `rows` (n,) as a sample for fits, with the scatter of their features."""
         sample = self._joined(rows)
         if sample.centered is None:
             return sample
         return replace(sample, scatter=discriminant.fold_scatter(sample.centered, sample.fold, FOLDS))
 
     def _joined(self, rows: Ints) -> Sample:
-        """Call `read` on blocks of the rows and join the results: an array of all classes is freed after its block."""
+        """Call `read` on blocks of the rows and join the results. No block keeps its arrays (n, C) of all classes."""
         width = max(self.inputs.classes, 1)
         parts = [self.read(rows[part]) for part in blocks(len(rows), width)]
         if len(parts) == 1:
@@ -81,7 +84,7 @@ class Reader:
         )
 
     def _nearest(self, rows: Ints, centered: Floats | None) -> Floats:
-        """Scores (n, C) that find candidates where there are only features: discriminant scores of the given labels."""
+        """Return scores (n, C) that find candidates if features are the only source; zeros if all are candidates."""
         if centered is None or self.given is None:
             return np.zeros((len(rows), self.inputs.classes), np.float32)
         weight, cost = self.given
@@ -89,12 +92,12 @@ class Reader:
 
 
 def prepare(inputs: Inputs, rows: Ints) -> Reader:
-    """Fit on these rows what is needed to read scores: the balance of the zero-shot model, and the centering."""
+    """Return a reader, whose zero-shot offsets and centering are fitted on the images at the positions `rows` (n,)."""
     offset, even = None, None
     if inputs.zero_shot is not None:
         counts = np.bincount(inputs.labels, minlength=inputs.classes)
         target = (counts + 2) / (len(inputs.labels) + 2 * inputs.classes)
-        few = rows[: max(1, CELLS // inputs.classes)]  # rows are in the order of random keys
+        few = rows[: max(1, CELLS // inputs.classes)]  # rows are sorted by content key, so these are a random sample
         log_probs = inputs.log_zero_shot(few)
         offset = balancing(log_probs, target)
         even = balancing(log_probs, np.full(inputs.classes, 1 / inputs.classes)) - offset
@@ -107,7 +110,7 @@ def prepare(inputs: Inputs, rows: Ints) -> Reader:
 
 
 def _given(inputs: Inputs, rows: Ints, centering: discriminant.Centering) -> tuple[Floats, Floats]:
-    """Return the discriminant of the given labels of these rows."""
+    """Return the discriminant that is fitted to the given labels of the images at the positions `rows` (n,)."""
     assert inputs.features is not None
     size = len(centering.center) if centering.towards is None else centering.towards.shape[1]
     sums, scatter = np.zeros((inputs.classes, size), np.float32), np.zeros((size, size), np.float32)
@@ -121,5 +124,8 @@ def _given(inputs: Inputs, rows: Ints, centering: discriminant.Centering) -> tup
 
 
 def _leveled(scores: Floats) -> Floats:
-    """Scores (n, C) less the mean of each row: a likelihood is free by a factor, and so images can be compared."""
+    """Return the scores (n, C) minus the mean of each row.
+
+    A log-likelihood is defined up to a constant per image. Without the mean, scores of different images are comparable.
+    """
     return np.asarray(scores - scores.mean(1, keepdims=True), np.float32)

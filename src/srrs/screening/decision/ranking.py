@@ -1,7 +1,7 @@
-"""The score that ranks the given labels, worst first.
+"""The score that ranks the given labels. The worst label has the lowest score.
 
-It is not the posterior alone, but its logit for the given class plus how well that class fits the image, on the scale
-of `outside`. The posterior compares classes; the fit also falls where no class fits.
+The score adds two values: the logit of the posterior of the given class, and the fit of this class to the image (see
+`outside`). The posterior compares classes with each other. The fit is also low if no class fits the image.
 """
 
 import numpy as np
@@ -10,17 +10,25 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 WEIGHT, WEIGHT_ALONE = 0.5, 20.0
-"""Logits that one standard deviation of the fit counts for; of predictions alone, whose fit is self-confidence."""
+"""Weight of the standardized fit relative to the logit. WEIGHT_ALONE applies if the given predictions are the only
+source, because their fit is the self-confidence."""
 TAIL = 1e-4
-"""Least posterior in the mean over several fits: one that is sure does not overrule the others."""
+"""The posterior is clipped to TAIL..1 - TAIL, so that one very certain hypothesis does not dominate the mean."""
 SLOPE = 0.25
-"""Slope of the logistic curve that turns the sum into a score from 0 to 1 which does not saturate."""
+"""Slope of the logistic function that maps the sum to 0..1. It is small enough that scores do not become exactly 0 or
+1."""
 
 
 def quality_of(ranked: Floats, p_outside: Floats, *, predictions_alone: bool) -> Floats:
-    """Return the score (N,), 0 to 1, from posterior and fit of the given class (N, M, 2) and `p_outside` (N,).
+    """Return the score (N,) of each given label, from 0 to 1.
 
-    That an image may show none of the classes counts where it is likelier than not.
+    The log odds that an image shows none of the classes are subtracted if they are positive.
+
+    Parameters
+    ----------
+    ranked : (N, M, 2) posterior and fit of the given class, under each of M hypotheses.
+    p_outside : (N,) probability that the image shows none of the classes.
+    predictions_alone : whether the given predictions are the only source.
     """
     weight = WEIGHT_ALONE if predictions_alone else WEIGHT
     value = _logit(ranked[:, :, 0], TAIL) + weight * _standardized(ranked[:, :, 1])

@@ -1,6 +1,6 @@
-"""What the decision says about itself: which source decided, where sources contradict each other, what to do.
+"""The report of the decision: which source decided, where sources contradict each other, and advice for the user.
 
-N images, C classes.
+N images, K candidate classes per image.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 USELESS = 0.05
-"""A source whose share of the influence is below this did not decide."""
+"""The model counts as unreliable if zero-shot prediction has a smaller share of the influence."""
 LIMITS = (
     "The estimate cannot see mistakes that look like the other class: a wrong label between two classes that neither "
     "the model nor the other images of the class tell apart counts as right."
@@ -24,7 +24,7 @@ LIMITS = (
 
 
 def sources_of(sample: Sample, hypothesis: Hypothesis) -> tuple[Source, ...]:
-    """Describe the sources of a fitted hypothesis."""
+    """Return a description of each source of a fitted hypothesis."""
     found = []
     for name, scores in hypothesis.scores.items():
         predicted = sample.predicted(scores)
@@ -37,7 +37,11 @@ def sources_of(sample: Sample, hypothesis: Hypothesis) -> tuple[Source, ...]:
 
 
 def influence(hypothesis: Hypothesis) -> dict[str, float]:
-    """Share of each source in the pooled evidence: the mean spread of its scaled scores over the classes."""
+    """Return the share of each source in the pooled evidence, from 0 to 1.
+
+    The influence of a source is the mean over the images of the standard deviation over the classes of its scaled
+    scores.
+    """
     spread = {
         name: hypothesis.scales[name] * float(scores.std(axis=1).mean(dtype=np.float64))
         for name, scores in hypothesis.scores.items()
@@ -47,7 +51,7 @@ def influence(hypothesis: Hypothesis) -> dict[str, float]:
 
 
 def report_of(sample: Sample, choice: Choice) -> Report:
-    """Write the report on the hypothesis that is chosen."""
+    """Return the report on the chosen hypothesis."""
     hypothesis, contradictions = choice.hypothesis, choice.contradictions
     sources, share = sources_of(sample, hypothesis), influence(hypothesis)
     knows = False if choice.ignored else None
@@ -69,7 +73,10 @@ def report_of(sample: Sample, choice: Choice) -> Report:
 
 
 def _advice(knows: bool | None, choice: Choice) -> tuple[str, ...]:
-    """Sentences for the person."""
+    """Return the sentences of advice for the user.
+
+    `knows` states whether the zero-shot model knows the classes; None without one.
+    """
     hypothesis, contradictions = choice.hypothesis, choice.contradictions
     sentences = []
     if knows is False:

@@ -1,12 +1,13 @@
 """The scale of each source of evidence, fitted to the given labels.
 
-A source is a matrix of scores; its scale is the power of exp(score) that makes it a likelihood. The scales maximize the
-likelihood of the given labels under P(y | x) = Σ_k softmax(Σ_s a_s score_s)_k T[k, y]. Where T is not known yet, it is
-uniform noise of a rate that is fitted along. A source that says nothing about the given labels gets a scale near 0.
+A source is a matrix of scores. Its scale is the power to which exp(score) is raised to make it a likelihood. The scales
+maximize the likelihood of the given labels under P(y | x) = Σ_k softmax(Σ_s a_s score_s)_k T[k, y]. If T is not known
+yet, T is uniform noise, whose rate is fitted together with the scales. A source without information about the given
+labels gets a scale near 0.
 
-Every score must come from something that has not seen the label of its own image.
+No score may depend on the label of its own image.
 
-N images, K candidate classes per image, S sources.
+N images, C classes, K candidate classes per image, S sources.
 """
 
 from collections.abc import Sequence
@@ -20,19 +21,25 @@ Ints = NDArray[np.integer]
 Bools = NDArray[np.bool_]
 
 TYPICAL, WIDTH = 0.3, 3.0
-"""Prior of a scale: log-normal about TYPICAL, WIDTH in the logarithm. It decides only where the data say nothing."""
+"""Prior of a scale: log-normal with the median TYPICAL and the standard deviation WIDTH of the logarithm. The prior
+matters only if the labels do not determine the scale."""
 BOUNDS = (-9.0, 2.5)
+"""Bounds of the logarithm of a scale."""
 RATE_BOUNDS = (-9.0, 5.0)
+"""Bounds of the logit of the noise rate."""
 
 
 def fit_scales(
     sources: Sequence[Floats], is_given: Bools, classes: int, *, transition: Floats | None = None
 ) -> tuple[Floats, float]:
-    """Return the scale of each source (S,) and the rate of uniform noise (0 where `transition` is given).
+    """Return the scale of each source (S,) and the rate of uniform noise (0 if `transition` is given).
 
-    `sources` are scores of the candidates, and of the other classes in one more column if there are any; `is_given`
-    (N, K) marks the given label among the candidates, and `transition` (N, K) holds the probability T[k, y] of the
-    given label for each candidate class k.
+    Parameters
+    ----------
+    sources : scores of each source: (N, K), or (N, K + 1) with the mean of all other classes as the last column.
+    is_given : (N, K) whether each candidate is the given label.
+    classes : C.
+    transition : (N, K) probability T[k, y] of the given label for each candidate class k; None for uniform noise.
     """
     others = sources[0].shape[1] - is_given.shape[1]
     many = log_count(is_given.shape[1], classes, others)
@@ -62,7 +69,10 @@ def fit_scales(
 
 
 def log_count(candidates: int, classes: int, others: int) -> Floats:
-    """Return the logarithm of how many classes each column stands for (1, K or K + 1)."""
+    """Return the logarithm of the number of classes that each column stands for, (1, K) or (1, K + 1).
+
+    `candidates` is K, `classes` is C, and `others` is 1 with a column for all other classes, else 0.
+    """
     found = np.zeros((1, candidates + others), np.float32)
     if others:
         found[0, -1] = np.log(classes - candidates)
@@ -70,18 +80,18 @@ def log_count(candidates: int, classes: int, others: int) -> Floats:
 
 
 def likelihoods(logits: Floats, candidates: int, classes: int) -> Floats:
-    """Return the probabilities (N, K) of the candidates, from pooled scores of one more column if there are others."""
+    """Return the probabilities (N, K) of the candidates, from pooled scores (N, K) or (N, K + 1)."""
     others = logits.shape[1] - candidates
     return _softmax(np.asarray(logits + log_count(candidates, classes, others), np.float32))[:, :candidates]
 
 
 def pooled(sources: Sequence[Floats], scales: Floats) -> Floats:
-    """Return the sum of the sources (N, K), each times its scale, as float32 logits."""
+    """Return the sum of the scores of all sources, each multiplied by its scale, in float32 and in the same shape."""
     return np.asarray(sum(np.float32(a) * s for a, s in zip(scales, sources, strict=True)), np.float32)
 
 
 def _uniform(probs: Floats, is_given: Bools, classes: int, logit: float) -> tuple[float, Floats, list[float]]:
-    """Log-likelihood under uniform noise, its derivative by the pooled scores, and by the logit of the rate."""
+    """Return the log-likelihood under uniform noise, and its derivatives: by the pooled scores, by the rate's logit."""
     rate = 1 / (1 + np.exp(-logit))
     of_given = (probs * is_given).sum(1)
     likelihood = (1 - rate) * of_given + rate / classes
@@ -92,7 +102,7 @@ def _uniform(probs: Floats, is_given: Bools, classes: int, logit: float) -> tupl
 
 
 def _through(probs: Floats, transition: Floats) -> tuple[float, Floats, list[float]]:
-    """Log-likelihood through a transition matrix and its derivative by the pooled scores."""
+    """Return the log-likelihood through a transition matrix, its derivative by the pooled scores, and no third one."""
     joint = probs * transition
     likelihood = np.maximum(joint.sum(1), 1e-30)
     return float(np.log(likelihood).sum(dtype=np.float64)), joint / likelihood[:, None] - probs, []
