@@ -1,4 +1,4 @@
-"""Methods: short compositions of stages. `METHODS` lists them, and `method("srrs(tuners=both)")` makes one of them."""
+"""Methods: short compositions of stages. `METHODS` lists the methods, and `method("srrs(tuners=both)")` makes one."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Methods that learn from all given labels or from none of them, and helpers that other methods share."""
+"""Methods that learn from all given labels or from none, and helpers that other methods share."""
 
 from dataclasses import replace
 
@@ -6,14 +6,15 @@ from srrs.methods import learn, rectify, rescreen, screen, screen_features, subs
 from srrs.methods.stages import MACRO, MICRO, RESIDUAL, Method, TunerSpec
 
 BOTH = (MACRO, MICRO)
+"""Class prompt and described prompt."""
 ROUNDS = 25
-"""Number of screenings, here, of a method whose published form screens in every epoch or in every second epoch."""
+"""Number of screenings of a method whose published form screens in every epoch or in every second epoch."""
 
 
 def window(epochs: float, of: float) -> int:
-    """Return the number of screenings that a memory spans: `ROUNDS * epochs / of`, rounded, at least 1.
+    """Return the number of screenings that a memory spans here: `ROUNDS * epochs / of`, rounded, at least 1.
 
-    The published method has `of` epochs, and its memory spans `epochs` of them.
+    The published method has `of` epochs, and its memory spans `epochs` of these.
     """
     return max(1, round(ROUNDS * epochs / of))
 
@@ -21,10 +22,11 @@ def window(epochs: float, of: float) -> int:
 def plain(
     name: str, tuners: tuple[TunerSpec, ...], q: float, tunes: bool = True, learning_rate: float | None = None
 ) -> Method:
-    """Return a method that learns all given labels by generalized cross-entropy with exponent q.
+    """Return a method that learns all given labels by generalized cross-entropy with the exponent `q`.
 
-    If `tunes` is False, the tuners keep their initial state. `learning_rate` is that of the prompts; None keeps the
-    default. The learning rates of all methods were chosen on the development classes (docs/benchmark.md has the table).
+    `name` and `tuners` are those of the method. If `tunes` is False, the tuners keep their initial state.
+    `learning_rate` is that of the prompts; None keeps the default. The learning rates of all methods were chosen on the
+    development classes (docs/benchmark.md has the table).
     """
     return Method(
         name=name,
@@ -41,7 +43,7 @@ def plain(
 
 
 def zero_shot() -> Method:
-    """Return the untuned class prompt. Without a text tower, the class vectors take its place."""
+    """Return zero-shot prediction with the untuned class prompt. Without a text tower, class vectors take its place."""
     return replace(plain("zero-shot", (MACRO,), q=0.0, tunes=False), text_free=(RESIDUAL,))
 
 
@@ -54,7 +56,7 @@ def coop() -> Method:
 
 
 def coop_two() -> Method:
-    """Return CoOp with a class prompt and a described prompt. It measures the effect of the second prompt alone."""
+    """Return CoOp with a class prompt and a described prompt, which measures the effect of the second prompt alone."""
     return plain("coop-two", BOTH, q=0.0, learning_rate=0.1)
 
 

@@ -19,9 +19,10 @@ def detecting() -> Loss:
     """Return the loss of DeFT for the logits of a positive and a negative prompt per class.
 
     The loss has two parts. First, the positive prompts learn to classify the clean samples. Second, the negative
-    prompts learn the threshold between clean and noisy: at the class of the sample (the predicted class if the sample
-    is not clean) the positive prompt must have the larger logit, and at every other class the negative prompt. The
-    gradient of the second part does not reach the positive prompts.
+    prompts learn the threshold between clean and noisy labels: at one class of each sample, the positive prompt must
+    have a larger logit than the negative prompt; at every class but the given label, the negative prompt must have the
+    larger logit. The one class is the given label if the sample is clean, else the predicted class. The gradient of the
+    second part does not reach the positive prompts.
     """
 
     def loss(logits: Tensor, batch: LabeledBatch) -> Tensor:
@@ -30,7 +31,7 @@ def detecting() -> Loss:
         # Positive prompts: cross-entropy on clean samples
         per_sample = is_clean * soft_cross_entropy(positive.log_softmax(1), batch.soft)
         classified = (per_sample * batch.weight).sum() / (is_clean * batch.weight).sum().clamp(min=1e-6)
-        # Negative prompts: the chance that the positive prompt of a class beats the negative one
+        # Negative prompts: the chance that the positive prompt of a class has a larger logit than the negative prompt
         margin = positive.detach() - negative
         label = torch.where(is_clean, given, positive.argmax(1))[:, None]
         missed = -logsigmoid(margin).gather(1, label).squeeze(1)
@@ -45,10 +46,10 @@ def detecting() -> Loss:
 def discriminating(beta: float = 0.25, q: float = 0.0) -> Loss:
     """Return the loss of Double Prompt Learners for a classifier and a detector (prompts of clean and noisy images).
 
-    The detector learns that a given label is clean if the classifier predicts it. The classifier learns a corrected
-    label. If a clean prompt has the largest logit of all detector prompts, this is the class of that prompt. Otherwise
-    it is the class with the largest entry of `beta * noisy logits + (1 - beta) * given label` (one-hot). `q` is the
-    exponent of the generalized cross-entropy.
+    The detector learns that a given label is clean if the classifier predicts this label. The classifier learns a
+    corrected label. If a clean prompt has the largest logit of all detector prompts, the corrected label is the class
+    of that prompt. Otherwise it is the class with the largest entry of `beta * noisy logits + (1 - beta) * given label`
+    (one-hot). `q` is the exponent of the generalized cross-entropy.
     """
     base = generalized(q)
 

@@ -13,10 +13,11 @@ from srrs.screening.predictions import mean_probs
 
 
 def refurbish(sharpness: float = 2.0) -> Rectify:
-    """Replace the labels of noisy samples by the mean prediction p, and labels y of clean samples by `w y + (1 - w) p`.
+    """Return the stage that refurbishes all labels (JoAPR).
 
-    Both targets are raised to the power `sharpness` and normalized. The weight `w` is the posterior of clean times the
-    mean probability of the given label.
+    The target of a clean sample is `w y + (1 - w) p`, with the given label y and the mean prediction p of the voters.
+    The target of any other sample is p. Both targets are raised to the power `sharpness` and normalized. The weight w
+    is `p_clean` times the mean probability of the given label.
     """
 
     @reads("logits")
@@ -31,7 +32,7 @@ def refurbish(sharpness: float = 2.0) -> Rectify:
 
 
 def balanced() -> Prepare:
-    """Weigh the rows of a step so that the clean samples have the same total weight as all other samples.
+    """Return the `prepare` stage that gives the clean samples the same total weight as all other samples (JoAPR).
 
     JoAPR draws equal numbers of clean and noisy samples for each step. Equal total weights have the same expectation.
     If all rows of a step are clean, or none, their weights do not change.

@@ -11,7 +11,9 @@ def small_joint_loss(noise_rate: float, agreement: float = 0.5) -> Loss:
 
     The joint loss is the cross-entropy of both classifiers plus their disagreement (see
     `srrs.screening.joint.joint_loss`). The share `noise_rate` of the rows, those with the largest joint loss, is left
-    out. At least one row is kept, even at a noise rate of 1. `agreement` is the weight of the disagreement.
+    out. At least one row is kept, even at a noise rate of 1. `agreement` is the weight of the disagreement. Raises
+    ValueError unless `0 <= noise_rate <= 1`. The loss raises ValueError unless there are two classifiers and
+    `0 <= agreement < 1`.
     """
     check_rate(noise_rate)
 

@@ -1,4 +1,7 @@
-"""Losses of a training step, and functions that weight and mix the rows of a step."""
+"""Losses of a training step, and functions that weight and mix the rows of a step.
+
+The rows of a step are its B pairs of a sample and a view (see `LabeledBatch`). C classes.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +17,7 @@ from srrs.methods.stages import LabeledBatch, Loss, Prepare
 from srrs.records import Batch
 
 Divergence = Callable[[Tensor, Tensor], Tensor]
-"""`(log_p (B, C), log_q (B, C)) -> (B,)`"""
+"""`(log_p (B, C), log_q (B, C)) -> (B,)`: a divergence between two predictions."""
 
 
 def _weighted_mean(per_sample: Tensor, weight: Tensor) -> Tensor:
@@ -59,17 +62,19 @@ def co_regularized(
     confidence: float = 0.0,
     divergence: Divergence = losses.jeffreys,
 ) -> Loss:
-    """Return the sum of the tuners' losses, the disagreement of the first two tuners (paper, Eq. 3) and a prior term.
+    """Return the sum of the tuners' losses, plus the disagreement of the first two tuners and a prior term.
+
+    The disagreement is that of the paper, Eq. 3.
 
     Parameters
     ----------
     q : exponent of the generalized cross-entropy of each tuner.
     consistency : weight of the disagreement.
-    prior : weight of the prior term, KL(uniform, mean prediction).
+    prior : weight of the prior term KL(uniform, mean prediction), one for each tuner.
     confidence : weight of the tuners' entropy, which is subtracted from the loss, as in the warm-up of JoAPR and of the
         released code of SRRS.
-    divergence : measures the disagreement. The default, Jeffreys' divergence, is the formula of the paper. The text of
-        the paper names the Jensen-Shannon divergence.
+    divergence : measures the disagreement. The default is Jeffreys' divergence, as in the formula of the paper. The
+        text of the paper names the Jensen-Shannon divergence.
     """
     base = generalized(q)
 
@@ -88,11 +93,11 @@ def co_regularized(
 
 
 def paced(q: float = 0.25, consistency: float = 0.5) -> Loss:
-    """Return the sum of rescaled generalized cross-entropies, and the disagreement of two tuners (paper, Eq. 3).
+    """Return the sum of rescaled generalized cross-entropies, plus the disagreement of two tuners (paper, Eq. 3).
 
     The gradient of generalized cross-entropy is the gradient of cross-entropy times p^q, where p is the probability of
     the target class. With many classes, p is small at first, and learning is slow. Therefore the loss of each tuner is
-    divided by the mean of p^q over the step. Samples with a small p still weigh less than others, but the gradient is
+    divided by the mean of p^q over the step. Samples with a small p still count less than others, but the gradient is
     about as large as with cross-entropy. `consistency` is the weight of the disagreement of the first two tuners.
     """
     base = generalized(q)
@@ -112,7 +117,7 @@ def paced(q: float = 0.25, consistency: float = 0.5) -> Loss:
 
 
 def as_given() -> Prepare:
-    """Leave the rows of the step as they are."""
+    """Return the `prepare` stage that leaves the rows of a step unchanged."""
 
     def prepare(batch: LabeledBatch, generator: np.random.Generator) -> LabeledBatch:
         return batch
@@ -121,15 +126,17 @@ def as_given() -> Prepare:
 
 
 def mixup_unmatched(alpha: float = 0.75, matched_weight: float = 2.0) -> Prepare:
-    """Mix each unmatched sample with a matched sample (paper, section 3.3). Matched samples stay as they are.
+    """Return the `prepare` stage that mixes each unmatched sample with a matched sample (paper, section 3.3).
 
-    A sample is matched if its image matches its rectified label according to re-screening.
+    A sample is matched if its image matches its rectified label according to re-screening. Matched samples are not
+    mixed.
 
     Parameters
     ----------
-    alpha : the unmatched sample keeps the share max(l, 1 - l), where l ~ Beta(alpha, alpha). The paper names MixMatch,
-        whose alpha is 0.75. The released code draws with 0.001, which mixes nothing.
-    matched_weight : weight of the matched samples. The released code learns them twice, mixed and unmixed.
+    alpha : an unmatched sample keeps the share max(l, 1 - l), where l ~ Beta(alpha, alpha). The paper names MixMatch,
+        whose alpha is 0.75. The released code uses 0.001, which mixes nothing.
+    matched_weight : weight of the matched samples. It is 2 because the released code trains twice on each matched
+        sample: once mixed, and once unmixed.
     """
 
     def prepare(batch: LabeledBatch, generator: np.random.Generator) -> LabeledBatch:
@@ -151,7 +158,7 @@ def _mixed(values: Tensor, rows: Tensor, share: Tensor) -> Tensor: ...
 @overload
 def _mixed(values: None, rows: Tensor, share: Tensor) -> None: ...
 def _mixed(values: Tensor | None, rows: Tensor, share: Tensor) -> Tensor | None:
-    """Return each row mixed with its partner, by the share that stays its own."""
+    """Return `share` (B,) of each entry of `values` (B, ...), plus the remaining share of its partner `rows` (B,)."""
     if values is None:
         return None
     share = share.to(values).view(-1, *[1] * (values.ndim - 1))

@@ -1,4 +1,4 @@
-"""Functions that read and extend the memory of a stage, and functions that read fields of the evidence."""
+"""Functions that read and extend the memory of a stage, and functions that read fields of the evidence. N samples."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from srrs.screening.predictions import Logits
 def recall(memory: Memory, name: str, values: Floats, count: int) -> tuple[Floats, Memory]:
     """Return the stored values (K, N) of up to `count - 1` earlier screenings, and the memory with `values` (N,) added.
 
-    `name` is the key in the memory. Raises ValueError unless `count` is at least 1.
+    `name` is the key of the values in the memory. Raises ValueError unless `count` is at least 1.
     """
     if count < 1:
         raise ValueError(f"Expected a memory of at least 1 screening, the present one, but got {count}")
@@ -20,7 +20,7 @@ def recall(memory: Memory, name: str, values: Floats, count: int) -> tuple[Float
 
 
 def votes(evidence: Evidence) -> Logits:
-    """Return the logits of the voters, the tuners with `votes=True`. Raises ValueError if there is none."""
+    """Return the logits (N, C) of each voter (a tuner with `votes=True`). Raises ValueError if there is no voter."""
     if not evidence.voters:
         raise ValueError("a stage that reads predictions needs the logits of a tuner that votes")
     return [evidence.logits[name] for name in evidence.voters]

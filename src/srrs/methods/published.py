@@ -17,9 +17,9 @@ def srrs_paper() -> Method:
     - Losses and matcher scores are averaged over 5 % of the run, which is 1 of 25 screenings. The code averages over 5
       of 100 screenings.
     - Mixup draws from Beta(0.75, 0.75). The paper gives no value, but names MixMatch, which uses this value. The
-      released code draws from Beta(0.001, 0.001), which mixes nothing, as does
-      `srrs-paper(prepare=mixup_unmatched(alpha=0.001))`.
-    - Matched samples have the weight 2, because the released code learns them twice. With `alpha=0.001` and
+      released code draws from Beta(0.001, 0.001), which mixes nothing.
+      `srrs-paper(prepare=mixup_unmatched(alpha=0.001))` does the same.
+    - Matched samples have the weight 2, because the released code trains on each of them twice. With `alpha=0.001` and
       `matched_weight=1`, re-screening has no effect.
     """
     remember = window(10, of=200)
@@ -41,19 +41,20 @@ def joapr() -> Method:
     """Return JoAPR (Guo and Gu 2024): two thresholds split clean from noisy labels, and all labels are refurbished.
 
     As published, the score of a sample is its cross-entropy plus its entropy, scaled to 0..1 and averaged over 5 of 200
-    screenings. A mixture of two Gaussians is fitted to the scores, and two thresholds follow from it. A label is clean
-    if it passes at least one of them. Refurbished labels (see `refurbish`) are squared and normalized. A step has as
-    many clean as noisy samples. The loss of the warm-up subtracts the entropy, with the weight alpha_1 = 0.5. The loss
-    contains KL(uniform, mean prediction), with the weight alpha_2 = 1. Differences from the published method:
+    screenings. A mixture of two Gaussians is fitted to the scores, and two thresholds follow from the mixture. A label
+    is clean if it passes at least one of the two thresholds. Refurbished labels (see `refurbish`) are squared and
+    normalized. A step has as many clean as noisy samples. The loss of the warm-up subtracts the entropy, with the
+    weight alpha_1 = 0.5. The loss contains KL(uniform, mean prediction), with the weight alpha_2 = 1. Differences from
+    the published method:
 
-    - All datasets and noise rates use the same values, the most frequent ones of the published table. The published
-      choice depends on the noise rate. For Caltech101 the table has alpha_2 = 0.5.
+    - All datasets and noise rates use the same values, which are the most frequent values of the published table. The
+      published choice depends on the noise rate. For Caltech101 the table has alpha_2 = 0.5.
     - There are 25 screenings instead of 200. The average is over 2.5 % of the run, which is 1 screening.
     - The warm-up takes 3 % of the steps (2 of 60). In the code it takes one epoch.
     - Steps are drawn from all samples. Weights make clean and noisy samples count equally.
     - The first threshold uses standard deviations. The code uses variances and doubles the ratio inside the log.
-    - As in the code, the second threshold comes from the noise rates of this screening and the one before.
-    - Scores and labels come from all views, once per screening. The code uses one view, in every batch.
+    - As in the code, the second threshold follows from the noise rates of this screening and of the previous one.
+    - Scores and labels are computed from all views, once per screening. The code uses one view, in every batch.
     - The posterior of clean is multiplied by the prediction from the first screening on. In the code, this begins at
       the second screening.
     - There is no mixup, because the published Beta(0.001, 0.001) mixes nothing.
@@ -78,7 +79,7 @@ def nlprompt() -> Method:
     uses 0.001. As in the code, there are up to 1,000 iterations, all classes get the same mass, the prompt learns the
     given labels, and MAE is `1 - p`. Differences from the published method:
 
-    - The cost uses one softmax. The code uses two, which amounts to the cost -P. To get it, write
+    - The cost uses one softmax. The code uses two, which amounts to the cost -P. For the cost of the code, write
       `nlprompt(screen=transport(reg=0.001,cost='probability'))`.
     - The transport plan is computed at each of 25 screenings. The code computes it in each of 200 epochs (50 by
       default), the paper once.
@@ -105,10 +106,10 @@ def tecoprompt() -> Method:
     the published method:
 
     - The paper prints the cost -log P. With this cost, nearly all shares are close to 0 or 1, and the values 0.99, 0.8
-      and 0.2 do not fit. To get it, write `tecoprompt(screen=temporal_transport(cost='log'))`.
+      and 0.2 do not fit. For the cost of the paper, write `tecoprompt(screen=temporal_transport(cost='log'))`.
     - There are 25 screenings for 50 epochs. The window is 4 screenings, and the momentum is 0.64 = 0.8^2.
-    - A replaced label is learned as a clean label at once. In the published method, it is ambiguous for an epoch. The
-      audit calls the given label noisy.
+    - A replaced label is learned as a clean label at once. In the published method, the label is ambiguous for one
+      epoch first. The audit calls the given label noisy.
     - Ambiguous labels are learned by GCE, as in the paper. The code leaves q at 0, which is cross-entropy.
     """
     return replace(

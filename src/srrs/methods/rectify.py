@@ -1,4 +1,4 @@
-"""Rectifying stages: they choose the label that each sample is trained with."""
+"""Rectifying stages: they choose the label that each sample is trained with. See `srrs.methods.stages.Rectify`."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from srrs.screening.predictions import mean_probs
 
 
 def keep() -> Rectify:
-    """Keep the given labels."""
+    """Return the stage that keeps the given labels as training targets."""
 
     @reads()
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
@@ -23,11 +23,11 @@ def keep() -> Rectify:
 
 
 def blend(sharpness: float = 2.0, weight: float | None = None) -> Rectify:
-    """Rectify each sample by its group from screening, as in the published SRRS.
+    """Return the stage that rectifies each sample by its group from screening, as in the published SRRS.
 
     - A clean sample keeps its label.
     - A noisy sample gets the mean prediction of the voters (the tuners with `votes=True`).
-    - An ambiguous sample gets a weighted mean of the given label and this prediction. The weight of the given label is
+    - An ambiguous sample gets a weighted mean of the given label and that prediction. The weight of the given label is
       `p_clean`, or `weight` for all samples (paper, Table 3).
 
     Targets of noisy and ambiguous samples are raised to the power `sharpness` and normalized, as in the released code.
@@ -53,10 +53,11 @@ def blend(sharpness: float = 2.0, weight: float | None = None) -> Rectify:
 
 
 def posterior() -> Rectify:
-    """Use the posterior of the true class as the training target. The screening stage must return a posterior.
+    """Return the stage that uses the posterior of the true class as the training target.
 
-    The rectified labels are those of the screening stage if it returns some, and otherwise the most probable classes.
-    Images of no class (`OUTSIDE`) have the weight 0 in training. Raises ValueError if there is no posterior.
+    The screening stage must return a posterior; otherwise the stage raises ValueError. The rectified labels are those
+    of the screening stage if it returns some, and otherwise the most probable classes. Images of no class (`OUTSIDE`)
+    have the weight 0 in training.
     """
 
     @reads()

@@ -1,4 +1,4 @@
-"""Re-screening stages: they decide whether each image matches its rectified label."""
+"""Re-screening stages: they decide whether each image matches its rectified label. See `stages.Rescreen`."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from srrs.screening.common import averaged
 
 
 def accept_all() -> Rescreen:
-    """Accept every rectified label as matched."""
+    """Return the stage that accepts every rectified label as matched."""
 
     @reads()
     def rescreen(evidence: Evidence, partition: Partition, targets: Targets, memory: Memory) -> tuple[Matched, Memory]:
@@ -23,11 +23,12 @@ def accept_all() -> Rescreen:
 
 
 def matcher(kappa: float = 0.5, remember: int = 1, ambiguous_only: bool = False, seed: int = 0) -> Rescreen:
-    """Fit two Gaussians to the scores that the image-text matcher gives the rectified labels, as in the published SRRS.
+    """Return the stage that matches labels by a mixture of two Gaussians on matcher scores, as in the published SRRS.
 
-    A label is matched if it belongs to the component with the higher mean, with a probability of at least `kappa`. As
-    in the released code, scores are averaged over the last `remember` screenings. With `ambiguous_only`, clean and
-    noisy samples are always matched. Without a matcher, all labels are matched. `seed` initializes the mixture.
+    The scores are those that the image-text matcher gives the rectified labels. A label is matched if it belongs to the
+    component with the higher mean, with a probability of at least `kappa`. As in the released code, scores are averaged
+    over the last `remember` screenings. With `ambiguous_only`, clean and noisy samples are always matched. Without a
+    matcher, all labels are matched. `seed` initializes the mixture.
     """
 
     def decide(score: Floats, partition: Partition, memory: Memory) -> tuple[Bools, Memory]:
@@ -43,7 +44,7 @@ def matcher(kappa: float = 0.5, remember: int = 1, ambiguous_only: bool = False,
 
 
 def reported(threshold: float = 0.5) -> Rescreen:
-    """Report the score of the image-text matcher for each rectified label.
+    """Return the stage that reports the score of the image-text matcher for each rectified label.
 
     A label is matched if its score is at least `threshold`. Without a matcher, all labels are matched.
     """
@@ -51,7 +52,7 @@ def reported(threshold: float = 0.5) -> Rescreen:
 
 
 def _by_score(decide: Callable[[Floats, Partition, Memory], tuple[Bools, Memory]]) -> Rescreen:
-    """Re-screen by the matcher's score of each rectified label."""
+    """Return the stage that decides by the matcher's score (N,) of each rectified label."""
 
     @reads("match")
     def rescreen(evidence: Evidence, partition: Partition, targets: Targets, memory: Memory) -> tuple[Matched, Memory]:

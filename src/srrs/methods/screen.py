@@ -1,4 +1,7 @@
-"""Screening stages. Each calls a rule of `srrs.screening`, which works on arrays, with fields of the evidence."""
+"""Screening stages. Each calls a rule of `srrs.screening`, which works on arrays, with fields of the evidence.
+
+Every function here returns a stage of the type `srrs.methods.stages.Screen`.
+"""
 
 from typing import cast
 
@@ -15,13 +18,13 @@ from srrs.screening.decision.partition import partition_of
 from srrs.screening.optimal_transport import Cost
 
 EPOCHS = 50
-"""Epochs of the published schedule of Robust Similarity."""
+"""Number of epochs of the published schedule of Robust Similarity."""
 
 
 def trust_all() -> Screen:
-    """Call every given label clean. `p_clean` is the mean probability of the label over the voters.
+    """Return the stage that calls every given label clean.
 
-    Voters are the tuners with `votes=True`.
+    `p_clean` is the mean probability of the given label over the voters (the tuners with `votes=True`).
     """
 
     @reads("logits")
@@ -34,10 +37,11 @@ def trust_all() -> Screen:
 
 
 def bands(theta: float = 0.01, remember: int = 1, seed: int = 0) -> Screen:
-    """Split the samples by their loss into clean, ambiguous and noisy ones, as in the published SRRS.
+    """Return the stage that splits the samples by their loss into clean, ambiguous and noisy, as in the published SRRS.
 
-    Two Gaussians are fitted to the loss, and two density thresholds `theta` separate the groups. The loss is averaged
-    over the last `remember` screenings, as in the released code. See `srrs.screening.mixtures.gmm_bands`.
+    Two Gaussians are fitted to the loss, and two thresholds separate the groups: the losses at which the density of a
+    Gaussian is `theta`. The loss is averaged over the last `remember` screenings, as in the released code. `seed`
+    initializes the mixture. See `srrs.screening.mixtures.gmm_bands`.
     """
 
     @reads("logits")
@@ -49,9 +53,10 @@ def bands(theta: float = 0.01, remember: int = 1, seed: int = 0) -> Screen:
 
 
 def two_way(threshold: float = 0.5, remember: int = 1, seed: int = 0) -> Screen:
-    """Split the samples into clean and noisy ones by the mixture of `bands`.
+    """Return the stage that splits the samples into clean and noisy ones by the mixture of `bands`.
 
-    See `srrs.screening.mixtures.gmm_two_way`.
+    A label is clean if the Gaussian with the lower mean has at least the probability `threshold`. See
+    `srrs.screening.mixtures.gmm_two_way`.
     """
 
     @reads("logits")
@@ -63,13 +68,18 @@ def two_way(threshold: float = 0.5, remember: int = 1, seed: int = 0) -> Screen:
 
 
 def _loss(evidence: Evidence, memory: Memory, remember: int) -> tuple[Floats, Floats, Memory]:
+    """Return the screening loss (N,), its scaled history (K, N), and the memory with the scaled loss added."""
     loss = predictions.screening_losses(votes(evidence), evidence.labels)
     history, memory = recall(memory, "losses", normalize(loss), remember)
     return loss, history, memory
 
 
 def joint_thresholds(remember: int = 1, seed: int = 0) -> Screen:
-    """Split the samples by JoAPR's two thresholds on cross-entropy plus entropy. See `srrs.screening.joapr`."""
+    """Return the stage with JoAPR's two thresholds on cross-entropy plus entropy.
+
+    The loss is averaged over the last `remember` screenings. `seed` initializes the mixture. See
+    `srrs.screening.joapr`.
+    """
 
     @reads("logits")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
@@ -93,7 +103,10 @@ def transition(
     prior: tuple[float, float] = (1.0, 1.0),
     seed: int = 0,
 ) -> Screen:
-    """Decide by a transition matrix from the true class to the given label. See `srrs.screening.pooled`."""
+    """Return the stage that decides by a transition matrix from the true class to the given label.
+
+    See `srrs.screening.pooled.by_transition` for the arguments.
+    """
 
     @reads("zero_shot", "features", *(("match",) if matched[1] else ()))
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
@@ -108,15 +121,14 @@ def transition(
 
 
 def decision(trust: Trust = "auto", seed: int = 0) -> Screen:
-    """Decide by all sources of evidence, with weights estimated from the data. See `srrs.screening.decision`.
+    """Return the stage that decides by all sources of evidence, with weights that are estimated from the data.
 
-    `trust` is the side to follow if labels and model disagree about most images: `labels`, `model`, or `auto`, which
-    chooses by the data.
+    `trust` determines which hypothesis decides, and `seed` the folds and draws. See `srrs.screening.decision.decide`.
     """
 
     @reads("zero_shot", "features", "match", can_lack=("zero_shot", "features", "match"))
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
-        # Only the rows that are read get a logarithm: an array of all of them would fill gigabytes.
+        # The logarithm is computed for the rows that are read. An array of all logarithms would take gigabytes.
         zero_shot = None if evidence.zero_shot is None else cast(Floats, LogRows(evidence.zero_shot))
         verdicts = decide(
             evidence.labels, classes=evidence.classes, features=evidence.features, zero_shot=zero_shot,
@@ -128,10 +140,11 @@ def decision(trust: Trust = "auto", seed: int = 0) -> Screen:
 
 
 def robust_similarity(rounds: int = 25, threshold: float = 0.5, seed: int = 0) -> Screen:
-    """Split the samples by similarity to prompts and to images of the same label. See `srrs.screening.similarity`.
+    """Return the stage that splits the samples by similarity to prompts and to images of the same label.
 
-    The weight of the similarity to the prompts is `0.2 exp(epoch / 35)` in the published schedule of 50 epochs. Over
-    the `rounds` screenings of a run, it grows from 0.2 to 0.83.
+    The weight of the similarity to the prompts is `0.2 exp(epoch / 35)` in the published schedule of 50 epochs. Here it
+    grows from 0.2 to 0.83 over the `rounds` screenings of a run. See `srrs.screening.similarity` for `threshold` and
+    `seed`.
     """
 
     @reads("logits", "features")
@@ -148,7 +161,10 @@ def robust_similarity(rounds: int = 25, threshold: float = 0.5, seed: int = 0) -
 
 
 def small_joint(noise_rate: float, agreement: float = 0.5) -> Screen:
-    """Call the share `noise_rate` of samples with the largest joint loss noisy (JoCoR). See `srrs.screening.joint`."""
+    """Return the stage that calls the share `noise_rate` of samples with the largest joint loss noisy (JoCoR).
+
+    See `srrs.screening.joint.small_joint` for the arguments and the errors.
+    """
     joint.check_rate(noise_rate)
 
     @reads("logits")
@@ -160,10 +176,10 @@ def small_joint(noise_rate: float, agreement: float = 0.5) -> Screen:
 
 
 def detected(right: str, wrong: str, threshold: float = 0.5) -> Screen:
-    """Split the samples by two tuners that detect right and wrong labels. See `srrs.screening.detector`.
+    """Return the stage that splits the samples by two tuners that detect right and wrong labels.
 
-    `right` and `wrong` are the names of these tuners in the method. A label is clean from the probability `threshold`
-    on.
+    `right` and `wrong` are the names of these tuners in the method. A label is clean if its probability to be right is
+    above `threshold`. See `srrs.screening.detector`. The stage raises ValueError if a tuner is missing.
     """
 
     @reads("logits")
@@ -177,9 +193,9 @@ def detected(right: str, wrong: str, threshold: float = 0.5) -> Screen:
 
 
 def transport(reg: float = 0.01, cost: Cost = "log") -> Screen:
-    """Call a label clean if the optimal transport plan assigns the sample to it (NLPrompt).
+    """Return the stage that calls a label clean if optimal transport assigns the sample to its class (NLPrompt).
 
-    See `srrs.screening.optimal_transport.transport`.
+    See `srrs.screening.optimal_transport.transport` for the arguments.
     """
 
     @reads("logits")

@@ -1,6 +1,8 @@
 """Screening stages that do not read the logits of tuners: they read features, class vectors or zero-shot predictions.
 
-Each calls a rule of `srrs.screening`, which works on arrays, with fields of the evidence.
+Each calls a rule of `srrs.screening`, which works on arrays, with fields of the evidence. Every function here returns a
+stage of the type `srrs.methods.stages.Screen`. `strength` is the parameter C of logistic regression in scikit-learn,
+`fold_count` the number of folds, and `seed` the seed of the folds or of the mixtures.
 """
 
 from typing import Literal
@@ -16,9 +18,9 @@ from srrs.screening.common import counted_noise, of_given
 
 
 def out_of_fold_probe(strength: float = 3.0, fold_count: int = 5, seed: int = 0) -> Screen:
-    """Call every given label clean. `p_clean` is its out-of-fold probability by logistic regression on the features.
+    """Return the stage that calls every given label clean.
 
-    `strength` is the parameter C of the regression in scikit-learn.
+    `p_clean` is the out-of-fold probability of the given label by logistic regression on the features.
     """
 
     @reads("features")
@@ -31,6 +33,7 @@ def out_of_fold_probe(strength: float = 3.0, fold_count: int = 5, seed: int = 0)
 
 
 def _out_of_fold(evidence: Evidence, strength: float, fold_count: int, seed: int) -> Floats:
+    """Return out-of-fold predictions (N, C) of logistic regression on the features."""
     return out_of_fold_probs(
         given(evidence, "features"), evidence.labels, evidence.keys, evidence.classes,
         fold_count=fold_count, seed=seed, strength=strength,
@@ -38,10 +41,9 @@ def _out_of_fold(evidence: Evidence, strength: float, fold_count: int, seed: int
 
 
 def confident_learning(strength: float = 3.0, fold_count: int = 5, seed: int = 0) -> Screen:
-    """Call the issues of confident learning noisy. See `srrs.screening.confident`.
+    """Return the stage that calls the issues of confident learning noisy, and all other samples clean.
 
-    The predictions are those of a logistic regression on the features, out of fold. `strength` is its parameter C in
-    scikit-learn.
+    The predictions are those of a logistic regression on the features, out of fold. See `srrs.screening.confident`.
     """
 
     @reads("features")
@@ -55,11 +57,11 @@ def confident_learning(strength: float = 3.0, fold_count: int = 5, seed: int = 0
 def agreement(
     mixture: float = 0.5, consistency: tuple[float, float] = (0.8, 0.8), strength: float = 3.0, seed: int = 0
 ) -> Screen:
-    """Call a label clean if zero-shot prediction and a logistic regression both trust it (CLIPCleaner).
+    """Return the stage that calls a label clean if zero-shot prediction and logistic regression both trust it.
 
-    See `srrs.screening.clipcleaner`. `consistency` holds two ratios, for the zero-shot prediction and for the logistic
-    regression. The logistic regression is fitted to the given labels, with equal class weights; `strength` is its
-    parameter C in scikit-learn.
+    The rule is that of CLIPCleaner, see `srrs.screening.clipcleaner` for `mixture`. `consistency` has two ratios: for
+    the zero-shot prediction, and for the logistic regression, which is fitted to the given labels with equal class
+    weights.
     """
 
     @reads("zero_shot", "features")
@@ -77,7 +79,7 @@ def agreement(
 
 
 def lemon(k: int = 30) -> Screen:
-    """Call a label noisy if it is far from the image, its neighbors, and the images of similar labels (LEMoN).
+    """Return the stage that calls a label noisy by its distances to the image and to neighbors of both (LEMoN).
 
     `k` is the number of neighbors. See `srrs.screening.multimodal`.
     """
@@ -92,7 +94,10 @@ def lemon(k: int = 30) -> Screen:
 
 
 def simifeat_vote(k: int = 10) -> Screen:
-    """Call a label noisy if the majority of `k` labels in its neighborhood differs. See `srrs.screening.simifeat`."""
+    """Return the stage that calls a label noisy if another class has more votes in its neighborhood (SimiFeat-V).
+
+    `k` labels vote. See `srrs.screening.simifeat`.
+    """
 
     @reads("features")
     def screen(evidence: Evidence, memory: Memory) -> tuple[Partition, Memory]:
@@ -103,9 +108,10 @@ def simifeat_vote(k: int = 10) -> Screen:
 
 
 def simifeat_rank(k: int = 10) -> Screen:
-    """Call the labels with the lowest scores of each class noisy. The estimator HOC gives their number.
+    """Return the stage that calls the labels with the lowest scores of each class noisy (SimiFeat-R).
 
-    The score compares the label with the `k` labels in its neighborhood. See `srrs.screening.simifeat`.
+    The score compares a label with the `k` labels in its neighborhood. The estimator HOC determines how many labels are
+    noisy. See `srrs.screening.simifeat`.
     """
 
     @reads("features")
@@ -117,9 +123,9 @@ def simifeat_rank(k: int = 10) -> Screen:
 
 
 def forward_corrected(matrix: Literal["dual-t", "hoc"] = "hoc", strength: float = 3.0) -> Screen:
-    """Decide by forward correction with a transition matrix that HOC or Dual-T estimates.
+    """Return the stage that decides by forward correction with a transition matrix that HOC or Dual-T estimates.
 
-    See `srrs.screening.corrected`.
+    See `srrs.screening.corrected.forward_corrected`.
     """
 
     @reads("features")
@@ -134,9 +140,9 @@ def forward_corrected(matrix: Literal["dual-t", "hoc"] = "hoc", strength: float 
 
 
 def volminnet(volume: float = 1e-4, strength: float = 3.0) -> Screen:
-    """Decide by a classifier and a transition matrix of least volume, fitted together.
+    """Return the stage that decides by a classifier and a transition matrix of least volume, fitted together.
 
-    See `srrs.screening.corrected`.
+    See `srrs.screening.corrected.volminnet`.
     """
 
     @reads("features")
@@ -151,9 +157,9 @@ def volminnet(volume: float = 1e-4, strength: float = 3.0) -> Screen:
 
 
 def mbem(rounds: int = 2, strength: float = 3.0) -> Screen:
-    """Decide by a classifier and a confusion matrix, which are fitted in turns (MBEM).
+    """Return the stage that decides by a classifier, which is fitted in turns with a confusion matrix (MBEM).
 
-    See `srrs.screening.corrected`.
+    See `srrs.screening.corrected.mbem`.
     """
 
     @reads("features")

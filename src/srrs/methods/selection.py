@@ -14,16 +14,16 @@ def deft() -> Method:
     As published, a label is clean if the positive prompt of its class has a higher score than the negative prompt. The
     positive prompts learn the clean labels by cross-entropy. The negative prompts learn by negative learning: they
     learn complementary labels, the classes that an image does not show. In the first of ten epochs, every label counts
-    as clean. All classes share one context. Differences from the published method:
+    as clean. All classes share one context, here also with the setting `context=class`, because with one context per
+    class the negative prompts memorize labels. Differences from the published method:
 
     - Only text prompts are tuned. There are no visual prompts and no fine-tuning afterwards.
     - Both prompts start from the same words, so at first every label has the probability 0.5 of being clean.
     - The loss is the mean over all complementary labels, without clipping. DeFT draws one of them.
     - Clean samples are chosen once per epoch, from the mean of the views.
-    - All classes share one context, also with the setting `context=class`. With one context per class, the negative
-      prompts memorize labels.
     - The learning rate is 0.05. If half of a class has the same wrong label, the result depends on the first screening.
-      At a rate of 0.4, the positive prompts have learned the wrong labels by then, for some seeds.
+      At the default rate of 0.4, for some seeds the positive prompts have learned the wrong labels before that
+      screening.
     """
     shared = {"shared": True}
     pair = (
@@ -54,7 +54,7 @@ def clipcleaner() -> Method:
       CLIP (t = 0.01), and 0.016 for the bundled model (t = 0.07). With CLIP,
       `clipcleaner(screen=agreement(consistency=(0.2,0.8)))` also allows 0.016.
     - The penalty of the regression depends on the spread of the features (C = 3).
-    - In a class without a selected sample, the sample with the highest score is selected. The released code selects the
+    - If no sample of a class is selected, the sample with the highest score is selected. The released code selects the
       sample with the lowest score.
     - Prompts learn the selected samples by cross-entropy. CLIPCleaner trains a network with MixFix.
     """
@@ -78,7 +78,7 @@ def double_prompts() -> Method:
     - beta = 0.25 for every dataset. The best values in the post are 0.4 on DTD and 0.1 on Caltech101.
     - `p_clean` compares the clean prompt with the noisy prompt at the given class.
     - Labels are corrected in each training step and not stored, so the audit reports the given labels as rectified
-      ones.
+      labels.
     """
     tuners = (
         TunerSpec("classifier", "class-prompt", {"prompts": 4, "average": "logits"}),
@@ -134,8 +134,8 @@ def lemon() -> Method:
 
     As published, distances are cosine distances, the hyperparameters are the fixed ones of the paper, and the threshold
     is found without clean labels. Differences from the published method: the class vectors are those of the prompt
-    `a photo of a {class}.`, the neighbors of a label are all images of the nearest classes, and CoOp learns the other
-    labels.
+    `a photo of a {class}.`, the neighbors of a label are all images of the nearest classes, and CoOp learns the labels
+    that are not left out.
     """
     return replace(
         plain("lemon", (MACRO,), q=0.0, learning_rate=0.2), screen=screen_features.lemon(), rectify=subset.clean_alone()
@@ -145,24 +145,25 @@ def lemon() -> Method:
 def simifeat(vote: bool = False) -> Method:
     """Return SimiFeat (Zhu et al. 2022), which leaves out labels that contradict their neighborhood.
 
-    As published, it compares 10 labels, weighted by similarity. SimiFeat-R, the default, ranks the labels of a class,
-    and the noise estimate of HOC decides how many are left out. SimiFeat-V, with `vote=True`, takes the majority of the
-    neighbors. Differences from the published method: the features are the mean of the views, used once, instead of a
-    majority over 21 passes with new crops. HOC is fitted by maximum likelihood. CoOp learns the other labels.
+    As published, the method compares 10 labels, weighted by similarity. SimiFeat-R, the default, ranks the labels of a
+    class, and the noise estimate of HOC determines how many are left out. SimiFeat-V, with `vote=True`, takes the
+    majority of the neighbors. Differences from the published method: the features are the mean of the views, used once,
+    instead of a majority over 21 passes with new crops; HOC is fitted by maximum likelihood; and CoOp learns the labels
+    that are not left out.
     """
     rule = screen_features.simifeat_vote() if vote else screen_features.simifeat_rank()
     return replace(plain("simifeat", (MACRO,), q=0.0, learning_rate=0.1), screen=rule, rectify=subset.clean_alone())
 
 
 def forward(matrix: Literal["dual-t", "hoc"] = "hoc") -> Method:
-    """Return the method forward correction (Patrini et al. 2017) with an estimated transition matrix.
+    """Return forward correction (Patrini et al. 2017) with an estimated transition matrix.
 
     HOC (Zhu et al. 2021) or Dual-T (Yao et al. 2020) estimates the matrix. Dual-T needs confident predictions. With the
     bundled model, 16 images per class and half of the labels wrong, the ranking with Dual-T is no better than chance.
     On strong features with 20 % symmetric noise, Dual-T is better than HOC.
 
     Differences from the published method: the corrected classifier is a logistic regression on the features, out of
-    fold. Screening uses the posterior of the true class given the prediction and the label, and CoOp learns this
+    fold. Screening uses the posterior of the true class given the prediction and the given label, and CoOp learns this
     posterior.
     """
     return replace(
@@ -186,10 +187,10 @@ def volminnet() -> Method:
 
 
 def mbem() -> Method:
-    """Return MBEM (Khetan et al. 2018): a classifier and a confusion matrix in turns, with one label per image.
+    """Return MBEM (Khetan et al. 2018): a classifier and a confusion matrix, fitted in turns, with one label per image.
 
     Differences from the published method: the classifier is a logistic regression on frozen features, out of fold, in
-    two rounds. CoOp then learns the labels that the classifier also predicts.
+    two rounds. CoOp then learns only the given labels that the classifier predicts.
     """
     return replace(
         plain("mbem", (MACRO,), q=0.0, learning_rate=0.05), screen=screen_features.mbem(), rectify=subset.clean_alone()

@@ -55,8 +55,9 @@ PARTS: dict[str, Any] = {
     "loss": Loss,
     "warm_up_loss": Loss,
 }
+"""Fields of `Method` that hold a stage, with the type of the stage."""
 NAMED: dict[str, dict[str, Any]] = {"divergence": {"jeffreys": losses.jeffreys, "js": losses.jensen_shannon}}
-"""Arguments whose values are named in the text, with the value of each name."""
+"""Arguments whose values the text gives by name, with the value of each name."""
 TUNERS: dict[str, tuple[TunerSpec, ...]] = {
     "macro": (MACRO,),
     "micro": (MICRO,),
@@ -66,7 +67,7 @@ TUNERS: dict[str, tuple[TunerSpec, ...]] = {
 }
 """Tuners by name; any other name is a kind of tuner in `srrs.tuners`."""
 KNOWLEDGE = {"noise_rate": "noise rate"}
-"""Facts about the data that a method may require, by the name of its argument."""
+"""Facts about the data that a method may require: the argument of the method's function, and the name of the fact."""
 
 _FIELDS = {f.name for f in fields(Method)} - {"name"}
 
@@ -77,9 +78,9 @@ def method(text: str | Method, knowledge: Mapping[str, Any] | None = None) -> Me
     Parameters
     ----------
     text : `name`, or `name(argument=value, ...)`. The name is one of `METHODS`, or `package.module:function` for your
-        own function that returns a `Method`. An argument is an argument of the function that makes the method, or a
-        field of `Method`. The value of a field is a stage (its name, or a call), a number, or, for `tuners`, a name,
-        `package.module:Class`, a call such as `task_residual(learning_rate=0.1)`, or a list of these.
+        own function that returns a `Method`. An argument is an argument of that function, or a field of `Method`. The
+        value of a field is a stage (its name, or a call), a number, or, for `tuners`, a name, `package.module:Class`, a
+        call such as `task_residual(learning_rate=0.1)`, or a list of these.
     knowledge : known facts about the data, such as `{"noise_rate": 0.5}`, for methods that have such an argument.
 
     Raises
@@ -125,7 +126,7 @@ def needs(text: str | Method) -> tuple[str, ...]:
 
 
 def split_list(text: str) -> list[str]:
-    """Split a list of methods at its commas. Commas within parentheses and brackets belong to a method."""
+    """Return the methods of a list, split at its commas. Commas within parentheses and brackets belong to a method."""
     parts, depth = [""], 0
     for character in text:
         depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
@@ -142,6 +143,7 @@ def stages(kind: Any) -> dict[str, Callable[..., Any]]:
 
 
 def _returning(kind: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield the public functions of the modules in `STAGES` that return a stage of this kind, with their names."""
     for module in STAGES:
         for name, function in vars(module).items():
             public = inspect.isfunction(function) and not name.startswith("_")
@@ -155,6 +157,7 @@ def canonical(text: str) -> str:
 
 
 def _read(text: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return the function that makes the method, and the arguments that the text gives."""
     found = re.fullmatch(r"([\w.:-]+)\s*(\(.*\))?", text.strip(), re.DOTALL)
     if not found:
         raise SettingsError(f"Expected a method as name or name(argument=value, ...), but found {text!r}.")
@@ -173,7 +176,7 @@ def _read(text: str) -> tuple[Callable[..., Any], dict[str, Any]]:
 
 def _quoted(text: str) -> str:
     """Return the text with every `package.module:name` as a string, so that Python can parse it."""
-    parts = re.split(r"(\"[^\"]*\"|'[^']*')", text)  # strings are left alone
+    parts = re.split(r"(\"[^\"]*\"|'[^']*')", text)  # odd parts are quoted strings, which stay unchanged
     return "".join(
         part if number % 2 else re.sub(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", r"'\g<0>'", part)
         for number, part in enumerate(parts)
@@ -181,6 +184,7 @@ def _quoted(text: str) -> str:
 
 
 def _factory(name: str) -> Callable[..., Any]:
+    """Return the function that makes the method with this name."""
     if ":" in name:
         return _outside(name)
     if name not in METHODS:
@@ -239,7 +243,7 @@ def _stage(name: str, node: ast.expr, text: str) -> Any:
 
 
 def _tuners(node: ast.expr, text: str) -> tuple[TunerSpec, ...]:
-    """Return the tuners that a name, a string, a call or a list of them stands for."""
+    """Return the tuners that a name, a string, a call or a list of these describes."""
     if isinstance(node, ast.List | ast.Tuple):
         return tuple(tuner for each in node.elts for tuner in _tuners(each, text))
     called = node.func if isinstance(node, ast.Call) else node
@@ -262,6 +266,6 @@ def _tuners(node: ast.expr, text: str) -> tuple[TunerSpec, ...]:
 
 
 def _asked(factory: Callable[..., Any]) -> set[str]:
-    """Return the arguments without a default: what only the data can tell."""
+    """Return the names of the arguments without a default: facts about the data, such as the noise rate."""
     parameters = inspect.signature(factory).parameters.values()
     return {p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}

@@ -2,8 +2,8 @@
 
 `Screen`, `Rectify` and `Rescreen` take frozen records and a memory, and return a record and a memory. `Prepare` and
 `Loss` belong to the training step. The memory is a mapping of arrays that stages keep from one round to the next. The
-checkpoint contains the memory, so that a continued run has the same result. A new stage is a function with one of the
-signatures below.
+checkpoint contains the memory, so that a continued run has the same result. To write a new stage, write a function with
+one of the signatures below. B rows of a step, C classes.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -16,10 +16,14 @@ from torch import Tensor
 from srrs.records import Batch, Evidence, Matched, Partition, Round, Targets
 
 Memory = Mapping[str, np.ndarray]
+"""Named arrays that the stages keep from one round to the next."""
 
 Screen = Callable[[Evidence, Memory], tuple[Partition, Memory]]
+"""`(evidence, memory) -> (partition, memory)`: decides which given labels are correct."""
 Rectify = Callable[[Evidence, Partition, Memory], tuple[Targets, Memory]]
+"""`(evidence, partition, memory) -> (targets, memory)`: chooses the label that each sample is trained with."""
 Rescreen = Callable[[Evidence, Partition, Targets, Memory], tuple[Matched, Memory]]
+"""`(evidence, partition, targets, memory) -> (matched, memory)`: checks whether images match their rectified labels."""
 
 OPTIONAL = frozenset({"logits", "zero_shot", "features", "class_vectors", "match"})
 """Fields of `Evidence` that are computed only if a stage reads them."""
@@ -28,10 +32,10 @@ Stage = TypeVar("Stage", bound=Callable[..., Any])
 
 
 def reads(*names: str, can_lack: Collection[str] = ("match",)) -> Callable[[Stage], Stage]:
-    """Declare the optional fields of the evidence that a stage reads. Only these are computed.
+    """Return a decorator that declares the optional fields of the evidence that a stage reads.
 
-    A stage without a declaration reads every field. The stage also works if a field in `can_lack` is missing. Raises
-    ValueError for a name that is not in `OPTIONAL`.
+    Only the declared fields are computed. A stage without a declaration reads every field. The stage must also work if
+    a field in `can_lack` is None. Raises ValueError for a name that is not in `OPTIONAL`.
     """
     if unknown := set(names) - OPTIONAL:
         raise ValueError(f"Expected fields of the evidence out of {sorted(OPTIONAL)}, but got {sorted(unknown)}")
@@ -51,17 +55,17 @@ def read_by(stage: Callable[..., Any]) -> frozenset[str]:
 
 
 def required_by(stage: Callable[..., Any]) -> frozenset[str]:
-    """Return the optional fields of the evidence that a stage requires; none if it declares nothing."""
+    """Return the optional fields of the evidence that a stage requires; none if the stage has no declaration."""
     declared: frozenset[str] = getattr(stage, "requires", frozenset())
     return declared
 
 
 @dataclass(frozen=True)
 class LabeledBatch:
-    """The rows of one training step. Their number B is the number of samples times the number of views."""
+    """The rows of one training step: B pairs of a sample and a view, so a sample has one row per view."""
 
     inputs: Batch
-    """Features or pixels of the images, perhaps mixed."""
+    """Features or pixels of the images, perhaps mixed with those of other images."""
     soft: Tensor
     """(B, C) target probabilities."""
     weight: Tensor
@@ -75,7 +79,7 @@ class LabeledBatch:
 Prepare = Callable[[LabeledBatch, np.random.Generator], LabeledBatch]
 """`(batch, generator) -> batch`: how the rows of a step are selected, weighted and mixed."""
 Loss = Callable[[Tensor, LabeledBatch], Tensor]
-"""`(logits (tuners, B, C), batch) -> scalar`"""
+"""`(logits (tuners, B, C), batch) -> scalar`: the loss of a step."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,14 @@ class TunerSpec:
     """The description of a tuner in a method, from which `srrs.tuners.build` makes the tuner."""
 
     name: str
-    """Name of the logits in the evidence and of the column in the table, such as `macro`, `micro` or `probe`."""
+    """Name of the tuner's logits in the evidence and of its column in the table, such as `macro`, `micro` or
+    `probe`."""
     kind: Any
     """A name of `srrs.tuners` (`class-prompt`, `described-prompt`, `linear-probe`, `task-residual`), `module:name`, or
     a class."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of the tuner. For prompts: `words` (the initial context), `prompts` (how many per class), `shared`
-    (one context for all classes), `average` (`features` or `logits`: what is averaged over several prompts)."""
+    """Arguments of the tuner. For prompts: `words` (the initial context), `prompts` (number per class), `shared` (one
+    context for all classes), `average` (`features` or `logits`: what is averaged if a class has several prompts)."""
     votes: bool = True
     """Whether the classifier uses the logits of the tuner. If False, only the stages read them."""
     learning_rate: float | None = None
@@ -97,10 +102,15 @@ class TunerSpec:
 
 
 MACRO = TunerSpec("macro", "class-prompt")
+"""Class prompt: macro in the paper."""
 MICRO = TunerSpec("micro", "described-prompt")
+"""Described prompt: micro in the paper."""
 PROBE = TunerSpec("probe", "linear-probe")
+"""Linear classifier of the features, trained by gradient steps."""
 SOLVED_PROBE = TunerSpec("probe", "logistic-probe")
+"""Logistic regression on the features, fitted to convergence."""
 RESIDUAL = TunerSpec("residual", "logistic-residual")
+"""Logistic regression that adds a residual to the class vectors, fitted to convergence."""
 
 
 @dataclass(frozen=True)
@@ -113,19 +123,22 @@ class Method:
     rectify: Rectify
     rescreen: Rescreen
     loss: Loss
+    """Loss of a training step."""
     warm_up_loss: Loss
+    """Loss of a training step before the first screening."""
     prepare: Prepare
+    """Selection, weights and mixing of the rows of a training step."""
     tunes: bool = True
     """Whether the tuners are trained; if False, they keep their initial state."""
     warm_up: float = 0.0
-    """Share of the steps that learn from the given labels before the first screening."""
+    """Share of the steps, from 0 to 1, that learn from the given labels before the first screening."""
     text_free: tuple[TunerSpec, ...] = ()
     """Tuners to use if there is no text tower; empty if the method needs one."""
     learning_rate: float | None = None
     """Learning rate of the prompts; the rates of the other tuners are scaled by the same factor. None keeps the default
     of each tuner. The setting `learning_rate` replaces this value."""
     rounds: int = 0
-    """Number of screenings during training, evenly spaced; 0 counts as 1. One more follows the last step."""
+    """Number of screenings during training, evenly spaced; 0 counts as 1. One more screening follows the last step."""
 
     @property
     def voters(self) -> tuple[str, ...]:
@@ -136,7 +149,7 @@ class Method:
     def reads(self) -> frozenset[str]:
         """Return the optional fields of the evidence that the stages read.
 
-        An audit tunes only if they read `logits`.
+        An audit trains the tuners only if the stages read `logits`.
         """
         return read_by(self.screen) | read_by(self.rectify) | read_by(self.rescreen)
 

@@ -1,4 +1,4 @@
-"""Rectifying stages that learn from a part of the samples only."""
+"""Rectifying stages for training on a part of the samples only. See `srrs.methods.stages.Rectify`."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from srrs.records import Evidence, Group, Partition, Targets
 
 
 def clean_alone() -> Rectify:
-    """Train with the given labels of the clean samples only. All other samples have the weight 0."""
+    """Return the stage that keeps the given labels, and gives all samples that are not clean the weight 0."""
 
     @reads()
     def rectify(evidence: Evidence, partition: Partition, memory: Memory) -> tuple[Targets, Memory]:
@@ -20,10 +20,11 @@ def clean_alone() -> Rectify:
 
 
 def confident_zero_shot(per_class: int | None = None) -> Rectify:
-    """Train with zero-shot predictions instead of the given labels, on the most confident images of each class only.
+    """Return the stage that replaces all labels by zero-shot predictions, and selects the most confident images.
 
     `per_class` images of each predicted class are kept, by default the mean number of samples per class. Images that
-    are as confident as the last of them are kept, too. All other samples have the weight 0.
+    are as confident as the last of these images are kept, too. All other samples have the weight 0. The given labels
+    are not read.
     """
 
     @reads("zero_shot")

@@ -1,7 +1,7 @@
-"""Stages of TecoPrompt (Shao et al. 2026), which keep optimal transport plans in the memory, and a loss by group.
+"""Stages of TecoPrompt (Shao et al. 2026), which keep results of optimal transport in the memory, and a loss by group.
 
-The plan is a matrix (N, C) from samples to classes. The share of a class is its entry in the row of a sample, divided
-by the sum of the row.
+The transport plan is a matrix (N, C): the mass that each class gets from each sample. The *share* of a class in a
+sample is its entry of the plan, divided by the sum of the row. N samples, C classes.
 """
 
 from collections.abc import Mapping
@@ -21,8 +21,9 @@ from srrs.screening.optimal_transport import Cost, by_confidence, plan_belief, t
 from srrs.screening.predictions import mean_probs
 
 CLASSES, CONFIDENCE, AVERAGE, TAUGHT = "transport_classes", "transport_confidence", "transport_average", "taught"
-"""Memory of TecoPrompt: (window, N) classes with the largest entry in the last plans, and these entries as shares of
-their rows; (N,) the running average of the shares; and (N,) the target labels, at first the given ones."""
+"""Keys of TecoPrompt's memory. CLASSES: (window, N) class with the largest share in each of the last plans. CONFIDENCE:
+(window, N) these shares. AVERAGE: (N,) running average of these shares over all screenings. TAUGHT: (N,) target labels,
+which are the given labels at first."""
 
 
 def temporal_transport(
@@ -33,10 +34,11 @@ def temporal_transport(
     unsure: float = 0.2,
     cost: Cost = "probability",
 ) -> Screen:
-    """Split the samples by the class with the largest share and the running average of this share (TecoPrompt).
+    """Return the stage that splits the samples by the running average of their largest share (TecoPrompt).
 
-    See `srrs.screening.optimal_transport.by_confidence` for `sure` and `unsure`. `momentum` is the weight of the
-    earlier average. The memory keeps the classes and shares of the last `window` screenings for `rewritten`.
+    `reg` and `cost` are those of `srrs.screening.optimal_transport.transport_plan`. `momentum` is the weight of the
+    previous average. See `srrs.screening.optimal_transport.by_confidence` for the groups, `sure` and `unsure`. For the
+    stage `rewritten`, the memory keeps the results of the last `window` screenings.
     """
 
     @reads("logits")
@@ -44,7 +46,7 @@ def temporal_transport(
         labels = evidence.labels
         probs = mean_probs(votes(evidence))
         plan = transport_plan(probs, reg=reg, cost=cost)
-        # Running average of the largest share of each row of the plan
+        # Running average of the largest share of each sample
         found, share = plan.argmax(1), softmax(plan, axis=1).max(1)
         average = momentum * memory.get(AVERAGE, share) + (1 - momentum) * share
         taught = memory.get(TAUGHT, labels)
@@ -57,10 +59,12 @@ def temporal_transport(
 
 
 def rewritten(certain: float = 0.99) -> Rectify:
-    """Replace a label permanently if one class had a share of at least `certain` in all plans of a window (TecoPrompt).
+    """Return the stage that replaces given labels permanently by a class with stable, large shares (TecoPrompt).
 
-    The class replaces the given label. A window is the last `window` screenings of `temporal_transport`, which must be
-    the screening stage.
+    The label of a sample is replaced if the same class had the largest share in each of the last screenings, and this
+    share was at least `certain` each time. The number of these screenings is the argument `window` of
+    `temporal_transport`, which must be the screening stage; otherwise the stage raises ValueError. No label is replaced
+    before there are so many screenings.
     """
 
     @reads()
@@ -75,9 +79,10 @@ def rewritten(certain: float = 0.99) -> Rectify:
 
 
 def steady_plan(sure: float = 0.8) -> Rescreen:
-    """Call a rectified label matched if its class has the largest share, on average at least `sure` (TecoPrompt).
+    """Return the stage that matches a rectified label if its class has the largest share in the plan (TecoPrompt).
 
-    The screening stage must be `temporal_transport`. An image-text matcher is not used.
+    The running average of the largest share must also be at least `sure`. The screening stage must be
+    `temporal_transport`; otherwise the stage raises ValueError. An image-text matcher is not used.
     """
 
     @reads()
@@ -89,7 +94,7 @@ def steady_plan(sure: float = 0.8) -> Rescreen:
 
 
 def matched_as_clean() -> Prepare:
-    """Treat a sample as clean in training if its rectified label is matched, whatever its group from screening."""
+    """Return the `prepare` stage that treats a sample as clean if its rectified label is matched."""
 
     def prepare(batch: LabeledBatch, generator: np.random.Generator) -> LabeledBatch:
         return replace(batch, group=torch.where(batch.is_match, int(Group.CLEAN), batch.group))
@@ -98,9 +103,10 @@ def matched_as_clean() -> Prepare:
 
 
 def by_group(clean: float = 0.0, ambiguous: float = 1.0, noisy: float = 1.0) -> Loss:
-    """Return the sum of the tuners' generalized cross-entropies, with an exponent q per group of screening.
+    """Return the sum of the tuners' generalized cross-entropies, with an exponent q for each group of screening.
 
-    q = 0 is cross-entropy, q = 1 is mean absolute error.
+    `clean`, `ambiguous` and `noisy` are the exponents. q = 0 is cross-entropy, q = 1 is mean absolute error. Images of
+    no class have the exponent `noisy`.
     """
 
     def loss(logits: Tensor, batch: LabeledBatch) -> Tensor:
@@ -115,12 +121,13 @@ def by_group(clean: float = 0.0, ambiguous: float = 1.0, noisy: float = 1.0) -> 
 
 
 def _push(memory: Memory, name: str, values: np.ndarray, count: int) -> Floats:
-    """Return the last `count` values (count, N), NaN if there are not so many yet."""
+    """Return the values (count, N) of the last `count` screenings; NaN for screenings that do not exist yet."""
     past = memory.get(name, np.full((count, len(values)), np.nan))
     return np.concatenate([past, values[None]])[-count:]
 
 
 def _of(memory: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """Return an array of the memory. Raises ValueError if the screening stage is not `temporal_transport`."""
     if name not in memory:
         raise ValueError("the stages of TecoPrompt need temporal_transport() as their screening")
     return memory[name]

@@ -1,4 +1,4 @@
-"""Labels that a person has verified: a method whose stages treat them as correct."""
+"""Labels that a person has verified, and a method whose stages treat these labels as correct. N samples, C classes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from srrs.methods.stages import Memory, Method, Stage, read_by, reads, required_
 from srrs.records import Bools, Evidence, Floats, Group, Ints, Matched, Partition, Targets
 
 REST = 1e-6
-"""Zero-shot probability of all other classes together, for an image with a verified label."""
+"""Share of the zero-shot probability that is spread over all classes, for an image with a verified label."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,19 @@ class VerifiedLabel:
     """The class that a person decided on, and the class that was given before. They may be the same."""
 
     label: int
+    """The verified class."""
     given: int
+    """The class that was given before."""
 
 
 def trusting(method: Method, verified: Mapping[int, VerifiedLabel]) -> Method:
-    """Return the method with verified labels. `verified` maps rows of the evidence to them.
+    """Return the method with stages that treat verified labels as correct.
 
-    Verified labels are clean with certainty, and training uses them. The labels of the evidence must already be the
-    verified ones. If the screening stage returns a posterior, it models which classes are confused. Such a stage gets
-    the labels that were given before, so that it learns the confusion from them. Any other screening stage gets the
+    `verified` maps the positions of samples in the evidence to their verified labels. The labels of the evidence must
+    already be the verified ones. Verified labels are clean with certainty, and training uses them.
+
+    A screening stage that returns a posterior estimates which classes are confused with each other. Such a stage gets
+    the labels that were given before, because these labels show the confusion. Any other screening stage gets the
     verified labels.
     """
     if not verified:
@@ -70,18 +74,19 @@ def trusting(method: Method, verified: Mapping[int, VerifiedLabel]) -> Method:
 
 
 def _at(rows: Ints, count: int) -> Bools:
+    """Return an array (count,) that is true at the positions `rows`."""
     chosen = np.zeros(count, dtype=bool)
     chosen[rows] = True
     return chosen
 
 
 def _as(stage: Callable[..., Any]) -> Callable[[Stage], Stage]:
-    """Declare of a stage that it reads what another one reads."""
+    """Return a decorator that declares the same fields as `stage` does."""
     return reads(*read_by(stage), can_lack=read_by(stage) - required_by(stage))
 
 
 def _with(array: Any, rows: Ints, values: Any) -> Any:
-    """Return a copy of an array (N,) with other values in some rows; None of None."""
+    """Return a copy of an array (N,) with other values at the positions `rows`. Return None if the array is None."""
     if array is None:
         return None
     changed = np.array(array)
@@ -90,7 +95,10 @@ def _with(array: Any, rows: Ints, values: Any) -> Any:
 
 
 def _certain(probs: Floats, rows: Ints, labels: Ints, rest: float = 0.0) -> Floats:
-    """Return the probabilities (N, C) with all but `rest` on the verified class of each of the rows."""
+    """Return the probabilities (N, C), in which the verified labels (n,) are certain at the positions `rows` (n,).
+
+    The share `rest` of these probabilities is spread over all classes.
+    """
     classes = probs.shape[1]
     if isinstance(probs, TopClasses):
         return cast(Floats, probs.with_certain(rows, labels))

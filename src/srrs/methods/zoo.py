@@ -5,9 +5,9 @@ These statements hold for all methods:
 - Every class has its own context, unless the docstring says otherwise. `--set context=shared` gives the published form
   of CoOp.
 - Views are cached, and a run counts steps instead of epochs.
-- Epochs of the published run become shares of the steps. A method that screens in every epoch or in every second epoch
-  screens `baselines.ROUNDS` times here. If its memory spans 5 % of the published epochs, it spans 5 % of these
-  screenings (see `baselines.window`).
+- Epochs of the published run become shares of the steps. A method that is published with a screening in every epoch or
+  in every second epoch screens `baselines.ROUNDS` times here. If its memory spans 5 % of the published epochs, its
+  memory spans 5 % of these screenings (see `baselines.window`).
 """
 
 from collections.abc import Callable
@@ -34,13 +34,16 @@ from srrs.screening.decision import Trust
 def srrs(trust: Trust = "auto") -> Method:
     """Return srrs, the default method: it decides from all sources of evidence, and tunes prompts and a regression.
 
-    `trust` determines which side the decision follows if the labels and the model disagree about most images: `labels`,
-    `model`, or `auto`, which chooses by the data. The classifier has three parts that learn the same rectified labels:
-    the class prompt, the described prompt, and a logistic regression that adds a residual to the class vectors. The
-    classifier averages their logits. Reason for the regression: prompts can only change the text features of the class
-    names, and a model may represent the images better than the names. `srrs(tuners=both)` tunes the prompts only.
-    Without a text tower, there are no prompts. A logistic regression on the features then takes their place, beside the
-    one around the class vectors, if there are any.
+    The classifier averages the logits of three parts, which learn the same rectified labels: the class prompt, the
+    described prompt, and a logistic regression that adds a residual to the class vectors. Reason for the regression:
+    prompts can only change the text features of the class names, and a model may represent the images better than the
+    names. `srrs(tuners=both)` tunes the prompts only.
+
+    Without a text tower, there are no prompts, and a logistic regression on the features replaces them. The regression
+    that adds a residual to the class vectors is used only if there are class vectors.
+
+    `trust` determines which hypothesis about the labels decides: "auto" chooses by the data, "labels" and "model" take
+    one side (see `srrs.screening.decision.decide`).
     """
     return Method(
         name="srrs",
@@ -81,3 +84,4 @@ METHODS: dict[str, Callable[..., Method]] = {
     "srrs-paper": srrs_paper,
     "srrs": srrs,
 }
+"""Every method by name."""
