@@ -1,9 +1,10 @@
 """Protocols of the parts of a model, and the records that hold a run's models and prompts.
 
 A model has up to three parts: an image tower, a text tower and an image-text matcher. Each part is optional. CLIP is an
-image tower and a text tower in one object (`VisionLanguage`). A run on embeddings has neither tower.
+image tower and a text tower in one object (`VisionLanguage`). A run on embeddings has neither an image tower nor a text
+tower.
 
-C classes, L prompt length, W token embedding size, D feature size, B batch.
+C prompts or classes, L prompt length, W token embedding size, D feature size, B batch size.
 """
 
 from collections.abc import Sequence
@@ -23,11 +24,11 @@ LOGIT_SCALE = 100.0
 
 @dataclass(frozen=True)
 class Prompts:
-    """Prompts as the text tower reads them: a table of token vectors, and the row of the table at each position.
+    """Prompts as the text tower reads them: a table of token vectors, and for each position a row of the table.
 
-    Some of the token vectors are learned. The first `length[c]` positions of row c are `start tokens, content, end
-    tokens`. Later positions have no meaning. The start and end tokens are those of the tower. The vectors do not
-    contain position embeddings.
+    Some of the token vectors are learned. There are C prompts; several may belong to one class. The first `length[c]`
+    positions of prompt c are the start tokens, the content and the end tokens. The start and end tokens are those of
+    the tower. Later positions have no meaning. The vectors do not contain position embeddings.
     """
 
     known: Tensor
@@ -35,33 +36,34 @@ class Prompts:
     learned: Tensor
     """(K, W) vectors with gradient."""
     source: Tensor
-    """(C, L) the vector at each position, as a row of `vectors`: first the known vectors, then the learned ones."""
+    """(C, L) for each position, the row of `vectors` that is used there. Known vectors come first, then learned
+    ones."""
     length: Tensor
-    """(C,) length of each prompt with its special tokens. The tensor is on the CPU, where passes are planned."""
+    """(C,) length of each prompt with its special tokens. The tensor is on the CPU, where the passes are planned."""
     shared: int
-    """Number of positions at the beginning that have the same vectors in every row (start token and shared context)."""
+    """Number of leading positions that have the same vectors in all prompts (start tokens and shared context)."""
     class_of: Tensor
-    """(C,) the class of each row. Several rows may belong to one class."""
+    """(C,) the class of each prompt."""
 
     @classmethod
     def of(cls, embeddings: Tensor, length: Tensor, shared: int = 0) -> "Prompts":
-        """Make one prompt per class from vectors (C, L, W), all of which are learned."""
+        """Return prompts made from vectors (C, L, W), all of which are learned. Prompt c is that of class c."""
         rows, longest, width = embeddings.shape
         source = torch.arange(rows * longest, device=embeddings.device).view(rows, longest)
         return cls(embeddings.new_empty(0, width), embeddings.flatten(0, 1), source, length, shared, torch.arange(rows))
 
     @property
     def vectors(self) -> Tensor:
-        """Return the vectors (F + K, W) that `source` refers to."""
+        """Return the table of token vectors (F + K, W): the known vectors, then the learned ones."""
         return torch.cat([self.known, self.learned])
 
     @property
     def embeddings(self) -> Tensor:
-        """Return the vectors (C, L, W) at every position."""
+        """Return the vectors (C, L, W) at all positions."""
         return embedding(self.source, self.vectors)
 
     def learns_at(self, positions: slice) -> bool:
-        """Return whether any row has a learned vector at one of these positions."""
+        """Return whether any prompt has a learned vector at one of these positions."""
         return bool((self.source[:, positions] >= len(self.known)).any())
 
 
@@ -73,6 +75,7 @@ class ImageTower(Protocol):
     fingerprint: str
     """Digest of weights and preprocessing, followed by precision and kernels; part of every cache key."""
     feature_size: int
+    """Feature size D."""
     device: torch.device
     preprocessing: dict[str, object]
     """The settings that turn an image into pixels, as JSON; part of every cache key and of a saved model."""
@@ -89,7 +92,7 @@ class ImageTower(Protocol):
         ...
 
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """Encode pixels (B, 3, H, W) as features (B, D)."""
+        """Return the features (B, D) of pixels (B, 3, H, W)."""
         ...
 
 
@@ -100,17 +103,21 @@ class TextTower(Protocol):
     """
 
     name: str
+    """The name that the user gave, as in `ImageTower`."""
     fingerprint: str
+    """Digest of the weights, as in `ImageTower`."""
     feature_size: int
+    """Feature size D."""
     device: torch.device
     token_size: int
+    """Token embedding size W."""
     context_length: int
-    """Longest prompt in tokens, special tokens included."""
+    """Length of the longest prompt in tokens, special tokens included."""
     logit_scale: float
     """Factor from cosine similarities to logits."""
 
     def tokens(self, text: str) -> list[int]:
-        """Return the token ids of a piece of text, without start and end tokens."""
+        """Return the token ids of a text, without start and end tokens."""
         ...
 
     def embed(self, ids: Sequence[int]) -> Tensor:
@@ -128,7 +135,7 @@ class TextTower(Protocol):
         ...
 
     def encode_prompts(self, prompts: Prompts) -> Tensor:
-        """Encode prompts as (C, D), one row per prompt; gradients flow to `prompts.learned`."""
+        """Return the features (C, D) of the prompts. Gradients flow to `prompts.learned`."""
         ...
 
 
@@ -140,10 +147,12 @@ class Matcher(Protocol):
     """A frozen image-text matcher: a model that scores whether an image matches a text."""
 
     name: str
+    """The name that the user gave, or `bundled`."""
     fingerprint: str
+    """Digest of weights and preprocessing; part of every cache key."""
 
     def encode_images(self, images: Sequence[Image.Image]) -> Tensor:
-        """Encode images as states (B, tokens, width), float16 on the CPU."""
+        """Return the encoded images, called states (B, tokens, width), float16 on the CPU."""
         ...
 
     def scores(self, states: Tensor, texts: Sequence[str], rows: Tensor, texts_of: Tensor) -> Tensor:
@@ -173,11 +182,14 @@ class Models:
     text: TextTower | None
     matcher: Matcher | None
     class_vectors: ClassVectors | None
+    """Class vectors of a run without a text tower."""
     logit_scale: float
+    """Factor from cosine similarities to logits."""
     fingerprint: str
     """Fingerprint of the model that made the features; '' if it is unknown."""
     device: torch.device
     feature_size: int
+    """Feature size D."""
     name: str
     """The name that the user gave; `none` for embeddings without a model."""
 
@@ -208,7 +220,10 @@ class Models:
         device: torch.device | None = None,
         matcher: Matcher | None = None,
     ) -> "Models":
-        """Return the models of a run on embeddings that another program made. `fingerprint` is that of their model."""
+        """Return the models of a run on embeddings that another program made.
+
+        `fingerprint` is that of the model that made the embeddings. `logit_scale` is by default `LOGIT_SCALE`.
+        """
         return cls(
             image=None, text=None, matcher=matcher, class_vectors=class_vectors,
             logit_scale=LOGIT_SCALE if logit_scale is None else logit_scale, fingerprint=fingerprint,

@@ -5,6 +5,7 @@ import torch
 from srrs.errors import SettingsError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Precisions by name."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -45,6 +46,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def _is_there(device: torch.device) -> bool:
+    """Return whether the device is available."""
     if device.type == "cuda":
         return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
     return device.type == "cpu" or torch.backends.mps.is_available()

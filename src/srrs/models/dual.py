@@ -17,7 +17,7 @@ from srrs.models.textpass import CausalTower, causal_text_pass
 
 
 class DualEncoder:
-    """A frozen pair of towers with its tokenizer and preprocessing; see `VisionLanguage` for the methods.
+    """A frozen pair of towers with its tokenizer and preprocessing. See `VisionLanguage` for the methods.
 
     Use `srrs.models.hub.load_model` to make one.
     """
@@ -42,7 +42,7 @@ class DualEncoder:
         self._tokenizer = tokenizer
         self._preprocessing = preprocessing
         self.preprocessing = preprocessing.to_json()
-        self._lower = model.config.model_type == "siglip"  # trained on lower case, whatever the tokenizer does
+        self._lower = model.config.model_type == "siglip"  # trained on lower case; not every tokenizer converts to it
         self._tokens: torch.nn.Embedding = model.text_model.get_input_embeddings()
         self.token_size = self._tokens.embedding_dim
         self.context_length = _context_length(model.config.text_config, tokenizer)
@@ -78,7 +78,7 @@ class DualEncoder:
 
 
 def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """What the tokenizer puts before and behind a text."""
+    """Return the token ids that the tokenizer adds before and after a text."""
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]
     full = tokenizer("a")["input_ids"]
     at = next(i for i in range(len(full)) if full[i : i + len(bare)] == bare)
@@ -86,14 +86,15 @@ def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
 
 
 def _context_length(config: Any, tokenizer: Any) -> int:
+    """Return the length of the longest prompt in tokens."""
     positions = int(config.max_position_embeddings)
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
-        positions -= config.pad_token_id + 1  # their positions count from behind the padding id
+        positions -= config.pad_token_id + 1  # position ids of these towers begin after the padding id
     return min(positions, int(tokenizer.model_max_length))
 
 
 def _image_pass(model: Any) -> Callable[[Tensor], Tensor]:
-    """Return the cheapest pass that is exact for this tower."""
+    """Return the function from pixels to features: `image_pass` for CLIP's towers, else the model's own function."""
     if model.config.vision_config.model_type == "clip_vision_model" and hasattr(model, "visual_projection"):
         tower = VisionTransformer.of(model.vision_model, model.visual_projection)
         return lambda pixels: image_pass(tower, pixels)
@@ -101,7 +102,7 @@ def _image_pass(model: Any) -> Callable[[Tensor], Tensor]:
 
 
 def _text_pass(model: Any, tokens: torch.nn.Embedding, tokenizer: Any, length: int) -> Callable[[Prompts], Tensor]:
-    """Return the cheapest pass that is exact for this tower."""
+    """Return the function from prompts to features: `causal_text_pass` for CLIP's towers, else `own_text_pass`."""
     text = model.config.text_config.model_type
     if text in ("clip", "clip_text_model"):
         causal = CausalTower.of(model.text_model, model.text_projection)

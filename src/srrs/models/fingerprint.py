@@ -1,4 +1,4 @@
-"""The fingerprint of a model, for caches and saved classifiers: a hash of everything on which its features depend."""
+"""The fingerprint of a model, for caches and saved classifiers: a digest of everything on which its features depend."""
 
 import hashlib
 import json
@@ -17,14 +17,16 @@ def digest(
     dtype: torch.dtype = torch.float32,
     kernel: Kernel = "torch",
 ) -> str:
-    """Hash the configuration, the preprocessing, and the name, shape and bytes of every weight.
+    """Return a digest of the configuration, the preprocessing, and the name, shape and bytes of every weight.
 
-    If the precision is not float32, or the kernel is not torch's own, its name is added behind the hash, after a dash.
+    After the digest and a dash comes the precision, unless the precision is float32. After another dash comes the
+    kernel, unless the kernel is that of torch.
 
     Parameters
     ----------
     model : a torch module on the CPU, in float32.
     config : settings that the weights do not contain, such as the activation, as bytes.
+    preprocessing : the preprocessing of the images.
     dtype : the precision in which the model will run.
     kernel : the kernel that will multiply by the weights; see `srrs.models.frozen`.
     """
@@ -38,5 +40,5 @@ def digest(
 
 
 def same_weights(one: str, other: str) -> bool:
-    """Return whether two fingerprints have the same weights and preprocessing. Precision and kernels may differ."""
+    """Return whether two fingerprints have the same weights and preprocessing. Precision and kernel may differ."""
     return one.partition("-")[0] == other.partition("-")[0]

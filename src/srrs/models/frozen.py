@@ -2,13 +2,13 @@
 
 torch's own `linear` multiplies float32 matrices with MKL. On processors with AVX-512 that are not made by Intel, oneDNN
 is faster: by a tenth on AMD Zen 4, and by a factor of two on processors with registers of the full width. oneDNN can
-also reorder ("pack") a weight matrix into the layout that its kernel reads. This saves time if the weights never
-change, as those of a frozen tower. The forward pass needs the packed weight, and the backward pass needs its packed
+also reorder ("pack") a weight matrix into the layout that its kernel reads. The weights of a frozen tower never change,
+so they are packed only once. The forward pass needs the packed weight, and the backward pass needs its packed
 transpose.
 
 The two operators are private functions of torch. Therefore `kernel_for` chooses them only if their results agree with
 those of `linear`. The choice depends on the processor, the precision and the version of torch, never on a measured
-time, and it is part of the model's fingerprint.
+time. The chosen kernel is part of the model's fingerprint.
 
 R rows, I input features, O output features.
 """
@@ -29,7 +29,9 @@ TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 """Largest allowed difference from the result of `linear`, relative to the largest value, for each precision."""
 
 SHORT = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+"""Short names of the precisions."""
 NAMES: tuple[Activation, ...] = ("none", "silu", "gelu")
+"""Names of the activations."""
 _ATTRIBUTES: dict[Activation, tuple[str, str]] = {"none": ("none", ""), "silu": ("swish", ""), "gelu": ("gelu", "none")}
 """oneDNN's names of the activations: attribute and algorithm."""
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"none": lambda x: x, "silu": silu, "gelu": gelu}
@@ -53,7 +55,7 @@ def has_instructions(dtype: torch.dtype) -> bool:
 def computes_bf16() -> bool:
     """Return whether this CPU has instructions for bfloat16.
 
-    Without them, bfloat16 is many times slower than float32.
+    Without these instructions, bfloat16 is many times slower than float32.
     """
     ask = getattr(torch.cpu, "get_capabilities", None)
     if ask is not None:
@@ -65,7 +67,7 @@ def computes_bf16() -> bool:
 
 @cache
 def _passes_check(dtype: torch.dtype) -> bool:
-    """Return whether torch has both operators here, and they give what `linear` gives, forward and backward."""
+    """Return whether torch has both operators here, with the results of `linear` in the forward and backward pass."""
     draw = torch.Generator().manual_seed(0)
     weight, bias, x = (torch.randn(*size, generator=draw).to(dtype) for size in ((48, 40), (48,), (33, 40)))
     layer = nn.Linear(40, 48, device="meta")
@@ -77,7 +79,7 @@ def _passes_check(dtype: torch.dtype) -> bool:
             packed.product(given).sum().backward()  # type: ignore[no-untyped-call]
             expected = weight.float().sum(0).expand(33, 40)
             pairs += [(cast(Tensor, given.grad), expected), (packed.weight, weight)]
-    except (AttributeError, RuntimeError, TypeError):  # missing, of another signature, or not for this CPU
+    except (AttributeError, RuntimeError, TypeError):  # missing, with another signature, or not for this CPU
         return False
     return all(float((a - b).abs().max() / b.abs().max()) <= TOLERANCE[dtype] for a, b in pairs)
 
@@ -96,7 +98,7 @@ class FrozenLinear(nn.Module):
         self._packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach())
         self._transposed: Tensor | None = None
         self.dense: Tensor | None = None
-        """The weight in torch's own layout where it is to be used; see `unpacked`."""
+        """The weight in the layout of torch while `unpacked` is active; else None."""
         self.register_buffer("bias", None if layer.bias is None else layer.bias.detach(), persistent=False)
 
     @property
@@ -106,7 +108,7 @@ class FrozenLinear(nn.Module):
 
     @property
     def transposed(self) -> Tensor:
-        """Return the packed transpose (I, O). The first call makes it, in the first backward pass."""
+        """Return the packed transpose (I, O) of the weight. It is computed at the first call, in a backward pass."""
         if self._transposed is None:
             self._transposed = torch.ops.mkldnn._reorder_linear_weight(self.weight.t().contiguous())
         return self._transposed
@@ -114,7 +116,7 @@ class FrozenLinear(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for copying and pickling, with the weight in torch's layout.
 
-        Packed weights allow neither.
+        A packed weight can be neither copied nor pickled.
         """
         return {**self.__dict__, "_packed": self.weight, "_transposed": None}
 
@@ -123,11 +125,11 @@ class FrozenLinear(nn.Module):
         self._packed = torch.ops.mkldnn._reorder_linear_weight(self._packed)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Multiply (..., I) by the weight; returns (..., O)."""
+        """Return the product (..., O) of x (..., I) with the transposed weight, plus the bias."""
         return self.product(x)
 
     def product(self, x: Tensor, bias: Tensor | None = None, activation: Activation = "none") -> Tensor:
-        """Return `activation(x weight^T + bias)`. By default, `bias` is the bias of the layer.
+        """Return `activation(x weight^T + bias)`: (..., I) -> (..., O). By default, `bias` is the bias of the layer.
 
         If no gradient is needed, oneDNN's kernel also computes the activation.
         """
@@ -140,7 +142,7 @@ class FrozenLinear(nn.Module):
 
 
 class _Product(torch.autograd.Function):
-    """The product with a packed weight; only the input gets a gradient."""
+    """The product with a packed weight. Only the input gets a gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: FrozenLinear, bias: Tensor | None) -> Tensor:
@@ -154,12 +156,13 @@ class _Product(torch.autograd.Function):
 
 
 def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation = "none") -> Tensor:
+    """Return `activation(x weight^T + bias)` with the packed weight, computed by oneDNN."""
     attribute, algorithm = _ATTRIBUTES[activation]
     return cast(Tensor, torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight, bias, attribute, [], algorithm))
 
 
 def product(layer: Any, x: Tensor, bias: Tensor | None = None, activation: Activation = "none") -> Tensor:
-    """Return `activation(x weight^T + bias)` of an `nn.Linear` or a `FrozenLinear`."""
+    """Return `activation(x weight^T + bias)` of an `nn.Linear` or a `FrozenLinear`: (..., I) -> (..., O)."""
     if isinstance(layer, FrozenLinear):
         return layer.product(x, bias, activation)
     return _ACTIVATIONS[activation](linear(x, layer.weight, layer.bias if bias is None else bias))

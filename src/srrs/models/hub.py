@@ -1,4 +1,7 @@
-"""Loads models by hub name, by local path, or as `bundled`. Weights are safetensors. No code from a model is run."""
+"""Functions that load models by hub name, by local path, or as `bundled`.
+
+Only weights in safetensors are loaded. No code from a model is run.
+"""
 
 import json
 import logging
@@ -32,8 +35,11 @@ DUAL_ENCODERS = {
     "siglip": "SiglipModel",
     "vision-text-dual-encoder": "VisionTextDualEncoderModel",
 }
+"""Classes of transformers for the types of dual encoders that can be loaded."""
 BUNDLED = "bundled"
+"""Name of the bundled model."""
 CONVERTER = "SFconvertbot"
+"""User name of the hub's bot that converts pickled weights to safetensors."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -54,9 +60,9 @@ def load_model(
     Raises
     ------
     ModelError
-        The model is neither on disk nor reachable, lacks a file, or is of a kind that cannot be used.
+        The model is neither on disk nor reachable, a file of the model is missing, or its kind is not supported.
     MissingExtraError
-        It is a model of open_clip, and that package is not installed.
+        The model is one of open_clip, and the package open_clip is not installed.
     SettingsError
         The device or the precision is unknown or not available.
     """
@@ -85,14 +91,15 @@ def absolute_name(name_or_path: str) -> str:
 
 
 def find_folder(name_or_path: str, asset: str) -> Path:
-    """Return the folder with the files of a model: a path, a folder of the package, or the cache of the hub.
+    """Return the folder with the files of a model: a path, a folder of the package, or a folder in the hub's cache.
 
-    For the name `bundled`, it is the folder `asset` of the package's assets.
+    For the name `bundled`, it is the folder `asset` of the package's assets. A model that is not in the cache is
+    downloaded.
 
     Raises
     ------
     ModelError
-        There is no such model on disk, and it cannot be downloaded.
+        The model is not on disk, and it cannot be downloaded.
     """
     if name_or_path == BUNDLED:
         folder = Path(str(files("srrs"))) / "assets" / asset
@@ -141,7 +148,19 @@ def find_cached(name: str) -> Path | None:
 
 
 def load_weights(folder: Path, kinds: dict[str, str], name: str) -> Any:
-    """Load the frozen model of a folder in float32. `kinds` maps model types to classes of transformers."""
+    """Load the frozen model of a folder in float32.
+
+    Parameters
+    ----------
+    folder : folder in the format of transformers.
+    kinds : classes of transformers by model type.
+    name : name of the model for error messages.
+
+    Raises
+    ------
+    ModelError
+        The type of the model is not in `kinds`, or weights are missing or cannot be loaded.
+    """
     config = _read_json(folder / "config.json", name)
     kind = config.get("model_type")
     if kind == "siglip2":
@@ -167,26 +186,36 @@ def load_weights(folder: Path, kinds: dict[str, str], name: str) -> Any:
 
 
 def load_tokenizer(folder: Path, name: str) -> Any:
-    """Load the tokenizer of a folder.
+    """Load the tokenizer of a folder. `name` is the name of the model for error messages.
 
     Raises
     ------
     MissingExtraError
-        It is a SentencePiece tokenizer, and that package is not installed.
+        The tokenizer is one of SentencePiece, and the package sentencepiece is not installed.
+    ModelError
+        The files of the tokenizer are missing or cannot be loaded.
     """
     if not any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model")):
         raise ModelError(f"The model {name!r} lacks its tokenizer: no tokenizer.json in {folder}.")
     try:
         with _quiet():
             return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except ImportError as error:  # SigLIP's first tokenizers
+    except ImportError as error:  # the first tokenizers of SigLIP
         raise MissingExtraError("sentencepiece", "siglip", f"The tokenizer of {name!r}") from error
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"The tokenizer of {name!r} cannot be loaded: {_first_line(error)}") from error
 
 
 def load_preprocessing(folder: Path, name: str) -> Preprocessing:
-    """Load the preprocessing of a folder, from the settings of its Pillow image processor."""
+    """Load the preprocessing of a folder, from the settings of its Pillow image processor.
+
+    `name` is the name of the model for error messages.
+
+    Raises
+    ------
+    ModelError
+        The settings are missing, or name an image processor that transformers does not have.
+    """
     try:
         with _quiet():
             settings, _ = ImageProcessingMixin.get_image_processor_dict(folder, local_files_only=True)
@@ -202,7 +231,7 @@ def load_preprocessing(folder: Path, name: str) -> Preprocessing:
 
 
 def _from_hub(name: str, *, local: bool, revision: str | None = None) -> Path | None:
-    """Return the cached snapshot of a hub model, after a download unless `local`; None without safetensors."""
+    """Return the folder of a hub model, downloaded unless `local`; None if there are no safetensors weights."""
     wanted = ["*.json", "*.txt", "*.model", "model*.safetensors"]
     try:
         folder = Path(
@@ -217,7 +246,7 @@ def _from_hub(name: str, *, local: bool, revision: str | None = None) -> Path | 
         raise ModelError(f"The model {name!r} cannot be fetched{pinned}: {_first_line(error)}") from error
     if any(folder.glob("*.safetensors")):
         return folder
-    if local and revision is None:  # a converted revision fetched earlier lies beside the main one
+    if local and revision is None:  # a converted revision that was fetched before is in another snapshot folder
         beside = sorted(f.parent for f in folder.parent.glob("*/*.safetensors") if (f.parent / "config.json").exists())
         return beside[0] if beside else None
     converted = _converted_revision(name) if not local and revision is None else None
@@ -242,12 +271,13 @@ def _read_json(path: Path, name: str) -> dict[str, Any]:
 
 
 def _first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its class."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the progress bars and remarks of transformers; what goes wrong is raised all the same."""
+    """Within this block, suppress the progress bars and remarks of transformers. Errors are still raised."""
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

@@ -2,7 +2,8 @@
 
 1. **Last layer at one position.** The feature is the output at the class token. In the last layer, keys and values are
    computed for all positions, but the query, the output projection and the MLP only for the class token.
-2. **Fused activation.** The MLP's activation runs inside the kernel of its first product (`srrs.models.frozen`).
+2. **Fused activation.** The activation of the MLP is computed in the kernel of its first product
+   (`srrs.models.frozen`).
 3. **Patches as a product.** Patches do not overlap, so the patch embedding is a linear layer on flattened patches. Like
    the other layers, it uses a packed weight.
 4. **Small parts.** On a CPU, a few images are computed at a time, so that the activations of a layer stay in the
@@ -24,10 +25,10 @@ from srrs.models.lanes import even_parts, in_lanes
 from srrs.models.layers import attention_precision, finish_layer, split_heads
 
 CPU_TOKENS = 1024
-"""Largest number of positions per part on a CPU. A layer of base size makes 12 MB of activations from them."""
+"""Largest number of positions per part on a CPU. The activations of a layer of base size then take 12 MB."""
 LEAST_PARTS = 2
-"""A batch is divided into at least so many parts, so that several threads have work. Every part reads all weights of
-the tower from memory, so smaller parts would be slower."""
+"""Least number of parts into which a batch is divided, so that several threads have work. Every part reads all weights
+of the tower from memory, so smaller parts would be slower."""
 
 
 class VisionTransformer(NamedTuple):
@@ -42,7 +43,7 @@ class VisionTransformer(NamedTuple):
 
     @classmethod
     def of(cls, vision_model: Any, projection: nn.Module) -> "VisionTransformer":
-        """Make the record from a `CLIPVisionModel` (or a wrapper with a `.vision_model`) and the visual projection."""
+        """Return the record of a `CLIPVisionModel` (or a wrapper with a `.vision_model`) and the visual projection."""
         inner = getattr(vision_model, "vision_model", vision_model)
         layers = list(inner.encoder.layers)
         embed = _packed_embedding(inner.embeddings) if isinstance(layers[0].mlp.fc1, FrozenLinear) else inner.embeddings
@@ -50,7 +51,7 @@ class VisionTransformer(NamedTuple):
 
 
 def image_pass(tower: VisionTransformer, pixels: Tensor) -> Tensor:
-    """Encode images (B, 3, H, W) as (B, D) unit vectors, float32, without a gradient to the weights."""
+    """Return the features (B, D) of images (B, 3, H, W) as unit vectors, float32. The weights get no gradient."""
     exporting = torch.compiler.is_exporting()  # an exported graph takes any number of images
     if not exporting and pixels.device.type == "cpu" and len(pixels) > 1:
         tokens = tower.embed(pixels[:1]).shape[1]
@@ -63,20 +64,20 @@ def image_pass(tower: VisionTransformer, pixels: Tensor) -> Tensor:
 
 
 def _encode(tower: VisionTransformer, pixels: Tensor) -> Tensor:
-    """(B, 3, H, W) -> (B, D)."""
+    """Return the features (B, D) of images (B, 3, H, W), not scaled to unit length."""
     hidden = tower.first_norm(tower.embed(pixels))
     for layer in tower.layers:
         normed = layer.layer_norm1(hidden)
         attention = layer.self_attn
         keys, values = attention.k_proj(normed), attention.v_proj(normed)
-        if layer is tower.layers[-1]:  # from here on the class token alone, which sees all
+        if layer is tower.layers[-1]:  # from here on only the class token, which attends to all positions
             normed, hidden = normed[:, :1], hidden[:, :1]
         hidden = finish_layer(layer, hidden, _attend(layer, attention.q_proj(normed), keys, values))
     return cast(Tensor, tower.projection(tower.final_norm(hidden[:, 0])))
 
 
 def _attend(layer: Any, *projected: Tensor) -> Tensor:
-    """Attend with queries, keys and values (B, T, W); returns (B, T, W)."""
+    """Return the attention (B, T, W) of queries, keys and values (B, T, W)."""
     given = projected[0]
     queries, keys, values = (split_heads(layer, x.to(attention_precision(given))) for x in projected)
     attended = scaled_dot_product_attention(queries, keys, values, scale=layer.self_attn.scale)
@@ -84,7 +85,7 @@ def _attend(layer: Any, *projected: Tensor) -> Tensor:
 
 
 def _packed_embedding(module: Any) -> Callable[[Tensor], Tensor]:
-    """Return the embedding of patches, class token and positions, by a product with a packed weight."""
+    """Return the function from pixels to the embedding of patches, class token and positions, with a packed weight."""
     weight = module.patch_embedding.weight
     flat = nn.Linear(weight[0].numel(), len(weight), bias=False, device="meta")
     flat.weight = nn.Parameter(weight.detach().flatten(1), requires_grad=False)
@@ -93,7 +94,7 @@ def _packed_embedding(module: Any) -> Callable[[Tensor], Tensor]:
 
     def embed(pixels: Tensor) -> Tensor:
         if torch.compiler.is_exporting() or pixels.shape[-2:] != (module.image_size, module.image_size):
-            return cast(Tensor, module(pixels))  # which refuses other sizes
+            return cast(Tensor, module(pixels))  # the module raises an error for other sizes
         grid = module.image_size // side
         patches = pixels.to(weight.dtype).view(len(pixels), -1, grid, side, grid, side).permute(0, 2, 4, 1, 3, 5)
         patches = packed(patches.reshape(len(pixels), grid * grid, -1))

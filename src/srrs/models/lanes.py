@@ -4,7 +4,7 @@ torch divides each operation among its threads, and the threads wait for each ot
 pass through a tower has hundreds of operations. If the operating system suspends one thread for another program, all
 threads wait. Here, each thread computes whole parts instead, such as a few images through all layers, so the threads
 wait for each other only once. The division into parts does not depend on the number of threads, so the result does not
-either.
+depend on it either.
 """
 
 import os
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = Lock()
 _here = local()
-"""Has the attribute `is_lane` in the threads that run a part. Lanes are not nested."""
+"""Attributes of the present thread. `is_lane` is true in a thread that runs a part. Lanes are not nested."""
 os.register_at_fork(after_in_child=_pools.clear)  # threads do not survive a fork
 
 
@@ -31,7 +31,7 @@ def in_lanes(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[
     """Return `[function(part) for part in parts]`, computed in as many threads as torch uses.
 
     Each part runs in the caller's gradient mode. Within a part, torch uses one thread, or more if there are fewer parts
-    than threads. If there is only one part, the work is small, and torch uses one thread.
+    than threads. If there is only one part, the work is small, and torch uses one thread for it.
     """
     threads = torch.get_num_threads()
     lanes = min(threads, len(parts))
@@ -52,11 +52,11 @@ def in_lanes(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[
     try:
         return list(_pool(lanes).map(run, parts))
     finally:
-        torch.set_num_threads(threads)  # the number that threads started from now on begin with
+        torch.set_num_threads(threads)  # threads that start later begin with this number
 
 
 Encode = Callable[[int, Tensor, Sequence[Tensor]], Tensor]
-"""Function from the number of a part, the part, and the tensors that all parts read, to the result of the part."""
+"""`(number, part, shared) -> result`: the number of a part, the part, and the tensors that all parts read."""
 
 
 def differentiable_lanes(
@@ -77,10 +77,12 @@ def differentiable_lanes(
 
 
 Graph = tuple[list[Tensor], Tensor]
-"""The leaves and the result of a part."""
+"""The leaf tensors (the part and the shared tensors) and the result of a part."""
 
 
 class _Lanes(torch.autograd.Function):
+    """The differentiable function of `differentiable_lanes`."""
+
     @staticmethod
     def forward(ctx: Any, function: Encode, recompute: bool, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
         wanted = ctx.needs_input_grad[3:]
@@ -111,7 +113,7 @@ class _Lanes(torch.autograd.Function):
 
 
 def _graph(ctx: Any, at: int, tensors: Sequence[Tensor]) -> Graph:
-    """Run one part with gradients, on leaves of its own."""
+    """Return the graph of one part: its own leaf tensors, and the result, computed with gradients."""
     own = (tensors[at], *tensors[ctx.count :])
     leaves = [x.detach().requires_grad_(wanted) for x, wanted in zip(own, ctx.wanted[at], strict=True)]
     with torch.enable_grad():
@@ -119,12 +121,14 @@ def _graph(ctx: Any, at: int, tensors: Sequence[Tensor]) -> Graph:
 
 
 def _run(function: Callable[[int], Result], count: int, like: Tensor) -> list[Result]:
+    """Return `function(0), ..., function(count - 1)`, computed in threads if the tensor `like` is on the CPU."""
     if like.device.type != "cpu":
         return [function(at) for at in range(count)]
     return in_lanes(function, range(count))
 
 
 def _sum(gradients: Sequence[Tensor | None]) -> Tensor | None:
+    """Return the sum of the gradients that are not None, in order; None if all are None."""
     known = [gradient for gradient in gradients if gradient is not None]
     return torch.stack(known).sum(0) if known else None
 
@@ -141,12 +145,13 @@ def one_thread() -> Iterator[None]:
 
 
 def even_parts(items: int, parts: int) -> list[int]:
-    """Divide `items` into `parts` parts, and return their sizes, which differ by at most one. No part is empty."""
+    """Return the sizes of `parts` parts of `items` items. The sizes differ by at most one, and no part is empty."""
     parts = max(1, min(items, parts))
     return [items // parts + (place < items % parts) for place in range(parts)]
 
 
 def _pool(lanes: int) -> ThreadPoolExecutor:
+    """Return the pool with this number of threads, which is made at the first call."""
     with _lock:
         if lanes not in _pools:
             _pools[lanes] = ThreadPoolExecutor(lanes, "srrs-lane")

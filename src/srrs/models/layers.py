@@ -1,6 +1,6 @@
 """Functions that the text pass and the image pass share: the layers of a pre-norm transformer with frozen weights.
 
-P positions, B rows, T positions per row, W width, H heads, d head width.
+B rows, T positions per row, W width, H heads, d head width.
 """
 
 from typing import Any, cast
@@ -17,7 +17,7 @@ STEEPNESS = 1.702
 
 
 def split_heads(layer: Any, x: Tensor) -> Tensor:
-    """Split (B, T, W) into heads (B, H, T, d)."""
+    """Return x (B, T, W), divided into heads (B, H, T, d)."""
     return x.view(*x.shape[:2], layer.self_attn.num_heads, layer.self_attn.head_dim).transpose(1, 2)
 
 
@@ -27,10 +27,11 @@ def attention_precision(x: Tensor) -> torch.dtype:
 
 
 def finish_layer(layer: Any, hidden: Tensor, attended: Tensor) -> Tensor:
-    """Compute the part of a layer after attention: output projection, residual, MLP, residual; (P, W) each.
+    """Return the output (..., W) of a layer: output projection, residual, MLP, residual.
 
-    CLIP's activation x sigmoid(1.702 x) equals silu(1.702 x) / 1.702, and silu is a single kernel. The first factor is
-    applied in the layer norm before the MLP and the second in the sum after it, where they take no additional time.
+    `hidden` (..., W) is the input of the layer, and `attended` (..., W) the result of its attention. CLIP's activation
+    x sigmoid(1.702 x) equals silu(1.702 x) / 1.702, and silu is a single kernel. The factor 1.702 is applied in the
+    layer norm before the MLP and the factor 1 / 1.702 in the sum after it, where they take no additional time.
     """
     hidden = hidden + layer.self_attn.out_proj(attended)
     norm, mlp = layer.layer_norm2, layer.mlp

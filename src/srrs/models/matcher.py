@@ -1,6 +1,6 @@
 """Image-text matchers: models that score whether an image matches a text.
 
-N images, T texts, S states per image, W state width.
+N images, T texts, S states per image, W state width, L text length in tokens.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,8 +24,11 @@ from srrs.models.preprocess import Preprocessing
 from srrs.models.revision import commit_of
 
 MATCHERS = {"blip": "BlipForImageTextRetrieval"}
+"""Classes of transformers for the types of matchers that can be loaded."""
 BLIP = "Salesforce/blip-itm-base-coco"
+"""The matcher that `auto` loads from disk."""
 BATCH = 64
+"""Number of images or pairs in a batch on other devices than a CPU."""
 CPU_BATCH = 16
 """Number of images or pairs in a batch on a CPU, where such batches run in parallel threads."""
 Part = TypeVar("Part")
@@ -37,13 +40,16 @@ def load_matcher(choice: str, model_name: str, device: str = "auto") -> Matcher 
     Parameters
     ----------
     choice : `none`, a hub name, a path, or `auto`. `auto` means the bundled matcher for the bundled model. For another
-        model, it means BLIP if BLIP is on disk and the device is CUDA, and else none.
+        model, it means BLIP if BLIP is on disk and the device is CUDA, and no matcher otherwise.
     model_name : name of the dual encoder of the run.
+    device : auto (CUDA, then MPS, then CPU) or a device's name.
 
     Raises
     ------
     ModelError
         A matcher that was named cannot be loaded.
+    SettingsError
+        The device is unknown or not available.
     """
     where = choose_device(device)
     if choice == "none":
@@ -68,7 +74,7 @@ def _blip(folder: Path, name: str, device: torch.device) -> "BlipMatcher":
 
 
 MatchKind = Literal["itm", "itc"]
-"""Kind of score: of the matching head (`itm`), or contrastive similarity (`itc`)."""
+"""Kind of score: the probability of the matching head (`itm`), or the contrastive similarity (`itc`)."""
 
 
 class BlipMatcher:
@@ -98,7 +104,7 @@ class BlipMatcher:
 
     @torch.no_grad()
     def encode_images(self, images: Sequence[Image.Image]) -> Tensor:
-        """Encode RGB images as (N, S, W) states, float16 on the CPU."""
+        """Return the encoded RGB images, called states (N, S, W), float16 on the CPU."""
         pixels = torch.stack([self._preprocessing.plain(image) for image in images])
 
         def encode(batch: Tensor) -> Tensor:
@@ -110,7 +116,7 @@ class BlipMatcher:
     def scores(self, states: Tensor, texts: Sequence[str], rows: Tensor, texts_of: Tensor) -> Tensor:
         """Return the probability (ITM) that `states[rows[i]]` matches `texts[texts_of[i]]`: (len(rows),), float32."""
         ids, mask = self._tokenize(texts)
-        order = mask.sum(1)[texts_of.cpu()].argsort(stable=True)  # of similar length, so that few are padded
+        order = mask.sum(1)[texts_of.cpu()].argsort(stable=True)  # texts of a batch have similar lengths: less padding
         rows, texts_of = rows.cpu()[order], texts_of.cpu()[order]
 
         def match(part: tuple[Tensor, Tensor]) -> Tensor:
@@ -128,7 +134,7 @@ class BlipMatcher:
         return torch.cat([torch.empty(0), *(scores.cpu() for scores in found)])[order.argsort()]
 
     def _side_by_side(self, function: Callable[[Part], Tensor], parts: Sequence[Part]) -> list[Tensor]:
-        """In lanes on a CPU; elsewhere one after the other."""
+        """Return the result of each part, computed in parallel threads on a CPU, else one after the other."""
         return in_lanes(function, parts) if self.device.type == "cpu" else list(map(function, parts))
 
     @property
@@ -149,7 +155,7 @@ class BlipMatcher:
         return ((1 + image @ text.T) / 2).clamp(0, 1).cpu()
 
     def _tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """(T, L) token ids and mask."""
+        """Return the token ids (T, L) and the attention mask (T, L) of the texts."""
         longest = self._model.config.text_config.max_position_embeddings
         made = self._tokenizer(
             list(texts), padding=True, truncation=True, max_length=longest, padding_side="right", return_tensors="pt"
@@ -160,8 +166,8 @@ class BlipMatcher:
 class MemoizedScores:
     """Scores of pairs of an image and a class. Each score is computed when it is first needed, and then kept.
 
-    `states` are the encoded images and `texts` the texts of the classes. Call the object with `rows` (K,) and `classes`
-    (K,) to get their scores (K,), float32 in 0..1.
+    `states` are the encoded images, and `texts` the texts of the C classes. The call `scores(rows, classes)` returns
+    the scores (K,), float32 in 0..1, of the images at the positions `rows` (K,) and the classes `classes` (K,).
     """
 
     def __init__(self, matcher: Matcher, states: Tensor, texts: Sequence[str], *, kind: MatchKind = "itm"):
@@ -169,7 +175,7 @@ class MemoizedScores:
         self._states = states
         self._texts = list(texts)
         self._kind = kind
-        self._keys: NDArray[np.int64] = np.empty(0, np.int64)  # row · C + class, sorted
+        self._keys: NDArray[np.int64] = np.empty(0, np.int64)  # position of the image times C, plus the class; sorted
         self._values: NDArray[np.float32] = np.empty(0, np.float32)
 
     def __call__(self, rows: NDArray[np.integer], classes: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -187,6 +193,7 @@ class MemoizedScores:
         self._keys, self._values = np.arange(scores.size), np.asarray(scores, np.float32).ravel()
 
     def _compute(self, keys: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the scores of the pairs with these keys."""
         rows, classes = (torch.from_numpy(part) for part in np.divmod(keys, len(self._texts)))
         if self._kind == "itm":
             return np.asarray(self._matcher.scores(self._states, self._texts, rows, classes), np.float32)

@@ -4,9 +4,9 @@ The name is `open_clip:ARCHITECTURE/PRETRAINED`, such as `open_clip:RN50/openai`
 checkpoint, or of a folder that contains one. `open_clip:FOLDER` is a folder that open_clip wrote, with its
 configuration.
 
-Only text towers like that of CLIP are supported: they are causal, their feature is the output at the end token, and
-they use CLIP's tokenizer. Other towers of open_clip (SigLIP, CLIPA, CoCa, towers of transformers) are refused before
-anything is downloaded.
+Only text towers like that of CLIP are supported: causal towers whose feature is the output at the end token, with
+CLIP's tokenizer. Other towers of open_clip (SigLIP, CLIPA, CoCa, towers of transformers) are refused before anything is
+downloaded.
 
 W token width, D feature size.
 """
@@ -79,15 +79,15 @@ class OpenClipEncoder:
 
 
 def load_open_clip(name: str, device: torch.device, dtype: torch.dtype, kernel: Kernel = "torch") -> OpenClipEncoder:
-    """Load a frozen model of open_clip.
+    """Load a frozen model of open_clip. See `srrs.models.frozen` for `kernel`.
 
     Raises
     ------
     MissingExtraError
         open_clip is not installed.
     ModelError
-        There is no such model; its weights are neither on disk nor reachable, or do not fit the architecture; or its
-        text tower or its preprocessing is of a kind that cannot be used.
+        open_clip has no such model; the weights are neither on disk nor reachable, or do not fit the architecture; or
+        the text tower or the preprocessing is of a kind that is not supported.
     """
     open_clip = weights.import_open_clip(name)
     source = weights.find(open_clip, name)
@@ -104,7 +104,7 @@ def load_open_clip(name: str, device: torch.device, dtype: torch.dtype, kernel: 
 
 
 def preprocessing_of(settings: dict[str, Any], name: str) -> Preprocessing:
-    """Convert the preprocessing settings of open_clip to a `Preprocessing`.
+    """Return the preprocessing with these settings of open_clip. `name` is the name of the model for error messages.
 
     Raises
     ------
@@ -132,6 +132,8 @@ def preprocessing_of(settings: dict[str, Any], name: str) -> Preprocessing:
 
 
 class _Attention(NamedTuple):
+    """The attention of a layer, with the attribute names of transformers."""
+
     q_proj: nn.Module
     k_proj: nn.Module
     v_proj: nn.Module
@@ -142,6 +144,8 @@ class _Attention(NamedTuple):
 
 
 class _Layer(NamedTuple):
+    """A layer, with the attribute names of transformers."""
+
     layer_norm1: nn.Module
     self_attn: _Attention
     layer_norm2: nn.Module
@@ -172,7 +176,7 @@ def causal_tower(text: Any) -> CausalTower:
 
 
 def _layer(block: Any, linear: Callable[[Tensor, Tensor | None], nn.Module]) -> _Layer:
-    """Return a layer under our names. Queries, keys and values are thirds of one matrix in open_clip."""
+    """Return a layer with the attribute names of transformers. In open_clip, one matrix holds q, k and v weights."""
     attention: nn.MultiheadAttention = block.attn
     weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
     query, key, value = (linear(weight, bias) for weight, bias in zip(weights, biases, strict=True))
@@ -193,7 +197,7 @@ def _layer(block: Any, linear: Callable[[Tensor, Tensor | None], nn.Module]) -> 
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """Return a linear layer on these very numbers."""
+    """Return a linear layer that uses these tensors without a copy."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight = nn.Parameter(weight.detach(), requires_grad=False)
     if bias is not None:

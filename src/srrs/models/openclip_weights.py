@@ -17,12 +17,16 @@ from srrs.errors import MissingExtraError, ModelError
 from srrs.models.reach import is_reachable
 
 PREFIX = "open_clip:"
+"""Beginning of the name of a model of open_clip."""
 CONFIG = "open_clip_config.json"
+"""File name of the configuration in a folder that open_clip wrote."""
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+"""Endings of checkpoints."""
 ENDINGS = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
 HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """File names of the weights of open_clip on the hub, unless open_clip names another file."""
 PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
+"""Preprocessing settings in open_clip's entry for known weights."""
 
 OTHER_TOWERS = {
     "hf_model_name": "is one of transformers",
@@ -36,7 +40,7 @@ OTHER_TOWERS = {
     "scale_attn": "normalizes behind its attention",
     "scale_fc": "normalizes inside its MLP",
 }
-"""Settings of text towers that cannot be used, and the reason for the error message."""
+"""Settings of text towers that are not supported, and the reason for the error message."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,17 @@ class Source:
     """The weights that a name refers to: weights on disk, or weights that open_clip knows by a tag."""
 
     architecture: str
-    """The architecture in the form that open_clip takes: one of its names, or `local-dir:FOLDER`."""
+    """The architecture as open_clip expects it: one of its names, or `local-dir:FOLDER`."""
     config: dict[str, Any]
+    """open_clip's configuration of the architecture."""
     weights: Path | None = None
+    """The checkpoint on disk; None for known weights, and for a folder that open_clip wrote."""
     tag: dict[str, Any] = field(default_factory=dict)
-    """open_clip's entry for the weights: their location, and the preprocessing of their images."""
+    """open_clip's entry for known weights: their location, and the preprocessing of their images."""
 
 
 def is_open_clip(name: str) -> bool:
+    """Return whether the name refers to a model of open_clip."""
     return name.startswith(PREFIX)
 
 
@@ -67,6 +74,15 @@ def absolute_open_clip(name: str) -> str:
 
 
 def import_open_clip(name: str) -> Any:
+    """Return the imported package open_clip. `name` is the name of the model for error messages.
+
+    Raises
+    ------
+    MissingExtraError
+        open_clip is not installed.
+    ModelError
+        open_clip cannot be imported.
+    """
     try:
         with _quiet():
             import open_clip
@@ -74,7 +90,7 @@ def import_open_clip(name: str) -> Any:
         if error.name != "open_clip":
             raise ModelError(f"open_clip is installed, but lacks the package {error.name}.") from error
         raise MissingExtraError("open_clip_torch", "open-clip", f"The model {name!r}") from None
-    except (ImportError, RuntimeError) as error:  # a torchvision built for another torch
+    except (ImportError, RuntimeError) as error:  # such as a torchvision that was built for another torch
         raise ModelError(
             f"open_clip is installed, but cannot be imported: {_brief(error)}. "
             "Its torchvision must be made for the torch beside it: install both together from one index."
@@ -83,6 +99,13 @@ def import_open_clip(name: str) -> Any:
 
 
 def find(open_clip: Any, name: str) -> Source:
+    """Return the weights that a name refers to. Nothing is downloaded.
+
+    Raises
+    ------
+    ModelError
+        open_clip does not know the architecture or the weights, or a folder does not contain exactly one checkpoint.
+    """
     source = name.removeprefix(PREFIX)
     if (Path(source) / CONFIG).is_file():
         _weights_in(Path(source), name)
@@ -109,12 +132,13 @@ def find(open_clip: Any, name: str) -> Source:
             f"Expected weights of {architecture} behind the slash, but found {pretrained!r}: give a checkpoint's path, "
             f"or one of those that open_clip knows: {known}."
         )
-    # Weights were trained with one activation; open_clip would run OpenAI's RN50 with the other and only warn.
+    # The weights were trained with one of two activations, which their entry names. open_clip would run OpenAI's RN50
+    # with the other activation, and only warn.
     return Source(architecture, config | {"quick_gelu": bool(tag.get("quick_gelu"))}, tag=tag)
 
 
 def _weights_in(folder: Path, name: str) -> Path:
-    """Return the one checkpoint of a folder, safetensors before others."""
+    """Return the only checkpoint of a folder; safetensors are preferred. Raises ModelError for none or several."""
     found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
     safe = [path for path in found if path.suffix == ".safetensors"]
     if not found:
@@ -129,6 +153,7 @@ def _weights_in(folder: Path, name: str) -> Path:
 
 
 def _read_config(path: Path, name: str) -> dict[str, Any]:
+    """Return the model configuration of a file of open_clip. Raises ModelError if it cannot be read."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))["model_cfg"]
         return {**config, "text_cfg": dict(config["text_cfg"])}
@@ -140,6 +165,7 @@ def _read_config(path: Path, name: str) -> dict[str, Any]:
 
 
 def check_text_tower(config: dict[str, Any], name: str) -> None:
+    """Raise ModelError unless the configuration has a text tower like that of CLIP."""
     text = config["text_cfg"]
     found = [what for setting, what in OTHER_TOWERS.items() if text.get(setting)]
     if text.get("block_type", "default") not in (None, "default"):
@@ -154,6 +180,13 @@ def check_text_tower(config: dict[str, Any], name: str) -> None:
 
 
 def load(open_clip: Any, source: Source, name: str) -> Any:
+    """Load the model of a source, and download its weights if they are known weights that are not on disk.
+
+    Raises
+    ------
+    ModelError
+        The weights cannot be fetched or loaded, or contain code.
+    """
     weights = source.weights
     if source.tag:
         weights = _fetch(open_clip, source.tag, name)
@@ -177,7 +210,7 @@ def load(open_clip: Any, source: Source, name: str) -> Any:
 
 
 def _fetch(open_clip: Any, tag: dict[str, Any], name: str) -> Path:
-    """Return the file of known weights: from the hub's cache, else fetched as open_clip does."""
+    """Return the file of known weights: from the hub's cache if it is there, else downloaded by open_clip."""
     repository, _, file = tag.get("hf_hub", "").rpartition("/")
     for known in [str(Path(file).with_suffix(".safetensors")), file] if file else HUB_FILES:
         cached = try_to_load_from_cache(repository, known) if repository else None
@@ -188,7 +221,7 @@ def _fetch(open_clip: Any, tag: dict[str, Any], name: str) -> Path:
         try:
             with _quiet():
                 return Path(open_clip.pretrained.download_pretrained(tag))
-        except Exception as error:  # the hub's and the network's errors share no root
+        except Exception as error:  # errors of the hub and of the network have no common base class
             problem = _brief(error)
     raise ModelError(
         f"The weights of {name!r} are neither on disk nor reachable ({problem}): give the path of a checkpoint in "
@@ -197,13 +230,16 @@ def _fetch(open_clip: Any, tag: dict[str, Any], name: str) -> Path:
 
 
 def _brief(error: BaseException) -> str:
-    """What an error says, on one line and not at length."""
+    """Return the message of an error on one line, shortened to 200 characters."""
     return shorten(str(error), 200, placeholder=" ...") or type(error).__name__
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without open_clip's remarks, which go through the root logger and would give it a handler for good."""
+    """Within this block, suppress the log messages and warnings of open_clip.
+
+    open_clip logs by the functions of `logging`, which would add a permanent handler to a root logger without one.
+    """
     root, before = logging.getLogger(), logging.root.manager.disable
     handler = logging.NullHandler()
     root.addHandler(handler)

@@ -3,14 +3,14 @@
 If every position attends to every other position, prompts cannot share a prefix. The padding is treated as in the
 training of the tower:
 
-* **BERT-like** towers mask the padding, so prompts are cut to the longest prompt of their chunk. * **SigLIP** was
-trained with unmasked padding, and its feature is the output at the last position. So the padding is part
-  of the prompt, and every prompt has the full context length.
+* **BERT-like** towers mask the padding, so prompts are cut to the longest prompt of their chunk.
+* **SigLIP** was trained with unmasked padding, and its feature is the output at the last position. Therefore the
+  padding is part of the prompt, and every prompt has the full context length.
 
-The models take token ids. They get ids with the right shape and padding. A hook on the input embeddings then replaces
-the embeddings of these ids by the vectors of the prompts.
+These models take token ids, not vectors. The pass gives them ids with the right shape and padding. A hook on the input
+embeddings then replaces the embeddings of these ids by the vectors of the prompts.
 
-C rows, L prompt length, W token width, D feature size.
+C prompts, B prompts of a chunk, L prompt length, W token width, D feature size.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,6 +25,7 @@ from torch.utils.checkpoint import checkpoint
 from srrs.models.base import Prompts
 
 CHUNK_ROWS = 64
+"""Number of prompts that are encoded at a time."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,20 @@ class OwnTower:
     """A text tower that is computed by its own forward method."""
 
     features: Callable[[Tensor, Tensor | None], Tensor]
-    """(ids (C, L), mask (C, L) or None) -> (C, D)."""
+    """`(ids (C, L), mask (C, L) or None) -> features (C, D)`."""
     tokens: nn.Embedding
+    """The input embeddings of the tower."""
     pad_id: int
+    """Token id of the padding."""
     full_length: int | None
     """Length to which every prompt is padded, without a mask; None if the padding is masked."""
 
 
 def own_text_pass(tower: OwnTower, prompts: Prompts, chunk: int = CHUNK_ROWS) -> Tensor:
-    """Encode prompts as unit vectors (C, D), float32. Gradients flow to the learned vectors.
+    """Return the features (C, D) of the prompts as unit vectors, float32. Gradients flow to the learned vectors.
 
-    Rows are sorted by length and encoded in chunks. If there are several chunks, the backward pass computes them again.
+    Prompts are sorted by length and encoded in chunks of `chunk` prompts. If there are several chunks, the backward
+    pass computes each chunk again.
     """
     length = prompts.length.cpu()
     order = torch.argsort(length, stable=True)
@@ -65,7 +69,7 @@ def own_text_pass(tower: OwnTower, prompts: Prompts, chunk: int = CHUNK_ROWS) ->
 
 
 def _encode_rows(tower: OwnTower, vectors: Tensor, length: Tensor) -> Tensor:
-    """(B, L, W) prompts, of which row b uses the first length[b] positions -> (B, D)."""
+    """Return the features (B, D) of prompts (B, L, W), of which prompt b uses the first `length[b]` positions."""
     weight = tower.tokens.weight
     width = tower.full_length or vectors.shape[1]
     real = torch.arange(width, device=vectors.device) < length[:, None]  # (B, L)
@@ -79,6 +83,7 @@ def _encode_rows(tower: OwnTower, vectors: Tensor, length: Tensor) -> Tensor:
 
 @contextmanager
 def _embedded_as(tokens: nn.Embedding, vectors: Tensor) -> Iterator[None]:
+    """Within this block, the embedding `tokens` returns `vectors` (B, L, W) for all ids."""
     handle = tokens.register_forward_hook(lambda module, inputs, output: vectors)
     try:
         yield

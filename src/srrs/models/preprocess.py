@@ -21,26 +21,29 @@ class Preprocessing:
     """Resize, center crop, rescale and normalize."""
 
     resize: tuple[int, int] | int | None
-    """(height, width), or the length of the shorter side, or None."""
+    """(height, width), or the length of the shorter side; None to keep the size."""
     crop: tuple[int, int] | None
-    """(height, width) of the center crop."""
+    """(height, width) of the center crop; None for no crop."""
     resample: int
-    """Number of the filter in Pillow."""
+    """Number of the resampling filter in Pillow."""
     rescale: float
+    """Factor of the byte values."""
     mean: tuple[float, ...]
+    """Mean of each channel, which is subtracted from the rescaled values."""
     std: tuple[float, ...]
+    """Standard deviation of each channel, by which the difference is divided."""
     round_crop: bool = False
-    """Whether a crop margin with half a pixel is rounded to the even number, as in torchvision, instead of down, as in
-    transformers."""
+    """How a crop margin that ends in half a pixel is rounded: to the even number, as in torchvision, or, if False,
+    down, as in transformers."""
 
     @classmethod
     def of(cls, processor: Any) -> "Preprocessing":
-        """Make the preprocessing of an image processor of transformers.
+        """Return the preprocessing of an image processor of transformers.
 
         Raises
         ------
         ModelError
-            The processed images would not all have the same size.
+            The sizes of the processor are not supported, or the processed images would not all have the same size.
         """
         size = {key: int(value) for key, value in dict(processor.size).items() if value}
         crop = dict(processor.crop_size) if getattr(processor, "do_center_crop", False) else None
@@ -70,8 +73,9 @@ class Preprocessing:
         return self.resize
 
     def to_json(self) -> dict[str, object]:
+        """Return the settings as JSON, on which cache keys and fingerprints depend."""
         settings = asdict(self)
-        if not self.round_crop:  # the settings that all but open_clip's models have, and that their caches are kept by
+        if not self.round_crop:  # only models of open_clip have this key, so that other cache keys do not change
             del settings["round_crop"]
         return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
@@ -89,12 +93,16 @@ class Preprocessing:
         return self._pixels(image)
 
     def view(self, image: Image.Image, box: Box, flip: bool) -> Tensor:
-        """Scale a box (left, top, right, bottom) of an RGB image to the input size of the model: (3, H, W) float32."""
+        """Return a box of an RGB image, resized to the input size of the model and normalized: (3, H, W) float32.
+
+        With `flip`, the result is mirrored from left to right.
+        """
         height, width = self.size
         image = image.convert("RGB").resize((width, height), Image.Resampling(self.resample), box=box)
         return self._pixels(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else image)
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size (height, width) to which an image of this size is resized."""
         if not isinstance(self.resize, int):
             assert self.resize is not None
             return self.resize
@@ -104,11 +112,12 @@ class Preprocessing:
 
     @cached_property
     def _table(self) -> np.ndarray:
-        """(3, 256): the pixel of each channel's 256 values; rounded as transformers rounds, in this order."""
+        """Return the normalized value (3, 256) of each byte value in each channel, rounded as in transformers."""
         values = (np.arange(256, dtype=np.float64) * self.rescale).astype(np.float32)
         return (values - np.array(self.mean, np.float32)[:, None]) / np.array(self.std, np.float32)[:, None]
 
     def _pixels(self, image: Image.Image) -> Tensor:
+        """Return the normalized pixels (3, H, W) float32 of an RGB image."""
         channels = np.asarray(image).transpose(2, 0, 1)
         return torch.from_numpy(
             np.stack([table[channel] for table, channel in zip(self._table, channels, strict=True)])
@@ -116,4 +125,5 @@ class Preprocessing:
 
 
 def _three(value: float | list[float] | tuple[float, ...]) -> tuple[float, ...]:
+    """Return one value per channel."""
     return tuple(float(v) for v in value) if isinstance(value, list | tuple) else (float(value),) * 3

@@ -1,4 +1,4 @@
-"""Checks whether the hub can be reached."""
+"""A check whether the hub can be reached."""
 
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
@@ -6,6 +6,7 @@ from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from srrs.errors import ModelError
 
 REACH_SECONDS = 5.0
+"""Timeout of the request, in seconds."""
 
 
 def is_reachable(name: str) -> bool:
@@ -27,6 +28,6 @@ def is_reachable(name: str) -> bool:
             f"There is no model {name!r}, neither as a folder nor on the hub (or it is private): check the spelling, "
             "or give --model bundled to try the small bundled pair."
         ) from error
-    except Exception:  # the client's own HTTP errors share no public root between its versions
+    except Exception:  # HTTP errors of the client have no common public base class in all its versions
         return False
     return True

@@ -5,9 +5,8 @@ prompts through the text tower. CLIP's own pass computes 77 positions of every p
 with less work:
 
 1. **Real length.** In a causal tower, position i attends to positions 0..i only, and the feature is the output at the
-end
-   token. Positions after the end token do not influence the feature, so they are cut off. A prompt has 6 to 20 tokens
-   instead of 77.
+   end token. Positions after the end token do not influence the feature, so they are cut off. A prompt has 6 to 20
+   tokens instead of 77.
 
 2. **Shared prefix.** All prompts begin with the same S vectors: the start token and, if all classes share one context,
    the learned context. In a causal tower, the hidden states at these S positions do not depend on later positions, so
@@ -23,19 +22,16 @@ end
    the gradients of the classes are added. The position embeddings of the own tokens continue after the prefix.
 
 3. **Last layer at one position.** Only the output at the end token is used of the last layer. There, keys and values
-are
-   computed for all positions, but query, output projection and MLP only for the end token.
+   are computed for all positions, but query, output projection and MLP only for the end token.
 
 4. **No padding.** Rows differ in length. All operations except attention treat each position separately, so they work
-on
-   one matrix that contains the tokens of all rows, one row after the other. Rows are sorted by length, and attention
+   on one matrix that contains the tokens of all rows, one row after the other. Rows are sorted by length, and attention
    processes all rows of the same length (a span) at a time. Names and descriptions have few different lengths, also
    with many classes.
 
 5. **Constants.** Known tokens need no gradient. If all classes share one context, all own tokens are known, and the
-part
-   of the first layer before attention needs no backward pass. If every class has its own context, the prefix is only
-   the start token, and needs no gradient.
+   part of the first layer before attention needs no backward pass. If every class has its own context, the prefix is
+   only the start token, and needs no gradient.
 
 6. **Parts.** On a CPU the rows are divided into parts of up to about a thousand tokens, which run in parallel threads,
    forward and backward (`srrs.models.lanes`). Up to `KEPT_TOKENS` own tokens, the activations are kept for the backward
@@ -45,10 +41,10 @@ part
 
 7. **Packed weights.** Frozen weights are packed once for each direction (`srrs.models.frozen`).
 
-Cost for C prompts of length S + T, per layer: S + C T token positions instead of 77 C.
+The cost of C prompts of length S + T is, per layer, that of S + C T token positions instead of 77 C.
 
-C rows, L prompt length, S shared positions, T own positions, P own tokens (the sum of T over B rows), W token width,
-H heads, d head width, D feature size.
+C rows (one per prompt), B rows of a part, L prompt length, S shared positions, T own positions, P own tokens (the sum
+of T over the rows), W token width, H heads, d head width, D feature size.
 """
 
 from collections.abc import Sequence
@@ -65,65 +61,74 @@ from srrs.models.lanes import differentiable_lanes
 from srrs.models.layers import attention_precision, finish_layer, split_heads
 
 KEPT_TOKENS = 4096
-"""Up to so many own tokens, nothing is computed again. A tower of base size then keeps about 1.2 GB for the backward
-pass."""
+"""Up to this number of own tokens, the backward pass computes nothing again. A tower of base size then keeps about
+1.2 GB for the backward pass."""
 
 PARTS, PART_TOKENS = 2, 1024
-"""On a CPU, rows are divided into two parts, or into more parts of about 1,024 tokens if two would have more tokens.
-Every part reads all weights of the tower from memory, so smaller parts would be slower."""
+"""On a CPU, rows are divided into PARTS parts, or into more parts of about PART_TOKENS tokens if PARTS parts would have
+more tokens. Every part reads all weights of the tower from memory, so smaller parts would be slower."""
 
 LEAST_PART_TOKENS, LEAST_PART_WORK = 64, 10**9
-"""A part has at least so many tokens, and so many multiply-adds in its forward pass."""
+"""Least number of tokens in a part, and least number of multiply-adds in the forward pass of a part."""
 
 GPU_PART_TOKENS = 2048
-"""Own tokens per part on other devices, if parts are computed again. A tower of base size then keeps about 0.6 GB."""
+"""Number of own tokens per part on other devices, if parts are computed again. A tower of base size then keeps about
+0.6 GB."""
 
 
 class CausalTower(NamedTuple):
     """The parts of a transformers CLIP text tower that the pass needs."""
 
     positions: nn.Embedding
+    """Position embeddings."""
     layers: Sequence[Any]
     final_norm: nn.Module
     projection: nn.Module
+    """Projection from W to D."""
 
     @classmethod
     def of(cls, text_model: Any, projection: nn.Module) -> "CausalTower":
-        """Make the record from a `CLIPTextModel` (or a wrapper with a `.text_model`) and the text projection."""
+        """Return the record of a `CLIPTextModel` (or a wrapper with a `.text_model`) and the text projection."""
         inner = getattr(text_model, "text_model", text_model)
         return cls(inner.embeddings.position_embedding, list(inner.encoder.layers), inner.final_layer_norm, projection)
 
     @property
     def dtype(self) -> torch.dtype:
+        """Return the precision of the weights."""
         return self.positions.weight.dtype
 
 
 class Span(NamedTuple):
-    """Consecutive rows of the same length."""
+    """Consecutive rows with the same number of own tokens."""
 
     rows: int
+    """Number of rows."""
     length: int
+    """Number of own tokens of each row."""
     asked: int
-    """Number of positions per row, at its end, for which attention is computed."""
+    """Number of positions at the end of each row for which attention is computed."""
     mask: Tensor
     """(asked, S + length) mask that is added to the scores: 0 if a position may be attended to, otherwise -inf."""
 
 
 def causal_text_pass(tower: CausalTower, prompts: Prompts, rows: int | None = None) -> Tensor:
-    """Encode prompts with a causal text tower as unit vectors (C, D), float32. Gradients flow to `prompts.learned`.
+    """Return the features (C, D) of prompts by a causal text tower, as unit vectors in float32.
+
+    Gradients flow to `prompts.learned`. The backward pass computes the parts again under two conditions: there are
+    several parts; and `rows` is given, or there are more than `KEPT_TOKENS` own tokens.
 
     Parameters
     ----------
-    prompts : the end token must be the last of the `length` positions of each row, and `length` must be larger than
-        `shared`, the number of leading positions that are equal in all rows.
-    rows : number of rows per part. By default, the rows are divided by their number of tokens, as described at the
-        beginning of this module. If there are several parts, and `rows` is given or there are more than `KEPT_TOKENS`
-        own tokens, the backward pass computes the parts again.
+    tower : the text tower.
+    prompts : C prompts. The end token of a prompt must be the last of its `prompts.length` positions. Every length must
+        be larger than `prompts.shared`, the number of leading positions that are equal in all prompts.
+    rows : number of rows per part; by default, the rows are divided by their number of tokens (point 6 of the module's
+        docstring).
 
     Raises
     ------
     ModelError
-        A prompt is longer than the tower's context, or has no token behind the shared prefix.
+        A prompt is longer than the tower's context, or has no token after the shared prefix.
     """
     length, shared = prompts.length.cpu(), prompts.shared
     _check(length, shared, tower.positions.num_embeddings)
@@ -152,6 +157,7 @@ def causal_text_pass(tower: CausalTower, prompts: Prompts, rows: int | None = No
 
 
 def _check(length: Tensor, shared: int, context_length: int) -> None:
+    """Raise ModelError for a prompt that is longer than the context, or has no token after the shared prefix."""
     if int(length.max()) > context_length:
         raise ModelError(
             f"Expected prompts of at most {context_length} tokens, but row {int(length.argmax())} has "
@@ -164,7 +170,10 @@ def _check(length: Tensor, shared: int, context_length: int) -> None:
 
 
 def _parts(own: Tensor, tower: CausalTower, device: torch.device, rows: int | None) -> list[Tensor]:
-    """Split ascending own lengths (B,) into parts of about as many tokens each; never by the number of threads."""
+    """Return own lengths (B,) in ascending order, divided into parts with about equal numbers of tokens.
+
+    The parts do not depend on the number of threads, so that the result does not depend on it.
+    """
     if rows is not None:
         return list(torch.split(own, rows))
     tokens = int(own.sum())
@@ -179,7 +188,10 @@ def _parts(own: Tensor, tower: CausalTower, device: torch.device, rows: int | No
 
 
 def _spans(own: Tensor, shared: int, like: Tensor) -> list[Span]:
-    """Plan the attention of rows with ascending own lengths (B,). Query t sees the prefix and own positions 0..t."""
+    """Return the spans of rows with own lengths (B,) in ascending order.
+
+    The mask of a span lets query t attend to the prefix and to own positions 0..t.
+    """
     lengths, rows = torch.unique(own, return_counts=True)
     return [
         Span(n, t, t, like.new_full((t, shared + t), -torch.inf, dtype=attention_precision(like)).triu(shared + 1))
@@ -188,13 +200,16 @@ def _spans(own: Tensor, shared: int, like: Tensor) -> list[Span]:
 
 
 def _positions(first: Tensor, count: Tensor) -> Tensor:
-    """(P,) `first[b], first[b] + 1, …`, `count[b]` of them, row behind row."""
+    """Return (P,) the numbers `first[b], first[b] + 1, ..., first[b] + count[b] - 1` of each row b, row after row."""
     before = count.cumsum(0) - count
     return torch.arange(int(count.sum())) + (first - before).repeat_interleave(count)
 
 
 def _encode_prefix(tower: CausalTower, tokens: Tensor) -> Tensor:
-    """(S, W) shared tokens -> (layers, 2, H, S, d) keys and values. The last layer's queries are never needed."""
+    """Return the keys and values (layers, 2, H, S, d) of the shared tokens (S, W).
+
+    The queries of the last layer are not needed.
+    """
     hidden = tokens + tower.positions.weight[: len(tokens)]
     kept = []
     for i, layer in enumerate(tower.layers):
@@ -211,14 +226,17 @@ def _encode_prefix(tower: CausalTower, tokens: Tensor) -> Tensor:
 
 
 def _encode_rows(tower: CausalTower, tokens: Tensor, own: Tensor, spans: Sequence[Span], prefix: Tensor) -> Tensor:
-    """Encode the own tokens (P, W) of rows of ascending length (B,), row behind row, as (B, D)."""
+    """Return the features (B, D) of rows from their own tokens (P, W), row after row.
+
+    `own` (B,) are the own lengths in ascending order, and `prefix` (layers, 2, H, S, d) the result of `_encode_prefix`.
+    """
     place = _positions(torch.full_like(own, prefix.shape[3]), own).to(tokens.device)
     hidden = tokens + tower.positions.weight.index_select(0, place)
 
     for i, (layer, before) in enumerate(zip(tower.layers, prefix, strict=True)):
         normed = layer.layer_norm1(hidden)
         keys, values = layer.self_attn.k_proj(normed), layer.self_attn.v_proj(normed)
-        if i + 1 == len(tower.layers):  # from here on the end token alone, which sees its whole row
+        if i + 1 == len(tower.layers):  # from here on only the end token, which attends to its whole row
             ends = own.cumsum(0).to(hidden.device) - 1
             normed, hidden = normed.index_select(0, ends), hidden.index_select(0, ends)
             spans = [span._replace(asked=1, mask=span.mask[-1:]) for span in spans]
@@ -228,7 +246,7 @@ def _encode_rows(tower: CausalTower, tokens: Tensor, own: Tensor, spans: Sequenc
 
 
 def _attend(layer: Any, queries: Tensor, keys: Tensor, values: Tensor, prefix: Tensor, spans: Sequence[Span]) -> Tensor:
-    """Compute the attention of each row to the prefix (2, H, S, d) and to itself, span by span."""
+    """Return the attention of each row to the prefix (2, H, S, d) and to itself, span by span."""
     given = queries.dtype
     queries, keys, values, prefix = (x.to(attention_precision(x)) for x in (queries, keys, values, prefix))
     asked = torch.split(queries, [span.rows * span.asked for span in spans])
@@ -242,9 +260,9 @@ def _attend(layer: Any, queries: Tensor, keys: Tensor, values: Tensor, prefix: T
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """(B, H, asked, d) queries on (B, H, S + length, d) keys and values.
+    """Return the attention of queries (B, H, asked, d) to keys and values (B, H, S + length, d).
 
-    A CPU takes a handful of positions per head faster as products of all heads at once than in torch's one kernel.
+    On a CPU, products of all heads at once are faster than torch's fused attention if there are few positions.
     """
     if q.device.type != "cpu":
         return scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
