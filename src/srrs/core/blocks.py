@@ -13,29 +13,34 @@ from torch import Tensor
 Array = NDArray[Any]
 
 WHOLE = 65_536
-"""Up to so many rows there is only one block, and the results are identical to those without blocks."""
+"""Largest number of rows for which there is only one block. Up to this number, results are identical to those without
+blocks."""
 ROWS = 4_096
-"""Rows of a block above `WHOLE` rows. The temporary arrays of so many rows fit into the processor's cache."""
+"""Number of rows of a block if there are more than `WHOLE` rows. The temporary arrays of a block fit into the
+processor's cache."""
 IN_MEMORY = 2**30
 """Arrays with more bytes are stored in a temporary file."""
 KEPT = 2**28
-"""Memory-mapped arrays with fewer bytes stay in memory after an operation on them."""
+"""Memory-mapped arrays with at most this number of bytes stay in memory after an operation on them."""
 
 
 def is_large(rows: int) -> bool:
-    """Return whether an operation on this number of rows works in blocks."""
+    """Return whether an operation on this number of rows works in several blocks."""
     return rows > WHOLE
 
 
 def blocks(rows: int) -> list[slice]:
-    """Return slices that cover 0..rows in order: one slice, or many short ones for more than `WHOLE` rows."""
+    """Return slices that cover 0..rows in order: one slice, or slices of `ROWS` for more than `WHOLE` rows."""
     if not is_large(rows):
         return [slice(0, rows)]
     return [slice(start, min(start + ROWS, rows)) for start in range(0, rows, ROWS)]
 
 
 def by_blocks(rows: int, compute: Callable[[slice], Mapping[str, Tensor]]) -> dict[str, Array]:
-    """Call `compute` for each block, and return the concatenated arrays by name."""
+    """Call `compute` for each block of 0..rows, and return the concatenated results as arrays by name.
+
+    `compute` takes a slice and returns tensors by name, whose first dimension is the length of the slice.
+    """
     first, *others = blocks(rows)
     parts = compute(first)
     arrays = {name: part.cpu().numpy() for name, part in parts.items()}
@@ -52,19 +57,19 @@ def by_blocks(rows: int, compute: Callable[[slice], Mapping[str, Tensor]]) -> di
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """Return an uninitialized array: in memory, or in a temporary file if it has more than `IN_MEMORY` bytes.
 
-    The file is in the folder that `TMPDIR` names, and is deleted together with the array.
+    The file is in the folder that `TMPDIR` names. It is deleted together with the array.
     """
     kind = np.dtype(dtype)
     if int(np.prod(shape)) * kind.itemsize <= IN_MEMORY:
         return np.empty(shape, dtype=kind)
-    with tempfile.TemporaryFile() as file:  # the mapping outlives the file's name
+    with tempfile.TemporaryFile() as file:  # the mapping keeps the file after it is closed
         return np.memmap(file, dtype=kind, mode="w+", shape=shape)
 
 
 class TakenRows:
     """Some rows of a large array, in a given order. A row is read when it is indexed.
 
-    It replaces `array[rows]`, which would copy all of these rows.
+    This object replaces `array[rows]`, which would copy all of these rows.
     """
 
     def __init__(self, array: Array, rows: NDArray[np.integer]):
@@ -84,7 +89,7 @@ class TakenRows:
 
 
 def taken(array: Array, rows: NDArray[np.integer] | None) -> Array:
-    """Return some rows of a large array without copying them. `rows` is None for all rows."""
+    """Return the rows (n,) of a large array without copying them; the array itself if `rows` is None."""
     return array if rows is None else cast(Array, TakenRows(array, rows))
 
 
@@ -99,6 +104,6 @@ def release(array: Array | TakenRows) -> None:
 
 
 def single(array: Array) -> Tensor:
-    """Return a copy in float32. torch converts float16 many times faster than numpy."""
-    readable = array if array.flags.writeable else np.array(array)  # torch warns of what it must not write to
+    """Return a copy as a float32 tensor. The array is converted by torch, which is faster than numpy for float16."""
+    readable = array if array.flags.writeable else np.array(array)  # torch warns about arrays that are read-only
     return torch.from_numpy(readable).to(torch.float32, copy=True)

@@ -10,10 +10,10 @@ Ints = NDArray[np.integer]
 
 
 def out_of_fold(features: Floats, soft: Floats, fold: Ints, *, shrink: float = 0.5, temper: float = 0.1) -> Floats:
-    """Return predictions (N, C) of Gaussian classes with a common covariance, fitted to all other folds.
+    """Return out-of-fold predictions (N, C) of Gaussian classes with a common covariance.
 
-    With a single fold, every class gets the probability 1 / C. Very long features are projected, see
-    `srrs.core.projection`.
+    Each fold is predicted by classes that are fitted to all other folds. With a single fold, every class gets the
+    probability 1 / C. Very long features are projected, see `srrs.core.projection`.
 
     Parameters
     ----------
@@ -35,8 +35,9 @@ def out_of_fold(features: Floats, soft: Floats, fold: Ints, *, shrink: float = 0
 
 
 def _predict(features: Floats, soft: Floats, held: Floats, shrink: float, temper: float) -> Floats:
+    """Return the predictions (M, C) for `held` (M, D) of classes that are fitted to `features` and `soft`."""
     weight, center = soft.sum(0), features.mean(0)
-    means = (soft.T @ features + center) / (weight[:, None] + 1)  # a class without images lies in the center
+    means = (soft.T @ features + center) / (weight[:, None] + 1)  # the mean of a class without images is the center
     between = (means - center).T @ ((means - center) * weight[:, None])
     within = ((features - center).T @ (features - center) - between) / len(features)
     sphere = max(np.trace(within) / len(within), 1e-12) * np.eye(len(within))

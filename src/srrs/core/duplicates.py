@@ -1,4 +1,7 @@
-"""Near-duplicate images, found by features and by pixels, in blocks of rows that bound the memory."""
+"""Near-duplicate images, found by features and by pixels, in blocks of rows that bound the memory.
+
+N and M samples, D feature size, P pixels.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +19,10 @@ both this correlation and the cosine."""
 
 
 def near_among(features: Floats, looks: Floats, neighbors: Ints) -> Ints:
-    """Return the first near-duplicate (N,) of each sample among its neighbors (N, k); -1 for none.
+    """Return the position (N,) of the first near-duplicate of each sample among its neighbors; -1 for none.
 
-    The neighbors are sorted, best first. See `near_duplicates` for the other arguments.
+    `neighbors` (N, k) are positions, the most similar one first; -1 for a missing neighbor. See `near_duplicates` for
+    the other arguments.
     """
     found = np.full(len(features), -1, dtype=np.int64)
     for rows in blocks(len(features)):
@@ -34,18 +38,18 @@ def near_among(features: Floats, looks: Floats, neighbors: Ints) -> Ints:
 def near_duplicates(
     features: Floats, looks: Floats, others: Floats, other_looks: Floats, own: Ints, *, chunk: int = 512
 ) -> Ints:
-    """Return the most similar near-duplicate (N,) of each sample among `others`; -1 for none.
+    """Return the position (N,) of the most similar near-duplicate of each sample among `others`; -1 for none.
+
+    The work grows with N * M. Similarities are rounded. Among equal similarities, the earlier position is returned.
+    Sort `others` by id if their order must not matter.
 
     Parameters
     ----------
     features, others : (N, D) and (M, D), of unit length.
     looks, other_looks : (N, P) and (M, P) small gray images, centered, of unit length. A zero row has no
         near-duplicate.
-    own : (N,) row of each sample among the others; -1 if it is not one of them.
+    own : (N,) position of each sample among the others; -1 if the sample is not one of them.
     chunk : number of samples that are compared at a time. `chunk * M` similarities are in memory.
-
-    The work grows with N * M. Similarities are rounded. Among equal similarities, the earlier row is returned: sort the
-    rows by id if their order must not matter.
     """
     features, others = np.asarray(features, np.float32), np.asarray(others, np.float32)
     found = np.full(len(features), -1, dtype=np.int64)

@@ -1,8 +1,8 @@
 """Nearest neighbors among very many samples by an index (faiss).
 
-The index divides the samples into cells, and searches a few cells for each query. Cells are fitted to evenly spaced
-samples, in one thread, and filled in the order of the samples. Sort the samples by key if their order must not matter.
-N samples, n queries, D feature size.
+The index divides the samples into cells, and searches a few cells for each query. The cells are fitted by k-means to
+evenly spaced samples, in one thread, and filled in the order of the samples. Sort the samples by key if their order
+must not matter. N samples, n queries, D feature size.
 """
 
 import importlib.util
@@ -21,7 +21,7 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 MOST = 2**28
-"""Number of entries (N * D) of the largest index, which holds them in float16: half a million images of 512."""
+"""Number of entries (N * D) of the largest index, which holds them in float16: half a million images of 512 numbers."""
 CELLS, PROBED = 4.0, 16
 """Number of cells, as a multiple of the square root of N, and number of cells that are searched for each query."""
 TRAINED, ROUNDS = 32, 6
@@ -36,7 +36,7 @@ def installed() -> bool:
 
 
 def unsearchable(rows: int, size: int) -> str:
-    """Return a sentence that says why the neighbors of so many samples are not searched; '' if they are searched.
+    """Return a sentence with the reason why the neighbors of so many samples are not searched; '' if they are searched.
 
     `rows` is the number of samples, `size` the feature size.
     """
@@ -51,10 +51,11 @@ def unsearchable(rows: int, size: int) -> str:
 
 
 def neighbors_of_many(features: Any, keys: Keys, k: int = 10) -> tuple[Ints, Floats] | None:
-    """Return the k nearest samples of each of very many samples: indices and cosines (N, k), as `Index.nearest` does.
+    """Return the k nearest other samples of each of very many samples: positions and cosines (N, k), best first.
 
-    The result does not depend on the order of the rows, because `keys` (N,) sort them. It is None up to 65,536 samples,
-    for which all pairs can be compared, and if the search is not possible (see `unsearchable`).
+    See `Index.search` for ties and missing neighbors. `features` are (N, D). The samples are sorted by `keys` (N,), so
+    the result does not depend on their order. The result is None up to 65,536 samples, for which all pairs can be
+    compared, and if the search is not possible (see `unsearchable`).
     """
     if not is_large(len(keys)) or unsearchable(*features.shape):
         return None
@@ -92,14 +93,14 @@ class Index:
         self._index.nprobe = min(PROBED, cells)
 
     def search(self, queries: Any, k: int) -> tuple[Ints, Floats]:
-        """Return the k samples most similar to each query (n, D): indices and cosines (n, k), best first.
+        """Return the k samples most similar to each query (n, D): positions and cosines (n, k), best first.
 
         Cosines are rounded to six decimals. Among equal cosines, the earlier sample comes first. If the searched cells
-        contain fewer than k samples, the missing entries have the index -1 and the cosine -inf.
+        contain fewer than k samples, the missing entries have the position -1 and the cosine -inf.
         """
 
         def part(start: int) -> tuple[Ints, Floats]:
-            self._faiss.omp_set_num_threads(1)  # of this thread; blocks and their results do not depend on the number
+            self._faiss.omp_set_num_threads(1)  # applies to this thread only; blocks do not depend on the number
             similarity, indices = self._index.search(_unit(queries[start : start + ROWS]), k + SPARE)
             rounded = np.where(indices < 0, -np.inf, np.round(similarity, 6))
             order = np.lexsort((indices, -rounded), axis=1)[:, :k]
@@ -110,13 +111,14 @@ class Index:
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
     def nearest(self, k: int) -> tuple[Ints, Floats]:
-        """Return the k other samples most similar to each sample, as `search` does."""
+        """Return the k other samples most similar to each sample: positions and cosines (N, k), as in `search`."""
         indices, similarity = self.search(self._features, k + 1)
         own = indices == np.arange(len(indices))[:, None]
-        order = np.argsort(own, axis=1, kind="stable")[:, :k]  # itself comes last
+        order = np.argsort(own, axis=1, kind="stable")[:, :k]  # the sample itself comes last
         return np.take_along_axis(indices, order, 1), np.take_along_axis(similarity, order, 1)
 
 
 def _unit(features: Any) -> Floats:
+    """Return the features (n, D) in float32, scaled to unit length."""
     part = np.array(features, np.float32)
     return np.asarray(part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), np.finfo(np.float32).tiny))

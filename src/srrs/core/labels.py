@@ -10,10 +10,11 @@ Ints = NDArray[np.integer]
 Bools = NDArray[np.bool_]
 
 CLEAN, AMBIGUOUS = 0, 1
+"""Values of `srrs.records.Group`, which `core` does not import."""
 
 
 def one_hot(labels: Ints, classes: int) -> Floats:
-    """Return labels (N,) as one-hot rows (N, C), in float32 if they are very many.
+    """Return labels (N,) as one-hot rows (N, C): float64, or float32 for more than 65,536 labels.
 
     Raises ValueError for labels outside 0..C-1.
     """
@@ -29,9 +30,8 @@ def one_hot(labels: Ints, classes: int) -> Floats:
 def sharpen(probs: Floats, exponent: float) -> Floats:
     """Return `p^exponent`, normalized: (N, C) -> (N, C), in the same precision.
 
-    An exponent above 1 sharpens the probabilities, one below 1 flattens them.
-
-    Raises ValueError if a row has no positive entry.
+    An exponent above 1 sharpens the probabilities, one below 1 flattens them. Raises ValueError if a row has no
+    positive entry.
     """
     probs = np.asarray(probs)
     peak = probs.max(-1, keepdims=True)
@@ -44,8 +44,9 @@ def sharpen(probs: Floats, exponent: float) -> Floats:
 def three_way(group: Ints, labels: Ints, p_clean: Floats, pseudo: Floats, exponent: float) -> Floats:
     """Return the rectified labels (N, C) of SRRS.
 
-    A clean sample keeps its label y. An ambiguous sample gets `w y + (1 - w) pseudo` with `w = p_clean`. All others get
-    the prediction `pseudo`. Targets of samples that are not clean are then sharpened with `exponent`.
+    The target of a clean sample is its label y. The target of an ambiguous sample is `w y + (1 - w) pseudo` with
+    `w = p_clean`. The target of any other sample is the prediction `pseudo`. Targets of samples that are not clean are
+    then sharpened.
 
     Parameters
     ----------
@@ -53,6 +54,7 @@ def three_way(group: Ints, labels: Ints, p_clean: Floats, pseudo: Floats, expone
     labels : (N,) given labels.
     p_clean : (N,) in 0..1.
     pseudo : (N, C) predictions, in rows that sum to 1.
+    exponent : power to which the targets are raised (see `sharpen`).
     """
     group, labels = np.asarray(group), np.asarray(labels)
     trust = np.where(group == AMBIGUOUS, p_clean, 0.0).astype(pseudo.dtype)
@@ -65,11 +67,12 @@ def three_way(group: Ints, labels: Ints, p_clean: Floats, pseudo: Floats, expone
 
 
 def mixup_pairs(matched: Bools, alpha: float, generator: np.random.Generator) -> tuple[Ints, Floats]:
-    """Return the partner (N,) with which each sample is mixed, and the share (N,) of the sample itself.
+    """Return the position (N,) of the partner with which each sample is mixed, and the share (N,) of the sample itself.
 
-    Each unmatched sample gets a random matched sample (any random sample if none is matched) and the share
-    `max(l, 1 - l)` with `l ~ Beta(alpha, alpha)`. A matched sample is its own partner with share 1. `alpha` = 0 mixes
-    nothing, and a very small `alpha` mixes almost nothing. Common values are 0.2 to 1.
+    The partner of an unmatched sample is a random matched sample, or any random sample if none is matched. The
+    unmatched sample keeps the share `max(l, 1 - l)` with `l ~ Beta(alpha, alpha)`. A matched sample is its own partner
+    with the share 1. `alpha` = 0 mixes nothing, and a very small `alpha` mixes almost nothing. Common values are 0.2 to
+    1.
     """
     matched = np.asarray(matched, bool)
     partner, share = np.arange(len(matched)), np.ones(len(matched))

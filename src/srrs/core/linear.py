@@ -1,4 +1,7 @@
-"""Linear classifiers trained by L-BFGS, for any loss of their logits. N samples, C classes, D feature size."""
+"""Linear classifiers trained by L-BFGS or Adam, for any loss of their logits.
+
+N samples, C classes, D feature size.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 ITERATIONS = 300
-"""Number of iterations, with which logistic regression converges."""
+"""Largest number of iterations. Logistic regression converges before."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,20 @@ def fit_linear(
     iterations: int = ITERATIONS,
     adam: float | None = None,
 ) -> LinearClassifier:
-    """Minimize `loss(logits (N, C)) + |weight|² / (2 strength)` for features (N, D).
+    """Minimize `loss(logits (N, C)) + |weight|² / (2 strength)` for features (N, D), and return the classifier.
 
-    The features are scaled such that the sum of their variances is 1. `loss` must be a sum over the samples; then
-    `strength` is the parameter C of scikit-learn. `extra` are further tensors that the loss depends on, and they are
-    fitted together with the weights. `adam` is None for L-BFGS. Otherwise it is the learning rate of Adam, which is
-    used instead of L-BFGS for a loss without a lower bound.
+    The features are centered, and scaled such that the sum of their variances is 1.
+
+    Parameters
+    ----------
+    features : (N, D).
+    classes : C.
+    loss : function from logits (N, C) to a scalar, the sum of the losses of the samples.
+    strength : parameter C of scikit-learn's logistic regression.
+    extra : further tensors that the loss depends on. They are fitted together with the weights.
+    dtype : precision of the fit.
+    iterations : number of iterations.
+    adam : None for L-BFGS; otherwise the learning rate of Adam, for a loss without a lower bound.
     """
     features = np.asarray(features, np.float64)
     center = features.mean(0)
@@ -81,15 +92,15 @@ def fit_linear(
 
 
 def soft_loss(soft: Floats) -> Callable[[Tensor], Tensor]:
-    """Return the cross-entropy with targets (N, C), summed over samples. The rows of the targets need not sum to 1."""
+    """Return the cross-entropy with targets (N, C), summed over the samples. Rows of the targets need not sum to 1."""
     targets = torch.from_numpy(np.asarray(soft, np.float64))
     return lambda logits: -(targets.to(logits) * logits.log_softmax(1)).sum()
 
 
 def corrected_loss(labels: Ints, matrix: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return the forward-corrected loss `-log (softmax(logits) T)_y`, summed over samples (Patrini et al. 2017).
+    """Return the forward-corrected loss `-log (softmax(logits) T)_y`, summed over the samples (Patrini et al. 2017).
 
-    T (C, C) is `matrix`, the transition matrix, and y is the given label.
+    T (C, C) is the transition matrix `matrix`, and y the given label (`labels`, (N,)).
     """
     columns = torch.from_numpy(np.asarray(labels, np.int64))
     return lambda logits: -(logits.softmax(1) * matrix.to(logits).T[columns]).sum(1).clamp(min=1e-30).log().sum()
@@ -105,10 +116,11 @@ def out_of_fold_logits(
     fold_count: int = 5,
     seed: int = 0,
 ) -> Floats:
-    """Return logits (N, C) of classifiers that were fitted to all other folds. Folds are drawn by key.
+    """Return out-of-fold logits (N, C).
 
-    `fit(rows)` must return a classifier that is fitted to `rows`, the samples of the other folds in the given `order`
-    (N,). If there is only one fold, all logits are 0.
+    Each fold is predicted by a classifier that is fitted to all other folds. Folds are drawn by `keys` (N,) and `seed`.
+    The call `fit(rows)` must return a classifier that is fitted to the samples at the positions `rows`, which come in
+    the given `order` (N,). If there is only one fold, all logits are 0.
     """
     fold = folds(keys, fold_count, seed)
     logits = np.zeros((len(keys), classes))

@@ -19,7 +19,7 @@ _LOWEST = -1e4
 
 @dataclass(frozen=True)
 class LogProbs:
-    """Log-probabilities (B, C) with probabilities and entropy, which several losses of the same prediction use."""
+    """Log-probabilities (B, C) with their probabilities and entropy, for several losses of the same prediction."""
 
     log: Tensor
     probs: Tensor
@@ -31,7 +31,7 @@ class LogProbs:
 
 
 def as_log_probs(log_probs: Tensor | LogProbs) -> LogProbs:
-    """Return log-probabilities prepared for several losses, so that their exponentials are computed only once."""
+    """Return log-probabilities (B, C) for several losses, so that their exponentials are computed only once."""
     if isinstance(log_probs, LogProbs):
         return log_probs
     log_p = _safe(log_probs)
@@ -39,6 +39,7 @@ def as_log_probs(log_probs: Tensor | LogProbs) -> LogProbs:
 
 
 def _safe(log_probs: Tensor) -> Tensor:
+    """Return log-probabilities of at least `_LOWEST`, in float32 or float64."""
     if log_probs.dtype in (torch.float16, torch.bfloat16):
         log_probs = log_probs.float()
     return log_probs.clamp(min=_LOWEST)
@@ -90,7 +91,8 @@ def entropy(log_probs: Tensor | LogProbs) -> Tensor:
 def prior_penalty(log_probs: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return `KL(uniform || mean prediction)` of a batch: (B, C) -> scalar, >= 0.
 
-    The penalty prevents that some classes are never predicted (DivideMix). `weight` (B,) weights the rows in the mean.
+    The penalty prevents that some classes are never predicted (DivideMix). `weight` (B,) weights the samples in the
+    mean.
     """
     log_p = _safe(log_probs)
     batch, classes = log_p.shape
@@ -106,7 +108,7 @@ def double_softmax_cross_entropy(log_probs: Tensor, soft: Tensor) -> Tensor:
     """Return the cross-entropy of the softmax of probabilities (DSPT, arXiv 2605.00591): (B, C), (B, C) -> (B,).
 
     The inputs of the second softmax are between 0 and 1. Therefore the loss of a sample differs from ln(C - 1 + e) by
-    at most 1. Its gradient is bounded, and small for a sample whose label the model contradicts.
+    at most 1. The gradient of the loss is bounded, and small for a sample whose label the model contradicts.
     """
     probs = _safe(log_probs).exp()
     return soft_cross_entropy(probs.log_softmax(-1), soft)
@@ -124,7 +126,8 @@ def screening_loss(
     """Return the screening loss of SRRS for two classifiers (paper, Eq. 2-5): (B, C), (B, C), (B,) -> (B,).
 
     The loss is the sum of the classifiers' cross-entropies with the given label, plus `weight` times their
-    disagreement, plus `entropy_weight` times the sum of their entropies.
+    disagreement, plus `entropy_weight` times the sum of their entropies. `consistency` measures the disagreement:
+    "jeffreys" or "js". Any other text raises ValueError.
     """
     if consistency not in ("jeffreys", "js"):
         raise ValueError(f"Expected the consistency 'jeffreys' or 'js', but got {consistency!r}")

@@ -17,7 +17,7 @@ Ints = NDArray[np.integer]
 ENTRIES = 100_000_000
 """Number of entries of the largest array (N, C) that is held in memory as a whole."""
 KEPT = 10
-"""Number of classes that are held for each sample of a larger array, besides the class of its label."""
+"""Number of classes that are stored for each sample of a larger array, besides the class of its label."""
 
 
 def is_huge(rows: int, classes: int) -> bool:
@@ -26,14 +26,20 @@ def is_huge(rows: int, classes: int) -> bool:
 
 
 def class_probabilities(labels: Ints, classes: int) -> Floats:
-    """Return an array (N, C) of zeros that can be filled with probabilities, or a `TopClasses` if it would be huge."""
+    """Return an array (N, C) of zeros that can be filled with probabilities, or a `TopClasses` if it would be huge.
+
+    `labels` (N,) are the classes whose probability is always stored.
+    """
     if is_huge(len(labels), classes):
         return cast(Floats, TopClasses(labels, classes))
     return np.zeros((len(labels), classes), np.float32)
 
 
 class ComputedRows:
-    """An array (N, C) whose rows are computed whenever they are read."""
+    """An array (N, C) whose rows are computed whenever they are read.
+
+    `compute` returns the rows at the given positions.
+    """
 
     ndim = 2
 
@@ -50,7 +56,7 @@ class ComputedRows:
         return np.asarray(_whole(self, self.shape), dtype)
 
     def with_rows(self, rows: Ints, values: Floats) -> "ComputedRows":
-        """Return a copy in which some rows (n,) have the given values (n, C)."""
+        """Return a copy in which the rows (n,) at the positions `rows` have the given values (n, C)."""
         place = np.full(len(self), -1)
         place[rows] = np.arange(len(rows))
 
@@ -63,7 +69,7 @@ class ComputedRows:
 
 
 class TopClasses:
-    """Probabilities (N, C). Each row holds only its largest entries and the entry of its label.
+    """Probabilities (N, C), of which each row stores only its largest entries and the entry of its label.
 
     The other classes of a row get equal shares of the remaining probability. The stored entries are exact, so the most
     probable class is exact, too.
@@ -84,7 +90,11 @@ class TopClasses:
         return self.shape[0]
 
     def __setitem__(self, at: tuple[Ints, Ints], values: Floats) -> None:
-        """Set rows (n, 1) to the values (n, K) of the classes (n, K), in ascending order. Other classes become zero."""
+        """Set the probabilities of some rows.
+
+        `at` is a pair: the rows (n, 1), and classes (n, K) in ascending order. `values` (n, K) are the probabilities of
+        these classes. All other classes get equal shares of the remaining probability.
+        """
         rows, index = at[0][:, 0], at[1]
         order = np.argsort(-values, axis=1, kind="stable")[:, :KEPT]
         top, held = np.take_along_axis(index, order, 1), np.take_along_axis(values, order, 1)
@@ -122,7 +132,7 @@ class TopClasses:
         return self._sum
 
     def with_certain(self, rows: Ints, labels: Ints) -> "TopClasses":
-        """Return a copy in which the labels of some rows have the probability 1."""
+        """Return a copy in which the labels (n,) of the rows at the positions `rows` (n,) have the probability 1."""
         changed = TopClasses(self._classes[:, KEPT], self.shape[1])
         for name in ("_classes", "_values", "_rest", "_sum"):
             getattr(changed, name)[:] = getattr(self, name)
@@ -132,6 +142,7 @@ class TopClasses:
 
 
 def _whole(rows_of: Any, shape: tuple[int, int]) -> Array:
+    """Return all rows as one array, computed in blocks."""
     out = empty(shape, np.float32)
     for rows in blocks(shape[0]):
         out[rows] = rows_of[rows]

@@ -1,6 +1,7 @@
 """Metrics that compare with the true labels. Only this file and the data protocols read true labels.
 
-N samples, C classes, R runs. `wrong` (N,) is true for a sample whose given label is not the true label.
+N samples, C classes, R runs. `quality` (N,) is the score that ranks the given labels; 0 is the worst value. `wrong`
+(N,) is true for a sample whose given label is not the true label.
 """
 
 from typing import NamedTuple
@@ -15,7 +16,7 @@ Bools = NDArray[np.bool_]
 
 
 def accuracy(predicted: Ints, truth: Ints) -> float:
-    """Return the share of correct predictions, from 0 to 1."""
+    """Return the share of correct predictions (N,), from 0 to 1."""
     return float(np.mean(np.asarray(predicted) == np.asarray(truth)))
 
 
@@ -55,9 +56,9 @@ def average_precision(quality: Floats, wrong: Bools) -> float | None:
 
 
 class PrecisionRecall(NamedTuple):
-    """Precision: the share of flagged labels that are wrong. Recall: the share of wrong labels that are flagged.
+    """Precision is the share of flagged labels that are wrong. Recall is the share of wrong labels that are flagged.
 
-    A share of no labels is None.
+    A share is None if there are no labels to divide by.
     """
 
     precision: float | None
@@ -65,7 +66,7 @@ class PrecisionRecall(NamedTuple):
 
 
 def precision_recall(noisy: Bools, wrong: Bools) -> PrecisionRecall:
-    """Return the precision and recall of flags (N,) for wrong labels (N,)."""
+    """Return the precision and the recall of the flags `noisy` (N,) for the wrong labels."""
     noisy, wrong = np.asarray(noisy, bool), np.asarray(wrong, bool)
     hits = int((noisy & wrong).sum())
     return PrecisionRecall(
@@ -80,7 +81,7 @@ def label_noise(labels: Ints, truth: Ints) -> float:
 
 
 class Difference(NamedTuple):
-    """A difference of accuracies with its confidence interval."""
+    """A difference of two accuracies, with the bounds of its confidence interval."""
 
     mean: float
     low: float
@@ -94,6 +95,7 @@ def paired_bootstrap(
 
     `correct_a` and `correct_b` are (R, N), or (N,) for one run, with the same runs (seeds) and the same test samples.
     Each draw resamples runs and samples with replacement, so that the interval covers new seeds and new samples.
+    `level` is the confidence level of the interval. Raises ValueError if the shapes differ or are empty.
     """
     a, b = np.atleast_2d(correct_a), np.atleast_2d(correct_b)
     if a.shape != b.shape or not a.size:
@@ -105,10 +107,9 @@ def paired_bootstrap(
 
 
 def resample(values: Ints, generator: np.random.Generator, draws: int = 2000) -> Floats:
-    """Return bootstrap means (draws,) of values (R, N) in -1..1. Each draw resamples R runs and N images.
+    """Return bootstrap means (draws,) of values (R, N) in -1..1. Each draw resamples the R runs and the N samples.
 
-    Images with the same pattern of values across runs are resampled as one multinomial group, which makes the bootstrap
-    fast.
+    Samples with the same values in all runs are resampled as one multinomial group, which makes the bootstrap fast.
     """
     runs, images = values.shape
     kind = np.zeros(images, np.int64)

@@ -73,7 +73,7 @@ def fit_two(
 
 
 def _fit_binned(values: Floats, seed: int, max_iter: int, tol: float, reg_covar: float) -> TwoGaussians:
-    """Fit on bins with the steps of scikit-learn: k-means, then EM until the likelihood rises by less than `tol`."""
+    """Fit to a histogram as scikit-learn does: k-means, then EM until the likelihood rises by less than `tol`."""
     count, edges = np.histogram(values, BINS)
     x = ((edges[:-1] + edges[1:]) / 2)[count > 0]
     share = count[count > 0] / len(values)
@@ -94,7 +94,7 @@ def _fit_binned(values: Floats, seed: int, max_iter: int, tol: float, reg_covar:
 
 
 def _maximised(x: Floats, mass: Floats, reg_covar: float) -> TwoGaussians:
-    """Return the components of values (n,) that belong to them with `mass` (n, 2), in no order."""
+    """Return the two Gaussians of values x (n,), which belong to them with the mass (n, 2), in no particular order."""
     weight = mass.sum(0) + np.finfo(np.float64).tiny
     mean = x @ mass / weight
     variance = (mass * (x[:, None] - mean) ** 2).sum(0) / weight + reg_covar
@@ -134,4 +134,5 @@ def density_thresholds(mixture: TwoGaussians, theta: float) -> tuple[float, floa
 
 
 def _is_constant(values: Floats) -> bool:
+    """Return whether all values (N,) are equal, up to rounding."""
     return float(np.ptp(values)) <= 1e-9 * max(1.0, float(np.abs(values).max()))

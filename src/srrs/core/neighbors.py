@@ -9,13 +9,13 @@ Ints = NDArray[np.integer]
 
 
 def nearest(features: Floats, k: int, chunk: int = 512) -> tuple[Ints, Floats]:
-    """Return the k most similar other samples of features (N, D): indices (N, k) and cosine similarities (N, k).
+    """Return the k most similar other samples of features (N, D): positions (N, k) and cosine similarities (N, k).
 
-    The best sample comes first. Similarities are rounded to six decimals, and among equal similarities, the earlier
-    sample comes first. Therefore ties depend neither on the chunk size nor on the threads. Sort the samples by id if
-    their order must not matter. `chunk * N` similarities are in memory at a time. The features may have any float type
-    and any length. A zero vector has the similarity 0 to all others. Raises ValueError unless 1 <= k < N and all
-    features are finite.
+    The best sample comes first. Similarities are rounded to six decimals. Among equal similarities, the earlier sample
+    comes first. Therefore ties depend neither on the chunk size nor on the threads. Sort the samples by id if their
+    order must not matter. `chunk * N` similarities are in memory at a time. The features may have any float type and
+    any length. A zero vector has the similarity 0 to all others. Raises ValueError unless 1 <= k < N and all features
+    are finite.
     """
     n = len(features)
     if not 1 <= k < n:
@@ -35,7 +35,7 @@ def nearest(features: Floats, k: int, chunk: int = 512) -> tuple[Ints, Floats]:
 
 
 def nearest_in_order(features: Floats, k: int, order: Ints | None) -> tuple[Ints, Floats]:
-    """Return the result of `nearest`, with ties broken in the given `order` (N,) of the samples; None for row order."""
+    """Return the result of `nearest`, with ties broken in the given `order` (N,) of positions; None for 0 to N - 1."""
     if order is None:
         return nearest(features, k)
     found, cosines = nearest(features[order], k)
@@ -45,9 +45,10 @@ def nearest_in_order(features: Floats, k: int, order: Ints | None) -> tuple[Ints
 
 
 def label_agreement(features: Floats, labels: Ints, k: int, chunk: int = 512) -> Floats:
-    """Return the share (N,) of the k nearest samples that have the same label.
+    """Return the share (N,) of the k nearest samples that have the same label as the sample.
 
-    With fewer than k other samples, all others are used. For a single sample, the result is NaN.
+    `features` are (N, D), and `labels` (N,). With fewer than k other samples, all others are used. For a single sample,
+    the result is NaN.
     """
     n = len(features)
     if n < 2:
@@ -58,7 +59,7 @@ def label_agreement(features: Floats, labels: Ints, k: int, chunk: int = 512) ->
 
 
 SPARE = 8
-"""Number of additional candidates besides the k best, by which ties after rounding are found."""
+"""Number of additional candidates besides the k best ones, by which ties after rounding are found."""
 
 
 def _best(found: Floats, k: int) -> Ints:
@@ -67,7 +68,7 @@ def _best(found: Floats, k: int) -> Ints:
     values, columns = (part.numpy() for part in torch.topk(torch.from_numpy(found), width, dim=1))
     order = np.lexsort((columns, -values), axis=1)
     best = np.take_along_axis(columns, order, 1)[:, :k]
-    # More entries than the spare ones may tie with the k-th: those rows are searched whole.
+    # More entries than the spare ones may be equal to the k-th: such rows are sorted completely.
     tied = np.flatnonzero(values[:, -1] == values[:, k - 1]) if width < found.shape[1] else ()
     for row in tied:
         best[row] = np.argsort(-found[row], kind="stable")[:k]

@@ -20,10 +20,10 @@ RATED = ("sym", "pair", "near", "half", "inst", "instance", "open")
 
 @dataclass(frozen=True)
 class NoiseSpec:
-    """A kind of label noise, and its rate or the file that holds it.
+    """A kind of label noise, with its rate or the file that contains it.
 
-    Its text is `sym:0.5`, `pair:0.25`, `near:0.2`, `half:0.25`, `inst:0.2`, `instance:0.3`, `open:0.2`,
-    `open:0.2:FOLDER`, `matrix:FILE`, `human` or `human:FILE`. With `+tail:10` behind it, the class sizes fall from the
+    As text, a specification is `sym:0.5`, `pair:0.25`, `near:0.2`, `half:0.25`, `inst:0.2`, `instance:0.3`, `open:0.2`,
+    `open:0.2:FOLDER`, `matrix:FILE`, `human` or `human:FILE`. If `+tail:10` is appended, the class sizes fall from the
     largest class to a smallest class of a tenth of its size.
     """
 
@@ -52,7 +52,7 @@ class NoiseSpec:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the text of a noise specification. Raises ValueError if the text is not valid."""
+        """Return the specification that a text describes. Raises ValueError if the text is not valid."""
         found = re.fullmatch(r"(.*?)(?:\+tail:([\d.]+))?", text.strip(), re.DOTALL)
         noise, tail = found.groups() if found else (text, None)
         name, _, rest = noise.partition(":")
@@ -73,6 +73,7 @@ class NoiseSpec:
 
 
 def _expected(found: str) -> str:
+    """Return the error message for a specification that is not valid."""
     return (
         "Expected noise as kind:rate, with the kind sym (any other class), pair (the next class), near (the most "
         "similar class), half (the same, in half of the classes), inst (images that look like another class), instance "
@@ -86,8 +87,9 @@ def _expected(found: str) -> str:
 def flip(labels: Ints, keys: Sequence[str], classes: int, spec: NoiseSpec, seed: int) -> Ints:
     """Flip exactly `round(rate * N)` labels (N,) to a random other class or to the next class (label-flip protocol).
 
-    With the same seed, a label that is wrong at a low rate is wrong in the same way at every higher rate. Raises
-    ValueError if the noise is neither sym nor pair, keys repeat, a label is not in 0..C-1, or there is only one class.
+    `keys` (N,) are texts, on which the draws depend. With the same seed, a label that is wrong at a low rate is wrong
+    in the same way at every higher rate. Raises ValueError if the noise is neither sym nor pair, keys repeat, a label
+    is not in 0..C-1, or there is only one class.
     """
     if spec.kind not in ("sym", "pair") or spec.rate is None:
         raise ValueError(f"Expected noise of the kind sym or pair to flip labels by, as in sym:0.5, but got {spec}")
@@ -106,7 +108,7 @@ def flip(labels: Ints, keys: Sequence[str], classes: int, spec: NoiseSpec, seed:
 def to_similar(
     labels: Ints, keys: Sequence[str], similarity: Floats, rate: float, seed: int, *, half: bool = False
 ) -> Ints:
-    """Flip exactly `round(rate * N)` labels (N,) to the class most similar to the true one.
+    """Flip exactly `round(rate * N)` labels (N,) to the class most similar to the true class.
 
     With the same seed, a label that is wrong at a low rate is wrong at every higher rate. Raises ValueError if the
     similarity is not a square matrix of at least 2 classes, the rate is not between 0 and 1, or the affected classes
@@ -114,7 +116,11 @@ def to_similar(
 
     Parameters
     ----------
+    labels : (N,) true labels.
+    keys : (N,) texts, on which the draws depend.
     similarity : (C, C) of the classes; the diagonal is ignored.
+    rate : share of labels that become wrong.
+    seed : seed of the draws.
     half : only the images of a random half of the classes become wrong.
     """
     similarity = np.array(similarity, np.float64)
@@ -138,10 +144,10 @@ def to_similar(
 def to_confused(labels: Ints, keys: Sequence[str], probs: Floats, rate: float, seed: int) -> Ints:
     """Flip exactly `round(rate * N)` labels (N,) of images that look like another class, to that class.
 
-    `probs` (N, C) are out-of-fold predictions. Images are drawn without replacement. The chance of an image is
-    proportional to the probability of its best other class (plus 0.001), and this class becomes its label. With the
-    same seed, a label that is wrong at a low rate is wrong at every higher rate. Raises ValueError if the rate is not
-    between 0 and 1, or the probabilities have a wrong shape.
+    `probs` (N, C) are out-of-fold predictions, and `keys` (N,) texts, on which the draws depend. Images are drawn
+    without replacement. The chance of an image is proportional to the probability of its best other class (plus 0.001),
+    and this class becomes its label. With the same seed, a label that is wrong at a low rate is wrong at every higher
+    rate. Raises ValueError if the rate is not between 0 and 1, or the probabilities have a wrong shape.
     """
     probs = np.array(probs, np.float64)
     if probs.ndim != 2 or len(probs) != len(labels) or probs.shape[1] < 2 or not 0 <= rate <= 1:
@@ -192,14 +198,14 @@ def derange(labels: Ints, generator: np.random.Generator) -> Ints:
     moved = labels[generator.permutation(len(labels))]
     for row in np.flatnonzero(moved == labels):
         label = labels[row]
-        if moved[row] == label:  # unless it was a partner before
+        if moved[row] == label:  # false if it was exchanged as a partner before
             partner = generator.choice(np.flatnonzero((labels != label) & (moved != label)))
             moved[[row, partner]] = moved[[partner, row]]
     return moved
 
 
 def by_matrix(labels: Ints, keys: Sequence[str], matrix: Floats, seed: int) -> Ints:
-    """Draw each label (N,) from its row of the matrix (C, C), `P(given | true)`.
+    """Draw each label (N,) from the row of its true class in the matrix (C, C), `P(given | true)`.
 
     The share of wrong labels is random. Raises ValueError if a row of the matrix is not a probability distribution.
     """
@@ -220,10 +226,11 @@ def instance_dependent(
 ) -> Ints:
     """Flip labels (N,) by a random projection of the features (N, D), as in Xia et al. (2020).
 
-    Each sample has its own probability of a flip. It is drawn from a normal distribution with mean `rate` and standard
-    deviation `spread`, truncated to 0..1. Therefore the share of flips is a little higher than a small `rate`; a rate
-    of 0 flips nothing. The new class is drawn by a softmax of `features @ W[label]` over the other classes, where `W`
-    is standard normal. The longer the features, the more certain the new class.
+    Each sample has its own probability of a flip, which is drawn from a normal distribution with mean `rate` and
+    standard deviation `spread`, truncated to 0..1. Therefore the share of flips is a little higher than a small `rate`;
+    a rate of 0 flips nothing. The new class is drawn by a softmax of `features @ W[label]` over the other classes,
+    where `W` is standard normal. With longer features, the new class is more certain. Raises ValueError if there is
+    only one class, or the rate is not between 0 and 1.
     """
     order = _order(labels, keys, classes)
     noisy = np.array(labels)
@@ -247,7 +254,7 @@ def instance_dependent(
 
 
 def _order(labels: Ints, keys: Sequence[str], classes: int) -> Ints:
-    """Return the positions (N,) in the order of the keys."""
+    """Return the positions (N,), sorted by key. Raises ValueError for missing or repeated keys, or invalid labels."""
     labels = np.asarray(labels)
     if len(keys) != len(labels):
         raise ValueError(f"Expected one key per label, but got {len(keys)} keys for {len(labels)} labels")
@@ -259,13 +266,14 @@ def _order(labels: Ints, keys: Sequence[str], classes: int) -> Ints:
 
 
 def _draw(probs: Floats, generator: np.random.Generator) -> Ints:
-    """One class per row of probs (N, C)."""
+    """Draw one class (N,) per row of probs (N, C)."""
     bounds = probs.cumsum(1)
     bounds /= bounds[:, -1:]
     return np.asarray((bounds <= generator.random((len(probs), 1))).sum(1))
 
 
 def _truncated_normal(mean: float, std: float, size: int, generator: np.random.Generator) -> Floats:
+    """Draw numbers (size,) from a normal distribution that is truncated to 0..1."""
     draws = generator.normal(mean, std, size)
     while (outside := (draws < 0) | (draws > 1)).any():
         draws[outside] = generator.normal(mean, std, int(outside.sum()))

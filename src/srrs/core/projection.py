@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST = 4_096
-"""Size of the longest features of which a covariance is computed."""
+"""Largest feature size for which a covariance matrix is computed."""
 KEPT = 1_024
 """Number of directions onto which longer features are projected."""
 

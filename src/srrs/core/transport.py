@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 EVERY = 10
-"""Every so many sweeps, a sweep is computed exactly, on logarithms, and the marginals are checked."""
+"""Every tenth sweep is computed on logarithms, and the marginals are checked."""
 LEAST = -575.0
 """Logarithm of the least mass. Smaller masses count as 0, because denormal numbers are slow."""
 
@@ -23,6 +23,13 @@ def sinkhorn(cost: Floats, reg: float, *, max_iter: int = 1000, tol: float = 1e-
     `max_iter` sweeps are reached first (Cuturi 2013). The sweeps are those of POT's `ot.sinkhorn` with uniform
     marginals. Every tenth sweep is computed on logarithms and includes the scaling of the nine sweeps before (Schmitzer
     2019), so that any `reg` above 0 works.
+
+    Parameters
+    ----------
+    cost : (N, C) cost of moving a unit of mass from each sample to each class.
+    reg : weight of the entropy.
+    max_iter : largest number of sweeps.
+    tol : largest error of the column sums.
 
     Raises
     ------
@@ -53,11 +60,12 @@ def sinkhorn(cost: Floats, reg: float, *, max_iter: int = 1000, tol: float = 1e-
 
 
 def _exp(values: Floats) -> Floats:
+    """Return the exponentials; 0 for values of at most `LEAST`."""
     return np.where(values > LEAST, np.exp(np.maximum(values, LEAST)), 0.0)
 
 
 def _log_sum(values: Floats, axis: int) -> Floats:
-    """log of the sum of exponentials along an axis, which is kept."""
+    """Return the logarithm of the sum of exponentials along an axis, which is kept with the length 1."""
     top = values.max(axis, keepdims=True)
     total: Floats = top + np.log(_exp(values - top).sum(axis, keepdims=True))
     return total
