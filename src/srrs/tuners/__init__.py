@@ -31,10 +31,11 @@ TUNERS: Mapping[str, type[Tuner]] = {
     "logistic-residual": LogisticResidual,
     "task-residual": TaskResidual,
 }
+"""Kinds of tuners by name."""
 
 
 def build(kind: Any, foundation: Foundation, options: Mapping[str, Any]) -> Tuner:
-    """Make a tuner in its initial state.
+    """Return a new tuner in its initial state.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def build(kind: Any, foundation: Foundation, options: Mapping[str, Any]) -> Tune
         There is no such tuner, or it does not take the options.
     """
     if isinstance(kind, Tuner):
-        return copy.deepcopy(kind, {id(foundation.text): foundation.text})  # which shares the tower
+        return copy.deepcopy(kind, {id(foundation.text): foundation.text})  # the copy shares the tower
     made = tuner_class(kind)
     known = set(inspect.signature(made).parameters) - {"foundation"}
     for name in options.keys() - known:
@@ -59,7 +60,10 @@ def build(kind: Any, foundation: Foundation, options: Mapping[str, Any]) -> Tune
 
 
 def tuner_class(kind: Any) -> type[Tuner]:
-    """Return the class of a tuner by its name. Raises SettingsError for an unknown name."""
+    """Return the class of a tuner, from a name in `TUNERS`, `package.module:name`, a class or a tuner.
+
+    Raises SettingsError if there is no such tuner.
+    """
     if isinstance(kind, Tuner):
         return type(kind)
     found = TUNERS.get(kind) or _outside(kind) if isinstance(kind, str) else kind
@@ -69,6 +73,7 @@ def tuner_class(kind: Any) -> type[Tuner]:
 
 
 def _outside(name: str) -> Any:
+    """Return the object that `package.module:name` names. Raises SettingsError if it does not exist."""
     if ":" not in name:
         near = get_close_matches(name, TUNERS, 1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(TUNERS)}, or name module:class"

@@ -1,6 +1,6 @@
 """The base class of tuners, and the classifiers that they export.
 
-B rows of a batch, C classes, D feature size.
+B rows of a batch, N samples, C classes, D feature size.
 """
 
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ class Foundation:
     feature_size: int
     """Feature size D."""
     logit_scale: float
-    """Factor from the cosine of an image and a class to the logit."""
+    """Factor from the cosine of an image feature and a class vector to the logit."""
     device: torch.device
     text: TextTower | None = None
     """The text tower; None if there is none."""
     class_vectors: Tensor | None = None
-    """(C, D) unit vectors of the untuned classes; None if the classes are known by their labels only."""
+    """(C, D) unit vectors of the untuned classes; None without a text tower and without given class vectors."""
     described_vectors: Tensor | None = None
-    """(C, D) unit vectors of the described classes."""
+    """(C, D) unit vectors of the described classes; None if there are none."""
     descriptions: tuple[str | None, ...] = ()
     """(C,) the description of each class; None for a class without one."""
     generator: torch.Generator = field(default_factory=torch.Generator)
@@ -53,6 +53,7 @@ class Head:
     weights: Tensor
     """(C, D)"""
     scale: float
+    """Logit scale."""
     bias: Tensor | None = None
     """(C,) or None for no bias."""
 
@@ -94,14 +95,14 @@ class Tuner(nn.Module):
     """A classifier with a few learned parameters on top of a frozen model.
 
     The constructor of a subclass takes a `Foundation` and its own options, and makes the parameters. A subclass must
-    define `logits`. If it is linear in the features, it should override `export` and return a `Head`. Then screening,
-    prediction and ONNX need only one matrix.
+    define `logits`. A subclass that is linear in the features should override `export` and return a `Head`. Then
+    screening, prediction and ONNX need only one matrix.
     """
 
     needs: Literal["features", "pixels"] = "features"
     """The inputs that `logits` reads."""
     learning_rate: float = LEARNING_RATE
-    """Learning rate of gradient descent with momentum 0.9, with cosine decay over the run."""
+    """Learning rate of gradient descent with momentum 0.9. It decays to zero along a cosine over the run."""
     corrects_vectors: bool = False
     """Whether the tuner starts from class vectors. Such a tuner cannot be used without class vectors."""
     text_passes: int = 0
@@ -118,7 +119,7 @@ class Tuner(nn.Module):
         return [{"params": list(self.parameters()), "lr": self.learning_rate}]
 
     def fit(self, features: Tensor, soft: Tensor, weight: Tensor) -> None:
-        """Compute the parameters from features (N, D), targets (N, C) and sample weights (N,)."""
+        """Compute the parameters from features (N, D), soft targets (N, C) and sample weights (N,)."""
         raise NotImplementedError(f"{type(self).__name__} is trained in steps")
 
     def export(self) -> Classifier:

@@ -10,9 +10,9 @@ from srrs.tuners.base import LEARNING_RATE, Foundation, Head, Tuner, features_of
 class LinearProbe(Tuner):
     """Logistic regression on the image features (Radford et al. 2021), trained in steps from zero.
 
-    The learning rate is proportional to the number of classes, because the gradient of each class falls with this
-    number. With 16 images per class, the result after sixty steps is about that of L2-regularized logistic regression
-    with C = 3 in scikit-learn.
+    The learning rate is proportional to the number of classes, because the gradient of each class is inversely
+    proportional to this number. With 16 images per class, the result after sixty steps is about that of L2-regularized
+    logistic regression with C = 3 in scikit-learn.
     """
 
     def __init__(self, foundation: Foundation):
@@ -26,5 +26,5 @@ class LinearProbe(Tuner):
         return features_of(batch) @ self.weight.T
 
     def export(self) -> Head:
-        """Return the weights at a scale of 1."""
+        """Return a `Head` with the weights and a scale of 1."""
         return Head(self.weight.detach().clone(), 1.0)

@@ -1,6 +1,6 @@
 """L2-regularized logistic regression by L-BFGS, alone or as a correction of the logits of another classifier.
 
-N rows, C classes, D feature size.
+N samples, C classes, D feature size.
 """
 
 from dataclasses import dataclass
@@ -9,30 +9,34 @@ import torch
 from torch import Tensor
 
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-"""Candidates for the inverse penalty (the parameter C of scikit-learn)."""
+"""Candidates for the inverse penalty (the parameter C of scikit-learn), the strongest penalty first."""
 FOLDS = 3
+"""Number of folds of the cross-validation."""
 SEARCHED = 5_000
-"""The penalty is chosen on the first rows, at most so many: all penalties and folds cost over twenty solutions."""
+"""Largest number of samples on which the penalty is chosen: the first ones. All penalties and folds need over twenty
+fits."""
 ITERATIONS = 300
+"""Largest number of L-BFGS iterations of a fit."""
 ROUGHLY = 1e-4
-"""Tolerance of the solutions that only compare penalties."""
+"""Tolerance of the fits that only compare penalties."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The training data: N rows with soft targets."""
+    """The training data: N samples with soft targets."""
 
     features: Tensor
     """(N, D)"""
     soft: Tensor
     """(N, C) target probabilities."""
     weight: Tensor
-    """(N,)"""
+    """(N,) weight of each sample."""
     offset: Tensor | None = None
-    """(N, C) logits that the solution corrects, after multiplication by a learned temperature; None without such."""
+    """(N, C) logits to which the solution adds its own, after multiplication by a learned temperature; None for plain
+    logistic regression."""
 
     def part(self, chosen: Tensor | slice) -> "Rows":
-        """Return some of the rows."""
+        """Return the chosen samples."""
         offset = None if self.offset is None else self.offset[chosen]
         return Rows(self.features[chosen], self.soft[chosen], self.weight[chosen], offset)
 
@@ -46,10 +50,10 @@ class Solution:
     bias: Tensor
     """(C,)"""
     temperature: Tensor
-    """Factor for the offset, a scalar."""
+    """Factor of the offset, a scalar."""
 
     def loss(self, rows: Rows) -> Tensor:
-        """Return the weighted cross-entropy with the targets, summed over the rows."""
+        """Return the weighted cross-entropy with the targets, summed over the samples."""
         logits = rows.features.double() @ self.weight.T + self.bias
         if rows.offset is not None:
             logits = logits + self.temperature * rows.offset.double()
@@ -57,15 +61,18 @@ class Solution:
 
 
 def fitted(rows: Rows, generator: torch.Generator) -> Solution:
-    """Choose the penalty of `PENALTIES` by cross-validation, and return the solution for all rows."""
+    """Choose the penalty from `PENALTIES` by cross-validation, and return the solution for all samples.
+
+    `generator` draws the folds.
+    """
     return solve(rows, best_penalty(rows.part(slice(SEARCHED)), generator))
 
 
 def best_penalty(rows: Rows, generator: torch.Generator) -> float:
     """Return the inverse penalty with the smallest cross-validated loss.
 
-    The search starts with the strongest penalty and ends when the loss rises, because weak penalties take the most
-    steps.
+    The search starts with the strongest penalty and ends when the loss rises, because fits with weak penalties take the
+    most iterations. Each fit starts from the solution for the previous penalty.
     """
     fold = torch.randint(FOLDS, (len(rows.features),), generator=generator).to(rows.features.device)
     splits = [(rows.part(fold != number), rows.part(fold == number)) for number in range(FOLDS)]
@@ -85,8 +92,8 @@ def solve(rows: Rows, penalty: float, start: Solution | None = None, tolerance: 
     """Minimize `penalty * weighted cross-entropy + |weight|^2 / 2` over weight, bias and temperature.
 
     Without an offset, this is the objective of scikit-learn's `LogisticRegression(C=penalty)`, with soft targets. The
-    solver starts from `start` if it is given. It stops when no entry of the gradient of the mean loss exceeds
-    `tolerance`.
+    solver starts from `start` if it is given, else from zero. It stops when no entry of the gradient of the mean loss
+    exceeds `tolerance`.
     """
     start = start or _zero(rows)
     found = Solution(*(part.clone().requires_grad_(True) for part in (start.weight, start.bias, start.temperature)))
@@ -111,6 +118,6 @@ def solve(rows: Rows, penalty: float, start: Solution | None = None, tolerance: 
 
 
 def _zero(rows: Rows) -> Solution:
-    """The offset as it is."""
+    """Return the solution whose logits are those of the offset: weight and bias 0, temperature 1."""
     make, classes = rows.features.double().new_zeros, rows.soft.shape[1]
     return Solution(make(classes, rows.features.shape[1]), make(classes), make(()) + 1.0)

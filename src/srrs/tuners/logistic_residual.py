@@ -13,9 +13,9 @@ class LogisticResidual(Tuner):
     """Logistic regression that adds a residual to the class vectors.
 
     The logits are `temperature * untuned + features @ residual.T + bias`, the form of TaskRes (Yu et al. 2023). L-BFGS
-    solves for residual, bias and temperature, with a penalty on the residual that is chosen by cross-validation. So
-    there is no learning rate, which would have to fit the scale of the logits. If the class vectors predict the labels
-    badly, the temperature becomes small, and the result is close to plain logistic regression.
+    solves for residual, bias and temperature. Cross-validation chooses the penalty on the residual. There is no
+    learning rate, which would depend on the scale of the logits. If the class vectors predict the labels badly, the
+    temperature becomes small, and the result is close to plain logistic regression.
 
     Raises
     ------
@@ -61,4 +61,5 @@ class LogisticResidual(Tuner):
         return self._head()
 
     def _head(self) -> Head:
+        """Return the present classifier."""
         return Head(self.temperature * self.vectors + self.residual / self.scale, self.scale, self.bias.clone())

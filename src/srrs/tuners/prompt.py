@@ -18,10 +18,11 @@ from srrs.tuners.base import LEARNING_RATE, Foundation, Head, Tuner, features_of
 
 Position = Literal["end", "middle", "front"]
 POSITIONS = ("end", "middle", "front")
+"""Positions of the class name: after the context, in its middle, or before it."""
 FULL_RATE = 100
-"""With fewer classes than this, contexts per class learn at a lower rate."""
+"""Number of classes below which the learning rate of contexts per class is reduced."""
 FULL_SIZE = 0.0245
-"""A context with a smaller root mean square learns at a lower rate. This is the value of the bundled model."""
+"""Root mean square of the context vectors below which the learning rate is reduced. It is that of the bundled model."""
 INITIAL_STD = 0.02
 """Standard deviation of random context vectors, about that of a tower's token embeddings (CoOp)."""
 
@@ -34,6 +35,7 @@ class ClassPrompt(Tuner):
 
     Parameters
     ----------
+    foundation : the frozen model and the classes.
     words : initial words of the context.
     random : number of random context vectors that replace the words; 0 for the words.
     shared : whether all classes share one context; otherwise each class has its own.
@@ -71,7 +73,7 @@ class ClassPrompt(Tuner):
                 "Prompts need a text tower, but there is none: give a model, or a method that tunes without text, such "
                 "as linear-probe."
             )
-        object.__setattr__(self, "text", foundation.text)  # no submodule: a frozen tower is neither tuned nor saved
+        object.__setattr__(self, "text", foundation.text)  # not a submodule: a frozen tower is neither tuned nor saved
         self.scale, self.average = foundation.logit_scale, average
         self.layout = PromptLayout(
             foundation.text,
@@ -168,7 +170,7 @@ class PromptLayout(nn.Module):
         self._lay_out(model, contents, prompts, size, class_specific)
 
     def forward(self) -> Prompts:
-        """Return the current prompts in P·C rows: first the first prompt of every class, then the second, and so on."""
+        """Return the current prompts, P·C rows: the first prompt of every class, then the second ones, and so on."""
         return Prompts(
             self._table, self.context.flatten(0, -2), self._source, self._length, self._shared, self._class_of
         )
@@ -181,7 +183,11 @@ class PromptLayout(nn.Module):
         size: int,
         lead: str,
     ) -> list[tuple[list[int], list[int]]]:
-        """Return the token ids of each class's name and of its tail. A description that is too long is shortened."""
+        """Return the token ids of each class's name and tail. A description that is too long is shortened.
+
+        `size` is the number of context tokens, and `lead` the text before the name, by which the name is tokenized.
+        Raises ModelError if a prompt without description is too long.
+        """
         room = model.context_length - len(model.start) - len(model.end) - size
         contents, notes = [], []
         for name, description in zip(self.class_names, descriptions or [None] * len(self.class_names), strict=True):
@@ -208,7 +214,8 @@ class PromptLayout(nn.Module):
     ) -> None:
         """Make the table of fixed token vectors, and determine the vector at each position of each row.
 
-        The vectors are counted through the table first, and then through the learned context vectors.
+        A vector is given by its row in `Prompts.vectors`, which are the table and then the learned context vectors.
+        `own` is true if each class has its own context.
         """
         ids = sorted({i for name, tail in contents for i in (*name, *tail)} | {*model.start, *model.end})
         place = {token: row for row, token in enumerate(ids)}
@@ -224,18 +231,19 @@ class PromptLayout(nn.Module):
         source = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
         self.register_buffer("_table", model.embed(ids), persistent=False)
         self.register_buffer("_source", source.to(model.device), persistent=False)
-        self._length = torch.tensor([len(row) for row in rows])  # stays on the CPU, where chunks are planned
+        self._length = torch.tensor([len(row) for row in rows])  # on the CPU, where the passes are planned
         self._class_of = torch.arange(len(contents)).repeat(prompts)
         self._shared = len(model.start) + (before if prompts == 1 and not own else 0)
 
 
 def _pace(context: Tensor, classes: int) -> float:
-    """Return the factor (at most 1) for the learning rate of a context, for so many classes with their own context.
+    """Return the factor (at most 1) for the learning rate of a context.
 
-    The text tower normalizes its input, so the gradient grows as the context vectors get smaller. For the same relative
-    step, the rate must fall with the square of their size. The gradient of one of C contexts is about 1 / C of the
-    gradient of a shared context, so with fewer classes the same rate takes larger steps. A larger context or more
-    classes do not raise the rate.
+    `classes` is the number of classes with their own contexts, or FULL_RATE for a shared context. The text tower
+    normalizes its input, so the gradient grows as the context vectors get smaller. For the same relative step, the rate
+    must fall with the square of their size. The gradient of one of C contexts is about 1 / C of the gradient of a
+    shared context, so with fewer classes the same rate takes larger steps. Larger context vectors or more classes do
+    not raise the rate.
     """
     size = float(context.square().mean().sqrt())
     return min(1.0, (size / FULL_SIZE) ** 2) * min(1.0, classes / FULL_RATE)
@@ -243,7 +251,7 @@ def _pace(context: Tensor, classes: int) -> float:
 
 @torch.no_grad()
 def zero_shot_weights(model: TextTower, class_names: Sequence[str], templates: Sequence[Template] = (MACRO,)) -> Tensor:
-    """Return the class vectors (C, D) of the untuned model: the mean over the templates, at unit length."""
+    """Return the class vectors (C, D) of the untuned model: the mean over the templates, scaled to unit length."""
     features = [
         model.encode_prompts(PromptLayout(model, class_names, context=t.before, template=t)()) for t in templates
     ]
@@ -251,7 +259,7 @@ def zero_shot_weights(model: TextTower, class_names: Sequence[str], templates: S
 
 
 def mean_per_class(features: Tensor, classes: int) -> Tensor:
-    """Return the mean (C, D) over the P prompts of each class, at unit length, from features (P·C, D).
+    """Return the mean (C, D) over the P prompts of each class, scaled to unit length, from features (P·C, D).
 
     The rows are the first prompts of all classes, then the second prompts, and so on.
     """
@@ -259,10 +267,11 @@ def mean_per_class(features: Tensor, classes: int) -> Tensor:
 
 
 def _content(model: TextTower, lead: str, name: str, tail: str, *, split: bool) -> tuple[list[int], list[int]]:
-    """Ids of a class name and of what follows it, as the tokenizer gives them inside the whole sentence.
+    """Return the token ids of a class name and of the tail, as the tokenizer gives them inside the whole sentence.
 
-    Some tokenizers read a word at the start of a text otherwise than behind a space, so the words before it are put
-    there and taken off again. Name and tail are read as one unless the context stands between them.
+    Some tokenizers give a word at the start of a text other tokens than after a space. Therefore the text `lead` is put
+    before the name, and its tokens are removed. Name and tail are tokenized together, as the first of the two lists,
+    unless the context is between them (`split`).
     """
     if split:
         return model.tokens(name), model.tokens(tail)
@@ -270,12 +279,17 @@ def _content(model: TextTower, lead: str, name: str, tail: str, *, split: bool) 
 
 
 def _behind(model: TextTower, lead: str, text: str) -> list[int]:
+    """Return the token ids of a text that follows the text `lead`."""
     before, whole = model.tokens(lead), model.tokens(f"{lead} {text}".strip())
     return whole[len(before) :] if whole[: len(before)] == before else model.tokens(text)
 
 
 def _initial(words: Tensor | None, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    """Contexts (P, M, W) or (P, C, M, W): the words' vectors, jittered from the second prompt on, or random ones."""
+    """Return initial contexts (P, M, W) or (P, C, M, W).
+
+    They are the vectors of the words (M, W), with a small random vector added from the second prompt on. Without words,
+    they are random.
+    """
     if words is not None and shape[0] == 1:
         return words.expand(shape).clone()
     if generator is None:
@@ -294,6 +308,7 @@ def _check(
     position: str,
     descriptions: Sequence[str | None] | None,
 ) -> None:
+    """Raise SettingsError if an argument of `PromptLayout` is not allowed."""
     if not class_names or not all(name.strip() for name in class_names):
         raise SettingsError(f"Expected class names, none of them empty, but found {list(class_names)[:5]}.")
     if isinstance(context, int) and context < 0:

@@ -1,4 +1,4 @@
-"""TaskRes: fixed class vectors plus a learned residual."""
+"""TaskRes: fixed class vectors plus a learned residual. B rows of a batch, C classes, D feature size."""
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,12 @@ class TaskResidual(Tuner):
     """Class vectors plus a residual that starts at zero (TaskRes, Yu et al. 2023).
 
     The published method multiplies the residual by 0.5, adds it to the class vectors, and trains it with Adam. Here the
-    logits are the sum of the untuned logits and the logits of a linear probe, which learns at the probe's rate.
+    logits are the sum of the untuned logits and the logits of a linear probe, which has the learning rate of
+    `LinearProbe`.
 
     Parameters
     ----------
+    foundation : the frozen model and the classes.
     described : whether to start from the vectors of the described classes, if there are any.
 
     Raises
