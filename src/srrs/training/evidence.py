@@ -1,6 +1,6 @@
-"""Computes the evidence that a screening reads, in blocks of rows if there are very many samples.
+"""Computation of the evidence that a screening reads, in blocks of rows if there are very many samples.
 
-N samples, C classes, D feature size.
+N samples, n of them at given positions, C classes, D feature size.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,9 +18,9 @@ from srrs.records import Batch, Evidence, Floats, Ints, MatchScores
 from srrs.tuners.base import Classifier, Head
 
 Logits = Callable[[slice], Tensor]
-"""Function from rows to their logits (n, C), averaged over all views."""
+"""Function from a slice of positions to the logits (n, C) of the samples, averaged over all views."""
 AT_ONCE = 256
-"""Number of rows that a non-linear classifier reads at a time. It needs every view of them, perhaps as pixels."""
+"""Number of samples that a non-linear classifier reads at a time. It needs every view of them, perhaps as pixels."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,10 @@ class Question:
     """The scores of the image-text matcher; None without a matcher."""
 
     def untuned(self) -> Floats | None:
-        """Return the probabilities (N, C) of the untuned classifier. Large arrays are computed when they are read."""
+        """Return the probabilities (N, C) of the untuned classifier; None without one.
+
+        A large array is computed when its rows are read.
+        """
         if self.zero_shot is None or isinstance(self.zero_shot, np.ndarray):
             return self.zero_shot
         logits = logits_of(self.zero_shot, self.source)
@@ -48,7 +51,7 @@ class Question:
         return by_blocks(len(self.labels), lambda rows: {"probs": logits(rows).softmax(1)})["probs"]
 
     def class_vectors(self) -> Floats | None:
-        """Return unit vectors (C, D) of the untuned classes, if the untuned classifier is linear."""
+        """Return unit vectors (C, D) of the untuned classes; None if the untuned classifier is not linear."""
         if not isinstance(self.zero_shot, Head):
             return None
         return np.asarray(torch.nn.functional.normalize(self.zero_shot.weights, dim=1).cpu())
@@ -64,8 +67,13 @@ def gather(
 ) -> Evidence:
     """Return the evidence of every sample, with the fields in `reads` that are available.
 
-    `tuned` are the current classifiers by the names of their tuners, and `voters` the names of the tuners that vote.
-    `zero_shot` are the probabilities (N, C) of the untuned classifier.
+    Parameters
+    ----------
+    question : the input of the run.
+    tuned : the current classifiers by the names of their tuners.
+    voters : names of the tuners that vote.
+    zero_shot : (N, C) probabilities of the untuned classifier.
+    reads : names of the optional fields of the evidence.
     """
     source = question.source
     wanted = tuned if "logits" in reads else {}
@@ -90,9 +98,9 @@ def predicted_classes(classifiers: Mapping[str, Classifier], source: ViewSource)
 
 
 def logits_of(classifier: Classifier, source: ViewSource) -> Logits:
-    """Return a function from rows to the logits of a classifier, averaged over all views.
+    """Return a function from positions to the logits (n, C) of a classifier, averaged over all views.
 
-    For a linear classifier, the function reads the mean view. For any other classifier, it reads every view.
+    For a linear classifier, the function reads the mean of the views. For any other classifier, it reads every view.
     """
     if isinstance(classifier, Head):
         return lambda rows: classifier(Batch(features=source.mean_view(rows)))
@@ -110,6 +118,7 @@ def logits_of(classifier: Classifier, source: ViewSource) -> Logits:
 
 
 def _arrays(logits: Mapping[str, Logits], source: ViewSource, highest: bool = False) -> dict[str, Floats]:
+    """Return the logits (N, C) by name; with `highest`, the class (N,) with the highest logit."""
     if not logits:
         return {}
 

@@ -20,9 +20,10 @@ class Snapshot:
     """The result of one screening of N samples."""
 
     step: int
+    """Number of steps before the screening."""
     noise: NoiseEstimate
     p_clean: Floats
-    """(N,) float32."""
+    """(N,) float32, probability that the given label is right."""
     group: Ints
     """(N,) int8, values of `Group`."""
     target: Ints
@@ -41,7 +42,7 @@ class History:
         self.folder = folder
 
     def add(self, step: int, outcome: Round) -> None:
-        """Add a screening. It replaces an earlier one of the same step. Raises DataError if the disk is full."""
+        """Add a screening, which replaces an earlier one of the same step. Raises DataError if it cannot be written."""
         noise = outcome.noise
         arrays = {
             "p_clean": np.asarray(outcome.partition.p_clean, np.float32),
@@ -67,11 +68,12 @@ class History:
             yield Snapshot(int(path.stem.removeprefix("screening-")), noise, **arrays)
 
     def _made(self) -> Path:
-        """Return the folder, which is made for the first screening."""
+        """Return the folder. A temporary folder is made at the first call."""
         if self.folder is None:
             self.folder = Path(tempfile.mkdtemp(prefix="srrs-history-"))
             weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         return self.folder
 
     def _files(self) -> list[Path]:
+        """Return the files of the screenings in their order."""
         return [] if self.folder is None else sorted(self.folder.glob("screening-*.safetensors"))

@@ -1,7 +1,8 @@
 """The training loop of all methods: a warm-up, then rounds of screening, rectifying and re-screening between the steps.
 
 A step of a prompt tuner takes one text pass, whatever the size of the batch. Therefore the batch is large, and the
-length of a run is counted in steps. N samples, B rows of a batch, C classes.
+length of a run is counted in steps. N samples, n samples of a batch, B rows of a batch (pairs of a sample and a view),
+C classes, D feature size.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,12 +29,14 @@ from srrs.training.schedule import Schedule
 from srrs.training.state import State, arrays_of, load, optimizer_tensors, restore_optimizer, save, tensors_of
 from srrs.tuners.base import Classifier, Tuner, average
 
-ORDER, VIEW, MIX, TORCH = 11, 12, 13, 14  # purposes of random draws
+ORDER, VIEW, MIX, TORCH = 11, 12, 13, 14  # numbers by which draws for different purposes differ
 CHECKPOINT_EVERY = 10  # steps
 MOMENTUM = 0.9
+"""Momentum of gradient descent."""
 SOLVED_ROWS = 50_000
-"""Largest number of rows to which a tuner without steps is fitted."""
+"""Largest number of samples to which a tuner without steps is fitted."""
 REMEDY = "Use a lower learning rate (--set learning_rate=0.1), or full precision (--set precision=fp32)."
+"""End of the error message for numbers that are not finite."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +48,26 @@ class Outcome:
     classifier: Classifier | None
     """The mean of the voters' logits. It is a `Head` if all voters are linear, and None if nothing is tuned."""
     round: Round
+    """The records of the last round."""
     predicted: Mapping[str, Ints] = field(default_factory=dict)
-    """The predicted classes (N,) of each voter, by its name, and of the untuned classifier, by `zero_shot`."""
+    """The predicted classes (N,) of each voter, by its name, and of the untuned classifier, by the name `zero_shot`."""
     history: History = field(default_factory=History)
     """One snapshot per screening."""
     text_passes: int = 0
+    """Number of text passes in all steps."""
 
 
 @dataclass
 class _Run:
-    """What changes from step to step."""
+    """The values that change from step to step."""
 
     step: int
+    """Number of the next step."""
     memory: Memory
+    """The memory of the stages."""
     lesson: dict[str, np.ndarray]
-    """What the last screening decided, by the names of `LabeledBatch`; empty before the first."""
+    """The results of the last screening by the names of `LabeledBatch`: soft, weight, group and is_match. It is empty
+    before the first screening."""
 
 
 def train(
@@ -92,7 +100,7 @@ def train(
     seed : seed of every random draw. On one machine, the same seed gives identical results.
     listeners : functions that are called with each event of the run.
     checkpoint : folder in which the run saves its state, and from which it continues.
-    fingerprint : text that identifies the run in its checkpoint. It must differ if the result would differ.
+    fingerprint : text that identifies the run in its checkpoint. It must differ between runs with different results.
 
     Raises
     ------
@@ -114,7 +122,7 @@ def train(
 
 
 def _check(method: Method, tuners: Sequence[Tuner], question: Question) -> None:
-    """Raises ValueError where the tuners are not the method's, or something that the method needs is missing."""
+    """Raise ValueError if the tuners are not those of the method, or an input that the method needs is missing."""
     names = [spec.name for spec in method.tuners]
     listed = ", ".join(names) or "none"
     if tuners and len(tuners) != len(names):
@@ -136,6 +144,8 @@ def _check(method: Method, tuners: Sequence[Tuner], question: Question) -> None:
 
 
 class _Loop:
+    """A run of `train`. Its attributes do not change from step to step, except the tuners and the optimizer."""
+
     def __init__(
         self,
         method: Method,
@@ -163,6 +173,7 @@ class _Loop:
         self.optimizer = torch.optim.SGD(self.groups, momentum=MOMENTUM) if self.steps else None
 
     def run(self, checkpoint: Path | None, fingerprint: str) -> Outcome:
+        """Take all steps and screenings, from the checkpoint if there is one, and return the outcome."""
         run = self._resume(checkpoint, fingerprint)
         for step in range(run.step, self.steps):
             if step in self.screenings:
@@ -178,6 +189,7 @@ class _Loop:
         return self._outcome(last)
 
     def _outcome(self, last: Round) -> Outcome:
+        """Return the outcome of the run after its last round."""
         voters = {name: part for name, part in self._classifiers().items() if name in self.method.voters}
         asked: dict[str, Classifier] = dict(voters)
         if callable(self.question.zero_shot):
@@ -190,14 +202,16 @@ class _Loop:
         return Outcome(self.tuners, classifier, last, predicted, self.history, passes)
 
     def _classifiers(self) -> dict[str, Classifier]:
+        """Return the current classifiers by the names of their tuners."""
         return {name: tuner.export() for name, tuner in self.tuners.items()}
 
     @cached_property
     def _untuned(self) -> Floats | None:
-        """(N, C) probabilities of the untuned classifier, which no step changes."""
+        """Return the probabilities (N, C) of the untuned classifier; None if no stage reads them."""
         return self.question.untuned() if "zero_shot" in self.method.reads else None
 
     def _screen(self, run: _Run, step: int) -> Round:
+        """Run the stages of the method once, before the step `step`, and keep the results for the next steps."""
         self._check_parameters(step)
         reads = self.method.reads
         tuned = self._classifiers() if "logits" in reads else {}
@@ -218,6 +232,7 @@ class _Loop:
         return outcome
 
     def _learn(self, run: _Run, step: int) -> None:
+        """Take one training step."""
         assert self.optimizer is not None
         warming = step < self.warm_up_steps
         batch = self._draw(run, step)
@@ -237,29 +252,29 @@ class _Loop:
 
     @contextmanager
     def _own_randomness(self, step: int) -> Iterator[None]:
-        """Random numbers of torch, such as a tuner's dropout, that follow from the seed and the step alone."""
+        """Within this block, make the random numbers of torch, such as dropout, depend on seed and step only."""
         device = self.question.source.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(int(np.random.SeedSequence([self.seed, TORCH, step]).generate_state(1)[0]))
             yield
 
     def _check_parameters(self, step: int) -> None:
-        """Raises ModelError where a step left parameters that are not finite."""
+        """Raise ModelError if the parameters of a tuner are not finite."""
         for name, tuner in self.stepped.items():
             if not all(torch.isfinite(parameter).all() for parameter in tuner.parameters()):
                 raise ModelError(f"The tuner {name!r} is not finite after step {step} of {self.steps}. {REMEDY}")
 
     def _not_finite(self, logits: Tensor, step: int) -> ModelError:
-        """The error of a step whose loss is not finite, and which tuner caused it."""
+        """Return the error for a step whose loss is not finite. It names the tuner that caused this, if one did."""
         wrong = [name for name, each in zip(self.stepped, logits, strict=True) if not torch.isfinite(each).all()]
         because = f", because the logits of the tuner {wrong[0]!r} are not" if wrong else ""
         return ModelError(f"The loss is not finite in step {step + 1} of {self.steps}{because}. {REMEDY}")
 
     def _draw(self, run: _Run, step: int) -> LabeledBatch:
-        """The batch of a step: some rows, some views of each. Keyed by content, not by position."""
+        """Return the batch of a step: some samples, and some views of each. The draw depends on the content keys."""
         source = self.question.source
         rows = chosen(source.keys, self.schedule.batch, self.seed, ORDER, step)
-        rows = rows[np.argsort(source.keys[rows], kind="stable")]  # mixing pairs rows by their place in the batch
+        rows = rows[np.argsort(source.keys[rows], kind="stable")]  # mixup pairs samples by their place in the batch
         views = self._views(source.keys[rows], step)
         parts = self._lesson(run, rows)
 
@@ -269,7 +284,7 @@ class _Loop:
         return LabeledBatch(source.batch(rows, views), **{name: repeated(array) for name, array in parts.items()})
 
     def _views(self, keys: np.ndarray, step: int) -> Ints:
-        """View numbers (n, k): a draw of the cached views, or fresh ones where they have no end."""
+        """Return view numbers (n, k): a draw of the cached views, or new numbers if every step makes new crops."""
         augmented = self.question.source.augmented
         if augmented is None:
             fresh = 1 + step * self.schedule.views + np.arange(self.schedule.views)
@@ -278,7 +293,10 @@ class _Loop:
         return np.argsort(draws, axis=1, kind="stable")[:, : min(self.schedule.views, 1 + augmented)]
 
     def _lesson(self, run: _Run, rows: Ints) -> dict[str, np.ndarray]:
-        """What the rows (n,) teach: the last screening's targets, or the given labels before the first."""
+        """Return the targets of the samples at the positions `rows` (n,), by the names of `LabeledBatch`.
+
+        They are the results of the last screening or, before the first screening, the given labels.
+        """
         if run.lesson:
             return {name: array[rows] for name, array in run.lesson.items()}
         return {
@@ -289,21 +307,23 @@ class _Loop:
         }
 
     def _solve(self, run: _Run) -> None:
-        """Bring the tuners that take no steps to convergence on the targets of the last screening."""
+        """Fit the tuners without steps to the targets of the last screening."""
         if not run.lesson:
             self._screen(run, self.steps)
         source = self.question.source
-        rows = np.argsort(source.keys, kind="stable")[:SOLVED_ROWS]  # a draw by content; folds are drawn by place
+        rows = np.argsort(source.keys, kind="stable")[:SOLVED_ROWS]  # sorted by key, so that folds depend on content
         features = torch.cat([source.mean_view(rows[part]) for part in blocks(len(rows))])
         soft, weight = (torch.from_numpy(run.lesson[name][rows]).to(source.device) for name in ("soft", "weight"))
         for tuner in self.solved:
             tuner.fit(features, soft, weight)
 
     def _tell(self, event: Event) -> None:
+        """Call all listeners with an event."""
         for listener in self.listeners:
             listener(event)
 
     def _save(self, run: _Run, folder: Path, fingerprint: str) -> None:
+        """Save the state of the run in its checkpoint."""
         assert self.optimizer is not None
         tuners = dict(self.trainable.state_dict())
         memory, lesson = tensors_of(run.memory), tensors_of(run.lesson)
@@ -311,6 +331,7 @@ class _Loop:
 
     @torch.no_grad()
     def _resume(self, folder: Path | None, fingerprint: str) -> _Run:
+        """Return the state from the checkpoint, after restoring tuners and optimizer, or the state of a new run."""
         state = load(folder, fingerprint) if folder else None
         if state is None or self.optimizer is None:
             self.history.clear()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 WARM_UP_SHARE = 0.02
 """Share of the steps with the warm-up rate. In CoOp, the first epoch has this share of the run."""
 WARM_UP_FACTOR = 2.5e-5
-"""Warm-up rate, relative to the full learning rate. For a rate of 0.4, it is 1e-5, as in CoOp."""
+"""Learning rate of the warm-up, relative to the full learning rate. For a rate of 0.4, it is 1e-5, as in CoOp."""
 
 
 @dataclass(frozen=True)
@@ -14,10 +14,11 @@ class Schedule:
     """The number of steps, the size of the batches, and the learning rate of each step."""
 
     steps: int = 60
+    """Number of training steps."""
     batch: int = 512
-    """Samples per step."""
+    """Number of samples per step."""
     views: int = 4
-    """Views of each sample per step."""
+    """Number of views of each sample per step."""
     rate: float = 1.0
     """Factor for the learning rate of every tuner."""
 

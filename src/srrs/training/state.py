@@ -1,6 +1,6 @@
 """The state of a run on disk. It contains everything on which the next step depends.
 
-A killed run therefore continues with the same result as an uninterrupted run.
+Therefore a run that was killed and continues has the same result as an uninterrupted run.
 """
 
 import json
@@ -19,18 +19,21 @@ from srrs import checksum
 from srrs.io import save_tensors
 
 PARTS = ("tuners", "optimizer", "memory", "lesson")
+"""Fields of `State` that are saved as tensors."""
 NAME = "state.safetensors"
+"""Name of the file."""
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class State:
-    """The state of a run before the step `step`. Each part is a flat mapping from names to tensors."""
+    """The state of a run before the step `step`. Each other field is a flat mapping from names to tensors."""
 
     step: int
     tuners: Mapping[str, Tensor]
-    """Parameters and buffers by name."""
+    """Parameters and buffers of the tuners."""
     optimizer: Mapping[str, Tensor]
+    """Result of `optimizer_tensors`."""
     memory: Mapping[str, Tensor]
     """The memory of the stages."""
     lesson: Mapping[str, Tensor]
@@ -38,7 +41,7 @@ class State:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the state of an optimizer under flat names, `<parameter>/<name>`."""
+    """Return the state of an optimizer under flat names, `<number of the parameter>/<name>`."""
     state = optimizer.state_dict()["state"]
     return {
         f"{p}/{name}": value for p, values in state.items() for name, value in values.items() if torch.is_tensor(value)
@@ -55,7 +58,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
 
 
 def tensors_of(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    """Return the arrays as tensors, copied."""
+    """Return copies of the arrays as tensors."""
     return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
 
 
@@ -65,9 +68,9 @@ def arrays_of(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
 
 
 def save(state: State, folder: Path, fingerprint: str) -> None:
-    """Write the state into the folder of a run, completely or not at all. `fingerprint` identifies the run.
+    """Write the state into the folder of a run, completely or not at all.
 
-    Raises DataError if the folder cannot be written.
+    `fingerprint` identifies the run. Raises DataError if the folder cannot be written.
     """
     tensors = {
         f"{part}/{name}": tensor.detach().cpu().clone().contiguous()
@@ -88,7 +91,7 @@ def load(folder: Path, fingerprint: str) -> State | None:
         return None
     parts: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
     try:
-        for file_of_run in folder.glob("*.safetensors"):  # the screenings, too
+        for file_of_run in folder.glob("*.safetensors"):  # also the files of the screenings
             if not checksum.is_whole(file_of_run):
                 raise ValueError(f"{file_of_run.name} is not as it was written")
         with safe_open(path, "pt") as file:

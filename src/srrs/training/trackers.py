@@ -1,7 +1,7 @@
 """Listeners that record a run: a JSONL history, and on request TensorBoard, Weights & Biases or MLflow.
 
-A tracker of another package is a context manager that gives a listener. It is opened before the run, so that a missing
-package is reported at once, and closed when the run ends, is interrupted or fails.
+A tracker of another package is a context manager whose value is a listener. It is opened before the run, so that a
+missing package is reported at once. It is closed when the run ends, is interrupted or fails.
 """
 
 import json
@@ -35,21 +35,21 @@ def figures(event: Event) -> dict[str, float]:
 def tracking(
     targets: Sequence[str], settings: Mapping[str, Any], history: Path | None = None
 ) -> Iterator[list[Listener]]:
-    """Open the listeners of a run, and close them at its end.
+    """Within this block, the listeners of a run are open. The value of the context is their list.
 
     Parameters
     ----------
     targets : texts of the form `tensorboard:FOLDER`, `wandb:PROJECT` or `mlflow:URI`; the part after the colon is
         optional.
-    settings : the settings of the run, which trackers store beside its numbers.
+    settings : the settings of the run, which trackers store together with its numbers.
     history : a JSONL file with a line per event; None for no history.
 
     Raises
     ------
     SettingsError
-        A target does not name a tracker.
+        A target does not name a tracker, or a tracker fails.
     MissingExtraError
-        The tracker's package is not installed.
+        The package of a tracker is not installed.
     DataError
         The history cannot be written.
     """
@@ -63,6 +63,8 @@ def tracking(
 
 
 def _guarded(listener: Listener, target: str) -> Listener:
+    """Return the listener with errors as in `_told`."""
+
     def listen(event: Event) -> None:
         with _told(target):
             listener(event)
@@ -72,12 +74,12 @@ def _guarded(listener: Listener, target: str) -> Listener:
 
 @contextmanager
 def _told(target: str) -> Iterator[None]:
-    """What goes wrong in a tracker, as a sentence for the user."""
+    """Within this block, any error of a tracker becomes a SettingsError with a sentence for the user."""
     try:
         yield
     except SrrsError:
         raise
-    except Exception as error:  # the packages share no root of their errors
+    except Exception as error:  # the errors of the packages have no common base class
         words = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise SettingsError(
             f"The tracker {target!r} does not work: {words} Mend it, or run the same command without --track: it goes "
@@ -86,6 +88,7 @@ def _told(target: str) -> Iterator[None]:
 
 
 def _tracker(target: str, settings: Mapping[str, Any]) -> AbstractContextManager[Listener]:
+    """Return the tracker that a target names. Raises SettingsError for an unknown name."""
     trackers: dict[str, Callable[[str, Mapping[str, Any]], AbstractContextManager[Listener]]] = {
         "tensorboard": tensorboard, "wandb": wandb, "mlflow": mlflow,
     }  # fmt: skip
@@ -98,7 +101,8 @@ def _tracker(target: str, settings: Mapping[str, Any]) -> AbstractContextManager
 def jsonl(path: Path) -> Listener:
     """Return a listener that writes a line of JSON for each event: `kind`, `step`, `steps` and its numbers.
 
-    If a run continues from a checkpoint, the lines before its first step are kept. Any other run begins a new file.
+    If a run continues from a checkpoint, the lines before its first step are kept. Any other run begins a new file. The
+    listener raises DataError if the file cannot be written.
     """
     started = False
 
@@ -118,7 +122,7 @@ def jsonl(path: Path) -> Listener:
 
 
 def _before(event: Event, path: Path) -> bytes:
-    """Return the whole lines of an earlier history that come before this event."""
+    """Return the lines of an earlier history that come before this event."""
     if event.step <= 1 or not path.is_file():
         return b""
     kept = []
@@ -126,19 +130,22 @@ def _before(event: Event, path: Path) -> bytes:
         try:
             if _place(**json.loads(line)) < _place(event.kind, event.step):
                 kept.append(line + b"\n")
-        except (ValueError, TypeError):  # cut short, or none of ours
+        except (ValueError, TypeError):  # the line is cut off, or srrs did not write it
             continue
     return b"".join(kept)
 
 
 def _place(kind: str, step: int, **_: Any) -> tuple[int, int]:
-    """Return the place of an event in a run. A screening comes after the step of its number."""
+    """Return the place of an event in a run, for comparisons. A screening comes after the step of its number."""
     return step, ("step", "screening", "end").index(kind)
 
 
 @contextmanager
 def tensorboard(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
-    """Write scalars into the folder `where` for TensorBoard, by default `tensorboard`."""
+    """Write scalars into the folder `where` for TensorBoard, by default `tensorboard`.
+
+    Raises MissingExtraError if tensorboard is not installed.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -159,8 +166,11 @@ def tensorboard(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
 
 @contextmanager
 def wandb(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
-    """Send events to a run of Weights & Biases in the project `where`, on the server in the settings of wandb."""
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its makers are told nothing, whatever the server
+    """Send events to a run of Weights & Biases in the project `where`, on the server in the settings of wandb.
+
+    Raises MissingExtraError if wandb is not installed.
+    """
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # no error reports to the makers of wandb
     try:
         import wandb as client
     except ImportError:
@@ -181,8 +191,11 @@ def wandb(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
 
 @contextmanager
 def mlflow(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
-    """Send events to the experiment `srrs` of MLflow at the tracking URI `where`, by default MLFLOW_TRACKING_URI."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would tell its makers of its use from the import on
+    """Send events to the experiment `srrs` of MLflow at the tracking URI `where`, by default MLFLOW_TRACKING_URI.
+
+    Raises MissingExtraError if mlflow is not installed.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow would report its use from its import on
     try:
         from mlflow.tracking import MlflowClient
     except ImportError:
@@ -206,5 +219,5 @@ def mlflow(where: str, settings: Mapping[str, Any]) -> Iterator[Listener]:
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Return a number that JSON can hold: None instead of NaN."""
+    """Return the values with None in place of numbers that are not finite, which JSON cannot hold."""
     return {name: value if np.isfinite(value) else None for name, value in values.items()}
