@@ -1,4 +1,7 @@
-"""Features that were computed before the run, by the feature store or by the user (embeddings)."""
+"""Features that were computed before the run, by the feature store or by the user (embeddings).
+
+N samples, n of them at given positions, V augmented views, k views of a batch, D feature size.
+"""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,16 +19,17 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True, eq=False)
 class CachedFeatures:
-    """A view source of cached features. They may be memory-mapped.
+    """A view source of cached features, which may be memory-mapped.
 
-    A call reads only its rows, and converts them to float32.
+    A call reads only the features of its samples, and converts them to float32.
     """
 
     features: Features
     """The unit-length features of N samples: the plain view, and V augmented views."""
     keys: Keys
-    """Return the content keys (N,)."""
+    """(N,) content keys."""
     device: torch.device = field(default=CPU)
+    """Device of the batches."""
 
     def __post_init__(self) -> None:
         if len(self.keys) != len(self.features):
@@ -42,22 +46,22 @@ class CachedFeatures:
         return int(self.features.views.shape[1])
 
     def batch(self, rows: Ints, views: Ints) -> Batch:
-        """Return the chosen views (n, k) of some rows (n,) as features (n * k, D)."""
+        """Return views (n, k) of the samples at the positions `rows` (n,) as features (n * k, D)."""
         plain, augmented = self.features.rows(rows)
         stacked = single(np.concatenate([plain[:, None], augmented], axis=1)).to(self.device)
         sample = torch.arange(len(rows), device=self.device)[:, None]
         return Batch(features=stacked[sample, torch.from_numpy(views).to(self.device)].flatten(0, 1))
 
     def mean_view(self, rows: slice | Ints) -> Tensor:
-        """Return the mean (n, D) over all views, without normalization."""
+        """Return the mean (n, D) over all views of the samples at the positions `rows`, without normalization."""
         if self._small_mean is not None:
             return self._small_mean[rows]
         return self._mean(rows)
 
     def unit_features(self) -> Floats:
-        """Return the mean over all views at unit length, (N, D), in float32, or in float16 for very many samples.
+        """Return the mean over all views, scaled to unit length: (N, D), float32, or float16 for very many samples.
 
-        If very many samples have no augmented views, their stored array is returned, without a copy.
+        If very many samples have no augmented views, the result is their stored array, without a copy.
         """
         return self._unit
 
@@ -75,10 +79,11 @@ class CachedFeatures:
 
     @cached_property
     def _small_mean(self) -> Tensor | None:
-        """The mean view of all samples where they are few; else None."""
+        """Return the mean (N, D) over all views of all samples; None for very many samples."""
         return None if is_large(len(self.keys)) else self._mean(slice(None))
 
     def _mean(self, rows: slice | Ints) -> Tensor:
+        """Return the mean (n, D) over all views of the samples at the positions `rows`."""
         plain, augmented = self.features.rows(rows)
         total = single(plain).to(self.device)
         for view in range(self.augmented):

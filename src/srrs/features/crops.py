@@ -12,6 +12,7 @@ SCALE = (0.25, 1.0)
 RATIO = (3 / 4, 4 / 3)
 """Smallest and largest ratio of width to height of a crop."""
 _TRIES = 10
+"""Number of draws of a crop before the central crop is used."""
 
 
 def view_boxes(key: str, size: tuple[int, int], views: int, seed: int) -> list[tuple[Box, bool]]:
@@ -19,16 +20,16 @@ def view_boxes(key: str, size: tuple[int, int], views: int, seed: int) -> list[t
 
     Parameters
     ----------
-    key: content digest of the image.
-    size: width and height in pixels.
-    views: number of views. A larger number does not change the first views.
-    seed: at least 0.
+    key : content digest of the image.
+    size : width and height in pixels.
+    views : number of views. A larger number does not change the first views.
+    seed : at least 0.
     """
     return [view_box(key, size, view, seed) for view in range(views)]
 
 
 def view_box(key: str, size: tuple[int, int], view: int, seed: int) -> tuple[Box, bool]:
-    """Return the crop box of one view, and whether it is flipped. The arguments are those of `view_boxes`."""
+    """Return the crop box of one view, and whether the view is flipped. See `view_boxes` for the other arguments."""
     content = int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little")
     rng = np.random.default_rng((seed, content, view))
     flip = bool(rng.random() < 0.5)
@@ -44,7 +45,7 @@ def view_box(key: str, size: tuple[int, int], view: int, seed: int) -> tuple[Box
 
 
 def _central(width: int, height: int) -> Box:
-    """Return the largest central box of an allowed shape, for pictures too long or too tall for the draws."""
+    """Return the largest central box with an allowed ratio, for images that are too wide or too tall for the draws."""
     w, h = min(width, height * RATIO[1]), min(height, width / RATIO[0])
     left, top = (width - w) / 2, (height - h) / 2
     return left, top, left + w, top + h

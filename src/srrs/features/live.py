@@ -1,4 +1,7 @@
-"""A view source that opens the images in every step, for new crops in each step, or for tuners that need pixels."""
+"""A view source that opens the images in every step, for new crops in each step, or for tuners that need pixels.
+
+N samples, n of them at given positions, k views of a batch, D feature size.
+"""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,28 +22,30 @@ from srrs.models.base import ImageTower
 from srrs.records import Batch, Floats, Ints, Keys
 
 AT_ONCE = 64
-"""Number of rows whose images are opened and encoded in one pass."""
+"""Number of samples whose images are opened and encoded in one pass."""
 
 
 @dataclass(frozen=True, eq=False)
 class LiveImages:
-    """A view source that opens the images of each batch. View v is the same crop as view v in the feature store.
+    """A view source that opens the images of each batch. View v is the same crop as view v of `CachedFeatures`.
 
     The features for screening are those of the cached views, so that they are computed only once.
 
     Raises
     ------
     ValueError
-        The number of images differs from the number of cached samples, or a row has several images although the batches
-        contain pixels.
+        The number of images differs from the number of cached samples, or a sample has several images although the
+        batches contain pixels.
     """
 
     cached: CachedFeatures
     """Cached features of the same samples, for screening."""
     images: Sequence[Sequence[tuple[str, Picture]]]
-    """(N,) the images of each sample, as pairs of a digest and an image. Crops are drawn by the digest, as in the
-    feature store. The feature of a sample of several images is the mean of their features at unit length."""
+    """(N,) the images of each sample, as pairs of a digest and an image. The draw of a crop depends on the digest, as
+    in the feature store. The feature of a sample with several images is the mean of their features, scaled to unit
+    length."""
     tower: ImageTower
+    """The image tower that encodes the images."""
     seed: int
     """Seed of the crops."""
     pixels: bool = False
@@ -70,7 +75,10 @@ class LiveImages:
         return self.tower.device
 
     def batch(self, rows: Ints, views: Ints) -> Batch:
-        """Return the views (n, k) of some rows (n,): pixels (n * k, 3, H, W), or features (n * k, D)."""
+        """Return views (n, k) of the samples at the positions `rows` (n,).
+
+        The batch contains pixels (n * k, 3, H, W) or features (n * k, D).
+        """
         with quiet(), ThreadPoolExecutor(WORKERS) as pool:
             if self.pixels:
                 return Batch(pixels=self._crops(pool, rows, views).to(self.device))
@@ -78,7 +86,7 @@ class LiveImages:
             return Batch(features=torch.cat([self._features(pool, rows[part], views[part]) for part in parts]))
 
     def mean_view(self, rows: slice | Ints) -> Tensor:
-        """Return the mean (n, D) of the cached views."""
+        """Return the mean (n, D) over the cached views of the samples at the positions `rows`."""
         return self.cached.mean_view(rows)
 
     def unit_features(self) -> Floats:
@@ -86,6 +94,7 @@ class LiveImages:
         return self.cached.unit_features()
 
     def _features(self, pool: ThreadPoolExecutor, rows: Ints, views: Ints) -> Tensor:
+        """Return the features (n * k, D) of views (n, k) of the samples at the positions `rows` (n,)."""
         crops = self._crops(pool, rows, views).to(self.device)
         with torch.no_grad():
             features = _rounded(self.tower.encode_images(crops))
@@ -97,16 +106,17 @@ class LiveImages:
         return _rounded(F.normalize(sums, dim=1))
 
     def _crops(self, pool: ThreadPoolExecutor, rows: Ints, views: Ints) -> Tensor:
-        """Pixels of each row, view and image, the last the fastest index."""
+        """Return the pixels (images, 3, H, W) of all samples, views and images; the image is the fastest index."""
         return torch.stack([crop for crops in pool.map(self._views, rows.tolist(), views.tolist()) for crop in crops])
 
     def _views(self, row: int, views: Sequence[int]) -> list[Tensor]:
+        """Return the pixels of the images of one sample, view by view."""
         shown = sorted(self.images[row], key=lambda image: image[0])
         opened = [(digest, open_rgb(image, self._at_least)) for digest, image in shown]
         return [self._view(image, digest, view) for view in views for digest, image in opened]
 
     def _view(self, image: Image.Image, digest: str, view: int) -> Tensor:
-        """View 0 is the plain one; the store counts augmented views from 0."""
+        """Return the pixels of a view. View 0 is the plain view, and view v is view v - 1 of `view_box`."""
         if view == 0:
             return self.tower.preprocess(image)
         box, flip = view_box(digest, image.size, view - 1, self.seed)
@@ -114,9 +124,10 @@ class LiveImages:
 
     @cached_property
     def _at_least(self) -> int:
+        """Return the size in pixels at which images are opened."""
         return input_size(self.tower)
 
 
 def _rounded(features: Tensor) -> Tensor:
-    """Features in float32, rounded as the store rounds them, so that live and cached views are equal."""
+    """Return the features in float32, rounded as in the feature store, so that live and cached views are equal."""
     return features.to(torch.float16).float()

@@ -1,4 +1,7 @@
-"""One file of the feature store: features of one view and the keys of their images, with a checksum."""
+"""One file of the feature store: the features of one view and the keys of their images, with a checksum.
+
+n images, D feature size.
+"""
 
 import contextlib
 import hashlib
@@ -22,19 +25,21 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Shard:
-    """Features of one view in memory."""
+    """The features of one view in memory."""
 
     keys: Keys
+    """(n,) digests of the images."""
     features: Halves
-    """(n, D)"""
+    """(n, D)."""
 
 
 @dataclass(frozen=True)
 class ShardFile:
-    """Features of one view on disk. Only the keys are in memory, and no file stays open."""
+    """The features of one view on disk. Only the keys are in memory, and no file stays open."""
 
     path: Path
     keys: Keys
+    """(n,) digests of the images."""
     size: int
     """Feature size D."""
     offset: int
@@ -47,17 +52,20 @@ class ShardFile:
 
 
 def pack_keys(keys: Sequence[str]) -> Keys:
-    """Return the hexadecimal sha256 digests as an array."""
+    """Return the hexadecimal sha256 digests as an array (n,)."""
     return np.array([bytes.fromhex(key) for key in keys], dtype="S32")
 
 
 def heads(keys: Keys) -> NDArray[np.uint64]:
-    """Return the first eight bytes of each key (n,)."""
+    """Return the first eight bytes of each key (n,) as a number."""
     return np.ascontiguousarray(keys).view(np.uint64)[::4]
 
 
 def find_shard(folder: Path, view: str, keys: Keys, size: int) -> ShardFile | None:
-    """Return the shard that contains exactly these keys, in this order; None if it does not exist or is damaged."""
+    """Return the shard with exactly these keys (n,), in this order; None if it does not exist or is damaged.
+
+    `view` is the name of the view, and `size` the feature size D.
+    """
     path = _path(folder, view, keys)
     with contextlib.suppress(OSError):
         if (shard := open_shard(path, view, size)) and checksum.is_whole(path):
@@ -66,7 +74,10 @@ def find_shard(folder: Path, view: str, keys: Keys, size: int) -> ShardFile | No
 
 
 def write_shard(folder: Path, view: str, shard: Shard) -> Path:
-    """Write a shard, unless its file exists already."""
+    """Write a shard and return its path. If its file exists already, nothing is written.
+
+    Raises DataError if the file cannot be written.
+    """
     path = _path(folder, view, shard.keys)
     if find_shard(folder, view, shard.keys, shard.features.shape[1]) is None:
         raw = np.frombuffer(shard.keys.tobytes(), dtype=np.uint8).reshape(-1, 32)
@@ -75,18 +86,19 @@ def write_shard(folder: Path, view: str, shard: Shard) -> Path:
 
 
 def _path(folder: Path, view: str, keys: Keys) -> Path:
+    """Return the path of the shard with these keys."""
     return folder / f"{view}-{hashlib.sha256(keys.tobytes()).hexdigest()[:32]}.safetensors"
 
 
 def _about(folder: Path, view: str) -> dict[str, str]:
-    """What a shard says of itself, so that one under another name or in the folder of another model is noticed."""
+    """Return the metadata of a shard, by which a shard with another name or in another folder is noticed."""
     return {"view": view, "model": folder.name}
 
 
 def open_shard(path: Path, view: str, size: int) -> ShardFile | None:
-    """Return the shard in a file, with features of size `size`; None if its header is not that of a shard of this view.
+    """Return the shard in a file; None if the header is not that of a shard of this view and this feature size.
 
-    Raises OSError if the file cannot be read.
+    Raises OSError if the file cannot be read. The checksum is not verified.
     """
     try:
         with path.open("rb") as file:

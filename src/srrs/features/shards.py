@@ -1,14 +1,16 @@
 """The feature store on disk. Every view of an image is encoded once, and read from disk afterwards.
 
 Each model has a folder. The name of the folder depends on everything that changes the bits of a feature: the model's
-fingerprint and preprocessing, the device and the libraries. A shard is a file in this folder. It contains features of
-one view and the keys of their images, and its name is the digest of these keys. Shards are only added, completely or
+fingerprint and preprocessing, the device and the libraries. A shard is a file in this folder. It contains the features
+of one view and the keys of their images, and its name is the digest of these keys. Shards are only added, completely or
 not at all, so a killed run loses only the features that it had not written. A shard has a checksum, which is verified
-when its first feature is read. A damaged shard is removed, and its images are encoded again.
+when the first feature of the shard is read. A damaged shard is removed, and its images are encoded again.
 
 Because of rounding, the bits of a feature may depend on the batch in which the image was encoded. Therefore batches are
-made from the sorted keys of the whole dataset. The order of rows, an interruption and the number of views do not change
-the features.
+made from the sorted keys of the whole dataset. The order of the images, an interruption and the number of views do not
+change the features.
+
+n images, D feature size.
 """
 
 import contextlib
@@ -30,16 +32,20 @@ from srrs.features.shard_file import Halves, Keys, Shard, ShardFile, heads, open
 from srrs.io import remove_leftovers, write_atomic
 
 FORMAT = 2
-"""Version of the format. A new version, for changes of decoding, view draws or shards, does not use older features."""
+"""Version of the stored features. It changes if decoding, draws of views or shards change. Features of another version
+are not used."""
 _FLUSH_ROWS = 16_384
+"""Number of added features after which they are written to disk."""
 _FLUSH_SECONDS = 30.0
+"""Time after which added features are written to disk, in seconds."""
 _DESCRIPTION = "model.json"
+"""Name of the file that describes a model in its folder. Its modification time is the time of the last use."""
 
 
 def cache_limit() -> int:
-    """Return the largest number of bytes of all features on disk.
+    """Return the largest number of bytes that all features may take on disk.
 
-    It comes from the environment variable `SRRS_CACHE_LIMIT_GB`, and is 20 GB by default.
+    The environment variable `SRRS_CACHE_LIMIT_GB` sets it. The default is 20 GB.
 
     Raises
     ------
@@ -56,9 +62,12 @@ def cache_limit() -> int:
 def model_folder(cache: Path, description: dict[str, object]) -> Path:
     """Return the folder of a model's features in a cache folder. It is made if needed, and its time of use is updated.
 
+    Raises DataError if the folder cannot be written.
+
     Parameters
     ----------
-    description: everything that changes the bits of a feature, as JSON; versions of libraries are added.
+    cache : the cache folder.
+    description : everything that changes the bits of a feature, as JSON; versions of libraries are added.
     """
     versions = {"format": FORMAT, "torch": torch.__version__, "pillow": PIL.__version__}
     text = json.dumps({**description, **versions}, sort_keys=True, indent=1)
@@ -76,7 +85,7 @@ def model_folder(cache: Path, description: dict[str, object]) -> Path:
 def trim(cache: Path, keep: Path, limit: int) -> list[Path]:
     """Remove the folders of the least recently used models until the features take at most `limit` bytes.
 
-    The folder `keep` is never removed.
+    Return the removed folders. The folder `keep` is never removed.
     """
     with contextlib.suppress(OSError):  # another run may be removing the same folder
         used = {path.parent: path.stat().st_mtime for path in (cache / "features").glob(f"*/{_DESCRIPTION}")}
@@ -96,8 +105,8 @@ class FeatureStore:
 
     Parameters
     ----------
-    folder: the result of `model_folder`; None keeps all features in memory.
-    size: feature size D.
+    folder : the result of `model_folder`; None keeps all features in memory.
+    size : feature size D.
     """
 
     def __init__(self, folder: Path | None, size: int):
@@ -114,7 +123,7 @@ class FeatureStore:
         return ~np.isin(keys, np.concatenate(known)) if known else np.ones(len(keys), dtype=bool)
 
     def add(self, view: str, keys: Keys, features: Halves) -> None:
-        """Add features (n, D). They are written to disk by `flush`, which is also called every half minute."""
+        """Add features (n, D) of the keys (n,). `flush` writes them to disk; it is also called every half minute."""
         self._pending.setdefault(view, []).append(Shard(keys, features))
         rows = sum(len(shard.keys) for shards in self._pending.values() for shard in shards)
         if rows >= _FLUSH_ROWS or time.monotonic() - self._flushed > _FLUSH_SECONDS:
@@ -131,7 +140,7 @@ class FeatureStore:
         self._flushed = time.monotonic()
 
     def gather(self, view: str, keys: Keys, out: Halves) -> None:
-        """Copy the features of the keys (n,) into `out` (n, D). All of them must have been added and flushed."""
+        """Copy the features of the keys (n,) into `out` (n, D). All of these features must be stored."""
         shards = self._holding(view, keys)
         known = np.concatenate([shard.keys for shard in shards])
         order = np.argsort(known, kind="stable")
@@ -143,7 +152,7 @@ class FeatureStore:
             start += len(shard.keys)
 
     def _holding(self, view: str, keys: Keys) -> list[Shard | ShardFile]:
-        """Return the shards of a view that hold any of the keys; damaged ones are removed."""
+        """Return the shards of a view that contain any of the keys. Damaged shards are removed."""
         wanted = np.sort(heads(keys))
         if not len(wanted):
             return []
@@ -164,13 +173,14 @@ class FeatureStore:
         return holding
 
     def _is_whole(self, shard: ShardFile) -> bool:
-        """Return whether the file has its checksum; it is read once."""
+        """Return whether a file agrees with its checksum. The file is read once."""
         with contextlib.suppress(OSError):
             if shard.path not in self._verified and checksum.is_whole(shard.path):
                 self._verified.add(shard.path)
         return shard.path in self._verified
 
     def _written(self, folder: Path, view: str, shard: Shard) -> Shard | ShardFile:
+        """Write a shard, and return it as a file. Raises DataError if the folder cannot be written."""
         try:
             path = write_shard(folder, view, shard)
         except DataError as error:
@@ -179,6 +189,7 @@ class FeatureStore:
         return open_shard(path, view, self.size) or shard
 
     def _read(self, view: str) -> list[Shard | ShardFile]:
+        """Return all shards of a view. Their headers are read once, and damaged shards are removed."""
         if view not in self._shards:
             files = [] if self.folder is None else sorted(self.folder.glob(f"{view}-*.safetensors"))
             shards: list[Shard | ShardFile] = []
@@ -194,4 +205,5 @@ class FeatureStore:
 
 
 def _unwritable(error: Exception) -> DataError:
+    """Return the error for a cache that cannot be written."""
     return DataError(f"{error} Features are cached: set SRRS_CACHE to a folder that can be written.")

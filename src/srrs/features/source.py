@@ -1,6 +1,6 @@
 """The protocol of a view source, which provides the training batches and the features for screening.
 
-N samples, n of them in a call, V views, D feature size.
+N samples, n of them at given positions, k views of a batch, D feature size.
 """
 
 from typing import Protocol
@@ -12,11 +12,11 @@ from srrs.records import Batch, Floats, Ints, Keys
 
 
 class ViewSource(Protocol):
-    """A source of N samples. Each has a plain view (view 0) and augmented views (1, 2, ...)."""
+    """A source of N samples. Each sample has a plain view (view 0) and augmented views (1, 2, ...)."""
 
     @property
     def keys(self) -> Keys:
-        """Return the content keys (N,). Random draws depend on them, so the order of the rows does not matter."""
+        """Return the content keys (N,). Random draws depend on the keys, not on the order of the samples."""
         ...
 
     @property
@@ -35,13 +35,16 @@ class ViewSource(Protocol):
         ...
 
     def batch(self, rows: Ints, views: Ints) -> Batch:
-        """Return the views (n, k) of rows (n,) as n * k inputs on the device. The k views of a row are consecutive."""
+        """Return views (n, k) of the samples at the positions `rows` (n,) as n * k inputs on the device.
+
+        The k views of a sample are consecutive.
+        """
         ...
 
     def mean_view(self, rows: slice | Ints) -> Tensor:
         """Return the mean (n, D) of the features over all cached views, on the device, without normalization.
 
-        A linear classifier of this mean gives the mean of the logits of all views.
+        A linear classifier maps this mean to the mean of the logits of all views.
         """
         ...
 

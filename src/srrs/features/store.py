@@ -1,6 +1,6 @@
-"""Encodes the views that the feature store does not contain, and reads all views from it.
+"""Functions that encode the views that the feature store does not contain, and read all views from it.
 
-Threads open images while the model encodes.
+Threads open images while the model encodes. n rows of a dataset, V augmented views, D feature size.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ from srrs.records import Features, Floats
 PLAIN = -1
 """Number of the plain view. The augmented views have the numbers 0, 1, ..."""
 Job = list[tuple[int, list[str]]]
-"""One batch of images: for each view, the keys of the images to encode."""
+"""One batch of images: pairs of a view and the keys of the images that are encoded in this view."""
 T = TypeVar("T")
 
 
@@ -44,18 +44,26 @@ def encode(
     deadline: Callable[[], bool] | None = None,
     elsewhere: "Elsewhere | None" = None,
 ) -> Features:
-    """Return the features of the plain view and of `views` augmented views, in the order of `rows`.
+    """Return the features of the plain view (n, D) and of `views` augmented views (n, V, D), in the order of `rows`.
 
     Images with the same content are encoded once, and features in the cache are not encoded again. For a row with
-    several images, the feature of a view is the mean of the images' features at unit length.
+    several images, the feature of a view is the mean of the features of its images, scaled to unit length.
 
-    Parameters ---------- samples: samples from `checked`. rows: rows to encode, with or without a label. Their images
-    must be usable. model: the image tower. views: number of augmented views. seed: seed of the crops. cache: folder
-    such as `cache_root()`; None keeps features in memory. progress: called with the number of encoded views of images
-    and their total. batch: number of images per encoding pass. deadline: called before each augmented view. After it
-    has returned True, no more views are encoded, so the result may
-        have fewer views. The features do not change, but every view opens the images again.
-    elsewhere: encodes outside this process, with identical features; see `srrs.features.tasks`. It needs a cache.
+    Parameters
+    ----------
+    samples : samples from `checked`.
+    rows : (n,) rows of the dataset to encode, with or without a label. Their images must be usable.
+    model : the image tower.
+    views : number of augmented views.
+    seed : seed of the crops.
+    cache : folder such as `cache_root()`; None keeps features in memory.
+    progress : function that is called with the number of encoded views of images and their total.
+    batch : number of images per encoding pass.
+    deadline : function that is called before each augmented view. After it has returned True, no more views are
+        encoded, so the result may have fewer views. With a deadline, the views are encoded one after the other, and
+        every view opens the images again. The features do not depend on this.
+    elsewhere : function that encodes outside this process, with identical features; see `srrs.features.tasks`. It needs
+        a cache.
 
     Raises
     ------
@@ -96,7 +104,7 @@ def encode(
 
 
 def _averaged(features: Features, counts: Sequence[int]) -> Features:
-    """Return the features of rows from those of their images, `counts` of which belong to each row."""
+    """Return the features of rows, from those of their images. Row i has `counts[i]` consecutive images."""
     if all(count == 1 for count in counts):
         return features
     starts = np.cumsum([0, *counts[:-1]])
@@ -116,15 +124,20 @@ class Run:
     model: ImageTower
     store: FeatureStore
     paths: dict[str, Picture]
+    """The images by key."""
     seed: int
+    """Seed of the crops."""
     total: int
+    """Number of views of images of the run."""
     progress: Progress | None
     done: int = 0
+    """Number of views of images that are stored."""
 
     def plan(self, order: list[str], views: list[int], batch: int) -> list[Job]:
         """Return the batches with images that the store does not contain.
 
-        The batches are made from all keys. So the batch of an image does not depend on the content of the store.
+        The batches are made from all keys (`order`), so the batch of an image does not depend on the content of the
+        store.
         """
         packed = pack_keys(order)
         missing = {view: self.store.missing(self.name(view), packed) for view in views}
@@ -158,7 +171,7 @@ class Run:
         self.store = FeatureStore(self.store.folder, self.store.size)
 
     def gather(self, keys: list[str], views: int) -> Features:
-        """Read the features of the keys from the store, in the order of the keys."""
+        """Return the features of the keys from the store, in the order of the keys, with `views` augmented views."""
         packed, size = pack_keys(keys), self.store.size
         plain, crops = (empty(shape, np.float16) for shape in ((len(keys), size), (len(keys), views, size)))
         if keys:
@@ -172,6 +185,7 @@ class Run:
         return "plain" if view == PLAIN else f"seed{self.seed}view{view}"
 
     def _pixels(self, jobs: list[Job], pool: ThreadPoolExecutor) -> Iterator[tuple[int, list[str], Tensor]]:
+        """Yield the view, the keys and the pixels (n, 3, H, W) of each view of each batch."""
         at_least = input_size(self.model)
         for job in jobs:
             wanted = sorted({key for _, keys in job for key in keys})
@@ -181,6 +195,7 @@ class Run:
                 yield view, keys, torch.stack(list(pictures))
 
     def _open(self, key: str, at_least: int) -> Image.Image:
+        """Return the image with this key. Raises DataError if it cannot be read or has changed."""
         path = self.paths[key]
         try:
             data = path.read_bytes()
@@ -191,22 +206,25 @@ class Run:
         return open_rgb(data, at_least)
 
     def _view(self, image: Image.Image, key: str, view: int) -> Tensor:
+        """Return the pixels (3, H, W) of a view."""
         if view == PLAIN:
             return self.model.preprocess(image)
         return self.model.preprocess_crop(image, *view_box(key, image.size, view, self.seed))
 
     def _advance(self, count: int) -> None:
+        """Add to the number of stored views of images, and report the progress."""
         self.done += count
         if self.progress and count:
             self.progress(self.done, self.total)
 
 
 Elsewhere = Callable[[Run, list[Job]], Iterator[int]]
-"""Function that encodes the batches of a run, and yields numbers of encoded views of images."""
+"""Function from a run and its batches to an iterator. It encodes the batches, and yields numbers of encoded views of
+images."""
 
 
 def _ahead(items: Iterable[T], thread: ThreadPoolExecutor) -> Iterator[T]:
-    """Compute the next item while the caller uses this one."""
+    """Yield the items. The next item is computed in the thread while the caller uses the present one."""
     iterator = iter(items)
     coming = thread.submit(next, iterator, None)
     while (item := coming.result()) is not None:

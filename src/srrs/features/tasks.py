@@ -1,7 +1,7 @@
 """Encoding on a cluster. The batches of a run are divided into tasks, and each task writes one shard per view.
 
-The name of a shard depends only on its batches. If a worker is lost and its task runs again, the task does not encode
-images whose features are on disk already.
+The name of a shard depends only on its batches. Therefore, if a worker is lost and its task runs again, the task does
+not encode images whose features are on disk already.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from srrs.features.store import Job, Run, description
 from srrs.models.base import ImageTower
 
 TOGETHER = 16
-"""Number of batches of a task."""
+"""Number of batches in a task."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,16 @@ class Task:
     """Some batches to encode."""
 
     load: Callable[[], ImageTower]
+    """Function that returns the model."""
     description: dict[str, object]
-    """Description of the model of the process that planned the batches."""
+    """Description of the model in the process that planned the batches."""
     folder: Path
     """Folder of the feature store, which all workers must see."""
     seed: int
+    """Seed of the crops."""
     jobs: list[Job]
     paths: dict[str, Picture]
+    """The images by key."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,9 @@ class Workers:
     """A cluster that encodes the batches of a run."""
 
     spread: Spread
+    """Function that runs the tasks on the cluster."""
     load: Callable[[], ImageTower]
-    """Returns the model. It is loaded once per process."""
+    """Function that returns the model. It is called once per process."""
 
     def __call__(self, run: Run, jobs: list[Job]) -> Iterator[int]:
         """Run the tasks. Yield the number of encoded views of images of each finished task."""
@@ -80,5 +84,5 @@ def encode_task(task: Task) -> int:
 
 
 def _keys(jobs: list[Job], view: int | None = None) -> list[str]:
-    """Return the keys of the batches, by default of all views."""
+    """Return the keys of the batches: those of a view, or of all views if `view` is None."""
     return [key for job in jobs for of, batch in job if view in (None, of) for key in batch]
