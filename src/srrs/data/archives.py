@@ -24,6 +24,7 @@ from srrs.errors import DataError
 from srrs.io import atomic, cache_root
 
 SHARDS = (".tar", ".parquet")
+"""Extensions of shards."""
 AT_ONCE = 256
 """Number of rows of a parquet file that are in memory at a time."""
 MOST_TEXT = 2**20
@@ -40,7 +41,7 @@ def find_shards(folder: Path) -> list[Path]:
 
 
 def shard_samples(files: Sequence[Path], options: ReadOptions, source: str) -> Samples:
-    """Read tar or parquet shards as one table.
+    """Read tar or parquet shards as one table. `source` is the name of the source in messages.
 
     Raises
     ------
@@ -48,7 +49,7 @@ def shard_samples(files: Sequence[Path], options: ReadOptions, source: str) -> S
         A shard is damaged or compressed, or contains a path that is absolute or has `..`; or parquet shards have
         different columns.
     MissingExtraError
-        A parquet file, and pyarrow is not installed.
+        The shards are parquet files, and pyarrow is not installed.
     """
     if files[0].suffix.lower() == ".tar":
         rows = [row for file in files for row in _tar_rows(file, f"{file.stem}/" if len(files) > 1 else "")]
@@ -65,12 +66,15 @@ def shard_samples(files: Sequence[Path], options: ReadOptions, source: str) -> S
 
 
 def holds_images(path: Path, options: ReadOptions) -> bool:
-    """Return whether a parquet file contains the images themselves, instead of paths."""
+    """Return whether a parquet file contains the images themselves, instead of their paths."""
     return bool(columns_of(path)) and _image_column(path, options) is not None
 
 
 def _tar_rows(file: Path, prefix: str) -> Iterator[dict[str, Any]]:
-    """Yield a row for each image: files that share their path up to the first dot describe one sample."""
+    """Yield a table row for each image of a tar file. Files with the same path up to the first dot are one sample.
+
+    `prefix` is put before the ids. Raises DataError as `shard_samples` does.
+    """
     wanted = f"Expected an uncompressed tar file of images at {file}"
     images: list[tuple[str, str, Slice]] = []
     facts: dict[str, dict[str, Any]] = {}
@@ -96,7 +100,7 @@ def _tar_rows(file: Path, prefix: str) -> Iterator[dict[str, Any]]:
 
 
 def _fields(text: bytes, name: str) -> dict[str, Any]:
-    """Return the texts and numbers of a JSON object."""
+    """Return the texts and numbers of a JSON object by name. Raises DataError if the text is not JSON."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -106,7 +110,7 @@ def _fields(text: bytes, name: str) -> dict[str, Any]:
 
 
 def _image_column(path: Path, options: ReadOptions) -> str | None:
-    """Return the column that holds bytes of images."""
+    """Return the name of the column that contains the bytes of images; None if there is no such column."""
     import pyarrow as pa
 
     schema = parquet_schema(path)
@@ -121,6 +125,7 @@ def _image_column(path: Path, options: ReadOptions) -> str | None:
 
 
 def _parquet_table(file: Path, options: ReadOptions) -> Mapping[str, list[Any]]:
+    """Return the columns of a parquet shard. Images are entries that are read from their copy in the cache."""
     column = _image_column(file, options)
     if column is None:
         return read_table(file)
@@ -135,7 +140,10 @@ def _parquet_table(file: Path, options: ReadOptions) -> Mapping[str, list[Any]]:
 
 
 def _copied(file: Path, column: str) -> tuple[Path, np.ndarray]:
-    """Copy the images of a parquet file into one file of the cache; return it and the size of each, -1 for none."""
+    """Copy the images of a parquet file into one file of the cache. Return this file and the size of each image.
+
+    The size of a missing image is -1. If the copy exists already, it is used.
+    """
     state = file.stat()
     name = f"{os.path.abspath(file)}\0{column}\0{state.st_size}\0{state.st_mtime_ns}"
     copy = cache_root() / "shards" / hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
@@ -151,7 +159,7 @@ def _copied(file: Path, column: str) -> tuple[Path, np.ndarray]:
 
 
 def _contents(file: Path, column: str) -> Iterator[bytes | None]:
-    """Yield the bytes of each image of a parquet file, None for none."""
+    """Yield the bytes of each image of a parquet file; None for a missing image. Raises DataError if it is damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -160,7 +168,7 @@ def _contents(file: Path, column: str) -> Iterator[bytes | None]:
             for batch in shard.iter_batches(AT_ONCE, columns=[column]):
                 cells = batch.column(0)
                 yield from (cells.field("bytes") if pa.types.is_struct(cells.type) else cells).to_pylist()
-    except Exception as error:  # damaged bytes make pyarrow raise nearly anything
+    except Exception as error:  # pyarrow raises nearly any error for damaged bytes
         raise DataError(
             f"Expected images in the column {column} of {file}, but could not read them: {error}."
         ) from None

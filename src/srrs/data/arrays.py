@@ -1,4 +1,7 @@
-"""Reads files of arrays (npz, npy, safetensors, parquet). Pickled objects are refused, so no code of a file is run."""
+"""Functions that read files of arrays (npz, npy, safetensors, parquet).
+
+Pickled objects are refused, so no code of a file is run.
+"""
 
 import json
 import zipfile
@@ -14,11 +17,13 @@ from srrs.errors import DataError, SrrsError
 from srrs.io import check_regular, is_file
 
 KINDS = (".npz", ".safetensors", ".npy", ".parquet")
+"""Extensions of files of arrays."""
 MOST = 2**36
 """Largest number of bytes of an array in an npz file, because the whole array is read into memory."""
 MAPPED = 2**26
 """Arrays of safetensors and npy files with more bytes stay on disk, and their rows are read when they are needed."""
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1"}
+"""numpy's names of the types of safetensors."""
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
@@ -29,7 +34,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
     DataError
         The file is missing, damaged, of another kind, or contains pickled objects.
     MissingExtraError
-        A parquet file, and pyarrow is not installed.
+        The file is a parquet file, and pyarrow is not installed.
     """
     wanted = f"Expected embeddings as {', '.join(KINDS)} at {path}"
     kind = path.suffix.lower()
@@ -40,7 +45,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
         return {".npz": _npz, ".npy": _npy, ".safetensors": _safetensors, ".parquet": _parquet}[kind](path)
     except SrrsError:
         raise
-    except Exception as error:  # damaged bytes make these libraries raise nearly anything, zlib.error included
+    except Exception as error:  # these libraries raise nearly any error for damaged bytes, also zlib.error
         pickled = "pickle" in str(error) or "Python objects" in str(error)
         reason = f"cannot read it: {error or type(error).__name__}"
         if pickled:
@@ -49,6 +54,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
 
 
 def _npz(path: Path) -> dict[str, Any]:
+    """Return the arrays of an npz file."""
     with zipfile.ZipFile(path) as archive:
         return {
             member.filename.removesuffix(".npy"): _member(archive, member)
@@ -58,7 +64,7 @@ def _npz(path: Path) -> dict[str, Any]:
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    """Read one array; its header must not claim more than the archive holds."""
+    """Return one array of an npz file. Raises ValueError if its header gives more bytes than the archive contains."""
     with archive.open(member) as stream:
         size = _claimed(stream)
         if size > MOST or size > member.file_size:
@@ -66,10 +72,11 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
                 f"the array {member.filename} claims {size / 2**30:,.0f} GB and has {member.file_size:,} bytes"
             )
     with archive.open(member) as stream:
-        return np.asarray(np.lib.format.read_array(stream))  # which refuses pickled objects unless told otherwise
+        return np.asarray(np.lib.format.read_array(stream))  # refuses pickled objects by default
 
 
 def _claimed(stream: Any) -> int:
+    """Return the number of bytes that the header of an array in the npy format gives for the array."""
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"the version {version} of its arrays is not known")
@@ -82,14 +89,16 @@ def _claimed(stream: Any) -> int:
 
 
 def _npy(path: Path) -> dict[str, Any]:
+    """Return the array of an npy file as `embeddings`."""
     array = np.load(path, mmap_mode="r")
     return {"embeddings": array if array.nbytes > MAPPED else np.array(array)}
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
+    """Return the arrays and the metadata of a safetensors file."""
     from safetensors import safe_open
 
-    with safe_open(path, framework="pt") as file:  # which checks that header and size agree
+    with safe_open(path, framework="pt") as file:  # checks that the header and the size of the file agree
         if checksum.is_whole(path) is False:
             raise ValueError("it is not as it was written (its checksum differs): make it again")
         about = file.metadata() or {}
@@ -103,12 +112,13 @@ def _safetensors(path: Path) -> dict[str, Any]:
 
 
 def _header(stream: BinaryIO) -> tuple[dict[str, Any], int]:
+    """Return the header of a safetensors file, and the position of the first array."""
     size = int.from_bytes(stream.read(8), "little")
     return json.loads(stream.read(size)), 8 + size
 
 
 def _mapped(path: Path, entry: Mapping[str, Any], start: int) -> np.ndarray | None:
-    """Return an array as it lies in the file, copied where it is small; None for a type that numpy does not have."""
+    """Return an array of the file, copied if it is small, else memory-mapped; None for another type."""
     if entry["dtype"] not in _TYPES:
         return None
     kind, shape = np.dtype(_TYPES[entry["dtype"]]), tuple(entry["shape"])
@@ -120,7 +130,7 @@ def _mapped(path: Path, entry: Mapping[str, Any], start: int) -> np.ndarray | No
 
 
 def _text(text: str) -> Any:
-    """Return a metadata entry: JSON where it is a list or a number, else the text itself."""
+    """Return a metadata entry: a list or number if the text is one in JSON, else the text itself."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -129,12 +139,13 @@ def _text(text: str) -> Any:
 
 
 def _parquet(path: Path) -> dict[str, Any]:
+    """Return the columns of a parquet file by name."""
     table = read_parquet(path)
     return {name: _column(table.column(at)) for at, name in enumerate(table.column_names)}
 
 
 def _column(column: Any) -> Any:
-    """Return a column of lists as an array, NaN if a list is missing; other columns as a list."""
+    """Return a column of lists of equal length as an array, with NaN for a missing list. Return others as a list."""
     import pyarrow as pa
 
     kind = column.type

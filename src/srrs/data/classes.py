@@ -1,4 +1,4 @@
-"""Class keys, which are the labels as users write them, and class names, which a model encodes."""
+"""Class keys, which are the labels as users write them, and class names, which a model encodes. C classes."""
 
 import difflib
 import json
@@ -15,6 +15,7 @@ from srrs.data.tables import read_text
 from srrs.errors import DataError
 
 _CODE = re.compile(r"[a-z]?\d+|(class|label|category|id)[ _-]?\d+", re.IGNORECASE)
+"""Form of class names that are codes."""
 
 
 @dataclass(frozen=True)
@@ -22,27 +23,29 @@ class Classes:
     """C classes, in the order of their names unless the user gave another order."""
 
     keys: tuple[str, ...] = ()
+    """(C,) class keys."""
     words: tuple[str, ...] = ()
+    """(C,) class names."""
     own: tuple[str, ...] = ()
     """(C,) the user's own labels, if the option `names` gave other names for them; () without this option."""
     notes: tuple[str, ...] = ()
+    """Sentences for the user."""
 
 
 def looks_like_codes(class_names: Iterable[str]) -> list[str]:
-    """Return the names that look like codes, such as n01443537, c01, 12 or class_3.
-
-    A text tower does not know codes.
-    """
+    """Return the names that look like codes, such as n01443537, c01, 12 or class_3, which no text tower knows."""
     return [name for name in class_names if _CODE.fullmatch(name.strip())]
 
 
 def read_names(source: Names) -> dict[str, str]:
-    """Read the name of each class key from a mapping or from a JSON, YAML, CSV, TSV or `code words` text file.
+    """Return the name of each class key, from a mapping or from a JSON, YAML, CSV, TSV or text file.
+
+    A line of a text file is a key, a space and a name.
 
     Raises
     ------
     DataError
-        The file is missing, malformed, or does not map codes to names.
+        The file is missing, malformed, or does not map keys to names.
     """
     if isinstance(source, Mapping):
         return {str(key): str(words) for key, words in source.items()}
@@ -59,10 +62,11 @@ def read_names(source: Names) -> dict[str, str]:
 
 
 def _pairs(suffix: str, text: str) -> object:
+    """Return the content of a file of names. Raises ValueError or YAMLError if it is malformed."""
     if suffix == ".json":
         return json.loads(text)
     if suffix in (".yaml", ".yml"):
-        return yaml.load(text, yaml.BaseLoader)  # keeps `01` and `no` as they are written, and builds nothing but text
+        return yaml.load(text, yaml.BaseLoader)  # keeps `01` and `no` as written, and makes texts only
     separator = {".csv": ",", ".tsv": "\t"}.get(suffix)
     lines = [line.split(separator, 1) for line in re.split("[\r\n]+", text) if line.strip()]
     if short := next((line for line in lines if len(line) < 2), None):
@@ -71,14 +75,15 @@ def _pairs(suffix: str, text: str) -> object:
 
 
 def words_of(key: str) -> str:
-    """Return the class name of a class key without other names: `hot_dog` -> `hot dog`."""
+    """Return the class name of a class key that has no other name: `hot_dog` -> `hot dog`."""
     return " ".join(key.replace("_", " ").split()) or key
 
 
 def find_classes(present: set[str], names: Names | None, source: str) -> Classes:
-    """Return the classes of the class keys that a source uses.
+    """Return the classes of the class keys `present`. `source` is the name of the source in messages.
 
-    They are sorted by their names, so that a folder `hot_dog` and `hot dog` in a CSV give the same order.
+    The classes are sorted by their names, so that a folder `hot_dog` and the label `hot dog` in a CSV file give the
+    same order.
 
     Raises
     ------
@@ -105,12 +110,12 @@ def find_classes(present: set[str], names: Names | None, source: str) -> Classes
 def match_classes(
     present: set[str], class_names: Sequence[str], names: Names | None, source: str
 ) -> tuple[Classes, dict[str, int]]:
-    """Return the classes in the order of `class_names`, and for each class key in `present` its position in this order.
+    """Return the classes in the order of `class_names`, and the position in this order of each class key in `present`.
 
     Raises
     ------
     DataError
-        Two class names are equal, or a key belongs to none of the classes.
+        Two class names are equal, or a key belongs to none of the classes. The message names the most similar class.
     """
     words = [words_of(name) for name in class_names]
     _check_words(list(zip(words, class_names, strict=True)), "the class names")
@@ -133,6 +138,7 @@ def match_classes(
 
 
 def _check_words(pairs: Sequence[tuple[str, str]], source: str) -> None:
+    """Raise DataError if the name of a pair of name and key is empty, or two classes have the same name."""
     first: dict[str, str] = {}
     for words, key in pairs:
         if not words:
@@ -146,10 +152,12 @@ def _check_words(pairs: Sequence[tuple[str, str]], source: str) -> None:
 
 
 def _about_case(one: str, other: str) -> str:
+    """Return a hint for the error message if two keys differ only in case, else ''."""
     same = one != other and one.casefold() == other.casefold()
     return " To read labels that differ only in case as one class, give --merge-case (merge_case=True)." if same else ""
 
 
 def _some(names: Sequence[str], most: int = 8) -> str:
+    """Return the first names as a text, and the number of the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -34,7 +34,7 @@ from srrs.io import is_file, there
 from srrs.records import Features, Floats
 
 WHOLE = "features.safetensors"
-"""The file that `srrs embed` writes into its folder."""
+"""Name of the file that `srrs embed` writes into its folder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,22 +42,27 @@ class Embeddings:
     """Embeddings of n images or objects. They have unit length. An embedding with an issue is zero."""
 
     features: Features
-    """(n, D) and (n, V, D)"""
+    """(n, D) and (n, V, D)."""
     issues: tuple[str, ...]
-    """(n,) why an embedding cannot be used; '' if it can."""
+    """(n,) the reason why an embedding cannot be used; '' if it can."""
     ids: tuple[str, ...] | None = None
     """(n,) ids of the embeddings; None if they are identified by their position only."""
     paths: tuple[str, ...] | None = None
+    """(n,) paths of the images."""
     keys: tuple[str, ...] | None = None
     """(n,) content digests of the images from which the embeddings were made."""
     labels: tuple[str, ...] | None = None
     """(n,) class keys; '' for no label."""
     classes: ClassVectors | None = None
+    """Class vectors in the same file."""
     model: str = ""
     """Fingerprint of the model that made the embeddings; '' if it is unknown."""
     model_name: str = ""
+    """Name of that model; '' if it is unknown."""
     notes: tuple[str, ...] = ()
+    """Sentences for the user."""
     source: str = "the array"
+    """Name of the source in messages."""
 
     def __len__(self) -> int:
         return len(self.issues)
@@ -87,26 +92,28 @@ def is_embeddings(source: Any) -> bool:
 
 
 def _no_frame(source: Any) -> bool:
+    """Return whether a source is not a DataFrame."""
     return not hasattr(source, "columns")
 
 
 def read_embeddings(source: Any, class_vectors: Any = None, class_names: Sequence[str] | None = None) -> Embeddings:
-    """Read embeddings from a file, from the folder that `srrs embed` wrote, or from an (n, D) array.
+    """Read embeddings from a file, from the folder that `srrs embed` wrote, or from an array (n, D).
 
     Parameters
     ----------
-    source: an npz, npy, safetensors or parquet file. Its array `embeddings` (or `features`, `plain`, …) is (n, D);
-        `views` (n, V, D), `ids`, `paths`, `labels`, `class_names`, `class_vectors`, `described_vectors`, `logit_scale`
-        and `model` are optional. Safetensors files contain texts in the metadata, as JSON lists.
-    class_vectors: array (C, D), or a file of class vectors, if `source` does not contain them.
-    class_names: the names of the classes.
+    source : an npz, npy, safetensors or parquet file, a folder, or an array (n, D). The array `embeddings` of a file
+        (or `features`, `plain`, …) is (n, D). The entries `views` (n, V, D), `ids`, `paths`, `labels`, `class_names`,
+        `class_vectors`, `described_vectors`, `logit_scale` and `model` are optional. Safetensors files contain texts in
+        the metadata, as JSON lists.
+    class_vectors : array (C, D), or a file of class vectors, if `source` does not contain them.
+    class_names : the names of the classes.
 
     Raises
     ------
     DataError
         A file is missing or damaged, an array is missing or has a wrong shape, or ids repeat.
     MissingExtraError
-        A parquet file, and pyarrow is not installed.
+        A file is a parquet file, and pyarrow is not installed.
     """
     if isinstance(source, Embeddings):
         return source
@@ -148,8 +155,8 @@ def read_embeddings(source: Any, class_vectors: Any = None, class_names: Sequenc
 def joined(samples: Samples, embeddings: Embeddings) -> tuple[Samples, Features]:
     """Join samples and embeddings. Return the samples with keys and issues, and their features (N, D) and (N, V, D).
 
-    The embedding of a row is found by the row's id or, if there is none, by its path. Embeddings without ids are in the
-    order of the rows. A row without an embedding gets an issue.
+    The embedding of a row is the one with the row's id or, if there is none, the one with the row's path. Embeddings
+    without ids must be in the order of the rows. A row without an embedding gets an issue.
 
     Raises
     ------
@@ -197,6 +204,7 @@ def table_of(embeddings: Embeddings, labeled: bool) -> dict[str, list[Any]]:
 
 
 def _places(samples: Samples, embeddings: Embeddings) -> np.ndarray:
+    """Return the position (N,) of the embedding of each row; -1 for none. Raises DataError as `joined` does."""
     if embeddings.ids is None:
         if len(samples) != len(embeddings):
             raise DataError(
@@ -216,7 +224,7 @@ def _places(samples: Samples, embeddings: Embeddings) -> np.ndarray:
 
 
 def _content(path: Path) -> tuple[dict[str, Any], str]:
-    """Read the arrays of a file, and the table that `srrs embed` writes beside it."""
+    """Return the entries of a file (with those of the table that `srrs embed` writes beside it), and its name."""
     if path.is_dir() and not is_file(path / WHOLE) and (parts := find_parts(path)):
         return _labeled(read_parts(parts)), str(path)
     file = path / WHOLE if path.is_dir() else path
@@ -228,11 +236,12 @@ def _content(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def _labeled(arrays: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the column of labels where it is empty."""
+    """Return the entries without the column of labels if it is empty."""
     return {name: array for name, array in arrays.items() if name != "label" or any(array)}
 
 
 def _texts(values: Any, count: int, what: str, name: str) -> tuple[str, ...] | None:
+    """Return values as texts (count,); None for None. Raises DataError if their number is not `count`."""
     if values is None:
         return None
     if np.ndim(values) != 1 and not isinstance(values, list):
@@ -243,7 +252,11 @@ def _texts(values: Any, count: int, what: str, name: str) -> tuple[str, ...] | N
 
 
 def _labels(values: Any, names: Any, count: int, source: str) -> tuple[str, ...] | None:
-    """Return class keys: texts as they are; whole numbers as positions in the class names where there are any."""
+    """Return the class keys (count,) of labels; None for None.
+
+    Texts are class keys. Whole numbers are positions in the class names if there are class names. Raises DataError for
+    other labels.
+    """
     if values is None:
         return None
     wanted = f"Expected labels as class names or whole numbers in {source}, but its labels"
@@ -262,7 +275,7 @@ def _labels(values: Any, names: Any, count: int, source: str) -> tuple[str, ...]
 
 
 def _whole(array: np.ndarray, wanted: str) -> np.ndarray:
-    """Return labels as they are, floats as whole numbers (-1 for NaN)."""
+    """Return an array of labels, with floats as whole numbers (-1 for NaN). Raises DataError for fractions."""
     if array.ndim != 1:
         raise DataError(f"{wanted} are {array.ndim}-dimensional.")
     if array.dtype.kind == "b":
@@ -276,7 +289,7 @@ def _whole(array: np.ndarray, wanted: str) -> np.ndarray:
 
 
 def _checked_words(texts: tuple[str, ...], names: Sequence[str], wanted: str) -> tuple[str, ...]:
-    """Refuse positions that were saved as text."""
+    """Return the texts. Raises DataError if they are positions that were saved as text."""
     numbers = [text for text in texts if text.isdecimal()]
     if numbers and len(numbers) == sum(map(bool, texts)) and not set(numbers) & set(names):
         raise DataError(f"{wanted} are numbers saved as text, such as '{numbers[0]}': save them as whole numbers.")
@@ -284,8 +297,10 @@ def _checked_words(texts: tuple[str, ...], names: Sequence[str], wanted: str) ->
 
 
 def _text(value: Any) -> str:
+    """Return an entry with one value as text; '' for None."""
     return "" if value is None else text_of(np.asarray(value).reshape(-1)[0])
 
 
 def _digest(vector: Floats) -> str:
+    """Return the digest of an embedding (D,), in hexadecimal."""
     return hashlib.sha256(np.ascontiguousarray(vector, dtype=np.float32).tobytes()).hexdigest()

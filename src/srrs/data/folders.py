@@ -1,4 +1,4 @@
-"""Finds the images of a folder, and counts the files that are not images."""
+"""Functions that find the images of a folder, and count the files that are not images."""
 
 import os
 from collections import Counter
@@ -7,16 +7,19 @@ from pathlib import Path
 _PHOTOS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".heic", ".heif")
 _OTHERS = (".bmp", ".gif", ".ico", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".pbm")
 EXTENSIONS = frozenset((*_PHOTOS, *_OTHERS))
-"""A file with one of these extensions becomes a row, even if its content is not an image."""
+"""Extensions of images. A file with one of these extensions becomes a row, even if its content is not an image."""
 SPLITS = frozenset(("train", "test", "val", "valid", "validation", "dev", "eval"))
 """Names of folders that are splits of a dataset rather than classes."""
 
 
 def find_pictures(root: Path) -> tuple[list[Path], tuple[str, ...]]:
-    """Return the sorted files with an image's extension below a folder, and notes on the files that were left out."""
+    """Return the sorted files with an image's extension below a folder, and notes on the files that were left out.
+
+    The folders directly below `root` may be links. Other links to folders are not followed.
+    """
     found, hidden, others = [], 0, Counter[str]()
     top = sorted(path for path in root.iterdir() if path.is_dir() and not _hidden(path.name))
-    for start in (root, *top):  # a class folder may be a link; links further down are not followed
+    for start in (root, *top):  # a class folder may be a link, which os.walk would not follow
         for folder, folders, files in os.walk(start):
             folders[:] = [] if start == root else [name for name in folders if not _hidden(name)]
             for name in files:
@@ -43,4 +46,5 @@ def is_picture(name: str) -> bool:
 
 
 def _hidden(name: str) -> bool:
+    """Return whether a file or folder is hidden."""
     return name.startswith(".") or name == "__MACOSX"

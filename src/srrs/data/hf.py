@@ -12,7 +12,7 @@ from srrs.io import read_bytes
 
 
 def is_dataset(source: Any) -> bool:
-    """Return whether a source is a Hugging Face dataset. A dictionary of splits is not a dataset."""
+    """Return whether a source is a Hugging Face dataset. A dictionary of splits is not one."""
     return hasattr(source, "features") and hasattr(source, "cast_column")
 
 
@@ -22,12 +22,12 @@ def is_saved(folder: Path) -> bool:
 
 
 def load(folder: Path) -> Any:
-    """Open a stored dataset.
+    """Open a dataset that `save_to_disk` wrote.
 
     Raises
     ------
     DataError
-        It contains several splits, or cannot be read.
+        The folder contains several splits, or cannot be read.
     MissingExtraError
         The package `datasets` is not installed.
     """
@@ -49,15 +49,16 @@ def load(folder: Path) -> Any:
 
 
 def renamed(options: ReadOptions) -> ReadOptions:
-    """Return the options for the table that `columns_of` makes, with its names of the columns."""
+    """Return the options for the table that `columns_of` makes, which has its own names of columns."""
     return options.with_(path_column=None, label_column=None, id_column="id" if options.id_column else None)
 
 
 def columns_of(dataset: Any, options: ReadOptions) -> Table:
-    """Return the columns of images, labels and ids of a dataset as `path`, `label` and `id`, if they exist.
+    """Return the columns of images, labels and ids of a dataset as `path`, `label` and `id`, as far as they exist.
 
-    Images are not read until they are opened. Labels of the type `ClassLabel` become class names, and -1 becomes an
-    empty text.
+    Images are not read before they are opened. Labels of the type `ClassLabel` become class names, and the label -1
+    becomes None.
+
 
     Raises
     ------
@@ -87,11 +88,12 @@ def columns_of(dataset: Any, options: ReadOptions) -> Table:
 
 
 def _usual(kinds: dict[str, str], names: tuple[str, ...]) -> str | None:
+    """Return the first column with one of the usual names; None if there is none."""
     return next((kind for name in names for kind in kinds if kind.lower() == name), None)
 
 
 def _pictures(dataset: Any, name: str) -> list[Any]:
-    """Return images that are read from the dataset when they are opened."""
+    """Return the entries of a column of images. An image is read from the dataset when it is opened."""
     import datasets
 
     raw = dataset.cast_column(name, datasets.Image(decode=False)).with_format(None).select_columns([name])
@@ -108,6 +110,7 @@ def _pictures(dataset: Any, name: str) -> list[Any]:
 
 
 def _values(dataset: Any, name: str) -> list[Any]:
+    """Return the entries of a column, with class names for labels of the type `ClassLabel`."""
     kind = dataset.features[name]
     values = list(dataset.with_format(None)[name])
     if type(kind).__name__ != "ClassLabel":

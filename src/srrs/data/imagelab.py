@@ -23,15 +23,17 @@ WORDS = {
     "odd_size": "odd size",
     "odd_aspect_ratio": "odd aspect ratio",
 }
-"""The names of issues in cleanvision, and in the column `flags`. `srrs` itself searches for duplicates."""
+"""The names of issues in cleanvision, and the names of the same flags in the column `flags`. Duplicates are not among
+them, because srrs itself searches for duplicates."""
 
 
 def cleanvision_words(samples: Samples, progress: Progress | None = None) -> dict[str, tuple[str, ...]]:
     """Return the flags of cleanvision for each image that can be opened, by id.
 
-    The flags do not depend on the order of the rows. A size is odd in comparison with the other images. cleanvision
-    misreads images with palettes, transparency or 16-bit gray, so these are converted to RGB first. Raises
-    MissingExtraError without cleanvision, and DataError if no image can be opened.
+    The flags do not depend on the order of the rows. An image has an odd size in comparison with the other images.
+    cleanvision misreads images with palettes, transparency or 16-bit gray, so such images are converted to RGB first.
+    `progress` is called with the number of rows and their total. Raises MissingExtraError if cleanvision is not
+    installed, and DataError if no image can be opened.
     """
     measures = _measures()
 
@@ -41,7 +43,7 @@ def cleanvision_words(samples: Samples, progress: Progress | None = None) -> dic
         except DataError:
             return None
         of_kinds = [measure.calculate(opened) for kind, measure in measures.image_properties.items() if kind != "light"]
-        return {name: value for values in of_kinds for name, value in values.items()}  # of dark, light has its own, too
+        return {name: value for values in of_kinds for name, value in values.items()}  # `dark` also computes `light`
 
     found = {}
     with quiet(), ThreadPoolExecutor(WORKERS) as pool:
@@ -63,7 +65,7 @@ def cleanvision_words(samples: Samples, progress: Progress | None = None) -> dic
 
 
 def _measures() -> Any:
-    """Return cleanvision's measures of a single image, with its thresholds."""
+    """Return cleanvision's measures of a single image, with its thresholds. Raises MissingExtraError without it."""
     try:
         from cleanvision.issue_managers.image_property_issue_manager import ImagePropertyIssueManager
     except ImportError:

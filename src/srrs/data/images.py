@@ -1,4 +1,7 @@
-"""Opens images of all kinds: rotated by EXIF, gray, transparent, 16-bit, CMYK or damaged."""
+"""Functions that open images of all kinds: rotated by EXIF, gray, transparent, 16-bit, CMYK or damaged.
+
+H, W height and width in pixels.
+"""
 
 import errno
 import hashlib
@@ -23,22 +26,23 @@ MAX_PIXELS = 200_000_000
 WORKERS = min(8, os.cpu_count() or 1)
 """Number of threads that open images. Pillow releases the interpreter lock while it decodes an image."""
 
-# Named, so that a file cannot reach a format that starts other programs (EPS runs Ghostscript).
+# A list of allowed formats, so that a file cannot use a format that starts other programs (EPS runs Ghostscript).
 _FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "ICO")
 _HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 """Brands of the first box of HEIC files."""
 _GLOBALS = threading.RLock()
+"""Lock for Pillow's limit of pixels and for the warning filters, which are global."""
 
 
 class _BadImageError(Exception):
-    """Why an image cannot be used, in the words of the audit's `issue` column."""
+    """The reason why an image cannot be used, as the text of the audit's column `issue`."""
 
 
 def open_rgb(source: Picture | bytes | Image.Image, at_least: int | None = None) -> Image.Image:
-    """Open an image, rotate it by its EXIF orientation, and convert it to RGB, with transparency on white.
+    """Return an image, rotated by its EXIF orientation and converted to RGB, with white for transparent pixels.
 
-    All pixels are decoded. With `at_least`, a large JPEG file is decoded at a reduced size, but its short side has at
-    least `2 * at_least` pixels. Of an animation, the first frame is used.
+    All pixels are decoded. With `at_least`, a large JPEG file is decoded at a reduced size, at which its short side
+    still has at least `2 * at_least` pixels. The first frame of an animation is used.
 
     Raises
     ------
@@ -52,7 +56,7 @@ def open_rgb(source: Picture | bytes | Image.Image, at_least: int | None = None)
 
 
 def open_gray_or_rgb(source: Picture) -> Image.Image:
-    """Open an image as `open_rgb` does, but return gray images in 8-bit gray (mode L)."""
+    """Return an image as `open_rgb` does, but a gray image in 8-bit gray (mode L). Errors are those of `open_rgb`."""
     with _said_of(source):
         data = _bytes(source)
         gray = _header(data, None).mode == "L"
@@ -61,10 +65,10 @@ def open_gray_or_rgb(source: Picture) -> Image.Image:
 
 
 def problem(source: Picture | bytes) -> str:
-    """Return the `issue` of an image, which says why it cannot be opened; '' if it can."""
+    """Return the reason why an image cannot be opened, for the column `issue`; '' if it can be opened."""
     try:
         data = _bytes(source)
-        # Shrinking while reading still reads the whole file, so it finds what is truncated, several times faster.
+        # Decoding at a reduced size still reads the whole file, so it finds truncated files, several times faster.
         _whatever_filters(lambda: _decode(_header(data, at_least=32), at_least=32))
     except _BadImageError as reason:
         return str(reason)
@@ -87,6 +91,7 @@ def digest(data: bytes) -> str:
 
 @contextmanager
 def _said_of(source: Picture | bytes | Image.Image) -> Iterator[None]:
+    """Within this block, turn `_BadImageError` into a DataError that names the image."""
     try:
         yield
     except _BadImageError as reason:
@@ -95,7 +100,7 @@ def _said_of(source: Picture | bytes | Image.Image) -> Iterator[None]:
 
 
 def _whatever_filters(opened: Callable[[], Image.Image]) -> Image.Image:
-    """Open an image that would open without warnings filters, also where they turn Pillow's warnings into errors."""
+    """Return the image that `opened` returns, even if warning filters turn Pillow's warnings into errors."""
     try:
         return opened()
     except Warning:
@@ -105,7 +110,7 @@ def _whatever_filters(opened: Callable[[], Image.Image]) -> Image.Image:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress the warnings of Pillow about damaged files within this block.
+    """Within this block, suppress the warnings of Pillow about damaged files.
 
     Warning filters are global, so the block must contain the whole thread pool.
     """
@@ -117,13 +122,15 @@ def quiet() -> Iterator[None]:
 def as_file(picture: Image.Image | np.ndarray) -> bytes:
     """Return an image in memory as the bytes of a lossless file (PPM), rotated by its EXIF orientation and in RGB.
 
-    Arrays are (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or channels first, uint8 or floats from 0 to 1.
+    Arrays are (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or have the channels first. Their values are uint8, or floats
+    from 0 to 1.
     """
     image = _decode(picture if isinstance(picture, Image.Image) else _image(picture), None)
     return b"P6 %d %d 255\n" % image.size + image.tobytes()
 
 
 def _image(array: np.ndarray) -> Image.Image:
+    """Return an array as a Pillow image. Raises _BadImageError for other shapes, types or values."""
     if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
         array = array.transpose(1, 2, 0)
     if array.ndim == 3 and array.shape[2] == 1:
@@ -131,7 +138,7 @@ def _image(array: np.ndarray) -> Image.Image:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or not array.size:
         raise _BadImageError(f"unreadable: no image has the shape {array.shape}")
     if array.dtype.kind == "f":
-        if not 0 <= array.min() <= array.max() <= 1:  # also refuses NaN
+        if not 0 <= array.min() <= array.max() <= 1:  # also true for NaN
             raise _BadImageError("unreadable: expected floats from 0 to 1")
         array = np.rint(array * 255).astype(np.uint8)
     elif array.dtype == bool:
@@ -142,6 +149,7 @@ def _image(array: np.ndarray) -> Image.Image:
 
 
 def _bytes(source: Picture | bytes) -> bytes:
+    """Return the bytes of an image file. Raises _BadImageError if they cannot be read."""
     if isinstance(source, bytes):
         return source
     try:
@@ -154,22 +162,22 @@ def _bytes(source: Picture | bytes) -> bytes:
         if error.errno == errno.EFBIG:
             raise _BadImageError(f"too large: more than {MAX_BYTES // 2**20} MB") from None
         raise _BadImageError(f"unreadable: {error.strerror or error}") from None
-    except Exception as error:  # an entry of a dataset that lost its files, or an array that is no image
+    except Exception as error:  # such as an entry of a dataset whose files are missing
         raise _BadImageError(f"unreadable: {error or type(error).__name__}") from None
 
 
 def _header(data: bytes, at_least: int | None) -> Image.Image:
-    """Open an image without reading its pixels; formats that can will read them smaller."""
+    """Return an image whose pixels are not read yet. With `at_least`, a JPEG file will be decoded at a reduced size."""
     if not data:
         raise _BadImageError("empty file")
-    # Pillow's own limit warns far below ours and hides the size. It and the warning filters are global: hence a lock.
+    # Pillow's own limit is far lower and hides the size. The limit and the warning filters are global: hence the lock.
     with _GLOBALS, quiet():
         _add_heic()
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             Image.init()
             image = Image.open(io.BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
-        except Exception:  # damaged bytes make Pillow's readers raise nearly anything
+        except Exception:  # Pillow's readers raise nearly any error for damaged bytes
             if data[4:8] == b"ftyp" and data[8:12] in _HEIC and "HEIF" not in Image.OPEN:
                 raise _BadImageError("unreadable: HEIC needs pillow-heif (pip install 'srrs[heic]')") from None
             raise _BadImageError("unreadable: not an image") from None
@@ -183,7 +191,7 @@ def _header(data: bytes, at_least: int | None) -> Image.Image:
 
 @cache
 def _add_heic() -> None:
-    """Let Pillow open HEIC, where the package for it is installed."""
+    """Let Pillow open HEIC files if pillow-heif is installed."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
@@ -192,6 +200,7 @@ def _add_heic() -> None:
 
 
 def _check_size(image: Image.Image) -> None:
+    """Raise _BadImageError if an image has too many pixels, or none."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise _BadImageError(f"too large: {width} x {height} pixels")
@@ -200,6 +209,7 @@ def _check_size(image: Image.Image) -> None:
 
 
 def _decode(image: Image.Image, at_least: int | None) -> Image.Image:
+    """Return an image with its pixels, upright and in RGB. Raises _BadImageError if it is damaged."""
     _check_size(image)
     try:
         image.load()
@@ -208,7 +218,7 @@ def _decode(image: Image.Image, at_least: int | None) -> Image.Image:
         return image.reduce(factor) if factor > 1 else image
     except Warning:
         raise
-    except Exception as error:  # as above
+    except Exception as error:  # Pillow's readers raise nearly any error for damaged bytes
         text = str(error).lower()
         cut = isinstance(error, EOFError) or any(
             word in text for word in ("truncated", "broken", "data stream", "cannot load")
@@ -217,16 +227,18 @@ def _decode(image: Image.Image, at_least: int | None) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    """Return an image, rotated by its EXIF orientation."""
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-        return ImageOps.exif_transpose(image) if turned else image  # which copies the pixels
+        return ImageOps.exif_transpose(image) if turned else image  # exif_transpose copies the pixels
     except Warning:
         raise
-    except Exception:  # damaged EXIF does not spoil the pixels
+    except Exception:  # an image with damaged EXIF data is not rotated
         return image
 
 
 def _rgb(image: Image.Image) -> Image.Image:
+    """Return an image in RGB, with white for transparent pixels."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _scaled(image).convert("RGB")
     if image.has_transparency_data:
@@ -236,7 +248,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """Scale deep gray values to 8 bits by their range, where `convert` would clip them."""
+    """Return an image with more than 8 bits per gray value, scaled to 8 bits. `convert` would clip the values."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
     low, high = min(0.0, float(values.min())), float(values.max())
     ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)

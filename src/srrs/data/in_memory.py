@@ -1,4 +1,4 @@
-"""Converts the entries of a list or column: paths, and images in memory (Pillow images, arrays, bytes of a file)."""
+"""Conversion of list entries and cells to images: paths, Pillow images, arrays, and bytes of a file."""
 
 import os
 import threading
@@ -15,7 +15,7 @@ from srrs.data.tables import text_of
 from srrs.errors import DataError
 from srrs.io import there
 
-_LOCK = threading.Lock()  # Pillow reads the pixels of an image on first use, which two threads must not do at once
+_LOCK = threading.Lock()  # Pillow reads the pixels of an image at first use, which two threads must not do at once
 
 
 def picture_of(entry: Any, bases: Sequence[Path], name: str) -> tuple[Picture, str]:
@@ -23,10 +23,10 @@ def picture_of(entry: Any, bases: Sequence[Path], name: str) -> tuple[Picture, s
 
     Parameters
     ----------
-    entry: a path, a Pillow image, an array or tensor, bytes of an image file, or a mapping with `bytes` and `path`,
-        in which Hugging Face's datasets store images.
-    bases: folders to which paths are relative; the first folder that contains the file is used.
-    name: name of an entry that is not a path, for messages.
+    entry : a path, a Pillow image, an array or tensor, bytes of an image file, or a mapping with `bytes` and `path`, as
+        in datasets of Hugging Face.
+    bases : folders to which paths are relative. The first folder that contains the file is used.
+    name : name of an entry that is not a path, for messages.
 
     Raises
     ------
@@ -53,12 +53,13 @@ def picture_of(entry: Any, bases: Sequence[Path], name: str) -> tuple[Picture, s
 
 
 def _as_file(picture: Any) -> bytes:
+    """Return an image in memory as the bytes of a file."""
     with _LOCK:
         return as_file(picture if isinstance(picture, Image.Image) else np.asarray(picture))
 
 
 def _locate(bases: Sequence[Path], text: str) -> Path:
-    """Return the path below the first base that has the file, else below the first base."""
+    """Return the path below the first folder that contains the file, or else below the first folder."""
     spellings = (text, text.replace("\\", "/")) if "\\" in text else (text,)  # a table written on Windows
     found = (base / spelling for spelling in spellings for base in bases if there(base / spelling))
     return next(found, bases[0] / spellings[-1])

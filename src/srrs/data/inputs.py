@@ -1,4 +1,7 @@
-"""The input of a command or a classifier: the rows of the user and, if the user gives embeddings, their features."""
+"""The input of a command or a classifier: the user's rows and, if the user gives embeddings, their features.
+
+N rows, V views, D feature size.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,23 +45,24 @@ def read_inputs(
 ) -> Inputs:
     """Read rows from a source that `read` takes, or from embeddings, and check them.
 
+    If there is a model, class vectors in a file of embeddings are not used, and a note states this.
+
     Parameters
     ----------
-    source: a source that `read` takes, or embeddings with their labels; None if `features` contain the rows.
-    labels: labels of a list or of an array of embeddings.
-    features: embeddings of the rows, as `read_embeddings` takes them. No image is opened then.
-    class_vectors: as in `read_embeddings`.
-    bare: True if there is no model, so that the classes may come from the class vectors.
-    progress: called with the number of opened images and their total.
-    spread: opens the images on a cluster.
-    keywords: the fields of `ReadOptions`, as in `read`.
+    source : a source that `read` takes, or embeddings with their labels; None if `features` contain the rows.
+    labels : labels of a list or of an array of embeddings.
+    features : embeddings of the rows, as `read_embeddings` takes them. With embeddings, no image is opened.
+    class_vectors : as in `read_embeddings`.
+    bare : True if there is no model, so that the classes may come from the class vectors.
+    progress : function that is called with the number of opened images and their total.
+    spread : function that opens the images on a cluster.
+    keywords : the fields of `ReadOptions`, as in `read`.
 
     Raises
     ------
     DataError
         The errors of `read` and `read_embeddings`; neither a source nor features are given; or `class_vectors` are
-        given although there is a model. If only the file of embeddings contains class vectors, a note says that they
-        are ignored.
+        given although there is a model.
     """
     if class_vectors is not None and not bare:
         raise DataError(

@@ -1,6 +1,6 @@
 """Content keys: a 64-bit key for each sample.
 
-Random draws depend on the keys, so the order of the rows does not matter.
+Random draws depend on the keys, so the order of the rows does not matter. N rows.
 """
 
 import hashlib
@@ -16,25 +16,26 @@ Keys = NDArray[np.uint64]
 
 
 def content_keys(samples: Samples) -> Keys:
-    """Return a key for each row (N,). All keys differ. They do not depend on the order of rows or the names of files.
+    """Return a key (N,) for each row, which depends on its content. All keys differ.
 
-    The upper bits are those of the sha256 digest of the image file (or of the embedding). For a row of several images,
-    the digests are combined, whatever their order. For a row without content, the id is hashed. The lower bits number
-    the rows of equal content, sorted by given class and then by id.
+    The order of the rows and the names of files have no effect on keys. The upper bits are those of the sha256 digest
+    of the image file (or of the embedding). For a row with several images, the sorted digests are combined. For a row
+    without content, the id is hashed. The lower bits number the rows with equal content, sorted by given class and then
+    by id.
     """
     digests = [_digest(samples, row) for row in range(len(samples))]
     heads = np.array([int(digest[:16], 16) for digest in digests], dtype=np.uint64)
     group = (heads >> np.uint64(RANK_BITS)) << np.uint64(RANK_BITS)
     keys = group.copy()
     for rows in _repeated(group):
-        # Numbers start at 0 in each group, so that a sample without a copy has the key of its content alone.
+        # The numbers start at 0 in each group. So the key of a sample without a copy depends on its content only.
         order = sorted(rows, key=lambda row: (digests[row], samples.given[row], samples.ids[row]))
         keys[order] += np.arange(len(order), dtype=np.uint64)
     return keys
 
 
 def _digest(samples: Samples, row: int) -> str:
-    """Return the hexadecimal digest, at least 16 digits, of what a row shows."""
+    """Return the hexadecimal digest of the content of a row, of at least 16 digits."""
     found = sorted(key for key, _ in samples.pictures(row) if key)
     if samples.keyed_by_id or not found:
         return _hashed("id", samples.ids[row])
@@ -44,12 +45,13 @@ def _digest(samples: Samples, row: int) -> str:
 
 
 def _hashed(*texts: str) -> str:
+    """Return a digest of texts, in hexadecimal."""
     content = "\0".join(texts).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(content, digest_size=32).hexdigest()
 
 
 def _repeated(values: Keys) -> Sequence[list[int]]:
-    """Return the rows of each value that stands in more than one row."""
+    """Return the rows of each value that occurs in several rows."""
     order = np.argsort(values, kind="stable")
     starts = np.flatnonzero(np.diff(values[order], prepend=values[order][:1] + np.uint64(1)))
     groups = np.split(order, starts[1:]) if len(order) else []

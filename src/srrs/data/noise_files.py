@@ -12,10 +12,10 @@ from srrs.records import Floats, Ints
 
 
 def read_matrix(path: Path, class_names: Sequence[str]) -> Floats:
-    """Read the matrix `P(given | true)` (C, C) from a table.
+    """Return the matrix `P(given | true)` (C, C) of a table.
 
     The first line of the table has the given classes, and the first column the true classes. Entries are counts or
-    shares, and each row is divided by its sum. Raises DataError if the table has another form.
+    shares. Each row of the result is divided by its sum. Raises DataError if the table has another form.
     """
     table = read_table(path)
     first, *columns = table
@@ -35,7 +35,7 @@ def read_matrix(path: Path, class_names: Sequence[str]) -> Floats:
 
 
 def read_given(path: Path, paths: Sequence[str], class_names: Sequence[str]) -> Ints:
-    """Return the labels (N,) of the paths (N,) from a table with the columns path and label; -1 for a missing label.
+    """Return the labels (N,) of the `paths` (N,) from a table with the columns path and label; -1 for a missing label.
 
     Raises
     ------
@@ -54,6 +54,7 @@ def read_given(path: Path, paths: Sequence[str], class_names: Sequence[str]) -> 
 
 
 def _class_index(texts: Sequence[str], class_names: Sequence[str], path: Path) -> dict[str, int]:
+    """Return the class number of each text, which is a class name or, for all texts, a class number."""
     present = set(filter(None, texts))
     if all(text.isdecimal() for text in present) and not any(name.isdecimal() for name in class_names):
         class_names = [str(c) for c in range(len(class_names))]
@@ -61,6 +62,7 @@ def _class_index(texts: Sequence[str], class_names: Sequence[str], path: Path) -
 
 
 def _entry(text: str, where: str) -> float:
+    """Return a count or a share. Raises DataError for any other text."""
     try:
         value = float(text)
     except ValueError:

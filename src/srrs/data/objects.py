@@ -1,4 +1,4 @@
-"""Merges rows of a table with the same id, which are images of one object."""
+"""A function that merges rows of a table with the same id, which are images of one object."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from srrs.errors import DataError
 
 
 def merged(samples: Samples, source: str) -> Samples:
-    """Return samples with one row per id. The images of an id are in the order of their names.
+    """Return samples with one row per id. The images of an id are in the order of their paths.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def merged(samples: Samples, source: str) -> Samples:
 
 
 def _label(samples: Samples, rows: list[int], source: str) -> int:
-    """Return the label of the rows of an id, -1 where no row has one."""
+    """Return the label of the rows of an id; -1 if no row has a label. Raises DataError as `merged` does."""
     labeled = sorted(row for row in rows if samples.labels[row] >= 0)
     for row in labeled[1:]:
         if samples.labels[row] != samples.labels[labeled[0]]:

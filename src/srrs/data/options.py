@@ -31,8 +31,8 @@ class ReadOptions:
     """Options for reading a dataset."""
 
     images: Roots | None = None
-    """Folder to which the paths of a table are relative. If there are several, the first folder that contains the file
-    is used. The default is the folder of the table, and for a DataFrame the working directory."""
+    """Folder to which the paths of a table are relative. If there are several folders, the first one that contains the
+    file is used. The default is the folder of the table, and for a DataFrame the working directory."""
     path_column: str | None = None
     """Column of image paths; by default the first column with a usual name (path, file, image, ...)."""
     label_column: str | None = None
@@ -41,24 +41,24 @@ class ReadOptions:
     """Column of ids. Rows with the same id are images of one object. By default, the ids are the column `id` if all its
     entries differ, and otherwise the paths as written."""
     names: Names | None = None
-    """Class names for class keys that are codes."""
+    """Class names for class keys, such as codes."""
     class_names: Sequence[str] | None = None
-    """The classes and their order, if they are already known, such as those of a fitted classifier."""
+    """The classes and their order, if they are known already, such as those of a fitted classifier."""
     labeled: bool | None = True
     """True: labels are required. False: labels are not read. None: the labels of a list are read if there are any."""
     pictured: bool = True
-    """False: features are given, so image files need not exist."""
+    """Whether image files must exist. False if features are given."""
     merge_case: bool = False
     """Whether labels that differ only in case ('Dog', 'dog') are one class. Otherwise they are an error."""
 
     @classmethod
     def of(cls, function: str, /, **keywords: Unpack[ReadKeywords]) -> "ReadOptions":
-        """Make options from the keyword arguments of a function.
+        """Return the options with the keyword arguments of a function.
 
         Raises
         ------
         TypeError
-            A keyword is unknown. The message names the function and the nearest known keyword.
+            A keyword is unknown. The message names the function and the most similar known keyword.
         """
         known = [field.name for field in fields(cls)]
         for name in keywords:

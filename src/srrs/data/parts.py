@@ -15,6 +15,7 @@ from srrs.data.tables import read_table
 from srrs.errors import DataError, SettingsError
 
 _NAME = re.compile(r"features-(\d{5})-of-(\d{5})\.safetensors")
+"""Names of the feature files of parts."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,13 @@ class Part:
     number: int
     """Number of the part, starting at 1."""
     count: int
+    """Number of parts."""
     total: int = 0
     """Number of rows of the whole dataset."""
 
     @classmethod
     def parse(cls, text: str) -> "Part":
-        """Read a text such as `3/16`: part 3 of 16. Raises SettingsError for another form."""
+        """Return the part that a text such as `3/16` describes: part 3 of 16. Raises SettingsError for other texts."""
         found = re.fullmatch(r"(\d+)/(\d+)", text)
         if not found or not 1 <= int(found[1]) <= int(found[2]) < 100_000:
             raise SettingsError(f"expected --shard as number/count, from 1/16 to 16/16, but found {text!r}")
@@ -73,7 +75,7 @@ def find_parts(folder: Path) -> list[Path]:
 
 
 def read_parts(files: list[Path]) -> dict[str, Any]:
-    """Return the concatenated arrays and tables of all parts. Large arrays are stored in a temporary file.
+    """Return the concatenated arrays and tables of all parts by name. A large array is stored in a temporary file.
 
     Raises
     ------
@@ -94,6 +96,7 @@ def read_parts(files: list[Path]) -> dict[str, Any]:
 
 
 def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
+    """Return the arrays, concatenated along their first dimension."""
     out = empty((sum(map(len, arrays)), *arrays[0].shape[1:]), arrays[0].dtype)
     start = 0
     for array in arrays:

@@ -12,19 +12,19 @@ MAX_BYTES = 2**30
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """An image that is not a file. It has the methods of `Path` that are used to read images."""
+    """An image that is not a file. It has those methods of `Path` that are used to read images."""
 
     name: str
     """Name of the image in messages."""
     read: Callable[[], bytes] | None = None
-    """Returns the bytes of an image file; None if there is no image."""
+    """Function that returns the bytes of an image file; None if there is no image."""
 
     def is_file(self) -> bool:
         """Return whether there is an image."""
         return self.read is not None
 
     def read_bytes(self) -> bytes:
-        """Return the bytes. Raises FileNotFoundError if there is no image."""
+        """Return the bytes of an image file. Raises FileNotFoundError if there is no image."""
         if self.read is None:
             raise FileNotFoundError(self.name)
         return self.read()
@@ -35,14 +35,16 @@ class Stored:
 
 @dataclass(frozen=True)
 class Slice:
-    """The position of an image inside a larger file. Calling the object reads the bytes of the image."""
+    """The position of an image inside a larger file. Calling the object returns the bytes of the image."""
 
     file: Path
     start: int
+    """Number of bytes before the image."""
     size: int
+    """Number of bytes of the image."""
 
     def __call__(self) -> bytes:
-        """Return the bytes. Raises OSError if the file has become shorter."""
+        """Return the bytes of the image. Raises OSError if they are too many, or the file has become shorter."""
         if self.size > MAX_BYTES:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         with self.file.open("rb") as file:
@@ -54,8 +56,9 @@ class Slice:
 
 
 Picture = Path | Stored
+"""An image: a file, or an image without a file."""
 NOWHERE = Stored("no image")
-"""The image of a row without an image, of which only an embedding is known."""
+"""The image of a row of which only an embedding is known."""
 
 
 def file_of(picture: Picture) -> str | None:

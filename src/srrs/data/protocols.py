@@ -1,6 +1,7 @@
-"""Chooses the training images of a run and their given labels: few-shot sampling and label noise.
+"""The choice of a run's training images and their given labels: few-shot sampling and label noise.
 
-True labels are used here to draw noise and to measure. No method gets them. N training rows, C classes, D feature size.
+True labels are used here to draw noise and to measure. No method gets them. N training images, C classes, D feature
+size.
 """
 
 import hashlib
@@ -30,9 +31,11 @@ from srrs.errors import DataError, SettingsError
 from srrs.records import Bools, Floats, Ints
 
 PROTOCOLS = ("fp-injection", "label-flip")
+"""Names of the protocols; see `draw`."""
 BY_FEATURES = ("near", "half", "inst", "instance")
 """Kinds of noise that depend on the features of the images."""
 FOLDS = 5
+"""Number of folds of the predictions for the noise `inst`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +50,12 @@ class Draw:
     """(N,) true labels; -1 for an image of none of the classes."""
 
     def digest(self, paths: Sequence[str]) -> str:
-        """Return the `digest` of this draw. `paths` are those of the whole training split."""
+        """Return the digest of this draw (see `digest`). `paths` are those of the whole training split."""
         return digest([paths[row] for row in self.rows], self.given)
 
 
 def digest(paths: Sequence[str], labels: Ints) -> str:
-    """Return the SHA-256 in hex of the lines `path,label`, in their order."""
+    """Return the SHA-256, in hexadecimal, of the lines `path,label` in their order."""
     lines = "".join(f"{path},{label}\n" for path, label in zip(paths, labels, strict=True))
     return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -73,30 +76,37 @@ def draw(
 ) -> Draw:
     """Draw the training images of a run, and give them labels with noise.
 
-    `shots` images are drawn per class. A class with fewer images gives all of them, and `shots=None` takes all images
-    of every class. The result is sorted by given class, and within a class, images with the correct label come first.
+    `shots` images are drawn per class. If a class has fewer images, all of them are drawn, and with `shots=None`, all
+    images of every class. The result is sorted by given class. Within a class, images with the correct label come
+    first.
 
-    Noise with `+tail:R`: first, `shots` images of each true class are drawn. Then the class sizes are reduced, so that
-    they fall to 1 / R. Then the noise is added.
+    If the noise has `+tail:R`, `shots` images of each true class are drawn first. Then the class sizes are reduced, so
+    that they fall to 1 / R. Then the noise is added.
 
     The protocol *fp-injection* keeps the given classes balanced. For sym and pair noise, the images of each class are
-    permuted once. The first shots - k images keep their label, and the next k go to other classes, where k = round(rate
-    * shots). So the rate is exact if rate * shots is a whole number. pair sends the k images to the preceding class.
-    sym sends them to random classes, each of which gets as many images as it gives. All images are distinct, and they
-    are the same at every rate. (With pair noise, the classes are not balanced if some have fewer than `shots` images.)
-    open noise replaces k images of each class. For matrix, near, half, inst, instance and human noise, the noise comes
-    first, and then `shots` images of each given label are drawn.
+    permuted once. The first shots - k images keep their label, and the next k images get another class, where
+    `k = round(rate * shots)`. So the rate is exact if rate * shots is a whole number. With pair noise, the k images get
+    the preceding class. With sym noise, they get random classes, such that each class gets as many images as it loses.
+    All images are distinct, and the images are the same at every rate. (With pair noise, the classes are not balanced
+    if some have fewer than `shots` images.) open noise replaces k images of each class by images of no class. For
+    matrix, near, half, inst, instance and human noise, the noise is drawn first, and then `shots` images of each given
+    label are drawn.
 
     The protocol *label-flip* keeps the true classes balanced. First, `shots` images of each true class are drawn. With
     sym, pair and open noise, exactly round(rate * samples) of all samples then become wrong. With matrix, near, half,
-    inst, instance and human noise, each sample becomes wrong on its own.
+    inst, instance and human noise, the noise is drawn for the whole training split, so the share of wrong labels among
+    the drawn images is random.
 
     Parameters
     ----------
     labels : (N,) true labels of the training split, 0..C-1, or -1 for images of no class. To use some classes only,
         renumber these classes, and leave the other rows out or give them the label -1.
-    paths : (N,) paths as in the split file. The draws depend on them, so the order of the rows does not matter.
+    paths : (N,) paths as in the split file. The draws depend on the paths, so the order of the rows does not matter.
+    classes : C.
     noise : the kind of noise and its rate. open noise uses the images with the label -1, each once.
+    protocol : fp-injection or label-flip.
+    shots : number of images per class; None for all.
+    seed : seed of the draws.
     as_published : draw the same images and labels as the released code of fp-injection for this split, seed and k, with
         its faults; see `srrs.data.as_published`.
     class_names : (C,) names of the classes in the files of matrix and human noise, which may also use numbers.
@@ -106,10 +116,12 @@ def draw(
     Raises
     ------
     SettingsError
-        The protocol, number of shots or seed is not allowed, or `as_published` is not combined with sym or pair noise,
-        fp-injection and a number of shots.
+        The protocol, number of shots or seed is not allowed, or `as_published` is combined with other noise than sym or
+        pair, with label-flip, or with all images.
     DataError
         Labels, paths or a file do not fit together, a class has no images, or there are too few images of no class.
+    ValueError
+        The number of class names is wrong, or features that the noise needs are missing.
     """
     labels = np.asarray(labels)
     names = tuple(class_names or map(str, range(classes)))
@@ -151,6 +163,7 @@ def draw(
 
 
 def _published(labels: Ints, classes: int, noise: NoiseSpec, shots: int, seed: int) -> Draw:
+    """Return the draw of the released code."""
     known = np.flatnonzero(labels >= 0)
     wrong = round((noise.rate or 0.0) * shots)
     places, given = published_lists(labels[known], classes, noise.kind, shots=shots, wrong=wrong, seed=int(seed))
@@ -158,6 +171,7 @@ def _published(labels: Ints, classes: int, noise: NoiseSpec, shots: int, seed: i
 
 
 def _check_asked(noise: NoiseSpec, protocol: str, shots: int | None, seed: int, as_published: bool) -> None:
+    """Raise SettingsError if a setting of `draw` is not allowed."""
     if protocol not in PROTOCOLS:
         raise SettingsError(f"Expected the protocol {' or '.join(PROTOCOLS)}, but got '{protocol}'.")
     if seed < 0 or (shots is not None and shots < 1):
@@ -170,6 +184,7 @@ def _check_asked(noise: NoiseSpec, protocol: str, shots: int | None, seed: int, 
 
 
 def _check_split(labels: Ints, paths: Sequence[str], names: tuple[str, ...], noise: NoiseSpec) -> None:
+    """Raise DataError if the labels and paths of the training split are not valid."""
     if labels.shape != (len(paths),):
         raise DataError(f"Expected one label for each of {len(paths)} images, but found {labels.shape}.")
     if len(set(paths)) < len(paths):
@@ -194,18 +209,19 @@ def _shuffled(paths: Sequence[str], seed: int) -> Ints:
 
 
 def _few_shot(labels: Ints, order: Ints, classes: int, shots: int | None) -> list[Ints]:
-    """Return the first rows of each class in the order."""
+    """Return the first `shots` rows of each class in the order; all rows for None."""
     ranked = order[np.argsort(labels[order], kind="stable")]
     bounds = np.searchsorted(labels[ranked], np.arange(classes + 1))
     return [ranked[start:end][:shots] for start, end in pairwise(bounds)]
 
 
 def _last(pools: list[Ints], rate: float) -> Bools:
-    """Return which of the pooled rows are among the last round(rate * size) of their class."""
+    """Return which of the pooled rows are among the last round(rate * size) rows of their class."""
     return np.concatenate([np.arange(len(pool)) >= len(pool) - round(rate * len(pool)) for pool in pools])
 
 
 def _other_classes(owners: Ints, classes: int, noise: NoiseSpec, generator: np.random.Generator) -> Ints:
+    """Return the wrong classes of images from their true classes `owners`, by sym or pair noise."""
     if noise.kind == "pair":
         return (owners - 1) % classes
     try:
@@ -215,6 +231,7 @@ def _other_classes(owners: Ints, classes: int, noise: NoiseSpec, generator: np.r
 
 
 def _outsiders(rows: Ints, count: int, noise: NoiseSpec) -> Ints:
+    """Return the first `count` rows of images of no class. Raises DataError if there are fewer."""
     if len(rows) < count:
         raise DataError(
             f"Expected at least {count} images of no class for {noise} noise, but found {len(rows)}. Use some of "
@@ -224,6 +241,7 @@ def _outsiders(rows: Ints, count: int, noise: NoiseSpec) -> Ints:
 
 
 def _class_by_class(rows: Ints, given: Ints, labels: Ints) -> Draw:
+    """Return the draw of these rows, sorted by given class, the correct labels first."""
     place = np.lexsort((given != labels[rows], given))
     return Draw(rows[place], given[place], labels[rows[place]])
 
@@ -237,7 +255,7 @@ def _relabeled(
     features: Floats | None,
     given: Ints | None,
 ) -> Ints:
-    """Return a noisy label for each row (N,), -1 where there is none."""
+    """Return a noisy label for each image (N,); -1 for an image without one."""
     if noise.kind == "human":
         return _human(labels, paths, names, noise, given)
     known = np.flatnonzero(labels >= 0)
@@ -253,7 +271,7 @@ def _relabeled(
 
 
 def _by_features(features: Floats, truth: Ints, keys: Sequence[str], classes: int, noise: NoiseSpec, seed: int) -> Ints:
-    """Return the noisy labels (N,) that follow the features (N, D)."""
+    """Return the noisy labels (N,) that depend on the features (N, D)."""
     rate = noise.rate or 0.0
     if noise.kind == "instance":
         return instance_dependent(features, truth, keys, classes, rate, seed)
@@ -267,6 +285,7 @@ def _by_features(features: Floats, truth: Ints, keys: Sequence[str], classes: in
 
 
 def _human(labels: Ints, paths: Sequence[str], names: tuple[str, ...], noise: NoiseSpec, given: Ints | None) -> Ints:
+    """Return the labels (N,) that people gave, from a file or the dataset. Raises DataError if there are none."""
     if noise.source:
         given = read_given(Path(noise.source), paths, names)
         if len(missing := np.flatnonzero((given < 0) & (labels >= 0))):

@@ -1,4 +1,8 @@
-"""Readers of each kind of source: folder, table, DataFrame and list. They open no image."""
+"""Readers of each kind of source: folder, table, DataFrame and list. They open no image.
+
+A function with the argument `options` does the same as the function with keyword arguments, whose name begins with
+`from_`.
+"""
 
 import os
 import re
@@ -34,24 +38,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _DATE = re.compile(r"(19|20)\d\d([-_. ]?\d\d?){0,2}")
+"""Form of folder names that are dates."""
 
 
 def from_folder(root: str | Path, **keywords: Unpack[ReadKeywords]) -> Samples:
-    """Read images in class folders, `root/<class>/**/*.jpg`. Their ids are the paths below `root`.
+    """Read images in class folders, `root/<class>/**/*.jpg`. The ids of the images are their paths below `root`.
 
     The keywords are the fields of `ReadOptions`.
 
     Raises
     ------
     DataError
-        There are no images, fewer than two classes, or images outside class folders; or the class folders are one
+        There are no images, fewer than two classes, or only images outside class folders; or the class folders are one
         level deeper.
     """
     return folder_samples(Path(root), ReadOptions.of("from_folder", **keywords))
 
 
 def folder_samples(root: Path, options: ReadOptions) -> Samples:
-    """Read a folder like `from_folder`, with the keywords as a record."""
+    """Read a folder as `from_folder` does, with the keywords as a record."""
     if not root.is_dir():
         raise DataError(f"Expected a folder of images at {root}, but there is none.")
     found, notes = find_pictures(root)
@@ -86,7 +91,11 @@ def tree_samples(
 
 
 def _checked_layout(root: str, parts: Sequence[tuple[str, ...]], layout: str) -> tuple[str, ...]:
-    """Refuse a folder whose classes lie one level deeper; return a note where that is only likely."""
+    """Return notes on the layout of a folder. Raises DataError if the classes are one level deeper.
+
+    `parts` are the paths of the images below `root`, and `layout` the beginning of the message. If the classes are only
+    likely to be one level deeper, a note states this.
+    """
     tops = {part[0] for part in parts}
     if len(tops) > 1 and {top.lower() for top in tops} <= SPLITS:
         names = ", ".join(sorted(top.lower() for top in tops))
@@ -129,7 +138,7 @@ def from_csv(path: str | Path, **keywords: Unpack[ReadKeywords]) -> Samples:
 
 
 def csv_samples(path: Path, options: ReadOptions) -> Samples:
-    """Do what `from_csv` does, with its keyword arguments as `ReadOptions`."""
+    """Read a table as `from_csv` does, with the keywords as a record."""
     images = path.parent if options.images is None else options.images
     return table_samples(read_table(path), options.with_(images=images), str(path), stranger=True)
 
@@ -143,7 +152,7 @@ def from_frame(frame: "pd.DataFrame", **keywords: Unpack[ReadKeywords]) -> Sampl
 
 
 def frame_samples(frame: Any, options: ReadOptions) -> Samples:
-    """Read a DataFrame like `from_frame`, with the keywords as a record."""
+    """Read a DataFrame as `from_frame` does, with the keywords as a record."""
     if hasattr(frame, "collect"):
         raise DataError("Expected a DataFrame, but found a LazyFrame: call its collect() first.")
     names = [str(column) for column in frame.columns]
@@ -159,9 +168,9 @@ def from_table(table: Table, images: Roots = ".", *, source: str = "the table", 
 
 
 def table_samples(table: Table, options: ReadOptions, source: str, stranger: bool = False) -> Samples:
-    """Read columns like `from_table`, with the keywords as a record.
+    """Read columns as `from_table` does, with the keywords as a record.
 
-    With `stranger`, all paths must be inside the folders of images, because somebody else may have written the table.
+    With `stranger`, all paths must be inside the folders of images, because someone else may have written the table.
     """
     bases = _roots(options.images or ".")
     if options.pictured and (lacking := [base for base in bases if not base.is_dir()]):
@@ -201,7 +210,7 @@ def from_paths(paths: Iterable[Any], labels: Sequence[Any] | None = None, **keyw
 
 
 def list_samples(paths: Iterable[Any], labels: Sequence[Any] | None, options: ReadOptions) -> Samples:
-    """Read a list like `from_paths`, with the keywords as a record."""
+    """Read a list as `from_paths` does, with the keywords as a record."""
     entries = list(paths)
     if labels is None and options.labeled:
         raise DataError(f"Expected a label for each of the {len(entries)} paths, but got none: give labels as well.")
@@ -216,7 +225,7 @@ def list_samples(paths: Iterable[Any], labels: Sequence[Any] | None, options: Re
 
 
 def _check_contained(pictures: Sequence[Picture], bases: Sequence[Path], source: str) -> None:
-    """Refuse paths that leave the folders of images, as those of a table from elsewhere might."""
+    """Raise DataError if a path leads outside the folders of images."""
     below = tuple(os.path.join(os.path.abspath(base), "") for base in bases)
     for row, picture in enumerate(pictures, 1):
         if isinstance(picture, Path) and not os.path.abspath(picture).startswith(below):
@@ -227,6 +236,7 @@ def _check_contained(pictures: Sequence[Picture], bases: Sequence[Path], source:
 
 
 def _roots(images: Roots) -> list[Path]:
+    """Return the folders that the option `images` names."""
     if isinstance(images, str) and "," in images and not Path(images).is_dir():
         images = [part.strip() for part in images.split(",")]
     return [Path(images)] if isinstance(images, str | Path) else [Path(root) for root in images]
@@ -235,7 +245,8 @@ def _roots(images: Roots) -> list[Path]:
 def label_key(label: Any, class_names: Sequence[str] | None) -> str:
     """Return the class key of a label in a list.
 
-    With `class_names`, a position becomes a class name, and -1 becomes ''.
+    With `class_names`, a position becomes a class name. -1 becomes ''. Raises DataError for a position that is too
+    large.
     """
     if not isinstance(label, int | np.integer) or isinstance(label, bool):
         return text_of(label)
@@ -254,7 +265,16 @@ def samples_of(
     notes: tuple[str, ...],
     source: str,
 ) -> Samples:
-    """Make the samples of a reader. `given` contains class keys, and '' for no label; None if there are no labels."""
+    """Return the samples of a reader, with labels as class numbers.
+
+    `given` contains class keys, and '' for no label; None if there are no labels. `notes` are sentences for the user,
+    and `source` is the name of the source in messages.
+
+    Raises
+    ------
+    DataError
+        There are no images, none of the files exists, or the classes are not valid (see `find_classes`).
+    """
     if not ids:
         raise DataError(f"Expected images in {source}, but found none. {' '.join(notes)}".rstrip())
     there = [not options.pictured or exists(path) for path in paths]

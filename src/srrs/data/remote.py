@@ -1,7 +1,7 @@
 """Sources behind a URL (s3://, gs://, https://), read by fsspec.
 
 Each file is copied to the cache when it is first read. The name of the copy depends on the size, modification time or
-ETag that the server gives for the file. If the file changes, it is copied again.
+ETag that the server gives for the file. So a file that has changed is copied again.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ from srrs.errors import DataError, MissingExtraError
 from srrs.io import atomic, cache_root
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://")
+"""Beginning of a URL."""
 _STATED = ("size", "ETag", "etag", "mtime", "LastModified", "created", "md5Hash")
 """Fields in which servers describe the version of a file."""
 
@@ -46,7 +47,7 @@ class Remote:
         return self.local().read_bytes()
 
     def local(self) -> Path:
-        """Return the copy of the file in the cache. It is made if there is none."""
+        """Return the copy of the file in the cache. The file is copied if there is no copy."""
         digest = hashlib.sha256(f"{self.url}\0{self.stated}".encode()).hexdigest()[:32]
         copy = cache_root() / "remote" / digest / PurePosixPath(self.url).name
         if not copy.exists():
@@ -72,12 +73,12 @@ def fetched(url: str) -> Path:
 def remote_samples(url: str, options: ReadOptions) -> Samples:
     """Read a folder of class folders, a folder of shards, a shard or a table behind a URL.
 
-    The paths in a table are relative to its folder, or to the URL that the option `images` names.
+    The paths in a table are relative to the folder of the table, or to the URL in the option `images`.
 
     Raises
     ------
     DataError
-        There is nothing at the URL, it is of another kind, or a path leaves the folder.
+        There is nothing at the URL, its content is of another kind, or a path leads outside the folder.
     MissingExtraError
         fsspec is not installed.
     """
@@ -101,6 +102,7 @@ def remote_samples(url: str, options: ReadOptions) -> Samples:
 
 
 def _table(url: str, options: ReadOptions) -> Samples:
+    """Read a table behind a URL. Its images are copied when they are opened."""
     table = dict(read_table(fetched(url)))
     base, stated = str(options.images or url.rpartition("/")[0]), _stated(url)
     if options.pictured:
@@ -113,14 +115,15 @@ def _table(url: str, options: ReadOptions) -> Samples:
 
 
 def _at(folder: str, name: str, stated: str) -> Remote:
-    # fsspec reads "::" as a chain of file systems
+    """Return the file `name` below a folder. Raises DataError for a path that leads outside."""
+    # fsspec treats "::" as a chain of file systems
     if is_remote(name) or name.startswith("/") or ".." in PurePosixPath(name).parts or "::" in name:
         raise DataError(f"Expected paths below {folder}, but found '{name}', which leads outside.")
     return Remote(f"{folder.rstrip('/')}/{name}", stated)
 
 
 def _listed(url: str) -> dict[str, str]:
-    """Return the files below a folder by their names from there, with what the server says of their content."""
+    """Return the files below a folder: their paths from the folder, with the server's description of their versions."""
     system, root = _system(url)
     with _said_of(url):
         found = system.find(root, detail=True)
@@ -131,16 +134,19 @@ def _listed(url: str) -> dict[str, str]:
 
 
 def _stated(url: str) -> str:
+    """Return the server's description of the version of a file."""
     system, path = _system(url)
     with _said_of(url):
         return _words(system.info(path))
 
 
 def _words(info: Mapping[str, Any]) -> str:
+    """Return the description of a version from the fields that fsspec returns."""
     return " ".join(f"{name}={info[name]}" for name in _STATED if info.get(name) is not None)
 
 
 def _system(url: str) -> tuple[Any, str]:
+    """Return the file system of a URL, and the path in it. Raises MissingExtraError without fsspec."""
     try:
         import fsspec
     except ImportError:
@@ -152,7 +158,7 @@ def _system(url: str) -> tuple[Any, str]:
 
 @contextmanager
 def _said_of(url: str) -> Iterator[None]:
-    """Turn what the libraries of storage services raise, nearly anything, into a sentence."""
+    """Within this block, turn any error of the libraries of storage services into a DataError."""
     try:
         yield
     except DataError:

@@ -11,12 +11,14 @@ from srrs.data.pictures import Picture
 from srrs.records import Ints
 
 NO_LABEL = "no label"
+"""Issue of a row without a label."""
 MISSING = "missing file"
+"""Issue of a row whose image does not exist."""
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """N images and the labels given to them."""
+    """N images or objects and the labels given to them, in the user's order."""
 
     ids: tuple[str, ...]
     """(N,) unique ids: the path below the folder, the entry of the id column, or the path as the table writes it."""
@@ -29,9 +31,9 @@ class Samples:
     class_keys: tuple[str, ...]
     """(C,) classes as the user wrote them, for example the names of folders."""
     issues: tuple[str, ...]
-    """(N,) why a row cannot be used; '' if it can."""
+    """(N,) the reason why a row cannot be used; '' if it can."""
     keys: tuple[str, ...]
-    """(N,) sha256 of the bytes of each file. It is '' before `checked` is called, and if the file cannot be read."""
+    """(N,) sha256 of the bytes of each image file; '' before `checked` is called, and if the file cannot be read."""
     notes: tuple[str, ...] = ()
     """Sentences for the user about files that the reader left out, and about columns and names that it guessed."""
     others: tuple[tuple[tuple[str, Picture], ...], ...] = ()
@@ -39,7 +41,7 @@ class Samples:
     own_names: tuple[str, ...] = ()
     """(C,) the user's own labels, if the option `names` gave other names for them; () without this option."""
     keyed_by_id: bool = False
-    """Whether keys are made from ids instead of contents. This is so for embeddings with ids that the user gives."""
+    """Whether content keys are made from ids instead of contents, as for embeddings with ids that the user gives."""
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -82,7 +84,7 @@ class Samples:
         return ((self.keys[row], self.paths[row]), *(self.others[row] if self.others else ()))
 
     def take(self, rows: Iterable[int]) -> "Samples":
-        """Return some rows, in the given order."""
+        """Return the samples of some rows, in the given order."""
         rows = [int(row) for row in rows]
         ids, paths, issues, keys = (
             tuple(column[row] for row in rows) for column in (self.ids, self.paths, self.issues, self.keys)
@@ -93,10 +95,7 @@ class Samples:
         )  # fmt: skip
 
     def canonical_order(self) -> Ints:
-        """Return the rows (N,) sorted by content, given label and id.
-
-        The result does not depend on the user's order.
-        """
+        """Return the rows (N,) sorted by content, given label and id. The user's order has no effect."""
         given = self.given
         order = sorted(range(len(self)), key=lambda row: (self.keys[row], given[row], self.ids[row]))
         return np.array(order, dtype=np.int64)

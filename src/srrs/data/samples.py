@@ -1,4 +1,4 @@
-"""Read the user's dataset in the user's order: folder, table, DataFrame, Hugging Face dataset, image or list."""
+"""Functions that read the user's dataset: folder, table, DataFrame, Hugging Face dataset, image or list."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,32 +39,32 @@ __all__ = [
 ]  # fmt: skip
 
 TOGETHER = 1_024
-"""Number of images that one task of a cluster opens."""
+"""Number of images that one task on a cluster opens."""
 
 
 def read(source: Any, labels: Sequence[Any] | None = None, **keywords: Unpack[ReadKeywords]) -> Samples:
-    """Read a folder, a table, a DataFrame, a Hugging Face dataset, one image or a list of images.
+    """Read a folder, a table, a DataFrame, a Hugging Face dataset, one image or a list of images, in the user's order.
 
     Parameters
     ----------
-    source: the source; the entries of a list are paths, Pillow images or arrays.
-    labels: labels of a list.
-    keywords: the fields of `ReadOptions`, such as `label_column`, `names` or `class_names`.
+    source : the source. The entries of a list are paths, Pillow images or arrays.
+    labels : labels of a list.
+    keywords : the fields of `ReadOptions`, such as `label_column`, `names` or `class_names`.
 
     Raises
     ------
     DataError
         The source is missing, empty or of an unknown kind, or a required column is missing.
     MissingExtraError
-        It is a parquet file or a stored dataset, and the package that reads it is not installed.
+        The source is a parquet file or a stored dataset, and the package that reads it is not installed.
     TypeError
-        A keyword is unknown. The message names the nearest known keyword.
+        A keyword is unknown. The message names the most similar known keyword.
     """
     return read_source(source, labels, ReadOptions.of("read", **keywords))
 
 
 def read_source(source: Any, labels: Sequence[Any] | None, options: ReadOptions) -> Samples:
-    """Read a source like `read`, with the keywords as a record."""
+    """Read a source as `read` does, with the keywords as a record."""
     from srrs.data import hf
 
     if hf.is_dataset(source):
@@ -105,7 +105,8 @@ def read_source(source: Any, labels: Sequence[Any] | None, options: ReadOptions)
 def checked(samples: Samples, progress: Progress | None = None, spread: Spread | None = None) -> Samples:
     """Open each image once, in threads or on a cluster (`spread`), and return the samples with `keys` and `issues`.
 
-    Of an object with several images, those that can be opened are kept. Its row has an issue if none can be opened.
+    For an object with several images, only the images that can be opened are kept. Its row has an issue if no image can
+    be opened. `progress` is called with the number of opened images and their total.
     """
     shown = [[picture for _, picture in samples.pictures(row)] for row in range(len(samples))]
     total = sum(map(len, shown))
@@ -133,7 +134,7 @@ def checked(samples: Samples, progress: Progress | None = None, spread: Spread |
 
 
 def _inspected(pictures: Sequence[Picture], spread: Spread | None) -> Iterator[Sequence[tuple[str, str]]]:
-    """Yield the content digest and the problem of each image, in order, some at a time."""
+    """Yield the content digest and the problem of each image, in order, some images at a time."""
     if spread is None:
         with quiet(), ThreadPoolExecutor(WORKERS) as pool:
             yield from ([outcome] for outcome in pool.map(inspect, pictures))
@@ -149,5 +150,6 @@ def _inspected(pictures: Sequence[Picture], spread: Spread | None) -> Iterator[S
 
 
 def _inspect_all(pictures: Sequence[Picture]) -> list[tuple[str, str]]:
+    """Return the content digest and the problem of each image."""
     with quiet(), ThreadPoolExecutor(WORKERS) as pool:
         return list(pool.map(inspect, pictures))

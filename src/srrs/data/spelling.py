@@ -1,4 +1,4 @@
-"""Merges labels that differ only in their spelling: Unicode forms, invisible characters and, on request, case."""
+"""Functions that merge labels with different spellings: Unicode forms, invisible characters and, on request, case."""
 
 import unicodedata
 from collections import Counter
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 _INVISIBLE = dict.fromkeys(
     map(ord, "\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff")
 )
-"""Soft hyphen, zero-width characters and direction marks; a joiner inside an emoji goes too, for comparison only."""
+"""Soft hyphen, zero-width characters and direction marks. A joiner inside an emoji is removed, too, but only for the
+comparison of labels."""
 
 
 def plain_form(label: str) -> str:
@@ -16,10 +17,10 @@ def plain_form(label: str) -> str:
 
 
 def unified(labels: Sequence[str], merge_case: bool = False) -> tuple[list[str], tuple[str, ...]]:
-    """Return the labels with one spelling for each class, and notes on what was merged.
+    """Return the labels with one spelling for each class, and notes on the labels that were merged.
 
-    Labels with the same `plain_form` are replaced by the most frequent of them. With `merge_case`, so are labels that
-    differ in case. A label that is empty, or whose plain form is empty, means no label.
+    Labels with the same `plain_form` are replaced by the most frequent of them. With `merge_case`, the same is done for
+    labels that differ in case. A label that is empty, or whose plain form is empty, means no label.
     """
     counts = Counter(labels)
     spellings: dict[str, list[str]] = {}

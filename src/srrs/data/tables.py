@@ -1,4 +1,4 @@
-"""Read and write tables; separators, encodings and column names are detected."""
+"""Functions that read and write tables. Separators, encodings and column names are detected."""
 
 import csv
 import importlib.util
@@ -24,26 +24,31 @@ Table = Mapping[str, list[Any]]
 PIECE = 100_000
 """Number of rows of a table that are written at a time."""
 TABLES = (".csv", ".tsv", ".parquet")
+"""Extensions of tables."""
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img")
+"""Usual names of the column of paths."""
 LABEL_COLUMNS = ("label", "class", "tag", "given", "class_name", "category")
+"""Usual names of the column of labels."""
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """The content of a CSV file, with its separator and encoding mark."""
+    """The content of a CSV file, with its separator and its byte order mark."""
 
     columns: list[str]
+    """Names of the columns."""
     rows: list[list[str]]
     """The rows, each with one cell per column."""
     separator: str
     newline: str
+    """Line ending."""
     marked: bool
     """Whether the file begins with a byte order mark."""
 
 
 def exists(picture: Picture) -> bool:
-    """Return whether the file exists; False for a path that the file system does not allow."""
+    """Return whether the file of an image exists; False for a path that the file system does not allow."""
     return is_file(picture) if isinstance(picture, Path) else picture.is_file()
 
 
@@ -53,6 +58,7 @@ def read_text(path: Path) -> str:
 
 
 def _decoded(path: Path) -> tuple[str, bool]:
+    """Return the text of a file, and whether it begins with a byte order mark. Raises DataError as `read_text` does."""
     try:
         content = read_bytes(path)
     except OSError as error:
@@ -64,9 +70,10 @@ def _decoded(path: Path) -> tuple[str, bool]:
 
 
 def read_table(path: Path, without: str | None = None) -> Table:
-    """Read a parquet file, or a text file with commas, semicolons or tabs whose first line names the columns.
+    """Return the columns of a table by name.
 
-    The column `without` of a parquet file is not read.
+    The table is a parquet file, or a text file with commas, semicolons or tabs whose first line names the columns. The
+    column `without` of a parquet file is not read.
 
     Raises
     ------
@@ -74,13 +81,13 @@ def read_table(path: Path, without: str | None = None) -> Table:
         The file is missing, empty or malformed, two columns have the same name, or a line has more entries than there
         are columns.
     MissingExtraError
-        A parquet file, and pyarrow is not installed.
+        The file is a parquet file, and pyarrow is not installed.
     """
     if path.suffix.lower() == ".parquet":
         table = read_parquet(path, without)
         try:
             return {name: table.column(at).to_pylist() for at, name in enumerate(table.column_names)}
-        except Exception as error:  # damaged values make pyarrow raise nearly anything
+        except Exception as error:  # pyarrow raises nearly any error for damaged values
             raise DataError(f"Expected a parquet table at {path}, but could not read it: {error}.") from None
     text = read_text_table(path)
     return {name: [row[at].strip() for row in text.rows] for at, name in enumerate(text.columns)}
@@ -98,7 +105,7 @@ def read_parquet(path: Path, without: str | None = None) -> Any:
         with pyarrow.parquet.ParquetFile(path) as file:
             table = file.read([name for name in file.schema_arrow.names if name != without] if without else None)
             table.validate(full=True)
-    except Exception as error:  # as above
+    except Exception as error:  # pyarrow raises nearly any error for damaged bytes
         raise DataError(f"{wanted}, but could not read it: {error or type(error).__name__}.") from None
     if twice := _twice(table.column_names):
         raise DataError(f"{wanted}, but two columns are called '{twice}'. Rename one of them.")
@@ -113,21 +120,21 @@ def parquet_schema(path: Path) -> Any:
 
 
 def columns_of(path: Path) -> list[str]:
-    """Return the names of a parquet file's columns without reading the columns; an empty list for another file."""
+    """Return the names of a parquet file's columns; an empty list for any other file. The columns are not read."""
     if path.suffix.lower() != ".parquet" or not is_file(path) or importlib.util.find_spec("pyarrow") is None:
         return []
     try:
         return list(parquet_schema(path).names)
-    except Exception:  # what is wrong is said where the file is read
+    except Exception:  # the functions that read the file report the error
         return []
 
 
 def read_text_table(path: Path) -> TextTable:
-    """Read a text file with commas, semicolons or tabs. The errors are those of `read_table`."""
+    """Return the content of a text file with commas, semicolons or tabs. The errors are those of `read_table`."""
     text, marked = _decoded(path)
     header = re.split("[\r\n]", text, maxsplit=1)[0]
     separator = max(",;\t", key=header.count)
-    # Lines end where CSV says (\n, \r\n, \r); `str.splitlines` would also split at U+2028, NEL and form feeds.
+    # Lines end as in CSV (\n, \r\n, \r). `str.splitlines` would also split at U+2028, NEL and form feeds.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         lines = [(reader.line_num, row) for row in reader if any(row)]
@@ -150,18 +157,21 @@ def read_text_table(path: Path) -> TextTable:
 
 
 def _twice(names: Sequence[str]) -> str:
+    """Return a name that occurs several times; '' if there is none."""
     return next((name for name, times in Counter(names).items() if times > 1), "")
 
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""Beginning of a cell that `guarded` changes."""
 _GUARDED = re.compile(r"'+[=+\-@\t\r]")
+"""Beginning of a cell from which `unguarded` removes a quote."""
 
 
 def guarded(cell: Any) -> Any:
-    """Return a cell with a quote ' in front if a spreadsheet would treat it as a formula.
+    """Return a cell with a quote ' in front if a spreadsheet would treat the cell as a formula.
 
-    `unguarded` removes the quote. A cell that already begins with quotes before such a character gets one more quote,
-    so that `unguarded` restores every text exactly.
+    `unguarded` removes the quote. A cell that already begins with quotes before such a formula gets one more quote, so
+    that `unguarded` restores every text exactly.
     """
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
@@ -186,9 +196,10 @@ def csv_pieces(frame: "pd.DataFrame", digits: str | None = "%.9g") -> Iterator[b
 
 
 def _csv(frame: "pd.DataFrame", digits: str | None, header: bool) -> bytes:
+    """Return a table as CSV, with or without a header."""
     import pandas as pd
 
-    # A list, because `Series.map` would make text that no file can hold an error.
+    # A list, because `Series.map` raises an error for texts that UTF-8 cannot encode.
     texts = {
         str(name): pd.Series([guarded(cell) for cell in frame[name]], frame.index, dtype=object)
         for name in frame
@@ -213,9 +224,9 @@ def text_of(value: Any) -> str:
 
 
 def find_column(table: Table, asked: str | None, usual: Sequence[str], what: str, source: str) -> list[Any]:
-    """Return the column with the name `asked` or, if it is None, the first column with a usual name.
+    """Return the column with the name `asked`. If `asked` is None, return the first column with one of the usual names.
 
-    Case does not matter. `what` is the content of the column, for messages.
+    The case of names does not matter. `what` is the content of the column, for messages.
 
     Raises
     ------
@@ -238,7 +249,7 @@ def find_column(table: Table, asked: str | None, usual: Sequence[str], what: str
 def find_ids(table: Table, asked: str | None, texts: Sequence[str], source: str) -> list[str]:
     """Return the ids: the column `asked` if it is given, else a column `id` without repeated entries, else the paths.
 
-    In the column `asked`, several rows may have the same id: they are images of one object. `texts` are the paths.
+    In the column `asked`, several rows may have the same id; they are then images of one object. `texts` are the paths.
 
     Raises
     ------
@@ -257,7 +268,7 @@ def find_ids(table: Table, asked: str | None, texts: Sequence[str], source: str)
 
 
 def apart(ids: Sequence[str]) -> list[str]:
-    """Return the ids made unique: a repeated id gets the suffix #2, #3 and so on."""
+    """Return the ids, made unique: a repeated id gets the suffix #2, #3 and so on."""
     taken, used, out = set(ids), set[str](), []
     for name in ids:
         unique, number = name, 1

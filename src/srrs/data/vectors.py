@@ -1,4 +1,4 @@
-"""Checks vectors of any source, scales them to unit length, and joins class vectors with the names of their classes.
+"""Functions that check vectors, scale them to unit length, and join class vectors with the names of their classes.
 
 n vectors, V views, C classes, D feature size.
 """
@@ -16,10 +16,11 @@ from srrs.errors import DataError
 from srrs.records import Bools, Floats
 
 VECTORS = ("plain", "embeddings", "embedding", "features", "feature", "vectors", "vector")
+"""Possible names of the array of vectors in a file."""
 IDS, LABELS, CLASS_NAMES = ("ids", "id"), ("labels", "label"), ("class_names", "label_names", "classes")
 """Possible names of the arrays of ids, labels and class names in a file."""
 UNIT = 2e-3
-"""Largest difference of a vector's length from 1 that the rounding to float16 causes."""
+"""Largest difference of a vector's norm from 1 that is treated as rounding to float16."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,7 @@ class ClassVectors:
     """Unit vectors of the classes, for a run without a text tower."""
 
     names: tuple[str, ...]
-    """(C,)"""
+    """(C,) names of the classes."""
     plain: Floats
     """(C, D) vectors of the class names."""
     described: Floats | None = None
@@ -39,8 +40,8 @@ class ClassVectors:
 def unit_vectors(vectors: Any, views: Any, name: str) -> tuple[Floats, Floats, list[str], list[str]]:
     """Return unit vectors (n, D) and (n, V, D), the issue of each row, and notes.
 
-    An unusable row is zero and has an issue. If an array of very many rows needs no change, it is returned unchanged,
-    and may be memory-mapped. `name` is the name of the source, for messages.
+    A row that cannot be used is zero and has an issue. An array of very many rows that needs no change is returned
+    unchanged, and may be memory-mapped. `name` is the name of the source in messages.
 
     Raises
     ------
@@ -74,7 +75,7 @@ def unit_vectors(vectors: Any, views: Any, name: str) -> tuple[Floats, Floats, l
 
 
 def _scaled(vectors: np.ndarray, lengths: np.ndarray, off: Bools, usable: Bools) -> Floats:
-    """Return a scaled copy in float32, or in float16 if there are very many rows; unusable rows are zero."""
+    """Return a scaled copy in float32, or in float16 where that is precise enough. Unusable rows are zero."""
     half = vectors.dtype == np.float16 and (is_large(len(vectors)) or not off.any())
     out = empty(vectors.shape, np.float16 if half else np.float32)
     for rows in blocks(len(vectors)):
@@ -88,7 +89,7 @@ def _scaled(vectors: np.ndarray, lengths: np.ndarray, off: Bools, usable: Bools)
 
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:
-    """Return the euclidean lengths (...) in float64, in which the squares of a float32 never overflow."""
+    """Return the Euclidean norms (...) in float64, in which the squares of float32 numbers cannot overflow."""
     out = np.empty(vectors.shape[:-1])
     for rows in blocks(len(vectors)):
         part = np.asarray(vectors[rows])
@@ -103,8 +104,8 @@ def _lengths(vectors: np.ndarray) -> np.ndarray:
 
 
 def floats(values: Any, axes: int, what: str, name: str) -> np.ndarray:
-    """Return the values as an array of floats. Raises DataError if it does not have `axes` axes."""
-    # A memory-mapped array stays one; other kinds of arrays (masked, matrix) become plain ones.
+    """Return the values as an array of floats. Raises DataError if it does not have `axes` dimensions."""
+    # A memory-mapped array is kept. Other kinds of arrays (masked, matrix) become plain arrays.
     array: np.ndarray = (
         values if isinstance(values, np.memmap) else np.asarray([] if isinstance(values, list) else values)
     )
@@ -116,7 +117,10 @@ def floats(values: Any, axes: int, what: str, name: str) -> np.ndarray:
 
 
 def class_arrays(class_vectors: Any) -> dict[str, Any]:
-    """Return the arrays of class vectors by name, from an array (C, D) or from a file with class vectors and names."""
+    """Return the arrays of class vectors by name, from an array (C, D) or from a file with class vectors and names.
+
+    Raises DataError if the file has no class vectors or no names.
+    """
     if not isinstance(class_vectors, str | Path):
         return {"class_vectors": np.asarray(class_vectors)}
     arrays = read_arrays(Path(class_vectors))
@@ -129,7 +133,10 @@ def class_arrays(class_vectors: Any) -> dict[str, Any]:
 
 
 def class_vectors_of(arrays: dict[str, Any], names: Any, size: int, source: str) -> ClassVectors | None:
-    """Return the class vectors among the arrays, checked against the feature size D; None if there are none."""
+    """Return the class vectors among the arrays, as unit vectors; None if there are none.
+
+    `names` are the class names, and `size` is the feature size D. Raises DataError if the arrays do not fit.
+    """
     if "class_vectors" not in arrays:
         return None
     if names is None:
@@ -159,6 +166,7 @@ def class_vectors_of(arrays: dict[str, Any], names: Any, size: int, source: str)
 
 
 def _scale(value: Any, source: str) -> float | None:
+    """Return a logit scale as a number; None for None. Raises DataError for anything but one number above 0."""
     if value is None:
         return None
     array = np.asarray(value)
@@ -168,5 +176,5 @@ def _scale(value: Any, source: str) -> float | None:
 
 
 def names_of(arrays: dict[str, Any]) -> str:
-    """Return the names of the arrays in a sentence."""
+    """Return the names of the arrays as text, for messages."""
     return ", ".join(sorted(arrays)) or "nothing"

@@ -1,6 +1,6 @@
 """Readers of published datasets with their published splits.
 
-Each takes the folder that contains the dataset's folder.
+Each reader takes the folder that contains the dataset's folder.
 """
 
 import difflib
@@ -36,14 +36,14 @@ def read_dataset(name: str, root: str | Path) -> DataSet:
 
     Parameters
     ----------
-    name: one of `DATASETS`.
-    root: folder that contains the folder of the dataset, such as CoOp's `$DATA`.
+    name : one of `DATASETS`.
+    root : folder that contains the folder of the dataset, such as CoOp's `$DATA`.
 
     Raises
     ------
     DataError
-        There is no such dataset, or a file of it is missing or malformed. The message says what was expected and where,
-        what to download, and where to put it.
+        There is no such dataset, or a file of the dataset is missing or malformed. The message states what was expected
+        and where, what to download, and where to put it.
     """
     known = {_plain(key): reader for key, reader in DATASETS.items()}
     reader = known.get(_plain(name))
@@ -58,4 +58,5 @@ def read_dataset(name: str, root: str | Path) -> DataSet:
 
 
 def _plain(name: str) -> str:
+    """Return a name in lower case, with letters and digits only."""
     return "".join(character for character in name.lower() if character.isalnum())

@@ -22,11 +22,11 @@ class Split:
     files: tuple[Path, ...]
     """(N,) the image files."""
     labels: Ints
-    """(N,) class numbers of the true labels, if they are known (see `truth_known`)."""
+    """(N,) class numbers of the true labels; of the given labels if the true labels are unknown (`truth_known`)."""
     given: Ints | None = None
     """(N,) labels from people or the web; None if the dataset has true labels only."""
     truth_known: bool = True
-    """False if the true labels are unknown. `labels` then are the given labels."""
+    """Whether the true labels are known. If not, `labels` are the given labels."""
     verified: Ints | None = None
     """(N,) 1 if people verified that the given label is right, 0 if it is wrong, -1 if nobody checked; else None."""
 
@@ -39,7 +39,7 @@ class Split:
         return len(self.paths)
 
     def take(self, rows: Ints) -> "Split":
-        """Return some rows, in the given order."""
+        """Return the images at some positions, in the given order."""
         return replace(
             self,
             paths=tuple(self.paths[row] for row in rows),
@@ -55,22 +55,25 @@ class DataSet:
     """A published dataset of C classes."""
 
     name: str
+    """Name of the dataset."""
     class_names: tuple[str, ...]
     """(C,) class names for prompts. The class names of CLIP for ImageNet contain a few pairs of equal names."""
     train: Split
     val: Split | None
+    """Validation split; None if the dataset has none."""
     test: Split
 
 
 def subset(dataset: DataSet, classes: int | str | Sequence[str]) -> DataSet:
-    """Return some of the classes, renumbered from 0 in the dataset's order.
+    """Return the dataset with some of its classes, renumbered from 0 in the dataset's order.
 
-    Images are kept if their label, and their given label if there is one, are among these classes.
+    An image is kept if its label, and its given label if it has one, are among these classes.
 
     Parameters
     ----------
-    classes: a number k for the first k classes; `base` or `new` for the first or the second half, as CoCoOp divides
-        them (with an odd number, the middle class is base); or class names.
+    dataset : the dataset.
+    classes : a number k for the first k classes; `base` or `new` for the first or the second half, as in CoCoOp (with
+        an odd number, the middle class is base); or class names.
 
     Raises
     ------
@@ -92,6 +95,7 @@ def subset(dataset: DataSet, classes: int | str | Sequence[str]) -> DataSet:
 
 
 def _chosen(dataset: DataSet, classes: int | str | Sequence[str]) -> list[int]:
+    """Return the numbers of the chosen classes. Raises DataError as `subset` does."""
     names = dataset.class_names
     half = -(-len(names) // 2)
     if classes == "base" or classes == "new":
@@ -109,6 +113,7 @@ def _chosen(dataset: DataSet, classes: int | str | Sequence[str]) -> list[int]:
 
 
 def _narrowed(split: Split, renumbered: Ints) -> Split:
+    """Return the images of the chosen classes. `renumbered` (C,) are their new numbers; -1 for other classes."""
     labels = renumbered[split.labels]
     given = None if split.given is None else renumbered[split.given]
     inside: Bools = labels >= 0 if given is None else (labels >= 0) & (given >= 0)
@@ -121,7 +126,7 @@ def locate(root: Path, folders: Iterable[str], marker: str, advice: str) -> Path
     Raises
     ------
     DataError
-        No folder contains it. The message lists the expected paths and ends with `advice`.
+        No folder contains `marker`. The message lists the expected paths and ends with `advice`.
     """
     looked = [root / folder / marker for folder in folders]
     for folder, path in zip(folders, looked, strict=True):
@@ -145,7 +150,7 @@ def read_lines(path: Path, advice: str, header: str = "") -> list[str]:
 
 
 def read_numbered(path: Path, advice: str, header: str = "") -> list[tuple[str, int]]:
-    """Return the lines of a text file as pairs of a path and a number, which a blank or tab separates.
+    """Return the lines of a text file as pairs of a path and a number, which are separated by a space or tab.
 
     Raises
     ------
@@ -177,7 +182,7 @@ def make_split(
 def assemble(
     name: str, class_names: Sequence[str], train: Split, val: Split | None, test: Split, advice: str
 ) -> DataSet:
-    """Make a dataset. Every split must have images, every label must have a name, and every file must exist.
+    """Return a dataset. Every split must have images, every label must have a name, and every file must exist.
 
     Raises
     ------
@@ -204,7 +209,7 @@ def assemble(
 
 
 def check_files(files: Sequence[Path], name: str, advice: str) -> None:
-    """Check that all files exist, by listing each folder once.
+    """Check that all files exist. Each folder is listed once.
 
     Raises
     ------
@@ -212,7 +217,7 @@ def check_files(files: Sequence[Path], name: str, advice: str) -> None:
         Files are missing. The message gives their number, names the first three and ends with `advice`.
     """
     listed = {folder: _listed(folder) for folder in {file.parent for file in files}}
-    # Asked again one by one, for a file system may take another case or another form of an accent for the same name.
+    # These files are checked one by one, because a file system may ignore case or the form of an accent in a name.
     missing = [file for file in files if file.name not in listed[file.parent] and not file.is_file()]
     if missing:
         more = " and so on" if len(missing) > 3 else ""
@@ -223,6 +228,7 @@ def check_files(files: Sequence[Path], name: str, advice: str) -> None:
 
 
 def _listed(folder: Path) -> set[str]:
+    """Return the names in a folder; an empty set if it cannot be read."""
     try:
         return set(os.listdir(folder))
     except OSError:

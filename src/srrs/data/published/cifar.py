@@ -37,6 +37,7 @@ HUMAN = {
 """The kinds of human labels of CIFAR-10N, and their names in the published file."""
 
 _SIDE = 32
+"""Side of an image in pixels."""
 _PIXELS = 3 * _SIDE * _SIDE
 
 Bytes = NDArray[np.uint8]
@@ -46,24 +47,25 @@ ARRAYS_ALONE = (
     "(r, 'numpy.core.multiarray._reconstruct'), (r, 'numpy._core.multiarray._reconstruct')]); "
     "n.savez('{0}.npz', **torch.load('{0}.pt', weights_only=True))"
 )
-"""A program that copies the official file without running code from the pickle."""
+"""A program that copies the official file of labels without running code from the pickle."""
 
 
 class Layout(NamedTuple):
-    """CIFAR's binary version and the file of human labels."""
+    """The files of CIFAR's binary version and of the human labels."""
 
     name: str
     folder: str
     train: tuple[str, ...]
     test: str
     names: str
+    """Name of the file with the class names."""
     labels_per_picture: int
     """Number of label bytes before the pixels. The last of them is the label."""
     human: str
     """Stem of the file with the human labels."""
 
     def advice(self, root: Path) -> str:
-        """Return a text that says how to get missing files."""
+        """Return a text that explains how to get missing files."""
         name = self.name.replace("cifar", "cifar-")
         return (
             f"Download and unpack https://www.cs.toronto.edu/~kriz/{name}-binary.tar.gz (the binary version), so that "
@@ -93,8 +95,9 @@ def cifar10n(root: Path, human: str = "worst", cache: Path | None = None) -> Dat
 
     Parameters
     ----------
-    human: one of `HUMAN`.
-    cache: folder below which images are written; `srrs.io.cache_root()` by default.
+    root : folder that contains the folder of the dataset.
+    human : one of `HUMAN`.
+    cache : folder below which images are written; `srrs.io.cache_root()` by default.
 
     Raises
     ------
@@ -114,6 +117,7 @@ def cifar100n(root: Path, cache: Path | None = None) -> DataSet:
 
 
 def _read(layout: Layout, name: str, columns: tuple[str, ...], root: Path, cache: Path | None) -> DataSet:
+    """Read a dataset. `columns` are possible names of the human labels in their file."""
     advice = layout.advice(root)
     folder = locate(root, (layout.folder,), layout.test, advice)
     names = [words_of(line) for line in read_lines(folder / layout.names, advice)]
@@ -133,7 +137,7 @@ def _read(layout: Layout, name: str, columns: tuple[str, ...], root: Path, cache
 
 
 def _records(path: Path, layout: Layout, advice: str) -> Bytes:
-    """(N, labels + pixels)"""
+    """Return the records (N, labels + pixels) of a binary file. Raises DataError if the file is missing or damaged."""
     size = layout.labels_per_picture + _PIXELS
     data = np.fromfile(path, dtype=np.uint8) if path.is_file() else np.empty(0, dtype=np.uint8)
     if not len(data) or len(data) % size:
@@ -143,6 +147,7 @@ def _records(path: Path, layout: Layout, advice: str) -> Bytes:
 
 
 def _human_labels(layout: Layout, columns: tuple[str, ...], labels: Ints, root: Path, advice: str) -> Ints:
+    """Return the human labels (N,). Raises DataError if they are missing or their true labels differ from `labels`."""
     files = [f"{layout.human}.npz", f"{layout.human}.csv"]
     folders = (layout.folder, "cifar-10-100n/data", "cifar-10-100n", ".")
     looked = [root / folder / file for folder in folders for file in files]
@@ -164,7 +169,7 @@ def _human_labels(layout: Layout, columns: tuple[str, ...], labels: Ints, root: 
 
 
 def _numbers(path: Path, wanted: tuple[str, ...], advice: str) -> dict[str, Ints]:
-    """Return those of the wanted columns that an .npz or .csv file has."""
+    """Return the wanted columns that an .npz or .csv file has. Raises DataError if they are not whole numbers."""
     try:
         if path.suffix == ".csv":
             table = read_table(path)
@@ -177,7 +182,10 @@ def _numbers(path: Path, wanted: tuple[str, ...], advice: str) -> dict[str, Ints
 
 
 def _write_once(layout: Layout, parts: dict[str, Bytes], cache: Path | None) -> Path:
-    """Return the folder with `train/00000.png` and so on. It is written once, and renamed when it is complete."""
+    """Return the folder with the images `train/00000.png` and so on. It is written at the first call.
+
+    The folder is renamed when it is complete. Raises DataError if it cannot be written.
+    """
     cache = cache or cache_root()
     digest = hashlib.sha256()
     for records in parts.values():
@@ -193,7 +201,7 @@ def _write_once(layout: Layout, parts: dict[str, Bytes], cache: Path | None) -> 
                 _write(temporary / part, records[:, layout.labels_per_picture :])
             os.rename(temporary, folder)
         except OSError:
-            if not folder.is_dir():  # else another run was faster
+            if not folder.is_dir():  # otherwise another run has written it
                 raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -206,7 +214,7 @@ def _write_once(layout: Layout, parts: dict[str, Bytes], cache: Path | None) -> 
 
 
 def _write(folder: Path, pixels: Bytes) -> None:
-    """(N, 3 * side * side), channel by channel, as PNG files."""
+    """Write images as PNG files. `pixels` are (N, 3 * side * side), channel by channel."""
     folder.mkdir()
     pictures = np.ascontiguousarray(pixels.reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1))
 

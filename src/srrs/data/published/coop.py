@@ -1,7 +1,7 @@
 """The datasets of CoOp and of later work, in the folders and with the fixed splits of CoOp.
 
-Class names come from the split files, with spaces for underscores. So they are those of CoOp: EuroSAT has its longer
-names, Pets has names in lower case, and the names of Cars begin with the year. FGVC Aircraft has its own splits.
+Class names come from the split files, with spaces instead of underscores. So they are those of CoOp: EuroSAT has its
+longer names, Pets has names in lower case, and the names of Cars begin with the year. FGVC Aircraft has its own splits.
 ImageNet has no split file, so its validation part is the test split, and there is no `val`.
 """
 
@@ -24,20 +24,22 @@ _LINKS = "All links: https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md."
 
 
 class Layout(NamedTuple):
-    """The location of a dataset with a split file below the root, and where to download it."""
+    """The location of a dataset with a split file below the root, and where to download the dataset."""
 
     folders: tuple[str, ...]
     """Possible folders of the dataset. The first is that of CoOp."""
     split: str
+    """Name of the split file."""
     images: str
-    """The folder to which paths are relative, beside the split file; '' if this is the folder of the split file."""
+    """The folder to which paths are relative, in the folder of the split file; '' if it is the folder of the split
+    file."""
     key: str
     """Key of the split file in Google Drive."""
     source: str
     """The files to download, and their address."""
 
     def advice(self, root: Path) -> str:
-        """Return a text that says how to get missing files."""
+        """Return a text that explains how to get missing files."""
         folder = root / self.folders[0]
         return (
             f"Download {self.source}, and {self.split} from https://drive.google.com/file/d/{self.key}/view, "
@@ -111,6 +113,7 @@ LAYOUTS = {
         "and unpack UCF-101-midframes.zip from https://drive.google.com/file/d/10Jqome3vtUA2keJkNanAiFpgbyC9Hc2O/view",
     ),
 }
+"""The datasets that are read with a split file."""
 
 
 def by_split_file(name: str, root: Path) -> DataSet:
@@ -119,7 +122,7 @@ def by_split_file(name: str, root: Path) -> DataSet:
     Raises
     ------
     DataError
-        The split file or an image is missing, or the split file is not CoOp's.
+        The split file or an image is missing, or the split file does not have the form of CoOp's.
     """
     layout = LAYOUTS[name]
     advice = layout.advice(root)
@@ -197,9 +200,11 @@ def imagenet(root: Path) -> DataSet:
 
 
 COOP = {name: partial(by_split_file, name) for name in LAYOUTS} | {"fgvc_aircraft": fgvc_aircraft, "imagenet": imagenet}
+"""Readers of the datasets of CoOp by name."""
 
 
 def _read_split(path: Path, advice: str) -> dict[str, list[Row]]:
+    """Return the rows of each part of a split file. Raises DataError if the file has another form."""
     wanted = f"Expected train, val and test, each a list of [path, class number, class name], in {path}"
     try:
         parts = json.loads(read_text(path))
@@ -215,6 +220,7 @@ def _read_split(path: Path, advice: str) -> dict[str, list[Row]]:
 
 
 def _class_names(rows: list[Row], path: Path) -> list[str]:
+    """Return the class names in the order of the class numbers. Raises DataError if names or numbers do not fit."""
     names: dict[int, str] = {}
     for _, number, name in rows:
         if names.setdefault(number, name) != name:
@@ -225,13 +231,14 @@ def _class_names(rows: list[Row], path: Path) -> list[str]:
 
 
 def _folders(folder: Path, advice: str) -> list[str]:
+    """Return the sorted names of the folders in a folder. Raises DataError if there is no such folder."""
     if not folder.is_dir():
         raise DataError(f"Expected the folder {folder}, but found nothing there. {advice}")
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _pictures(images: Path, folders: list[str]) -> list[tuple[str, int]]:
-    """Return the paths below `images` and the position of their folder."""
+    """Return the paths of the images in the folders, relative to `images`, and the position of each image's folder."""
     return [
         (f"{folder}/{name}", number)
         for number, folder in enumerate(folders)

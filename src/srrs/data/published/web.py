@@ -1,7 +1,7 @@
 """Datasets with labels from the web or from annotators, in the folder structure of their archives.
 
-Most of their true training labels are unknown. `labels` and `given` are then equal, and `truth_known` is False. Test
-labels are true.
+Most of the true training labels are unknown. In this case `labels` and `given` are equal, and `truth_known` is False.
+Test labels are true.
 """
 
 import os
@@ -18,6 +18,7 @@ from srrs.data.published.base import DataSet, Split, assemble, locate, make_spli
 from srrs.errors import DataError
 
 ANIMALS = ("cat", "lynx", "wolf", "coyote", "cheetah", "jaguar", "chimpanzee", "orangutan", "hamster", "guinea pig")
+"""Class names of ANIMAL-10N."""
 _MINI = 50
 """Number of classes of mini-WebVision: the first classes of WebVision."""
 
@@ -25,13 +26,13 @@ _MINI = 50
 def food101n(root: Path) -> DataSet:
     """Read Food-101N, its verification labels, and Food-101's own test split (not CoOp's).
 
-    `train.verified` says for about 52,868 images whether their label is right. The true class of a wrong label is
+    `train.verified` has, for about 52,868 images, whether their label is right. The true class of a wrong label is
     unknown.
 
     Raises
     ------
     DataError
-        A list or an image is missing, or a list names a class that `meta/classes.txt` lacks.
+        A list or an image is missing, or a list names a class that is not in `meta/classes.txt`.
     """
     advice = (
         "Download Food-101N from https://kuanghuei.github.io/Food-101N/ and food-101.tar.gz from "
@@ -61,7 +62,7 @@ def food101n(root: Path) -> DataSet:
 def clothing1m(root: Path, both: bool = False) -> DataSet:
     """Read Clothing1M: a million training images with labels from the web, and true labels for validation and test.
 
-    With `both`, the training images are those with a true label and a label from the web, so that the truth is known.
+    With `both`, the training images are those that have a true label and a label from the web, so the truth is known.
 
     Raises
     ------
@@ -152,7 +153,7 @@ def animal10n(root: Path) -> DataSet:
 
 
 def _by_first_folder(source: Path, paths: list[str], number: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return the paths `<class>/<image>` and the number of the class."""
+    """Return pairs of a path `<class>/<image>` and the number of its class. Raises DataError for an unknown class."""
     rows = [(path, number.get(path.partition("/")[0], -1)) for path in paths]
     if unknown := [path for path, label in rows if label < 0]:
         raise DataError(f"Expected <class>/<image> in each line of {source}, but found '{unknown[0]}'.")
@@ -160,6 +161,7 @@ def _by_first_folder(source: Path, paths: list[str], number: Mapping[str, int]) 
 
 
 def _by_prefix(folder: Path) -> list[tuple[str, int]]:
+    """Return pairs of a file name and the class number at its beginning. Raises DataError for other names."""
     names = sorted(name for name in os.listdir(folder) if is_picture(name) and not name.startswith("."))
     if wrong := [name for name in names if not re.match(r"\d_", name)]:
         raise DataError(f"Expected images called <class number>_<id>.jpg in {folder}, but found {wrong[0]}.")
