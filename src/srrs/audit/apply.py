@@ -1,4 +1,4 @@
-"""Apply a plan to a folder: copy the images under their new labels or, on request, change the folder itself.
+"""Functions that apply a plan to a folder: they copy the images into class folders, or change the folder itself.
 
 Original files are only changed `in_place`. All changes are recorded in an undo file before the first one (see
 `journal`).
@@ -18,21 +18,22 @@ from srrs.audit.table import Audit
 from srrs.errors import DataError
 from srrs.io import Progress, is_file
 
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names Windows keeps to itself
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names that Windows reserves
 
 
 @dataclass(frozen=True)
 class _Photo:
-    """A row of a plan with its file, and its target path below a folder of classes."""
+    """A row of a plan with its file, and its target path below a folder of class folders."""
 
     row: Any
     file: Path
     target: str
     home: Path
-    """The folder of class folders that holds the file, else the folder of the file."""
+    """The folder of class folders that contains the file; the folder of the file if there are no class folders."""
 
     @property
     def action(self) -> str:
+        """Return the action of the row."""
         return str(self.row.action)
 
 
@@ -43,10 +44,10 @@ def read_audit(path: str | os.PathLike[str]) -> Audit:
 
 
 def find_root(audit: Audit, folder: str | os.PathLike[str]) -> Path:
-    """Return the folder that the relative paths of an audit refer to.
+    """Return the folder to which the relative paths of an audit refer.
 
-    This is the working directory if it contains the files. Otherwise it is the first folder that contains them among
-    `folder` (the folder of the audit) and its parent folders.
+    This is the working directory if it contains the files. Otherwise it is the first folder that contains the files
+    among `folder` (the folder of the audit) and its parent folders.
     """
     table = audit.table[audit.table.status != "unusable"]
     paths = [path for path in table.path if path and not os.path.isabs(path)]
@@ -80,16 +81,23 @@ def into_folder(
     """Return the file changes that put every image into the folder of its class. `act` makes these changes.
 
     A new folder gets copies named `<class>/<old name>`, without dropped and unusable images. With `in_place`, the
-    folder of the images itself is changed: relabeled images move to the folder of their class, and dropped images move
-    to `<folder>-dropped` beside the folder. If a file name exists already, -2, -3 and so on is added. Relative paths of
-    the audit refer to `root`, by default the working directory. If `undo_file` shows that the same changes were
-    interrupted, the remaining changes are returned.
+    folder of the images itself is changed: relabeled images are moved to the folder of their class, and dropped images
+    to `<folder>-dropped` beside the folder. If a file name exists already, -2, -3 and so on is added to the new name.
+    If `undo_file` shows that the same changes were interrupted, the remaining changes are returned.
+
+    Parameters
+    ----------
+    plan : the plan.
+    folder : the new folder or, with `in_place`, the folder to change.
+    undo_file : the undo file of these changes, see `undo_name`.
+    in_place : whether to change the folder of the images instead of copying them.
+    root : folder to which relative paths of the audit refer; by default the working directory.
 
     Raises
     ------
     DataError
         An image is missing or is no file; the new folder is not empty or contains the originals; or, with `in_place`,
-        an image lies outside the folder.
+        an image is outside the folder.
     """
     folder = Path(os.path.abspath(folder))
     if begun := unfinished(Path(undo_file), plan.digest, folder):
@@ -110,7 +118,8 @@ def act(journal: Journal, undo_file: str | os.PathLike[str], progress: Progress 
     """Record the file changes of `into_folder` in `undo_file`, make them, and return the changed folder.
 
     If a call is interrupted, the same call makes the remaining changes. `journal.undo(undo_file)` undoes all changes.
-    Raises DataError if a file with the new name exists or a file cannot be written.
+    `progress` is called with the number of changes made and their total. Raises DataError if a file with the new name
+    exists or a file cannot be written.
     """
     run(journal, Path(undo_file), progress)
     return Path(journal.folder)
@@ -123,7 +132,7 @@ def undo_name(plan: Plan, what: str | os.PathLike[str]) -> str:
 
 
 def _photos(plan: Plan, actions: Sequence[str], root: str | os.PathLike[str] | None) -> list[_Photo]:
-    """Return the rows of these actions, with their files."""
+    """Return the rows with these actions, with their files. Raises DataError if a row has no file."""
     rows: list[Any] = list(plan.table.itertuples())
     files = [Path(os.path.abspath(Path(root or ".") / row.path)) if row.path else None for row in rows]
     folders, inner = _layout(rows, files)
@@ -143,6 +152,7 @@ def _photos(plan: Plan, actions: Sequence[str], root: str | os.PathLike[str] | N
 
 
 def _copies(photos: list[_Photo], folder: Path) -> list[tuple[Path, Path]]:
+    """Return the source and the target of each copy. Raises DataError as `into_folder` does."""
     for photo in photos:
         if photo.file.is_relative_to(folder) or folder.is_relative_to(photo.home):
             raise DataError(
@@ -151,12 +161,13 @@ def _copies(photos: list[_Photo], folder: Path) -> list[tuple[Path, Path]]:
             )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"Expected an empty or a new folder at {folder}, but something is there. Give another one.")
-    photos = sorted(photos, key=lambda photo: photo.action)  # kept ones first, so that they keep their names
+    photos = sorted(photos, key=lambda photo: photo.action)  # "keep" comes first, so that kept images keep their names
     names = _apart([photo.target for photo in photos], [])
     return [(photo.file, folder / name) for photo, name in zip(photos, names, strict=True)]
 
 
 def _moves(photos: list[_Photo], folder: Path) -> list[tuple[Path, Path]]:
+    """Return the old and the new path of each moved file. Raises DataError as `into_folder` does."""
     if not folder.is_dir():
         raise DataError(f"Expected the folder that holds the images at {folder}, but there is none.")
     if outside := [photo.file for photo in photos if not photo.file.is_relative_to(folder)]:
@@ -180,13 +191,14 @@ def _moves(photos: list[_Photo], folder: Path) -> list[tuple[Path, Path]]:
 
 
 def _below(folder: Path) -> list[str]:
+    """Return the paths of all files and folders below a folder."""
     return [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
 
 
 def _layout(rows: Sequence[Any], files: Sequence[Path | None]) -> tuple[dict[str, str], list[str]]:
     """Return the folder of each given class, and each row's path below the folder of its class.
 
-    Where the images do not lie in one folder per class, there are no such folders, and the paths are file names.
+    If the images are not in one folder per class, there are no such folders, and the paths are file names.
     """
     folders: dict[str, str] = {}
     inner = []
@@ -202,7 +214,7 @@ def _layout(rows: Sequence[Any], files: Sequence[Path | None]) -> tuple[dict[str
 
 
 def _name_folders(folders: dict[str, str], labels: Iterable[str]) -> None:
-    """Add a folder for each class that has none yet."""
+    """Add a folder name for each class that has no folder yet."""
     taken = {name.casefold() for name in folders.values()}
     for label in dict.fromkeys(labels):
         if label not in folders:
@@ -210,14 +222,14 @@ def _name_folders(folders: dict[str, str], labels: Iterable[str]) -> None:
 
 
 def _apart(names: Sequence[str], there: Iterable[str]) -> list[str]:
-    """Return names that differ from each other and from existing ones, also on file systems that ignore case."""
+    """Return names that differ from each other and from existing names, also on file systems that ignore case."""
     taken = {name.casefold() for name in there}
     suffixes = {name: PurePath(name).suffix for name in names}
     return [_free(name.removesuffix(suffixes[name]), suffixes[name], taken) for name in names]
 
 
 def _free(stem: str, suffix: str, taken: set[str]) -> str:
-    """Return the first of a.jpg, a-2.jpg, a-3.jpg and so on that is not taken, and add it to the taken ones."""
+    """Return the first of a.jpg, a-2.jpg, a-3.jpg and so on that is not taken, and add it to the taken names."""
     name, number = stem + suffix, 1
     while name.casefold() in taken:
         number += 1

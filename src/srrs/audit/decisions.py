@@ -1,8 +1,8 @@
-"""Read decisions.csv, which the review page writes, and check it against its audit.
+"""Functions that read decisions.csv, which the review page writes, and check the file against its audit.
 
-The columns are id, path, given, action and label. The columns path and given may be missing. If a cell begins with = +
-- @, a tab or a carriage return, a spreadsheet would treat it as a formula, so the page puts a quote ' in front. The
-quote is removed here.
+The columns are id, path, given, action and label. The columns path and given may be missing. A spreadsheet would treat
+a cell as a formula if it begins with one of = + - @, a tab or a carriage return. Therefore the page puts a quote ' in
+front of such a cell. The quote is removed here.
 """
 
 import csv
@@ -22,7 +22,9 @@ from srrs.io import read_bytes
 ACTIONS = ("accept", "keep", "drop", "relabel")
 """Accept the suggested class, keep the given label, leave the image out, or choose another class."""
 COLUMNS = ("id", "path", "given", "action", "label")
+"""Columns of decisions.csv."""
 NEW_CLASS = "if it is a new class, give it images and audit again."
+"""Advice for a class that is not in the audit."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,13 @@ class Decision:
 def read_decisions(path: str | os.PathLike[str], audit: Audit, *, new_classes: bool = False) -> dict[str, Decision]:
     """Read decisions, and return them by the id of their row.
 
+    With `new_classes`, the decisions may contain classes that are not in the audit.
+
     Raises
     ------
     DataError
-        The file is missing or not a table of decisions; an id is not in the audit; a given label differs from the
-        audit's; an action is not in `ACTIONS`; a class is not in the audit and `new_classes` is not set; or two lines
+        The file is missing or not a table of decisions; an id is not in the audit; a given label differs from that of
+        the audit; an action is not in `ACTIONS`; a class is not in the audit and `new_classes` is not set; or two lines
         contain different decisions on one image.
     """
     path = Path(path)
@@ -51,10 +55,11 @@ def read_decisions(path: str | os.PathLike[str], audit: Audit, *, new_classes: b
 
 
 def read_trusted(path: str | os.PathLike[str], rows: Rows) -> dict[str, Decision]:
-    """Read decisions on images that are audited again, whose labels are then trusted. Return the decisions by id.
+    """Read decisions on images that are audited again. Their labels are trusted. Return the decisions by id.
 
-    Decisions on images that no longer exist are skipped. If a label was corrected in the meantime, the corrected label
-    is kept. Raises DataError as `read_decisions` does, and if no decision belongs to one of the rows.
+    Decisions on images that no longer exist are skipped. If the given label of an image has become the decided label in
+    the meantime, the decision stays valid. Raises DataError as `read_decisions` does, and if no decision belongs to one
+    of the rows.
     """
     path = Path(path)
     given = [rows.class_names[label] if label >= 0 else None for label in rows.given]
@@ -94,11 +99,12 @@ def trusted_labels(labels: Mapping[str, str | None], rows: Rows) -> dict[str, De
 
 
 def _action(label: str | None, given: str | None) -> str:
+    """Return the action that leads from the given label to another label."""
     return "drop" if label is None else "keep" if label == given else "relabel"
 
 
 def settled(audit: Audit) -> dict[str, Decision]:
-    """Return the decisions that an audit was made with (`--trusted`): the suggested classes of its trusted rows."""
+    """Return the decisions with which an audit was made (`--trusted`): the suggested classes of its trusted rows."""
     rows = zip(audit.table.id, audit.table.suggested, audit.table.given, audit.table["flags"], strict=True)
     return {
         id: Decision(_action(suggested, given), suggested) for id, suggested, given, flags in rows if is_trusted(flags)
@@ -106,7 +112,7 @@ def settled(audit: Audit) -> dict[str, Decision]:
 
 
 def _as_written(ids: Iterable[str]) -> dict[str, str]:
-    """Return the ids by how a text file writes them."""
+    """Return the ids by their spellings in a text file, in which some characters are escaped."""
     known = {id.encode("utf-8", "backslashreplace").decode(): id for id in ids}
     return known | {id: id for id in ids}
 
@@ -118,7 +124,16 @@ def _checked(
     class_names: tuple[str, ...] | None,
     advice: str,
 ) -> dict[str, Decision]:
-    """Return the decisions by id. With `class_names` None any class is allowed; `advice` ends the error on others."""
+    """Return the decisions by id. Raises DataError as `read_decisions` does.
+
+    Parameters
+    ----------
+    lines : number and cells of each line.
+    path : path of the file, for messages.
+    records : the given and the suggested class of each id.
+    class_names : the allowed classes; None allows every class.
+    advice : end of the message about another class.
+    """
     rows = _as_written(records)
     decisions: dict[str, Decision] = {}
     first: dict[str, int] = {}
@@ -143,6 +158,7 @@ def _checked(
 
 
 def _decision(cells: Mapping[str, str], given: str | None, suggested: str | None, where: str) -> Decision:
+    """Return the decision of a line. Raises DataError as `read_decisions` does."""
     action, label = cells["action"].strip().lower(), cells["label"] or None
     if action not in ACTIONS:
         raise DataError(f"Expected one of the actions {', '.join(ACTIONS)} in {where}, but found '{cells['action']}'.")
@@ -167,6 +183,7 @@ def _decision(cells: Mapping[str, str], given: str | None, suggested: str | None
 
 
 def _check_class(label: str, class_names: tuple[str, ...], where: str, advice: str) -> None:
+    """Raise DataError if a label is not one of the classes."""
     if label in class_names:
         return
     near = difflib.get_close_matches(label, class_names, 1)
@@ -177,7 +194,7 @@ def _check_class(label: str, class_names: tuple[str, ...], where: str, advice: s
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the number and cells of each line; a column that the file lacks is empty."""
+    """Yield the number and the cells of each line. The cells of a missing column are empty."""
     wanted = f"Expected decisions with the columns {', '.join(COLUMNS)} in {path}"
     try:
         text = read_bytes(path).decode("utf-8-sig")
@@ -202,4 +219,5 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _words(decision: Decision) -> str:
+    """Return a decision as text, for messages."""
     return decision.action if decision.label is None else f"{decision.action} as '{decision.label}'"

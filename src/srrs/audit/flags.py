@@ -1,6 +1,7 @@
 """The column `flags`: problems of an image that do not concern its label.
 
-The flags of an image are in one cell, separated by `; `. A flag does not change the status of an image.
+The flags of an image are in one cell, separated by `; `. A flag does not change the status of an image. N images, D
+feature size.
 """
 
 import re
@@ -18,15 +19,19 @@ from srrs.records import Bools, Floats, Ints
 TRUSTED = "trusted"
 """The flag of an image on which a person has decided. It is always the first flag."""
 KINDS = (TRUSTED, "duplicate", "near-duplicate", "off-topic", "tiny", "blank", "dark", "blurry")
+"""Kinds of flags, in the order in which they are counted."""
 _TWIN = re.compile("(near-)?duplicate of ")
+"""Beginning of the flag of a duplicate."""
 _LABEL = re.compile(r" \(labell?ed (?!.* \(labell?ed )")
-"""What precedes the label of the other image; earlier releases wrote "labelled"."""
+"""Text before the label of the other image. Earlier releases wrote "labelled"."""
 FAR = -3.0
-"""An image with a lower likeness (in interquartile ranges from the median) is off-topic, whatever its label."""
+"""An image with a lower likeness (see `off_topic`) is off-topic, whatever the status of its label."""
 UNLIKE = 0.02
 """An image whose label is not clean is off-topic if at most this share of the clean images has a lower likeness."""
 FEWEST = 50
+"""With fewer images, none is off-topic. With fewer clean images, `UNLIKE` is not used."""
 NEAR = 5
+"""Number of nearest images whose similarity is averaged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,17 +40,17 @@ class Photos:
 
     ids: tuple[str, ...]
     given: tuple[str, ...]
-    """(N,) class names."""
+    """(N,) names of the given classes."""
     keys: tuple[str, ...]
     """(N,) digest of each file."""
     features: Floats
     """(N, D) unit-length features of the plain view."""
     looks: Floats
-    """(N, P) small gray images, centered and of unit length, or zero."""
+    """(N, P) small gray copies, centered and of unit length, or zero."""
     defects: tuple[tuple[str, ...], ...] = ()
     """(N,) flags of the pixels: tiny, blank, dark, blurry."""
     neighbors: Ints | None = None
-    """(N, k) rows of the nearest images, best first; -1 for none. Needed above 65,536 images only, else None."""
+    """(N, k) positions of the nearest images, best first; -1 for none. Needed only above 65,536 images, else None."""
 
 
 def cells(
@@ -55,9 +60,10 @@ def cells(
 
     Parameters
     ----------
+    photos : the images.
     outside : (N,) whether each image is off-topic.
-    decided : ids on which a person has decided.
-    test : the images of a test set, which are compared with `photos` to find duplicates.
+    decided : ids of the images on which a person has decided.
+    test : the images of a test set, in which copies of `photos` are searched.
     """
     twice = duplicates(photos, test)
     found: dict[str, str | None] = {}
@@ -69,7 +75,7 @@ def cells(
 
 
 def duplicates(photos: Photos, test: Photos | None = None) -> dict[int, list[str]]:
-    """Return the flags of duplicates and near-duplicates, by row. The copy may be among `photos` or `test`.
+    """Return the flags of duplicates and near-duplicates, by position. Copies are searched among `photos` and `test`.
 
     The flags do not depend on the order of the images. Above 65,536 images, near-duplicates are searched among the
     nearest images (`Photos.neighbors`). If these are None, only files with equal bytes are found.
@@ -106,19 +112,19 @@ def off_topic(
 ) -> Bools:
     """Return which images (N,) probably show none of the classes.
 
-    The likeness of an image is the sum of two similarities: its similarity to the best class vector, and its mean
+    The *likeness* of an image is the sum of two similarities: its similarity to the best class vector, and its mean
     similarity to the nearest images. Before the sum, the median of all images is subtracted from each similarity, and
     the result is divided by the interquartile range. An image is off-topic if its likeness is below `FAR`, or if its
     label is not clean and at most the share `UNLIKE` of the clean images has a lower likeness. With the bundled model,
-    the rule flags 3 in 1,000 images of Caltech101's classes. It finds noise and color gradients, but only 2 in 100
+    this rule flags 3 in 1,000 images of Caltech101's classes. It finds noise and color gradients, but only 2 in 100
     images of other objects.
 
     Parameters
     ----------
     features : (N, D) of unit length.
     clean : (N,) whether the label of each image is clean.
-    class_vectors : (C, D) of unit length; without them, only the nearest images count.
-    similarity : (N, k) to the nearest images; needed above 65,536 images, where no image is flagged without it.
+    class_vectors : (C, D) of unit length. Without class vectors, only the nearest images count.
+    similarity : (N, k) similarities to the nearest images. Above 65,536 images, no image is flagged without them.
     """
     if (is_large(len(clean)) and similarity is None) or len(clean) < FEWEST:
         return np.zeros(len(clean), dtype=bool)
@@ -136,12 +142,13 @@ def off_topic(
 
 
 def _from_median(values: Floats) -> Floats:
+    """Return the distances (N,) from the median, in interquartile ranges."""
     low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
     return np.asarray((values - middle) / (high - low + 1e-9))
 
 
 def twins_of(cells: Sequence[str | None], ids: Collection[str]) -> list[list[str]]:
-    """Return, for each cell of the column, the ids of `ids` that it names as duplicates or near-duplicates."""
+    """Return, for each cell of the column, which of `ids` the cell names as duplicates or near-duplicates."""
     named = {_plain(id): id for id in ids}
     found = []
     for cell in cells:
@@ -157,13 +164,13 @@ def is_trusted(cell: str | None) -> bool:
 
 
 def joined(cell: str | None, words: Sequence[str]) -> str | None:
-    """Return a cell with further flags added. Each flag appears once."""
+    """Return a cell with further flags added; None if there are no flags. Each flag appears once."""
     own = cell.split("; ") if cell else []
     return "; ".join([*own, *(word for word in map(_plain, words) if word not in own)]) or None
 
 
 def counts(cells: pd.Series) -> dict[str, int]:
-    """Return the number of images per kind of flag: our kinds in their order, then others by name."""
+    """Return the number of images per kind of flag: the kinds of srrs in their order, then other kinds by name."""
     kinds = [{flag.split(" of ")[0] for flag in cell.split("; ")} for cell in cells.dropna()]
     there = set().union(*kinds)
     order = [*(kind for kind in KINDS if kind in there), *sorted(there - {*KINDS})]
@@ -171,7 +178,11 @@ def counts(cells: pd.Series) -> dict[str, int]:
 
 
 def _first_of_each(photos: Photos, order: Ints, among: Collection[str] | None) -> dict[str, list[int]]:
-    """Return the first two images, by id, of each file content `among` those given, or of each that is repeated."""
+    """Return the first two images with each file content, sorted by id, as positions by content digest.
+
+    Only contents that are in `among` count or, if `among` is None, contents that occur several times. `order` (N,) are
+    the positions sorted by id.
+    """
     keys = pd.Series(photos.keys, dtype=object)
     wanted = (keys.duplicated(keep=False) if among is None else keys.isin(list(among))).to_numpy()
     same: dict[str, list[int]] = {}

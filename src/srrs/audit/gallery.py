@@ -1,4 +1,4 @@
-"""The data that the script of the review page reads: the listed rows, their previews, and images to compare them with.
+"""The data that the script of the review page reads: the listed rows, their previews, and images to compare with.
 
 The page contains previews of as many images as fit. It shows the other images from their files, by links that are
 relative to the page.
@@ -30,20 +30,22 @@ if TYPE_CHECKING:
     from srrs.audit.table import Audit
 
 Thumbnail = Callable[[int], bytes | None]
+"""Function from a row of the table to the bytes of its preview; None if there is no image."""
 CODED = ("given", "suggested", "zero_shot")
-"""Columns of class names, beside those of the tuners."""
+"""Columns of class names, besides those of the tuners."""
 NEAREST = 4
+"""Number of clean images that the page shows for comparison."""
 SIDE = 256
 """Longest side of a preview in pixels."""
 SMALLER = (192, 128, 96)
-"""Smaller sides of previews. They are used for images that are not files, if previews of the full size do not fit."""
+"""Smaller sides of previews. They are used for rows whose image is not a file, if previews of the full size do not
+fit."""
 NEAR_SIDE = 72
+"""Longest side of the images for comparison, in pixels."""
 ROOM = 7_500_000
-"""Largest number of bytes of the page's data, with the previews.
-
-Figures and script need the rest of eight megabytes.
-"""
+"""Largest number of bytes of the page's data with the previews. Figures and script need the rest of eight megabytes."""
 PAIRS = 400
+"""Largest number of pairs of given and suggested classes on the page."""
 
 
 def gallery(
@@ -58,8 +60,15 @@ def gallery(
 ) -> dict[str, Any]:
     """Return the rows `order` of the table as JSON: one list per column, and previews of images.
 
-    The page gets previews of the first `photos` rows, and of rows whose image is not a file. `budget` is the number of
-    rows at the beginning that a person should review. `links` makes the URLs of image files.
+    Parameters
+    ----------
+    audit : the audit.
+    order : rows of the table in the order of the page.
+    summary : the summary of the audit.
+    thumbnail : function that returns the preview of a row.
+    photos : number of rows at the beginning that get a preview. Rows whose image is not a file also get one.
+    budget : number of rows at the beginning that a person should review.
+    links : makes the URLs of image files; None for a page without links.
     """
     pictured = order[:photos]
     near = nearest_trusted(audit, pictured)
@@ -82,7 +91,7 @@ def gallery(
         "twins": _twins(audit, order, links),
     }
     place = {row: at for at, row in enumerate(dict.fromkeys(row for row in near.ravel().tolist() if row >= 0))}
-    shown = audit.table.given.where(~audit.table["flags"].map(is_trusted), audit.table.suggested)  # as was decided
+    shown = audit.table.given.where(~audit.table["flags"].map(is_trusted), audit.table.suggested)  # or the decision
     label = codes(shown, audit.class_names).tolist()
     of = [[[label[row], place[row]] for row in row_near if row >= 0] for row_near in near.tolist()]
     room = ROOM - len(json.dumps([data, of]))
@@ -97,9 +106,9 @@ class Links:
         self._folder, self._root = os.path.dirname(os.path.abspath(page)), os.path.abspath(root or ".")
 
     def of(self, table: pd.DataFrame, common: str) -> tuple[list[str | int | None], str]:
-        """Return the URL of each row, and a common prefix.
+        """Return the URL of each row of a table, and the URL of the folder `common`, which most paths begin with.
 
-        None stands for no file, and 0 for the prefix plus the id.
+        A URL is None if the row has no file, and 0 if it is the URL of the folder plus the id.
         """
         plain = common == "" or common.endswith("/")
         links: list[str | int | None] = []
@@ -109,17 +118,20 @@ class Links:
         return links, f"{self.url(common or '.')}/"
 
     def url(self, path: str) -> str:
-        """Return the URL of one path."""
+        """Return the URL of a path."""
         whole = os.path.join(self._root, path)
         try:
             relative = Path(os.path.relpath(whole, self._folder)).as_posix()
-        except ValueError:  # another drive of Windows
+        except ValueError:  # the path is on another drive of Windows
             return Path(whole).as_uri()
         return quote(os.fsencode(relative))
 
 
 def _twins(audit: "Audit", order: Ints, links: Links | None) -> dict[int, list[list[Any]]]:
-    """Return, by position in `order`, the images that a row is a duplicate of: id, label, position or -1, and URL."""
+    """Return the images of which each row is a duplicate, by position in `order`.
+
+    Each image is given by its id, its label, its position in `order` (-1 if it is not listed), and its URL.
+    """
     flags = audit.table["flags"].iloc[order]
     if not flags.notna().any():
         return {}
@@ -138,10 +150,10 @@ def _twins(audit: "Audit", order: Ints, links: Links | None) -> dict[int, list[l
 
 
 def nearest_trusted(audit: "Audit", rows: Ints, k: int = NEAREST) -> Ints:
-    """Return the clean images with the most similar features for each of some rows: (len(rows), k), best first.
+    """Return, for each of the rows, the clean images with the most similar features: (len(rows), k), best first.
 
     The value -1 means no image. All values are -1 above 65,536 images, and for an audit that was read from a file,
-    because it has no features.
+    because such an audit has no features.
     """
     found = np.full((len(rows), k), -1, dtype=np.int64)
     if audit.at is None or audit.features is None or is_large(len(audit.at)):
@@ -149,7 +161,7 @@ def nearest_trusted(audit: "Audit", rows: Ints, k: int = NEAREST) -> Ints:
     sample = {int(row): number for number, row in enumerate(audit.at)}
     ids, status = audit.table.id.tolist(), audit.table.status.tolist()
     clean = [row for row in sample if status[row] == "clean"]
-    trusted = np.array(sorted(clean, key=ids.__getitem__), dtype=np.int64)  # by id, which then decides ties
+    trusted = np.array(sorted(clean, key=ids.__getitem__), dtype=np.int64)  # sorted by id, which breaks ties
     unit = np.asarray(audit.features, dtype=np.float32)
     theirs = unit[[sample[row] for row in trusted.tolist()]]
     for at, row in enumerate(rows.tolist()):
@@ -162,6 +174,7 @@ def nearest_trusted(audit: "Audit", rows: Ints, k: int = NEAREST) -> Ints:
 
 
 def _columns(audit: "Audit", order: Ints) -> dict[str, list[Any]]:
+    """Return the columns of the rows `order`, with numbers instead of class names and statuses."""
     table = audit.table.iloc[order]
     columns: dict[str, list[Any]] = {name: table[name].tolist() for name in ("id", "issue", "flags")}
     columns |= {name: codes(table[name], audit.class_names).tolist() for name in (*CODED, *audit.tuned)}
@@ -173,12 +186,13 @@ def _columns(audit: "Audit", order: Ints) -> dict[str, list[Any]]:
 
 
 def _root(table: pd.DataFrame) -> str:
-    """Return what stands before the id in the first path that ends with it; it spares most paths in the page."""
+    """Return the part before the id of the first path that ends with its id. The page need not contain such paths."""
     pairs = zip(table.id, table.path, strict=True)
     return next((path[: -len(id)] for id, path in pairs if path and path.endswith(id)), "")
 
 
 def _rounded(value: float) -> float | None:
+    """Return a value with four decimals; None if it is not finite."""
     known = finite(value)
     return None if known is None else round(known, 4)
 
@@ -191,9 +205,10 @@ def _pictures(
     thumbnail: Thumbnail,
     room: int,
 ) -> tuple[list[str | None], list[str | None]]:
-    """Return previews and neighbors as base64, as many as fit into `room` bytes.
+    """Return the previews (base64) of the rows and of the images for comparison, as many as fit into `room` bytes.
 
-    Previews are those of the first `photos` rows and of rows that are no file, which the page could not show otherwise.
+    The first `photos` rows get previews, and rows whose image is not a file, which the page could not show otherwise.
+    `near` are the rows of the images for comparison.
     """
     wanted = [at for at, link in enumerate(links) if at < photos or link is None]
     filed = [at for at in wanted if links[at] is not None]
@@ -218,15 +233,17 @@ def _pictures(
 
 
 def _encoded(picture: bytes | None, side: int) -> str | None:
+    """Return an image, shrunk to a side and in base64; None for no image."""
     return base64.b64encode(shrunk(picture, side)).decode() if picture else None
 
 
 def _size(pictures: list[str | None]) -> int:
+    """Return the number of bytes of encoded images."""
     return sum(len(picture or "") for picture in pictures)
 
 
 def shrunk(picture: bytes, side: int) -> bytes:
-    """Return an image of at most `side` pixels a side, as WebP if Pillow can write WebP, else as JPEG."""
+    """Return an image with sides of at most `side` pixels, as WebP if Pillow can write WebP, else as JPEG."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(picture)) as image:
         small = image.convert("RGB")

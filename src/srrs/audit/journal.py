@@ -1,7 +1,7 @@
-"""Changes to files. They are recorded before they are made, so that interrupted changes can be continued or undone.
+"""Changes to files, which are recorded before they are made, so that interrupted changes can be continued or undone.
 
-A journal is a JSON file with a list of steps. It is written before the first step is made. Every step can be repeated
-and undone repeatedly, and no file is ever overwritten.
+A journal is a JSON file with a list of steps. It is written before the first step is made. Every step can be made and
+undone repeatedly, and no file is ever overwritten.
 """
 
 import errno
@@ -22,6 +22,7 @@ from srrs.io import Progress, cause, read_bytes, write_atomic
 from srrs.lock import only_run
 
 SCHEMA_VERSION = 1
+"""Version of the format of journals."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,18 @@ class Journal:
     """The steps of a change to files, and their state."""
 
     kind: Literal["copy", "move", "table"]
+    """What the steps do: copy files, move files, or replace a table."""
     digest: str
     """Digest of the plan."""
     folder: str
     """Absolute path of the folder or table that is changed."""
     steps: tuple[tuple[str, str], ...]
-    """Absolute path of the source and of the target of each step. For a table: the path of its copy, and its own."""
+    """Absolute paths of the source and of the target of each step. For a table: its copy, and the table itself."""
     made: tuple[str, ...] = ()
     """Folders that the steps create."""
     before: str = ""
     after: str = ""
-    """Of a table, sha256 of its bytes before and after."""
+    """For a table: sha256 of its bytes before and after the change."""
     state: Literal["planned", "started", "done", "undoing", "undone"] = "planned"
 
 
@@ -49,7 +51,8 @@ def read_journal(path: str | os.PathLike[str]) -> Journal:
     Raises
     ------
     DataError
-        The file is not a journal, or a step has a path outside the folder of the journal.
+        The file is not a journal, or a step would write outside the folder of the journal and the folder of dropped
+        images beside it.
     """
     wanted = f"Expected an undo file of srrs apply at {path}"
     try:
@@ -72,7 +75,7 @@ def read_journal(path: str | os.PathLike[str]) -> Journal:
 
 
 def only_journal(folder: Path) -> Path:
-    """Return the path of the one journal in the folder of an audit whose changes can be undone.
+    """Return the path of the only journal in the folder of an audit whose changes can be undone.
 
     Raises DataError if there is none or more than one.
     """
@@ -85,7 +88,7 @@ def only_journal(folder: Path) -> Path:
 
 
 def _outside(journal: Journal) -> str:
-    """Return the first path that the journal would write to and should not; '' if there is none."""
+    """Return the first path to which the journal would write although it is not allowed to; '' if there is none."""
     folder = Path(journal.folder)
     if journal.kind == "table":
         wanted = ((str(folder.with_name(f"{folder.name}.before")), journal.folder),)
@@ -104,14 +107,15 @@ def _outside(journal: Journal) -> str:
 
 
 def dropped_folder(folder: Path) -> Path:
-    """Return the folder beside the folder of a dataset to which dropped images are moved."""
+    """Return the folder to which dropped images are moved. It is beside the folder of the dataset."""
     return folder.with_name(f"{folder.name}-dropped")
 
 
 def unfinished(path: Path, digest: str, folder: Path) -> Journal | None:
     """Return the journal at `path` if the same changes were interrupted; None if nothing has been done.
 
-    Raises DataError if all changes were made already or are being undone, or if the journal contains other changes.
+    `digest` is that of the plan. Raises DataError if all changes were made already or are being undone, or if the
+    journal contains other changes.
     """
     if not path.exists():
         return None
@@ -130,7 +134,8 @@ def unfinished(path: Path, digest: str, folder: Path) -> Journal | None:
 def run(journal: Journal, path: Path, progress: Progress | None = None) -> None:
     """Make the remaining steps of a copy or a move. `path` is the path of the journal.
 
-    Raises DataError if a target exists already or a step fails. The journal shows which steps have been made.
+    `progress` is called with the number of steps and their total. Raises DataError if another file is at a target, or a
+    step fails. After an error, the same call continues.
     """
     with only_run(path.parent):
         journal = _write(replace(journal, state="started"), path)
@@ -144,7 +149,7 @@ def run(journal: Journal, path: Path, progress: Progress | None = None) -> None:
 def run_table(journal: Journal, path: Path, content: bytes) -> None:
     """Replace the bytes of a table by `content`, and keep the old table beside it.
 
-    `path` is the path of the journal.
+    `path` is the path of the journal. Raises DataError if a file cannot be read or written.
     """
     ((copy, table),) = journal.steps
     with only_run(path.parent):
@@ -159,7 +164,7 @@ def undo(path: str | os.PathLike[str], progress: Progress | None = None) -> Jour
     """Undo the steps of the journal at `path`: every original is restored to its place, byte for byte.
 
     Copies are removed, moved files return to their old places, and a table gets its old bytes. An interrupted call can
-    be repeated. If a file was changed or removed in the meantime, it is not touched, and DataError is raised after all
+    be repeated. A file that was changed or removed in the meantime is not touched, and DataError is raised after all
     other steps have been undone.
     """
     path = Path(path)
@@ -171,6 +176,7 @@ def undo(path: str | os.PathLike[str], progress: Progress | None = None) -> Jour
 
 
 def _undo(journal: Journal, path: Path, progress: Progress | None) -> Journal:
+    """Undo the steps of a journal, and return the journal with its new state."""
     journal = _write(replace(journal, state="undoing"), path)
     left = _table_back(journal) if journal.kind == "table" else _steps_back(journal, progress)
     if left:
@@ -196,12 +202,14 @@ def sha256(path: Path) -> str:
 
 
 def _write(journal: Journal, path: Path) -> Journal:
+    """Write a journal, and return it."""
     content = {"schema_version": SCHEMA_VERSION, **asdict(journal)}
     write_atomic(path, json.dumps(content, indent=1).encode())
     return journal
 
 
 def _guarded(step: Callable[[Path, Path], None], start: Path, end: Path, path: Path) -> None:
+    """Make a step, and turn an OSError into a DataError that explains how to continue."""
     try:
         end.parent.mkdir(parents=True, exist_ok=True)
         step(start, end)
@@ -213,6 +221,7 @@ def _guarded(step: Callable[[Path, Path], None], start: Path, end: Path, path: P
 
 
 def _copy(start: Path, end: Path) -> None:
+    """Copy a file. Raises FileExistsError if a file with other bytes is at the target."""
     if end.exists():
         if not filecmp.cmp(start, end, shallow=False):
             raise FileExistsError(errno.EEXIST, "another file is there")
@@ -226,17 +235,18 @@ def _copy(start: Path, end: Path) -> None:
 
 
 def _part(end: Path) -> Path:
-    """Return where a copy grows: always the same place, so that interrupted work is continued or cleared away."""
+    """Return the temporary path of a copy. It is always the same, so that a later call replaces or removes the file."""
     return end.with_name(f".{hashlib.sha256(os.fsencode(end.name)).hexdigest()[:16]}.part")
 
 
 def _move(start: Path, end: Path) -> None:
+    """Move a file. Raises FileExistsError if a file with other bytes is at the target."""
     if end.exists():
         if not start.exists():
             return
         if not filecmp.cmp(start, end, shallow=False):
             raise FileExistsError(errno.EEXIST, "another file is there")
-        start.unlink()  # copied to another disk, and then cut short
+        start.unlink()  # the file was copied to another disk before an interruption
         return
     try:
         start.rename(end)
@@ -248,7 +258,7 @@ def _move(start: Path, end: Path) -> None:
 
 
 def _steps_back(journal: Journal, progress: Progress | None) -> list[str]:
-    """Undo the steps, last first; files that are not as they were left."""
+    """Undo the steps, the last one first. Return the files that were changed or removed in the meantime."""
     left, back = [], _uncopy if journal.kind == "copy" else _unmove
     for at, (start, end) in enumerate(reversed(journal.steps)):
         try:
@@ -263,6 +273,7 @@ def _steps_back(journal: Journal, progress: Progress | None) -> list[str]:
 
 
 def _uncopy(start: Path, end: Path) -> bool:
+    """Remove a copy. Return False if the copy or the original has been changed."""
     if end.exists():
         if not start.exists() or not filecmp.cmp(start, end, shallow=False):
             return False
@@ -271,6 +282,7 @@ def _uncopy(start: Path, end: Path) -> bool:
 
 
 def _unmove(start: Path, end: Path) -> bool:
+    """Move a file back. Return False if that is not possible, because both files exist and differ, or none exists."""
     if start.exists() != end.exists():
         if end.exists():
             start.parent.mkdir(parents=True, exist_ok=True)
@@ -283,6 +295,7 @@ def _unmove(start: Path, end: Path) -> bool:
 
 
 def _table_back(journal: Journal) -> list[str]:
+    """Restore the old bytes of a table. Return the files that were changed in the meantime."""
     ((copy, table),) = journal.steps
     found = sha256(Path(table))
     if found == journal.after != journal.before:

@@ -1,4 +1,4 @@
-"""The plan of `srrs apply`: which rows it relabels, drops or keeps, computed before any file changes."""
+"""The plan of `srrs apply`: which rows it relabels, drops or keeps. The plan is made before any file changes."""
 
 import hashlib
 import json
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 ACTIONS = ("relabel", "drop", "keep", "unusable")
+"""Actions on rows; an unusable row gets none of the others."""
 SURE = 0.9
+"""Default of the least confidence of a suggestion that is applied without a review."""
 SHOWN = 20
+"""Largest number of changes that the terminal shows."""
 DROPPABLE = ("duplicates", "unusable")
 """Kinds of images that can be dropped on request."""
 _NOT_BROKEN = ("no label", "has no label", "missing file", "no embedding", "was not audited", "left out by decision")
-"""Issues that do not mean a damaged file: the file is missing, or it can be read."""
+"""Issues that do not mean a damaged file: the file is missing, or can be read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,7 @@ class Plan:
         return {"counts": self.counts(), "changes": self.changes.to_dict("records")}
 
     def lines(self) -> list[str]:
-        """Return the plan as lines of text."""
+        """Return the plan as lines of text, for the terminal."""
         counts, by = self.counts(), self.changes.by.value_counts()
         words = {"relabel": "relabeled", "drop": "dropped", "keep": "kept", "unusable": "unusable"}
         told = [f"{count:,} {words[action]}" for action, count in counts.items() if count or action != "unusable"]
@@ -92,19 +95,23 @@ def plan(
 ) -> Plan:
     """Return the changes that follow from decisions or from suggestions.
 
+    With `decisions`, the plan consists of these decisions and of those with which the audit was made (`--trusted`).
+    Without, the plan takes the suggestion of each noisy label with a `suggested_confidence` of at least `confidence`,
+    and the decisions with which the audit was made. Any other row is kept, and an unusable row stays unusable.
+
     Parameters
     ----------
-    decisions: by id. If given, the plan consists of these decisions and of those that the audit was made with
-        (`--trusted`). If not, the plan takes the suggestion of each noisy label with a `suggested_confidence` of at
-        least `confidence` (0 to 1). A row without a decision is kept; an unusable row stays unusable.
-    drop: any of `DROPPABLE`: "duplicates" drops all but the first of images of equal content and label, "unusable"
+    audit : the audit.
+    decisions : decisions by id; None for suggestions.
+    confidence : from 0 to 1.
+    drop : any of `DROPPABLE`: "duplicates" drops all but the first of images with equal content and label, "unusable"
         drops files that cannot be read as images. A decision on a row takes precedence.
 
     Raises
     ------
     DataError
         `drop` has an unknown value; or there are no decisions, and the suggestions of the audit are not reliable enough
-        to apply them without a review (`Audit.trusted` is false).
+        to apply them without a review (`Audit.trusted` is False).
     """
     if unknown := set(drop) - set(DROPPABLE):
         raise DataError(f"Expected {' or '.join(DROPPABLE)} to be dropped, but found '{min(unknown)}'.")
@@ -130,6 +137,7 @@ def plan(
 
 
 def _row(row: Any, decision: Decision | None, sure: np.bool_ | bool) -> tuple[str, str | None, str | None]:
+    """Return the action, the new label and the reason for a row. `sure` is whether its suggestion is applied."""
     if decision is not None:
         action = "drop" if decision.label is None else "keep" if decision.label == row.given else "relabel"
         return action, decision.label, "decision"
@@ -141,7 +149,7 @@ def _row(row: Any, decision: Decision | None, sure: np.bool_ | bool) -> tuple[st
 
 
 def _extra(table: pd.DataFrame, rows: list[tuple[str, str | None, str | None]], drop: Collection[str]) -> list[int]:
-    """Return the rows to drop on request: unreadable files, and later copies of an image under the same label."""
+    """Return the rows to drop on request: unreadable files, and later copies of an image with the same label."""
     found = []
     if "unusable" in drop:
         reasons = zip(table.issue, rows, strict=True)

@@ -1,8 +1,8 @@
 """The figures of the review page, as SVG inside HTML.
 
-matplotlib draws a figure. Then the SVG is adapted to the page: text stays text and gets the fonts of the page, black
-becomes the text color of the page (light or dark), styles and scripts are removed, because the content security policy
-forbids them, and a text describes the figure. The same audit gives the same bytes.
+matplotlib draws a figure. Then the SVG is adapted to the page. Text stays text and gets the fonts of the page. Black
+becomes the text color of the page (light or dark). Styles and scripts are removed, because the content security policy
+forbids them. A text that describes the figure is added. The same audit gives the same bytes.
 """
 
 import io
@@ -24,14 +24,17 @@ from srrs.records import Floats, Ints
 COLORS = {"noisy": "#c9483c", "ambiguous": "#b8801a", "clean": "#3b86a3", "outside": "#8269b5"}
 """Colors of the statuses. Their contrast to the light and to the dark page is at least 3:1."""
 WRONG, RIGHT = COLORS["noisy"], "#8a8f96"
+"""Colors of labels with another suggested class, and of all other labels."""
 SVG = "http://www.w3.org/2000/svg"
+"""Namespace of SVG."""
 XLINK = "http://www.w3.org/1999/xlink"
+"""Namespace of links in SVG."""
 
 
 def quality_histogram(scores: Mapping[str, Floats], band: tuple[float, float] | None, label: str = "quality") -> str:
-    """Draw a stacked histogram of the scores (0 to 1) of each status.
+    """Return a stacked histogram of the scores (0 to 1) of each status, as SVG.
 
-    `band` is the lower and upper bound of ambiguous.
+    `band` are the bounds of the ambiguous band, and `label` is the name of the score.
     """
     figure, axes = _figure(6.4, 3.1)
     known = {status: values[~np.isnan(values)] for status, values in scores.items()}
@@ -67,10 +70,9 @@ def quality_histogram(scores: Mapping[str, Floats], band: tuple[float, float] | 
 
 
 def noise_matrix(cells: Ints, class_names: Sequence[str], most: int = 20) -> str:
-    """Draw the number of images by given class (rows) and suggested class (columns).
+    """Return a matrix of the number of images by given class (rows) and suggested class (columns), as SVG.
 
-    `cells` (K, 3) holds given class, suggested class and number. Only the `most` classes with the most changes are
-    drawn.
+    `cells` (K, 3) are given class, suggested class and number. Only the `most` classes with the most changes are drawn.
     """
     size = len(class_names)
     wrong = cells[cells[:, 0] != cells[:, 1]]
@@ -104,6 +106,7 @@ def noise_matrix(cells: Ints, class_names: Sequence[str], most: int = 20) -> str
 
 
 def _cells(axes: Axes, counts: Ints, wrong: Ints) -> None:
+    """Draw the cells of the matrix. Changes (`wrong`) are darker with a larger number."""
     top = max(int(wrong.max(initial=0)), 1)
     for row, column in np.argwhere(counts > 0):
         off = row != column
@@ -119,11 +122,13 @@ def _cells(axes: Axes, counts: Ints, wrong: Ints) -> None:
 
 
 def _short(name: str, most: int = 16) -> str:
+    """Return a name, shortened to `most` characters."""
     name = printable(name)
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return an empty figure of this size in inches."""
     figure = Figure(figsize=(width, height))
     FigureCanvasSVG(figure)
     axes = figure.subplots()
@@ -132,12 +137,12 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _svg(figure: Figure, name: str, title: str, words: str) -> str:
-    """Return the figure as an <svg> element."""
+    """Return the figure as an <svg> element with a title and a description (`words`) for screen readers."""
     settings = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9}
     bare = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     text = io.StringIO()
     with matplotlib.rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the page's fonts draw it, not matplotlib's
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the page has fonts that matplotlib lacks
         figure.savefig(text, format="svg", transparent=True, metadata=bare, bbox_inches="tight", pad_inches=0.05)
     ElementTree.register_namespace("", SVG)
     ElementTree.register_namespace("xlink", XLINK)
@@ -156,7 +161,7 @@ def _svg(figure: Figure, name: str, title: str, words: str) -> str:
 
 
 def _restyle(root: ElementTree.Element) -> None:
-    """Turn style attributes into presentation attributes, and drop what only matplotlib needs."""
+    """Replace style attributes by presentation attributes, and remove attributes that only matplotlib needs."""
     source = ElementTree.tostring(root, encoding="unicode")
     used = set(re.findall(r'(?:url\(|href=")#([\w.-]+)', source))
     for element in root.iter():

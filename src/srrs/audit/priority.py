@@ -1,4 +1,4 @@
-"""Choose the images that a person should review first, if there is not enough time for all of them."""
+"""The order in which a person should review images, if there is not enough time for all of them."""
 
 import os
 from pathlib import Path
@@ -15,16 +15,18 @@ from srrs.io import write_atomic
 from srrs.records import Floats, Ints, Round
 
 FOLDS = 5
+"""Number of folds of the second detector."""
 COLUMNS = ("id", "path", "given", "status", "p_clean", "suggested", "suggested_confidence", "flags")
+"""Columns of review.csv, besides the rank."""
 
 
 def doubt(last: Round, features: Floats) -> Floats:
-    """Return a score (N,) of each given label; review the images with the highest scores first.
+    """Return a score (N,) of each given label. The images with the highest scores should be reviewed first.
 
     The score is the sum of two terms: the negative logarithm of the label's quality, and the negative logarithm of its
     probability by a second detector. The detector is a Gaussian discriminant classifier of the features (N, D), fitted
-    to the rectified labels of the other folds. Quality and detector rarely miss the same wrong label, so the sum ranks
-    more wrong labels first than either of them.
+    to the rectified labels of the other folds. Quality and detector rarely miss the same wrong label, so their sum
+    ranks more wrong labels first than each of them alone.
     """
     rows, given = np.arange(len(last.quality)), last.evidence.labels
     soft = last.targets.soft if last.partition.posterior is None else last.partition.posterior
@@ -33,9 +35,9 @@ def doubt(last: Round, features: Floats) -> Floats:
 
 
 def review_order(audit: Audit, budget: int) -> Ints:
-    """Return at most `budget` rows of the table that a person should review first, without those already decided on.
+    """Return at most `budget` rows of the table that a person should review first, without rows already decided on.
 
-    Raises DataError for an audit that was read from a file, which has no features.
+    Raises DataError for an audit that was read from a file, because such an audit has no features.
     """
     if audit.round is None or audit.features is None or audit.at is None:
         raise DataError("Expected a fresh audit, but this one was read from a file: the order needs features.")
@@ -47,7 +49,7 @@ def review_order(audit: Audit, budget: int) -> Ints:
 
 
 def write_review(audit: Audit, order: Ints, path: str | os.PathLike[str]) -> Path:
-    """Write review.csv: the rows `order` of the table with their rank, from 1."""
+    """Write review.csv: the rows `order` of the table with their rank, from 1. Return its path."""
     table = audit.table.iloc[order][list(COLUMNS)]
     table.insert(0, "review", np.arange(1, len(order) + 1))
     return write_atomic(path, csv_bytes(table))

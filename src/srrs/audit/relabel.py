@@ -1,4 +1,4 @@
-"""Apply a plan to a table (CSV, TSV or parquet): write it with the new labels."""
+"""Functions that apply a plan to a table (CSV, TSV or parquet): they write the table with the new labels."""
 
 import hashlib
 import importlib.util
@@ -25,10 +25,12 @@ def write_table(
     every_row: bool = False,
     dry: bool = False,
 ) -> Path:
-    """Write a new table with the new labels, without the dropped and the unusable rows.
+    """Write a new table with the new labels, without the dropped and the unusable rows. Return its path.
 
     Parameters
     ----------
+    plan : the plan.
+    path : path of the new table.
     source : the table that was audited; its other columns are kept. Without it, the columns are id, path and label.
     label_column : the column of labels, if its name is not one of the usual names.
     every_row : whether all rows stay. A column `action` then shows the action of each row.
@@ -38,6 +40,8 @@ def write_table(
     ------
     DataError
         `path` exists; `source` is not the table that was audited; or the column of labels cannot be found.
+    MissingExtraError
+        The table is a parquet file, and pyarrow is not installed.
     """
     path = Path(path)
     content = _content(plan, path, source, label_column, every_row)
@@ -57,8 +61,8 @@ def relabel_in_place(
 ) -> Path:
     """Replace the labels in the table that was audited. Unusable rows stay.
 
-    The old table is kept beside the new one as `<name>.before`. `srrs undo` restores it by means of `undo_file`. The
-    other parameters, the return value and the errors are those of `write_table`.
+    The old table is kept beside the new one as `<name>.before`. `srrs undo` restores the old table with `undo_file`.
+    The other parameters, the return value and the errors are those of `write_table`.
     """
     path = Path(os.path.abspath(path))
     begun = unfinished(Path(undo_file), plan.digest, path)
@@ -85,6 +89,7 @@ def _content(
     every_row: bool,
     keep_unusable: bool = False,
 ) -> bytes:
+    """Return the bytes of the table with the new labels."""
     table = plan.table.reset_index(drop=True)
     if source is None:
         frame = table[["id", "path", "label"]].copy()
@@ -104,7 +109,7 @@ def _content(
 
 
 def _relabeled(frame: pd.DataFrame, table: pd.DataFrame, label_column: str | None, source: str) -> pd.DataFrame:
-    """Return the user's table with new labels, each class spelled as in the table."""
+    """Return the user's table with the new labels. A class is written as it is written in the table."""
     if len(frame) != len(table):
         raise DataError(f"Expected the {len(table):,} rows of the audit in {source}, but found {len(frame):,}.")
     texts = [[str(cell).strip() for cell in row] for row in frame.itertuples(index=False)]
@@ -122,7 +127,7 @@ def _relabeled(frame: pd.DataFrame, table: pd.DataFrame, label_column: str | Non
 
 
 def _label_column(frame: pd.DataFrame, table: pd.DataFrame, asked: str | None, source: str) -> str:
-    """Return the column whose cells correspond one to one to the given classes."""
+    """Return the column whose cells correspond one to one to the given classes. Raises DataError without one."""
     if asked is not None and asked not in frame.columns:
         raise DataError(f"Expected a column {asked} in {source}, but found {', '.join(map(str, frame.columns))}.")
     known = table.given.notna().to_numpy()
@@ -142,6 +147,7 @@ def _label_column(frame: pd.DataFrame, table: pd.DataFrame, asked: str | None, s
 
 
 def _is_parquet(path: Path) -> bool:
+    """Return whether a path is that of a parquet file."""
     return path.suffix.lower() in (".parquet", ".pq")
 
 
@@ -156,6 +162,7 @@ def _read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def _bytes(frame: pd.DataFrame, path: Path, style: dict[str, Any]) -> bytes:
+    """Return a table as the bytes of a parquet or text file."""
     if _is_parquet(path):
         _need_pyarrow()
         buffer = io.BytesIO()
@@ -167,5 +174,6 @@ def _bytes(frame: pd.DataFrame, path: Path, style: dict[str, Any]) -> bytes:
 
 
 def _need_pyarrow() -> None:
+    """Raise MissingExtraError if pyarrow is not installed."""
     if importlib.util.find_spec("pyarrow") is None:
         raise MissingExtraError("pyarrow", "parquet", "A parquet table")

@@ -1,8 +1,8 @@
 """The review page: the audit as one HTML page that opens offline and needs no network.
 
-Names of files and classes may come from strangers. Jinja escapes them in HTML. In the JSON data, every character that
-could end a script is escaped. The script of the page sets text, never markup. A content security policy allows only the
-page's own script, its own style sheet and images on the same disk.
+Names of files and classes may come from other people. Jinja escapes them in HTML. In the JSON data, every character
+that could end a script is escaped. The script of the page sets text, never markup. A content security policy allows
+only the page's own script, its own style sheet and images on the same disk.
 """
 
 import base64
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from srrs.audit.table import Audit
 
 JPEG_QUALITY = 85
+"""Quality of the previews as JPEG."""
 SCRIPTS = ("data.js", "decisions.js", "gallery.js", "panel.js", "chooser.js", "keys.js")
-"""In the order of their dependencies."""
+"""Scripts of the page, in the order of their dependencies."""
 
 
 def write_report(
@@ -47,7 +48,7 @@ def write_report(
     rows: int,
     first: Sequence[int] | Ints | None = None,
 ) -> Path:
-    """Write the page; arguments are those of `Audit.report`."""
+    """Write the page and return its path. Arguments are those of `Audit.report`."""
     thumbnail = thumbnail or photo_reader(audit, root)
     links = Links(path, root)
     page = render(audit, title=title, thumbnail=thumbnail, photos=photos, rows=rows, first=first, links=links)
@@ -66,7 +67,7 @@ def render(
 ) -> str:
     """Return the page as text. Most arguments are those of `Audit.report`.
 
-    `links` makes the URLs of image files. Without it, the page shows previews only.
+    `links` makes the URLs of image files. Without `links`, the page shows previews only.
     """
     templates = Environment(loader=PackageLoader("srrs.audit"), autoescape=True, undefined=StrictUndefined)
     style, script = _source(templates, "report.css"), _script(templates)
@@ -100,7 +101,7 @@ def render(
 
 
 def ranked(table: pd.DataFrame, first: Sequence[int] | Ints | None = None) -> Ints:
-    """Return the row numbers: first those in `first`, then the others by quality."""
+    """Return all rows of the table: first those in `first`, then the others by quality, lowest first."""
     order = worst_first(table)
     if first is None:
         return order
@@ -109,12 +110,12 @@ def ranked(table: pd.DataFrame, first: Sequence[int] | Ints | None = None) -> In
 
 
 def worst_first(table: pd.DataFrame) -> Ints:
-    """Return the row numbers by quality, lowest first; rows without quality come last."""
+    """Return all rows of the table by quality, lowest first. Rows without quality come last."""
     return np.argsort(table.quality.to_numpy(), kind="stable")
 
 
 def cut_score(audit: "Audit") -> tuple[str, tuple[float, float] | None]:
-    """Return the score that the histogram shows, and the bounds of the ambiguous band in it.
+    """Return the score that the histogram shows, and the bounds of the ambiguous band in this score.
 
     If screening has no such score, the result is `quality` without bounds.
     """
@@ -127,7 +128,7 @@ def cut_score(audit: "Audit") -> tuple[str, tuple[float, float] | None]:
 
 
 def photo_reader(audit: "Audit", root: str | os.PathLike[str] | None) -> Thumbnail:
-    """Return a function that reads thumbnails from the paths of the table. Relative paths refer to `root`."""
+    """Return a function that reads previews from the paths of the table. Relative paths refer to `root`."""
     paths = audit.table.path.tolist()
     return lambda row: photo(Path(root or ".") / paths[row]) if paths[row] else None
 
@@ -141,7 +142,7 @@ def photo(path: Path) -> bytes | None:
 
 
 def jpeg(image: Image.Image) -> bytes:
-    """Return an image as a JPEG of at most `SIDE` pixels a side, for the page."""
+    """Return an image as a JPEG with sides of at most `SIDE` pixels, for the page."""
     small = image.convert("RGB")
     small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -150,7 +151,7 @@ def jpeg(image: Image.Image) -> bytes:
 
 
 def _embedded(data: Mapping[str, Any]) -> Markup:
-    """Return JSON in ASCII that can neither end the script element that holds it nor open a comment."""
+    """Return JSON in ASCII that can neither end the script element around it nor open a comment."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -158,10 +159,12 @@ def _embedded(data: Mapping[str, Any]) -> Markup:
 
 
 def _by_status(table: pd.DataFrame, score: str) -> dict[str, np.ndarray]:
+    """Return the scores of the images of each status."""
     return {status: table.loc[table.status == status, score].to_numpy() for status in STATUSES}
 
 
 def _histogram_note(score: str, band: tuple[float, float] | None) -> str:
+    """Return the sentences that explain the histogram."""
     meaning = {
         "quality": "Quality ranks the given labels, 0 worst.",
         "p_clean": "p_clean is the chance that a given label is right.",
@@ -171,7 +174,7 @@ def _histogram_note(score: str, band: tuple[float, float] | None) -> str:
 
 
 def _rule(listed: int, images: int, budget: int) -> str:
-    """Return which images the page lists, in a sentence or two."""
+    """Return one or two sentences about which images the page lists."""
     if budget:
         text = f"The {budget:,} images most worth a look come first."
     else:
@@ -182,18 +185,19 @@ def _rule(listed: int, images: int, budget: int) -> str:
 
 
 def _issues(table: pd.DataFrame) -> list[tuple[str, int]]:
-    """Return why images could not be used, with the number of each reason, most frequent first."""
+    """Return the reasons why images could not be used, with the number of images, most frequent first."""
     reasons = table.issue[table.status == "unusable"].dropna().map(lambda issue: str(issue).split(":")[0])
     return [(str(reason), int(count)) for reason, count in reasons.value_counts().items()]
 
 
 def _used(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return method, model and matcher for the head of the page."""
+    """Return the method, the model and the matcher, for the head of the page."""
     named = {"Method": settings.get("method"), "Model": settings.get("model"), "Matcher": settings.get("matcher")}
     return [(name, _words(value)) for name, value in named.items() if value or name == "Matcher"]
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the names and values of settings, with dots in the names of nested settings."""
     for name, value in settings.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{above}{name}.")
@@ -202,12 +206,14 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, s
 
 
 def _words(value: Any) -> str:
+    """Return the value of a setting as text."""
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return "none" if value is None else str(value)
 
 
 def _source(templates: Environment, name: str) -> str:
+    """Return the text of a template."""
     assert templates.loader is not None
     return templates.loader.get_source(templates, name)[0].strip()
 
@@ -219,4 +225,5 @@ def _script(templates: Environment) -> str:
 
 
 def _digest(text: str) -> str:
+    """Return the digest of a text in the form of a content security policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

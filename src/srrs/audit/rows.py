@@ -1,6 +1,6 @@
 """The rows of an audit as the user gave them, and the table that is made of these rows and of the last round.
 
-N usable samples, C classes.
+N usable samples, C classes, D feature size.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,27 +14,31 @@ from srrs.core.blocks import is_large
 from srrs.records import Finding, Floats, Group, Ints, Round, Thresholds
 
 NUMBERS = ("quality", "p_clean", "suggested_confidence", "match", "neighbors_agree")
+"""Columns of numbers."""
 BEFORE = (
     *("id", "path", "given", "status", "quality", "p_clean"),
     *("suggested", "suggested_confidence", "match", "zero_shot"),
 )
-"""Columns before those of the tuned predictions. The latter have the names of the tuners."""
+"""Columns before the columns of tuned predictions, which have the names of the tuners."""
 AFTER = ("neighbors_agree", "issue", "flags")
+"""Columns after the columns of tuned predictions."""
 NEIGHBORS = 10
+"""Largest number of nearest images for the column `neighbors_agree`."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The user's rows as they were read: all of them, usable or not, in the user's order."""
+    """The user's rows as they were read: usable and unusable rows, in the user's order."""
 
     ids: tuple[str, ...]
+    """Ids of the rows, which are unique."""
     paths: tuple[str | None, ...]
-    """None if a row is no file."""
+    """Path of each row; None if the image is not a file."""
     given: Ints
-    """Index of the given class, -1 for none."""
+    """Number of the given class; -1 for none."""
     class_names: tuple[str, ...]
     issues: tuple[str | None, ...]
-    """Why the row cannot be used, in words; None or empty if it can."""
+    """Reason why the row cannot be used, as text; None or empty if it can."""
     words: tuple[str, ...] = ()
     """(C,) names of the classes that the model encodes; () if these are `class_names`."""
 
@@ -76,7 +80,7 @@ def table_of(
     neighbors: Ints | None,
     flags: Mapping[str, str | None],
 ) -> pd.DataFrame:
-    """Return the audit table, with one row per row of the user. Arguments and errors are those of `Audit.of`."""
+    """Return the audit table, with one row for each row of the user. Arguments and errors are those of `Audit.of`."""
     _check_places(rows, at, round)
     neighbors_agree = _neighbors_agree(round, features, neighbors)
     targets = round.targets
@@ -124,6 +128,7 @@ def frame_of(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
 
 
 def _check_places(rows: Rows, at: Ints, round: Round) -> None:
+    """Raise ValueError if the samples of the round are not different rows of the user, or the classes differ."""
     if len(at) != len(round.quality) or len(np.unique(at)) != len(at) or (len(at) and at.max() >= len(rows.ids)):
         raise ValueError("each sample of the round must be one row of the user's, once")
     if round.targets.soft.shape[1] != len(rows.class_names):
@@ -131,13 +136,14 @@ def _check_places(rows: Rows, at: Ints, round: Round) -> None:
 
 
 def _neighbors_agree(round: Round, features: Floats | None, neighbors: Ints | None) -> Floats:
+    """Return the share (N,) of the nearest images with the same given label; NaN if they are not known."""
     from srrs.core.neighbors import label_agreement
 
     labels = round.evidence.labels
     agreement = np.full(len(labels), np.nan)
     if neighbors is None and (features is None or is_large(len(labels))):
         return agreement
-    order = np.argsort(round.evidence.keys)  # by content, so that ties do not depend on the order of rows
+    order = np.argsort(round.evidence.keys)  # by key, so that the order of the rows does not matter for ties
     sizes = np.unique(labels, return_counts=True)[1]
     k = min(NEIGHBORS, int(np.median(sizes)) - 1) if len(sizes) else 0
     if k > 0 and neighbors is not None:

@@ -1,4 +1,4 @@
-"""The format of audit.json, and its validation."""
+"""The format of audit.json, and its validation. The docstrings are the descriptions in docs/audit.schema.json."""
 
 import json
 import os
@@ -19,45 +19,47 @@ from srrs.errors import DataError
 from srrs.io import read_bytes
 
 SCHEMA_VERSION = 3
-"""Version 1 has no flags; versions 1 and 2 have `thresholds`, which do not name their score."""
+"""Version of the format. Version 1 has no flags. Versions 1 and 2 have `thresholds`, which do not name their score."""
 RENAMED = {"neighbours_agree": "neighbors_agree"}
 """Columns that earlier releases spelled differently."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
+"""A number, which must be finite."""
 Status = Literal["noisy", "ambiguous", "clean", "outside", "unusable"]
+"""Values of the column `status`."""
 
 
 @with_config(ConfigDict(extra="allow", use_attribute_docstrings=True))
 class SavedRow(TypedDict):
-    """One image. Further keys are names of tuners, with the class that each predicts."""
+    """One image. Further keys are names of tuners, with the class that each tuner predicts."""
 
     id: str
-    """Unique among the rows."""
+    """Id, which is unique among the rows."""
     path: NotRequired[str | None]
-    """Null where the row is no file."""
+    """Path of the image; null if the row is not a file."""
     given: NotRequired[str | None]
-    """The given label; null where there was none."""
+    """The given label; null if there was none."""
     status: Status
     quality: NotRequired[Number | None]
-    """From 0, most likely wrong, to 1; null where the image could not be used."""
+    """Score that ranks the given labels, from 0 (most likely wrong) to 1; null if the image could not be used."""
     p_clean: NotRequired[Number | None]
     """Probability that the given label is right."""
     suggested: NotRequired[str | None]
     """The class that the audit suggests."""
     suggested_confidence: NotRequired[Number | None]
     match: NotRequired[Number | None]
-    """How well the image matches the suggested class, of audits with a matcher."""
+    """Score of the matcher for the image and the suggested class; null without a matcher."""
     zero_shot: NotRequired[str | None]
     """The class that the untuned model predicts."""
     neighbors_agree: NotRequired[Number | None]
-    """Share of the nearest images that carry the given label."""
+    """Share of the nearest images that have the given label."""
     issue: NotRequired[str | None]
-    """Why the image could not be used."""
+    """Reason why the image could not be used."""
     flags: NotRequired[str | None]
     """Further problems of the image, separated by '; '."""
 
 
 class SavedNoise(TypedDict):
-    """Estimated share of wrong labels, with a range; null where it is not known."""
+    """Estimated share of wrong labels, with a range; null if it is not known."""
 
     rate: Number | None
     low: Number | None
@@ -80,7 +82,7 @@ class SavedBands(TypedDict):
 
 
 class SavedFinding(TypedDict):
-    """A sentence of the audit's report on itself."""
+    """A warning or a note of the audit."""
 
     level: Literal["info", "warning"]
     text: str
@@ -97,13 +99,13 @@ class SavedAudit(TypedDict):
     class_names: list[str]
     """All classes as the user's labels name them, each once."""
     class_words: NotRequired[list[str]]
-    """The names that the model read instead, in the order of class_names; absent if these are the same."""
+    """Names of the classes that the model encoded, in the order of class_names; absent if they are class_names."""
     trusted: NotRequired[bool]
-    """Whether the audit trusts its suggestions enough to apply them unreviewed; true where absent."""
+    """Whether the suggestions are reliable enough to apply them without a review; true if absent."""
     findings: NotRequired[list[SavedFinding]]
     bands: NotRequired[SavedBands | None]
     thresholds: NotRequired[list[Annotated[list[Number | None], Field(min_length=2, max_length=2)]]]
-    """Versions 1 and 2 only."""
+    """Bounds of the ambiguous band in versions 1 and 2."""
     rows: list[SavedRow]
     """One for each image, in the user's order."""
 
@@ -112,12 +114,12 @@ _ADAPTER: TypeAdapter[SavedAudit] = TypeAdapter(SavedAudit)
 
 
 def read_saved(path: str | os.PathLike[str]) -> SavedAudit:
-    """Read audit.json and check it against the format.
+    """Return the content of audit.json after a check of its format.
 
     Raises
     ------
     DataError
-        The file cannot be read, is no JSON or does not have the format; the message names the first place.
+        The file cannot be read, is not JSON or does not have the format. The message names the first error.
     """
     wanted = f"Expected an audit as srrs writes it (audit.json, schema version {SCHEMA_VERSION}) at {path}"
     try:
@@ -127,7 +129,7 @@ def read_saved(path: str | os.PathLike[str]) -> SavedAudit:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{wanted}, but found no JSON: {error}.") from None
     try:
-        # Not by pydantic's own parser, which refuses the names of files whose bytes are no text.
+        # `json.loads`, because the parser of pydantic refuses file names whose bytes are not text.
         audit = _ADAPTER.validate_python(_with_new_names(content), strict=True)
     except ValidationError as error:
         raise DataError(
@@ -144,7 +146,7 @@ def schema() -> dict[str, Any]:
 
 
 def _with_new_names(content: Any) -> Any:
-    """Return the content with columns of earlier releases under their present names; anything else unchanged."""
+    """Return the content with the present names of columns that earlier releases named differently."""
     rows = content.get("rows") if isinstance(content, dict) else None
     if not isinstance(rows, list):
         return content
@@ -152,15 +154,17 @@ def _with_new_names(content: Any) -> Any:
 
 
 def _renamed(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with the present names of its columns."""
     return {RENAMED.get(name, name): cell for name, cell in row.items()}
 
 
 def _no_constant(name: str) -> None:
+    """Raise ValueError for NaN and Infinity, which are not JSON."""
     raise ValueError(f"{name} is no number that JSON has")
 
 
 def _complaint(errors: list[ErrorDetails]) -> str:
-    """Return the first complaint of pydantic as a clause."""
+    """Return the first error of pydantic as a clause of a message."""
     missing = [str(error["loc"][0]) for error in errors if error["type"] == "missing" and len(error["loc"]) == 1]
     if missing and not any(error["loc"] == ("schema_version",) and error["type"] != "missing" for error in errors):
         return f"it lacks {', '.join(sorted(missing))}"
@@ -179,7 +183,7 @@ def _complaint(errors: list[ErrorDetails]) -> str:
 
 
 def _contradiction(audit: SavedAudit) -> str:
-    """Return what the format itself cannot forbid, in words; '' if all is well."""
+    """Return a contradiction that the format itself does not exclude, as text; '' if there is none."""
     names = set(audit["class_names"])
     if len(names) != len(audit["class_names"]):
         return "a class name stands twice in class_names"

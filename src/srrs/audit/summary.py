@@ -27,7 +27,7 @@ DENSE = 500
 
 @dataclass(frozen=True)
 class Pair:
-    """`count` images labeled `given` that look like `suggested`."""
+    """Number of images with the given label `given` and the suggested class `suggested`."""
 
     given: str
     suggested: str
@@ -36,25 +36,28 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """Summary numbers of an audit; rates are in 0..1."""
+    """Summary numbers of an audit. Rates are from 0 to 1."""
 
     images: int
+    """Number of images."""
     classes: int
+    """Number of classes C."""
     counts: dict[str, int]
-    """Images per status, zeros included."""
+    """Number of images per status, zeros included."""
     zero_shot_agreement: float
     """Share of the usable labels that are equal to the prediction of the untuned model; NaN without predictions."""
     noise: NoiseEstimate
+    """Estimated share of wrong labels, with a range."""
     flags: dict[str, int]
     """Number of images per kind of flag, for the kinds that occur."""
     cells: Ints
-    """(K, 3) given class, suggested class and number of usable images, of each pair that occurs."""
+    """(K, 3) given class, suggested class and number of usable images, for each pair that occurs."""
     pairs: tuple[Pair, ...]
-    """Given and suggested classes that differ, most frequent first."""
+    """Pairs of a given class and another suggested class, the most frequent pair first."""
 
     @classmethod
     def of(cls, table: pd.DataFrame, class_names: Sequence[str], noise: NoiseEstimate) -> "Summary":
-        """Summarize an audit table."""
+        """Return the summary of an audit table. `noise` is the noise estimate of the audit."""
         usable = table[table.status != "unusable"]
         cells = confusion(usable, class_names)
         found = table.status.value_counts()
@@ -101,7 +104,7 @@ class Summary:
         }
 
     def lines(self) -> list[str]:
-        """Return the summary as lines of text."""
+        """Return the summary as lines of text, for the terminal."""
         head = f"{self.images:,} images, {self.classes:,} classes" + (
             f", {self.unusable:,} unusable" * bool(self.unusable)
         )
@@ -137,10 +140,10 @@ class Summary:
 
 
 def confusion(table: pd.DataFrame, class_names: Sequence[str]) -> Ints:
-    """Count the rows of an audit table by given and suggested class: (K, 3), the two classes and their number above 0.
+    """Return the number of rows of an audit table for each pair of given and suggested class that occurs: (K, 3).
 
-    A row without a given or a suggested class is not counted. The result is sorted by given class, then by suggested
-    class.
+    The columns are given class, suggested class and number. A row without a given or a suggested class is not counted.
+    The result is sorted by given class, then by suggested class.
     """
     size = max(len(class_names), 1)
     given, suggested = (codes(table[column], class_names) for column in ("given", "suggested"))
@@ -150,12 +153,13 @@ def confusion(table: pd.DataFrame, class_names: Sequence[str]) -> Ints:
 
 
 def codes(names: pd.Series, class_names: Sequence[str]) -> Ints:
-    """Return the index (N,) of each name in `class_names`; -1 if it is not there."""
+    """Return the position (N,) of each name in `class_names`; -1 if the name is not one of them."""
     index = {name: i for i, name in enumerate(class_names)}
     return np.fromiter((index.get(name, -1) for name in names), np.int64, len(names))
 
 
 def _pairs(cells: Ints, class_names: Sequence[str]) -> tuple[Pair, ...]:
+    """Return the pairs of different classes, the most frequent pair first."""
     off = cells[cells[:, 0] != cells[:, 1]]
     order = np.argsort(-off[:, 2], kind="stable")
     return tuple(Pair(class_names[i], class_names[j], count) for i, j, count in off[order].tolist())
@@ -177,5 +181,6 @@ def noise_range(noise: NoiseEstimate) -> str:
 
 
 def _agreement(usable: pd.DataFrame) -> float:
+    """Return the share of labels that the untuned model predicts; NaN without predictions."""
     predicted = usable[usable.zero_shot.notna()]
     return float((predicted.zero_shot == predicted.given).mean()) if len(predicted) else float("nan")

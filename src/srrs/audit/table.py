@@ -1,6 +1,6 @@
 """The audit: a table with one row per row of the user, in the user's order, and with class names instead of numbers.
 
-N usable samples, C classes. The summary, CSV, JSON and the review page are all made from this table.
+N usable samples, C classes, D feature size. The summary, CSV, JSON and the review page are all made from this table.
 """
 
 import json
@@ -32,8 +32,8 @@ class Audit:
     """
 
     table: pd.DataFrame = field(repr=False)
-    """One row per image. Missing texts are None, and missing numbers are NaN. The columns are `BEFORE`, one column of
-    predicted classes for each tuner, with the name of the tuner, and `AFTER`."""
+    """One row per image. Missing texts are None, and missing numbers are NaN. The columns are those of `BEFORE`, one
+    column of predicted classes for each tuner (with the name of the tuner), and those of `AFTER`."""
     class_names: tuple[str, ...]
     noise: NoiseEstimate
     bands: Bands | None
@@ -41,7 +41,7 @@ class Audit:
     settings: dict[str, Any]
     """Model, matcher, method, seed, views and versions, as JSON."""
     findings: tuple[Finding, ...] = ()
-    """Warnings and notes: which sources of evidence agree, which one decided, and what to do."""
+    """Warnings and notes: which sources of evidence agree, which of them decided, and what to do."""
     trusted: bool = True
     """Whether the suggestions are reliable enough to apply them without a review."""
     words: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ class Audit:
         neighbors: Ints | None = None,
         flags: Mapping[str, str | None] | None = None,
     ) -> "Audit":
-        """Make an audit from the rows of the user and the last round.
+        """Return the audit of the user's rows by the last round.
 
         Parameters
         ----------
@@ -75,8 +75,8 @@ class Audit:
         round : the last round, with N usable samples.
         settings : model, matcher, method, seed and so on, as JSON.
         predicted : predicted classes (N,) of the untuned model (`zero_shot`) and of each tuner, by name.
-        features : (N, D) of unit length, from which the column `neighbors_agree` is computed. For very many samples it
-            stays empty unless `neighbors` are given, because all pairs would have to be compared.
+        features : (N, D) of unit length, from which the column `neighbors_agree` is computed. For very many samples,
+            the column stays empty without `neighbors`, because all pairs would have to be compared.
         neighbors : (N, k) the nearest samples of each sample, best first; -1 for none.
         flags : cells of the column `flags`, by id.
 
@@ -123,7 +123,7 @@ class Audit:
         return self.table.copy()
 
     def with_flags(self, words: Mapping[str, Sequence[str]]) -> "Audit":
-        """Return a copy of the audit with more flags in the column `flags`. `words` maps ids to flags."""
+        """Return a copy of the audit with further flags in the column `flags`. `words` maps ids to flags."""
         of = zip(self.table.id, self.table["flags"], strict=True)
         cells = [joined(cell, words.get(id, ())) for id, cell in of]
         return replace(self, table=self.table.assign(flags=pd.Series(cells, self.table.index, dtype=object)))
@@ -143,14 +143,14 @@ class Audit:
         return Summary.of(self.table, self.class_names, self.noise)
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write the table as CSV. Raises DataError if the path cannot be written.
+        """Write the table as CSV and return the path. Raises DataError if the path cannot be written.
 
-        If a spreadsheet would treat a text as a formula, the text gets a quote ' in front.
+        A text that a spreadsheet would treat as a formula gets a quote ' in front.
         """
         return write_atomic(path, csv_pieces(self.table))
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
-        """Write the whole audit as JSON. Raises DataError if the path cannot be written."""
+        """Write the whole audit as JSON and return the path. Raises DataError if the path cannot be written."""
         content = {
             "schema_version": SCHEMA_VERSION,
             "summary": self.summary().to_dict(),
@@ -180,10 +180,10 @@ class Audit:
         rows: int = 5000,
         first: Ints | None = None,
     ) -> Path:
-        """Write the review page, which opens offline.
+        """Write the review page, which opens offline, and return its path.
 
         The page has at most eight megabytes. It contains previews of as many images as fit, and shows the other images
-        from their files, by relative links.
+        from their files, by relative links. Raises DataError if the path cannot be written.
 
         Parameters
         ----------
@@ -194,7 +194,7 @@ class Audit:
         root : folder to which relative paths refer; by default the working directory.
         photos : largest number of previews.
         rows : number of images that the page lists, those with the lowest quality.
-        first : numbers of the rows to list before all others, such as those of `srrs.audit.priority.review_order`.
+        first : rows of the table to list before all others, such as those of `srrs.audit.priority.review_order`.
         """
         from srrs.audit.report import write_report
 
@@ -204,13 +204,13 @@ class Audit:
 
 
 def _columns(rows: Sequence[SavedRow]) -> list[str]:
-    """Return the columns of saved rows: those of every audit, and those of the tuners between them."""
+    """Return the columns of saved rows: the columns of every audit, with the columns of the tuners between them."""
     found = dict.fromkeys(name for row in rows for name in row)
     return [*BEFORE, *(name for name in found if name not in (*BEFORE, *AFTER)), *AFTER]
 
 
 def _bands(bands: SavedBands | None) -> Bands | None:
-    """Return the bands as version 3 writes them; older versions did not name the score."""
+    """Return the bounds of the ambiguous band as in version 3; None for None."""
     if bands is None:
         return None
     lower, upper = (tuple(map(_number, values)) for values in (bands["lower"], bands["upper"]))
@@ -218,7 +218,7 @@ def _bands(bands: SavedBands | None) -> Bands | None:
 
 
 def _lines(table: pd.DataFrame) -> Iterator[str]:
-    """Return each row as JSON; some at a time, as the dictionaries of a million rows fill gigabytes."""
+    """Yield each row as JSON. Rows are converted in parts: the dictionaries of a million rows would take gigabytes."""
     names, encode = list(table), json.JSONEncoder(allow_nan=False).encode
     for start in range(0, len(table), 10_000):
         part = table.iloc[start : start + 10_000].astype(object)
@@ -228,7 +228,7 @@ def _lines(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _joined(head: str, lines: Iterator[str]) -> Iterator[bytes]:
-    """Yield the file in pieces: what comes before the rows, and the rows."""
+    """Yield the file in pieces: the part before the rows (`head`), and the rows."""
     yield f'{head},\n "rows": [\n  '.encode()
     between = ""
     for line in lines:
@@ -238,4 +238,5 @@ def _joined(head: str, lines: Iterator[str]) -> Iterator[bytes]:
 
 
 def _number(value: float | None) -> float:
+    """Return the value, or NaN for None."""
     return float("nan") if value is None else float(value)

@@ -10,22 +10,23 @@ from srrs.records import Finding, Group, Ints, Round
 UNTUNED = "zero_shot"
 """Name of the predictions of the untuned model."""
 ENOUGH = 20
-"""With fewer samples, no warning is given."""
+"""Number of samples below which no warning is given."""
 SURE = 2.0
-"""A difference of so many standard deviations is not due to chance."""
+"""Number of standard deviations above which a difference is not due to chance."""
 ALIKE = 0.05
-"""Two tuners whose predictions differ on a smaller share of the doubtful samples make the same mistakes."""
+"""Two tuners make the same mistakes if their predictions differ on a smaller share of the doubtful samples."""
 CLASS = 5
-"""Least number of given labels of a class for which a warning is given if no image of it is left."""
+"""Least number of given labels of a class for a warning that no image of the class is left."""
 ABOVE, BELOW = 0.05, 0.1
-"""How far the share of labels called wrong may lie above and below the range of the estimated rate. Screening is
-cautious, so the share may be further below the range than above it."""
+"""Largest distances of the share of labels called wrong from the range of the estimated rate: above and below.
+Screening is cautious, so the share may be further below the range than above it."""
 
 
 def watch(round: Round, predicted: Mapping[str, Ints]) -> tuple[Finding, ...]:
     """Return warnings about the last round of a run.
 
-    `predicted` holds the predicted classes (N,) of each classifier.
+    `predicted` are the predicted classes (N,) of each classifier, by its name. The name of the untuned model is
+    `zero_shot`.
     """
     return (
         *_worse_than_untuned(round, predicted),
@@ -36,7 +37,7 @@ def watch(round: Round, predicted: Mapping[str, Ints]) -> tuple[Finding, ...]:
 
 
 def _worse_than_untuned(round: Round, predicted: Mapping[str, Ints]) -> list[Finding]:
-    """Return the tuners that predict fewer of the clean labels than the untuned model does."""
+    """Return warnings about tuners that predict fewer of the clean labels than the untuned model."""
     clean, labels, untuned = round.partition.group == Group.CLEAN, round.evidence.labels, predicted.get(UNTUNED)
     found = []
     for name, classes in predicted.items():
@@ -56,7 +57,7 @@ def _worse_than_untuned(round: Round, predicted: Mapping[str, Ints]) -> list[Fin
 
 
 def _collapsed(round: Round, predicted: Mapping[str, Ints]) -> list[Finding]:
-    """Return the pairs of tuners that make the same mistakes, although the method needs them to differ."""
+    """Return warnings about pairs of tuners that make the same mistakes, so that the second one adds nothing."""
     target = round.targets.hard
     found = []
     for one, other in combinations([name for name in predicted if name != UNTUNED], 2):
@@ -75,7 +76,7 @@ def _collapsed(round: Round, predicted: Mapping[str, Ints]) -> list[Finding]:
 
 
 def _vanished(round: Round) -> list[Finding]:
-    """Return the classes of several given labels that no sample is left in."""
+    """Return a warning about classes with several given labels in which no sample is left."""
     classes = round.evidence.classes
     given = np.bincount(round.evidence.labels, minlength=classes)
     left = np.bincount(round.targets.hard[round.targets.weight > 0], minlength=classes)
@@ -87,7 +88,7 @@ def _vanished(round: Round) -> list[Finding]:
 
 
 def _contradicted(round: Round) -> list[Finding]:
-    """Return a share of labels called wrong that lies outside the range of the estimate."""
+    """Return a warning if the share of labels called wrong is outside the range of the estimate."""
     group, noise = round.partition.group, round.noise
     if len(group) < ENOUGH:
         return []
@@ -105,4 +106,5 @@ def _contradicted(round: Round) -> list[Finding]:
 
 
 def _warning(text: str) -> Finding:
+    """Return a finding with the level of a warning."""
     return Finding("warning", text)
