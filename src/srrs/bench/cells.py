@@ -1,4 +1,4 @@
-"""Sorts runs into tables, rows and cells. The runs of a cell differ only in the seed.
+"""Functions that sort runs into tables, rows and cells. The runs of a cell differ only in the seed.
 
 Runs are in the same table if their dataset, classes, test images, model, protocol and shots are equal. Runs of one
 method with different settings are in different rows. The order of the records does not matter.
@@ -15,13 +15,13 @@ from srrs.bench.schema import Bools
 from srrs.errors import DataError, SettingsError
 
 GROUP = ("dataset", "classes", "model", "protocol", "as_published", "shots", "test_samples")
-"""Fields that are equal within a table."""
+"""The fields of `Record` that are equal within a table."""
 AXES = {*GROUP, "method", "noise", "noise_kind", "noise_rate", "seed", "device"}
-"""Settings that do not separate rows, because they separate tables or columns or do not change the result."""
+"""Settings that do not separate rows, because they separate tables or columns, or do not change the result."""
 
 
 KINDS = ("sym", "pair")
-"""The usual kinds of noise, in the usual order; others follow by name."""
+"""The usual kinds of noise, in the order of the tables. Other kinds come after them, sorted by name."""
 
 
 class Cell(NamedTuple):
@@ -30,13 +30,17 @@ class Cell(NamedTuple):
     table: str
     """Title of the table, with all fields that are equal within it."""
     row: str
+    """Title of the row: the method and, in brackets, the settings in which the rows of the method differ."""
     kind: str
+    """Kind of noise, such as `sym` or `sym+tail:10`."""
     rate: float | None
+    """Noise rate from 0 to 1; None if the labels of people or of the web contain the noise."""
     runs: tuple[Record, ...]
+    """Records of the runs, sorted by seed."""
 
     @property
     def name(self) -> str:
-        """Return the name, such as `sym:0.5`."""
+        """Return the name of the noise, such as `sym:0.5`."""
         return cell_name(self.kind, self.rate)
 
     @property
@@ -45,33 +49,39 @@ class Cell(NamedTuple):
         return {run.seed for run in self.runs}
 
     def correct(self, seeds: set[int] | None = None) -> Bools:
-        """Return which test images each run classifies correctly: (runs, test images), for all or some seeds."""
+        """Return whether each run classifies each test image correctly: (runs, test images), for all or some seeds."""
         return np.stack([run.right for run in self.runs if seeds is None or run.seed in seeds])
 
 
 def cell_name(kind: str, rate: float | None) -> str:
-    """Return the name of a noise setting: `sym:0.5`, `sym:0.2+tail:10`, or the kind only if there is no rate."""
+    """Return the name of a noise setting: `sym:0.5`, `sym:0.2+tail:10`, or only the kind if `rate` is None or NaN."""
     kind, plus, tail = kind.partition("+")
     return (kind if rate is None or np.isnan(rate) else f"{kind}:{rate:g}") + plus + tail
 
 
 def noise_order(kind: str, rate: float | None) -> tuple[int, str, float]:
-    """Return the sort key of a noise setting in the order of the tables."""
+    """Return the key by which noise settings are sorted in tables: the usual kinds first, then by name and rate."""
     return KINDS.index(kind) if kind in KINDS else len(KINDS), kind, -1.0 if rate is None or np.isnan(rate) else rate
 
 
 def cells(
     records: Iterable[Record], *, by: Sequence[str] = ("method",), methods: Sequence[str] | None = None
 ) -> list[Cell]:
-    """Sort runs into cells: by table, then row, then noise.
+    """Sort runs into cells, and return the cells in the order of table, row and noise.
 
     Parameters
     ----------
-    by : the fields whose values separate rows: `method`, and any fields of `GROUP` that are compared within a table.
+    records : the runs.
+    by : the fields whose values separate rows: `method`, and any fields of `GROUP` that are to be compared within a
+        table.
     methods : the methods to include, in this order; by default all, sorted by name.
 
-    Raises DataError if there are no runs, and if two runs of a cell have the same seed. Raises SettingsError if `by`
-    lacks `method` or has another name that is not in `GROUP`.
+    Raises
+    ------
+    DataError
+        There are no runs, or two runs of a cell have the same seed.
+    SettingsError
+        `by` lacks `method`, or contains another name that is not in `GROUP`.
     """
     if "method" not in by or not set(by) <= {"method", *GROUP}:
         raise SettingsError(f"Expected rows by method and any of {', '.join(GROUP)}, but found {', '.join(by)}.")
@@ -90,6 +100,7 @@ def cells(
 
 
 def _cell(runs: list[Record], label: Callable[[Record], str], by: Sequence[str]) -> Cell:
+    """Return the cell of some runs. Raises DataError if two of them have the same seed."""
     runs = sorted(runs, key=lambda r: (r.seed, r.digest))
     first = runs[0]
     made = Cell(_title(first, by), label(first), first.noise_kind, first.noise_rate, tuple(runs))
@@ -103,10 +114,12 @@ def _cell(runs: list[Record], label: Callable[[Record], str], by: Sequence[str])
 
 
 def _sortable(value: Any) -> tuple[bool, Any]:
+    """Return a sort key of a value that may be None. None comes last."""
     return value is None, value or 0
 
 
 def _title(r: Record, by: Sequence[str]) -> str:
+    """Return the title of a run's table: the fields of `GROUP`, without those that separate rows."""
     parts = {
         "dataset": r.dataset,
         "classes": f"{r.classes} classes",
@@ -120,7 +133,7 @@ def _title(r: Record, by: Sequence[str]) -> str:
 
 
 def _labels(records: Sequence[Record], by: Sequence[str]) -> Callable[[Record], str]:
-    """Return the function that names a record's row: its method, and in brackets the settings that differ."""
+    """Return the function that names the row of a record: its method and, in brackets, the settings that differ."""
     values: dict[tuple[str, str], set[str]] = {}
     for record in records:
         for name, value in record.settings.items():

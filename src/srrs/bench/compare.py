@@ -1,4 +1,4 @@
-"""The table of our runs beside comparable published numbers, with a remark for each difference."""
+"""The table of our runs beside comparable published accuracies, with a remark for each difference in conditions."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -15,23 +15,29 @@ COLUMNS = (
     *("table", "row", "noise_kind", "noise_rate", "ours", "spread", "n"),
     *("published_as", "published", "difference", "apart", "source"),
 )
+"""Columns of `Comparison.table`."""
 
 
 class Comparison(NamedTuple):
-    """The accuracies of our runs, published accuracies, and remarks on the differences between them."""
+    """The accuracies of our runs, published accuracies, and remarks on differences in the conditions."""
 
     table: pd.DataFrame
-    """Columns `COLUMNS`, accuracies from 0 to 1. `difference` is our accuracy minus the published one. If the
-    conditions of a measurement differ, `apart` names the difference, and `difference` is empty."""
+    """Columns `COLUMNS`, accuracies from 0 to 1. `difference` is our accuracy minus the published one. If the published
+    accuracies are for other conditions, `apart` names what differs, and `difference` is empty."""
     remarks: dict[str, list[str]]
-    """For each table, one line for each difference between our conditions and the published ones."""
+    """For each title of a table, one line for each difference between our conditions and the published ones."""
 
 
 def compare(records: Iterable[Record], published: Sequence[Anchor] | None = None) -> Comparison:
     """Compare the accuracies of our runs with published ones of the same dataset, protocol and noise.
 
-    If the backbone, the classes or the shots differ, the published numbers are in a separate table, and the remarks
-    name the difference. Numbers of another protocol are never shown. Errors are those of `table`.
+    If the backbone, the number of classes or the shots differ, the published accuracies are in separate rows, and the
+    remarks name the difference. Accuracies of another protocol are never shown. Raises the errors of `table`.
+
+    Parameters
+    ----------
+    records : our runs.
+    published : the published accuracies; by default those of `anchors`.
     """
     published = anchors() if published is None else published
     rows: list[tuple[Any, ...]] = []
@@ -48,13 +54,17 @@ def compare(records: Iterable[Record], published: Sequence[Anchor] | None = None
 
 
 def _nearest(ours: Any, fair: Sequence[Anchor]) -> list[Anchor]:
-    """Return the numbers of the backbone, number of classes and shots that are nearest to ours."""
+    """Return the published accuracies whose conditions differ from ours in the fewest fields.
+
+    These fields are the backbone, the number of classes and the shots. If several sets of fields are equally small, the
+    accuracies with the same difference as the first are returned.
+    """
     best = min((_unlike(ours, a) for a in fair), key=len, default=None)
     return [a for a in fair if _unlike(ours, a) == best]
 
 
 def _unlike(ours: Any, theirs: Anchor) -> dict[str, tuple[Any, Any]]:
-    """Return the fields that differ, with our value and theirs."""
+    """Return our value and the published value of each of the three fields that differ."""
     pairs = {
         "backbone": (backbone(ours.model), theirs.backbone),
         "number of classes": (ours.classes, theirs.classes),
@@ -64,7 +74,7 @@ def _unlike(ours: Any, theirs: Anchor) -> dict[str, tuple[Any, Any]]:
 
 
 def _differences(ours: Any, same: Sequence[Anchor], fair: Sequence[Anchor]) -> tuple[str, list[str]]:
-    """Return how the published numbers differ from ours, in short and as remarks."""
+    """Return how the conditions of the published accuracies differ from ours, as a short text and as remarks."""
     if not same:
         return "", [f"data set: there are no published numbers for {ours.dataset}"]
     if not fair:
@@ -78,7 +88,7 @@ def _differences(ours: Any, same: Sequence[Anchor], fair: Sequence[Anchor]) -> t
 
 
 def _gaps(part: pd.DataFrame, numbers: dict[tuple[str, str], Anchor]) -> Iterator[str]:
-    """Return a remark on runs without published numbers."""
+    """Yield a remark on noise, and one on methods, without published accuracies."""
     noise = dict.fromkeys(cell_name(c.noise_kind, c.noise_rate) for c in each(part))
     if lacking := [name for name in noise if name not in {cell for _, cell in numbers}]:
         yield f"noise without a published number: {', '.join(lacking)}"
@@ -87,6 +97,10 @@ def _gaps(part: pd.DataFrame, numbers: dict[tuple[str, str], Anchor]) -> Iterato
 
 
 def _beside(part: pd.DataFrame, numbers: dict[tuple[str, str], Anchor], apart: str) -> Iterator[tuple[Any, ...]]:
+    """Yield rows with columns `COLUMNS`: our cells with their published accuracies, then the other published ones.
+
+    Of the others, only those for noise of our runs are included. With `apart`, no published accuracy is beside ours.
+    """
     used = set()
     for c in each(part):
         key = (PUBLISHED.get(c.method, ""), cell_name(c.noise_kind, c.noise_rate))
@@ -118,7 +132,7 @@ def render_comparison(comparison: Comparison, format: str = "text") -> str:
 
 
 def _grids(title: str, part: pd.DataFrame) -> Iterator[Shown]:
-    """Yield our numbers with the comparable ones, then the others."""
+    """Yield a table of our accuracies with comparable published ones and, if there are others, a table of these."""
     together = part[part["apart"] == ""]
     others = part[part["apart"] != ""]
     caption = "accuracy, %; ours: mean ± sample standard deviation over seeds"
@@ -132,6 +146,8 @@ def _grids(title: str, part: pd.DataFrame) -> Iterator[Shown]:
 
 
 def _rows(part: pd.DataFrame, columns: Sequence[str], prefix: str = "published ") -> Iterator[list[Entry]]:
+    """Yield rendered rows: each row of ours, followed by the published one and the difference; then the others."""
+
     def line(label: str, texts: dict[str, str]) -> list[Entry]:
         return [Entry(label), *(Entry(texts.get(column, "–")) for column in columns)]
 
@@ -147,7 +163,7 @@ def _rows(part: pd.DataFrame, columns: Sequence[str], prefix: str = "published "
 
 
 def _texts(block: pd.DataFrame, column: str, spread: str | None = None, *, sign: str = "") -> dict[str, str]:
-    """Return the figure in percent of each cell name."""
+    """Return the value of a column in percent as text, by the name of the noise; with the spread if it is given."""
     return {
         cell_name(c.noise_kind, c.noise_rate): number(getattr(c, column), sign=sign)
         + (f" ± {number(getattr(c, spread))}" if spread and not pd.isna(getattr(c, spread)) else "")

@@ -1,6 +1,6 @@
 """The features that all runs of a grid share. They are encoded once, in a folder that all processes and nodes can read.
 
-N training images of the cache, V views, D feature size.
+N training images of the cache, T test images, V augmented views, D feature size, C classes.
 """
 
 import hashlib
@@ -36,25 +36,30 @@ _LOG = logging.getLogger(__name__)
 VIEW_SEED = 1
 """Seed of the augmented views. It is the same for all runs, so that views are encoded only once."""
 NAME, CLASSES = "about.json", "classes.safetensors"
+"""File names of the description of the cache, and of the class vectors if there are any."""
 MOST_SCORES = 1_000_000
-"""Up to this number of (image, class) pairs, the matcher scores are computed once for all runs."""
+"""Up to this number of (image, class) pairs, the matcher scores of all pairs are computed once for all runs."""
 
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """The cached features of a dataset, in a folder."""
+    """The cached features of a dataset."""
 
     folder: Path
+    """Folder of the cache."""
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """Return the class names, paths and models, as JSON."""
+        """Return the content of `about.json`: class names, paths of the training images, models and views."""
         about: dict[str, Any] = json.loads((self.folder / NAME).read_text(encoding="utf-8"))
         return about
 
     @property
     def digest(self) -> str:
-        """Return a digest of models, classes and test images, which does not depend on the training images."""
+        """Return a digest of the dataset, its test images, the models and the views.
+
+        It does not depend on the choice of training images for the cache.
+        """
         return str(self.about["digest"])
 
     @cached_property
@@ -64,23 +69,26 @@ class FeatureCache:
 
     @cached_property
     def place(self) -> dict[str, int]:
-        """Return the position of each training image by its path in the split file."""
+        """Return the position of each training image in the cache, by its path in the split file."""
         return {path: number for number, path in enumerate(self.about["paths"])}
 
     @cached_property
     def train(self) -> dict[str, Floats]:
-        """Return `plain` (N, D) and `views` (N, V, D), in float16, and content `keys` (N,) of the training images."""
+        """Return the arrays of the training images: `plain` (N, D) and `views` (N, V, D) features, and `keys` (N,).
+
+        The keys are the content keys of the images.
+        """
         arrays: dict[str, Floats] = load_file(self.folder / "train.safetensors")
         return arrays
 
     @cached_property
     def test(self) -> tuple[torch.Tensor, Ints]:
-        """Return the features (T, D) of the test images, and their labels (T,)."""
+        """Return the features (T, D) of the test images, in float32, and their class numbers (T,)."""
         arrays = load_file(self.folder / "test.safetensors")
         return torch.from_numpy(arrays["plain"].astype(np.float32)), arrays["labels"]
 
     def models(self, settings: Settings) -> Models:
-        """Load the models that the settings name. For features without a model, they contain the class vectors."""
+        """Return the models that the settings name; without a model, a `Models` with the class vectors of the cache."""
         if settings.model.name != NO_MODEL:
             return pipeline.load_models(settings)
         vectors = None
@@ -94,7 +102,15 @@ class FeatureCache:
         )  # fmt: skip
 
     def task(self, paths: Sequence[str], labels: Ints, models: Models, settings: Settings) -> Task:
-        """Return the training task of a run: the images at `paths` with their given labels, in this order."""
+        """Return the training task of a run: the images at `paths` with their given labels, in this order.
+
+        Parameters
+        ----------
+        paths : the images of the run, by their paths in the split file.
+        labels : (len(paths),) their given labels.
+        models : the result of `models`.
+        settings : the settings of the run.
+        """
         rows = np.array([self.place[path] for path in paths])
         clauses: tuple[str | None, ...] = tuple(self.about["descriptions"])
         match = None
@@ -120,10 +136,24 @@ def make_cache(
     progress: Progress | None = None,
     elsewhere: Elsewhere | None = None,
 ) -> FeatureCache:
-    """Encode the training images `rows` and the test images, and write their features below `folder`.
+    """Encode training and test images, write their features below `folder`, and return the cache.
 
-    Features that exist already are not encoded again. `given` contains features that the user gave, with the paths of
-    the dataset as ids. `elsewhere` is a cluster that encodes. Raises DataError for an image that cannot be read.
+    Features that exist already are not encoded again.
+
+    Parameters
+    ----------
+    dataset : the dataset.
+    rows : positions of the images in the training split that the cache needs.
+    models, settings : the models and the settings of the grid.
+    folder : the folder that contains the caches of the grid.
+    given : features that the user gave, with the paths of the dataset as ids. Then no image is encoded.
+    progress : called as images are encoded.
+    elsewhere : function that encodes on a cluster, see `srrs.features.store`.
+
+    Raises
+    ------
+    DataError
+        An image cannot be read.
     """
     train = dataset.train.take(np.sort(rows))
     descriptions, _ = tuning.describe(dataset.class_names, None)
@@ -154,7 +184,7 @@ def make_cache(
 
 
 def _is_whole(folder: Path) -> bool:
-    """Return whether a cache is there and as it was written. A damaged one is removed, with a warning."""
+    """Return whether the cache exists and its checksums are correct. Remove a damaged cache, with a warning."""
     if not folder.exists():
         return False
     try:
@@ -169,7 +199,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _copy(folder: Path, train: Split, test: Split, given: Inputs, models: Models, settings: Settings) -> None:
-    """Write the features that were given, and the class vectors where there are any."""
+    """Write the features that the user gave, and the class vectors if there are any."""
     assert given.features is not None
     place = {id: row for row, id in enumerate(given.samples.ids)}
     rows, held_out = (np.array([place[path] for path in split.paths]) for split in (train, test))
@@ -184,6 +214,7 @@ def _copy(folder: Path, train: Split, test: Split, given: Inputs, models: Models
 
 
 def _halves(array: Floats) -> Floats:
+    """Return the array in contiguous memory, as safetensors require."""
     return np.ascontiguousarray(array)
 
 
@@ -197,6 +228,7 @@ def _encode(
     progress: Progress | None,
     elsewhere: Elsewhere | None,
 ) -> None:
+    """Encode the training images (`files`) and the test images with the models, and write the arrays of the cache."""
     samples = _readable(files, "training")
     every = np.arange(len(samples))
     views = settings.views(FIT_VIEWS)
@@ -219,10 +251,12 @@ def _encode(
 
 
 def _digest(*parts: object) -> str:
+    """Return 16 hex digits of the SHA-256 hash of some JSON values."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _readable(files: Sequence[Path], part: str) -> Samples:
+    """Return the samples of some image files. Raises DataError if one cannot be read; `part` is for the message."""
     samples = checked(from_paths(files, labeled=False))
     broken = [row for row, issue in enumerate(samples.issues) if issue not in ("", NO_LABEL)]
     if broken:
@@ -235,7 +269,10 @@ def _readable(files: Sequence[Path], part: str) -> Samples:
 
 
 def _apart(keys: Keys, labels: Ints) -> Keys:
-    """Return keys of images. An image that is drawn several times has one for each label, as in the published lists."""
+    """Return content keys that are unique. Of equal images, the keys are counted up in the order of their labels.
+
+    The published lists may contain an image several times.
+    """
     apart, order = np.array(keys), np.lexsort((labels, keys))
     repeated = np.flatnonzero(keys[order][1:] == keys[order][:-1]) + 1
     for at in repeated:

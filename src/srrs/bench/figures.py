@@ -1,4 +1,4 @@
-"""Figures of runs, drawn with matplotlib. Equal runs give equal files."""
+"""Figures of runs, drawn with matplotlib. Equal runs result in equal files."""
 
 import csv
 import json
@@ -20,23 +20,36 @@ from srrs.bench.table import METRICS, table
 from srrs.errors import DataError
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Colors of Okabe and Ito, which color-blind readers can distinguish.
-
-With more than seven lines, dashes differ, too.
-"""
+"""Colors of Okabe and Ito, which color-blind readers can distinguish. With more than seven lines, dashes differ,
+too."""
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
+"""Line styles of matplotlib. The first is used for seven lines, then the second, then the third."""
 MARKERS = "osD^vPX"
+"""Markers of matplotlib, one for each color."""
 GROUPS = {"clean": "#0072B2", "ambiguous": "#999999", "noisy": "#D55E00", "outside": "#CC79A7"}
+"""Color of each group of samples after screening."""
 
 
 def accuracy_figure(
     records: Iterable[Record], metric: str = "accuracy", *, methods: Sequence[str] | None = None
 ) -> Figure:
-    """Draw a metric by noise rate, one line per method, with a panel per kind of noise and a row per table.
+    """Draw a metric over the noise rate. There is a row of panels per table, a panel per kind of noise, a line per row.
 
-    The band around a line is the 95 % bootstrap interval for accuracy, and the spread over seeds for other metrics.
-    Runs without noise are shown in every panel. Errors are those of `table`. Raises DataError if no run has a noise
-    rate.
+    The band around a line is the 95 % interval of `table` for accuracy and macro-F1. For other metrics, it is the mean
+    plus and minus the standard deviation over seeds. Runs without noise are shown in every panel.
+
+    Parameters
+    ----------
+    records : the runs.
+    metric : a name in `srrs.bench.table.METRICS`.
+    methods : the methods to include; by default all.
+
+    Raises
+    ------
+    DataError
+        No run has a noise rate and a value of the metric; or an error of `table`.
+    SettingsError
+        The metric is unknown.
     """
     frame = table(records, metrics=(metric,), methods=methods).dropna(subset=["noise_rate", "mean"])
     if frame.empty:
@@ -55,12 +68,13 @@ def accuracy_figure(
 
 
 def _kinds(part: pd.DataFrame) -> list[str]:
-    """Return the cells with a rate above 0, or all if there are none."""
+    """Return the kinds of noise with a rate above 0, or all kinds if there are none."""
     kinds = set(part.loc[part["noise_rate"] > 0, "noise_kind"]) or set(part["noise_kind"])
     return sorted(kinds, key=lambda kind: noise_order(kind, None))
 
 
 def _lines(axes: Axes, part: pd.DataFrame, rows: Sequence[str], metric: str) -> None:
+    """Draw a line with its band for each row of one panel."""
     scale = METRICS[metric].scale
     for k, name in enumerate(rows):
         line = part[part["row"] == name].drop_duplicates("noise_rate").sort_values("noise_rate")
@@ -81,15 +95,26 @@ def _lines(axes: Axes, part: pd.DataFrame, rows: Sequence[str], metric: str) -> 
 
 
 def _style(k: int, name: str) -> dict[str, Any]:
+    """Return the arguments of `plot` for line k of a figure, which belongs to the row `name`."""
     style = {"color": COLORS[k % 7], "marker": MARKERS[k % 7], "linestyle": DASHES[k // 7 % 3]}
     return style | {"markersize": 4, "linewidth": 2.4 if name == "srrs" else 1.2}
 
 
 def noise_figure(found: Records, *, methods: Sequence[str] | None = None) -> Figure:
-    """Draw the noise of the rectified labels over training, with a row of panels per method and a line per rate.
+    """Draw the noise of the rectified labels over training. There is a row of panels per method, a line per noise rate.
 
-    A line is the mean over seeds, with their range. The dashed line of the same color is the noise of the given labels.
-    Methods that change no label are left out. Raises DataError if no folder of a run has a history of changed labels.
+    A line is the mean over seeds, and its band reaches from the smallest to the largest value. The dashed line of the
+    same color is the noise of the given labels. Methods that change no label are left out.
+
+    Parameters
+    ----------
+    found : the runs, with their folders.
+    methods : the methods to include; by default all.
+
+    Raises
+    ------
+    DataError
+        No run folder has a history of changed labels.
     """
     members = [cell for cell in cells(found.records, methods=methods) if any(_changes(run) for run in cell.runs)]
     drawn = [(cell, lines) for cell in members if (lines := _histories(cell, found))]
@@ -114,18 +139,19 @@ def noise_figure(found: Records, *, methods: Sequence[str] | None = None) -> Fig
 
 
 def _changes(run: Record) -> bool:
+    """Return whether the rectified labels of a run have another noise rate than its given labels."""
     known = run.noise_rectified is not None and run.noise_given is not None
     return known and run.noise_rectified != run.noise_given
 
 
 def _histories(cell: Cell, found: Records) -> list[dict[int, float]]:
-    """Step -> rectified noise, of each run that has a history."""
+    """Return the noise of the rectified labels by step, for each run of the cell that has a history."""
     folders = [found.folders[run.digest] for run in cell.runs if run.digest in found.folders]
     return [line for folder in folders if (line := _history_of(folder / HISTORY))]
 
 
 def _history_of(path: Path) -> dict[int, float]:
-    """Read a history; a truncated line is left out."""
+    """Read the noise of the rectified labels by step from a history. Truncated lines are left out."""
     line: dict[int, float] = {}
     for text in path.read_bytes().split(b"\n") if path.is_file() else ():
         try:
@@ -137,6 +163,7 @@ def _history_of(path: Path) -> dict[int, float]:
 
 
 def _history(axes: Axes, lines: Sequence[dict[int, float]], given: float, color: Any) -> None:
+    """Draw the histories of one cell, and its noise rate of the given labels (0 to 1)."""
     steps = sorted(set.intersection(*(set(line) for line in lines)))
     values = 100 * np.array([[line[step] for step in steps] for line in lines])
     axes.plot(steps, values.mean(0), color=color, marker="o", markersize=3, linewidth=1.6)
@@ -145,14 +172,17 @@ def _history(axes: Axes, lines: Sequence[dict[int, float]], given: float, color:
 
 
 def _given(cell: Cell) -> float:
+    """Return the mean noise rate of the given labels over the runs of a cell."""
     return float(np.mean([run.noise_given for run in cell.runs if run.noise_given is not None]))
 
 
 def _rate(cell: Cell) -> float:
+    """Return the noise rate of a cell; for labels of people or of the web, the measured rate, rounded to 0.01."""
     return round(_given(cell), 2) if cell.rate is None else cell.rate
 
 
 def _rate_color(cell: Cell) -> Any:
+    """Return the color for the noise rate of a cell."""
     return matplotlib.colormaps["cividis"](0.9 * _rate(cell))
 
 
@@ -162,18 +192,28 @@ class Screened(NamedTuple):
     score: str
     """Name of the score: `p_clean`, or the score to which the thresholds belong, such as `loss`."""
     values: Any
-    """(N,)"""
+    """(N,) scores."""
     bounds: Any
-    """(G, 2) thresholds; G = 0 if the groups do not follow from a single score."""
+    """(G, 2) lower and upper thresholds: one pair, or one per class. G = 0 if no single score separates the groups."""
     groups: Any
     """(N,) names of `GROUPS`."""
 
 
 def histogram_figure(found: Records, method: str = "srrs") -> Figure:
-    """Draw the screening score of one method by group: a row of panels per kind of noise, a panel per rate.
+    """Draw the screening score of one method by group. There is a row of panels per kind of noise, a panel per rate.
 
-    Thresholds are drawn if they separate the groups by this score. The run with the lowest seed of each cell is drawn.
-    Raises DataError if no folder of the method's runs has a partition.
+    Thresholds are drawn if they separate the groups by this score. Of each cell, the run with the lowest seed that has
+    a partition is drawn.
+
+    Parameters
+    ----------
+    found : the runs, with their folders.
+    method : title of the row to draw, which is the method if its runs do not differ in settings.
+
+    Raises
+    ------
+    DataError
+        No folder of the method's runs has a partition.
     """
     drawn = [(cell, seen) for cell in cells(found.records) if cell.row == method and (seen := _screened(cell, found))]
     if not drawn:
@@ -192,7 +232,7 @@ def histogram_figure(found: Records, method: str = "srrs") -> Figure:
 
 
 def _screened(cell: Cell, found: Records) -> Screened | None:
-    """Read the screening of the first run that has one in its folder."""
+    """Return the screening of the first run that has one in its folder; None if there is none."""
     for folder in (found.folders[run.digest] for run in cell.runs if run.digest in found.folders):
         try:
             content = json.loads((folder / PARTITION).read_bytes())
@@ -211,6 +251,7 @@ def _screened(cell: Cell, found: Records) -> Screened | None:
 
 
 def _statuses(path: Path) -> Any:
+    """Return the groups of all samples from `samples.csv`; an empty array if there is no file."""
     if not path.is_file():
         return np.array([])
     with path.open(encoding="utf-8", newline="") as file:
@@ -218,13 +259,18 @@ def _statuses(path: Path) -> Any:
 
 
 def _parted(score: str, values: Any, bounds: Any) -> Any:
-    """(N,) the groups that one pair of thresholds makes; of several, the median pair."""
+    """Return the groups (N,) that result from one pair of thresholds. With several pairs, their median is used."""
     low, high = np.median(bounds, 0)
     below, above = ("clean", "noisy") if score == "loss" else ("noisy", "clean")
     return np.where(values < low, below, np.where(values >= high, above, "ambiguous"))
 
 
 def _histogram(axes: Axes, seen: Screened) -> None:
+    """Draw the stacked histogram of a screening, and its thresholds.
+
+    Several pairs of thresholds are drawn as their median and their range. One pair is drawn only if it results in the
+    groups of more than 99 % of the samples.
+    """
     edges = np.linspace(min(0.0, seen.values.min()), max(1.0, seen.values.max()), 31)
     floor = np.zeros(30)
     axes.use_sticky_edges = False

@@ -1,4 +1,4 @@
-"""A grid of runs: methods x noise x shots x seeds on one dataset. Each run has a folder. A grid can be continued."""
+"""A grid of runs: methods × noise × shots × seeds on one dataset. Each run has a folder. A grid can be continued."""
 
 import hashlib
 import json
@@ -31,34 +31,41 @@ from srrs.records import Floats, Ints
 SHARED = ".shared"
 """Name of the folder with the features that the runs of a grid share."""
 NO_CLASS = -1
+"""Class number of images that belong to no class."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The runs to compute."""
+    """The runs to compute. Raises SettingsError for a field without values, and for an unknown method."""
 
     methods: tuple[str, ...]
+    """Names of the methods."""
     noise: tuple[NoiseSpec, ...]
+    """Noise settings."""
     shots: tuple[int | None, ...]
     """Images per class; None for all."""
     seeds: tuple[int, ...]
+    """Seeds of the draws and of the training."""
     settings: Settings
+    """Settings of all runs, apart from the method and the seed."""
     protocol: str = "fp-injection"
+    """Name of the protocol, see `srrs.data.protocols`."""
     as_published: bool = False
+    """Whether labels are drawn with the faults of the published generator."""
     classes: int | str | tuple[str, ...] | None = None
-    """A subset of the classes, as `srrs.data.published.subset` takes it; None for all."""
+    """A subset of the classes, see `srrs.data.published.subset`; None for all."""
 
     def __post_init__(self) -> None:
         for name in ("methods", "noise", "shots", "seeds"):
             if not getattr(self, name):
                 raise SettingsError(f"Expected at least one of {name}, but found none.")
         for method in self.methods:
-            method_named(method, {"noise_rate": 0.5})  # an unknown one is refused before anything is encoded
+            method_named(method, {"noise_rate": 0.5})  # refuses an unknown method before anything is encoded
 
     def cells(self) -> Iterator[tuple[NoiseSpec, int | None, int]]:
-        """Yield each draw once, as noise, shots and seed.
+        """Yield the noise, shots and seed of each draw once.
 
-        Noise of rate 0 is one draw for all kinds of noise, except with `as_published`.
+        Noise of rate 0 is the same draw for symmetric and pair noise, except with `as_published`.
         """
         seen = set()
         for noise in self.noise:
@@ -80,6 +87,7 @@ class GridResult:
     computed: int = 0
     """Number of runs that were computed now."""
     failed: list[tuple[Run, SrrsError]] = field(default_factory=list)
+    """Runs that failed, each with the error that the user can correct."""
 
 
 def plan(
@@ -94,8 +102,20 @@ def plan(
 ) -> list[Run]:
     """Draw the images and labels of every cell, encode the images once, and return the runs.
 
-    `given` contains the features of the user's own dataset, see `srrs.bench.own`. `elsewhere` is a cluster that
-    encodes.
+    Parameters
+    ----------
+    grid : the runs to plan.
+    dataset : the dataset with all its classes.
+    models : the models of the grid.
+    out : folder of the grid.
+    given : features of the user's own dataset, see `srrs.bench.own`.
+    progress : called as images are encoded.
+    elsewhere : function that encodes on a cluster, see `srrs.features.store`.
+
+    Raises
+    ------
+    DataError
+        The dataset does not allow one of the draws, or an image cannot be read.
     """
     named = dataset if grid.classes is None else subset(dataset, grid.classes)
     train = _with_outsiders(dataset, named, grid)
@@ -134,10 +154,23 @@ def carry_out(
     ray: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> GridResult:
-    """Compute the runs without a result. A result may be in the folder of the run, or in one of the `known` files.
+    """Compute the runs without a result, and return the records of all runs.
 
-    After a KeyboardInterrupt, the results of finished runs stay. The next call continues the others from their
-    checkpoints. `processes` runs are computed at a time, or `ray` is the address of a Ray cluster.
+    A result may be in the folder of the run, or in one of the `known` files. After a KeyboardInterrupt, the results of
+    finished runs stay. The next call continues the others from their checkpoints.
+
+    Parameters
+    ----------
+    runs : the result of `plan`.
+    known : files or folders with records of runs that need not be computed again.
+    processes : number of runs that are computed at a time.
+    ray : address of a Ray cluster that computes the runs instead.
+    progress : called with the number of finished runs and of all runs.
+
+    Raises
+    ------
+    DataError
+        One of the records cannot be read.
     """
     finished = {r.digest: r for r in read_records([*known, *(r.folder for r in runs if r.folder.exists())]).records}
     left = [run for run in runs if run.digest not in finished]
@@ -158,6 +191,7 @@ def carry_out(
 
 
 def _outcomes(left: Sequence[Run], processes: int, ray: str | None) -> Generator[jobs.Finished, None, None]:
+    """Return the generator that computes the runs: on a cluster, in several processes or in this process."""
     if ray:
         return jobs.on_ray(left, ray)
     if processes > 1:
@@ -172,6 +206,7 @@ def _draw(
     cell: tuple[NoiseSpec, int | None, int],
     features: Floats | None,
 ) -> Draw:
+    """Draw the images and labels of a cell. Raises DataError if noise is to be added to unknown true labels."""
     noise, shots, seed = cell
     if train.given is not None and noise.kind != "human" and not train.truth_known:
         raise DataError(
@@ -193,7 +228,11 @@ def _draw(
 
 
 def _with_outsiders(dataset: DataSet, named: DataSet, grid: Grid) -> Split:
-    """Return the training split; for open-set noise with images of no class: of other classes, or of a folder."""
+    """Return the training split of the named classes; for open-set noise, with images of no class at the end.
+
+    These images come from the folders of the noise settings or, without such folders, from the other classes of the
+    dataset. Raises DataError for a folder without images.
+    """
     wanted = [noise for noise in grid.noise if noise.kind == "open"]
     train = named.train
     if not wanted:
@@ -226,11 +265,12 @@ def _name(dataset: DataSet, named: DataSet) -> str:
 
 
 def _asks_for_features(grid: Grid) -> bool:
+    """Return whether the grid has noise that depends on the features of the images."""
     return any(noise.kind in BY_FEATURES for noise in grid.noise)
 
 
 def _all_features(train: Split, models: Models, given: Inputs | None) -> Floats:
-    """Return plain features of the whole split, for noise that follows the images."""
+    """Return the plain features (n, D) of the n images of a split, for noise that depends on the images."""
     if given is not None and given.features is not None:
         place = {id: row for row, id in enumerate(given.samples.ids)}
         at = np.array([place[path] for path in train.paths])

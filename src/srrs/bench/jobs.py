@@ -1,4 +1,4 @@
-"""Computes the runs of a grid: in this process, in several processes on this machine, or on a Ray cluster."""
+"""Functions that compute the runs of a grid: in this process, in several processes, or on a Ray cluster."""
 
 from collections.abc import Generator, Sequence
 from concurrent.futures import as_completed
@@ -10,17 +10,20 @@ from srrs.errors import SrrsError
 from srrs.parallel import workers
 
 Finished = tuple[Run, Record | SrrsError]
-"""A run with its result, or with an error that the user can correct."""
+"""A run, and its result or an error that the user can correct."""
 
 
 def here(runs: Sequence[Run]) -> Generator[Finished, None, None]:
-    """Compute one run after the other in this process."""
+    """Compute one run after the other in this process, and yield each when it has finished."""
     for run in runs:
         yield run, attempt(run)
 
 
 def processes(runs: Sequence[Run], count: int) -> Generator[Finished, None, None]:
-    """Compute `count` runs at a time, each in its own process. The processes end with this generator."""
+    """Compute `count` runs at a time, each in its own process, and yield each when it has finished.
+
+    The processes end with this generator.
+    """
     with workers(count) as pool:
         futures = {pool.submit(attempt, run): run for run in runs}
         for future in as_completed(futures):
@@ -28,7 +31,7 @@ def processes(runs: Sequence[Run], count: int) -> Generator[Finished, None, None
 
 
 def on_ray(runs: Sequence[Run], address: str) -> Generator[Finished, None, None]:
-    """Compute runs as tasks of a Ray cluster; see `srrs.cluster.on_ray`."""
+    """Compute runs as tasks of a Ray cluster, see `srrs.cluster.on_ray`, and yield each when it has finished."""
     with cluster.on_ray(address) as spread:
         assert spread is not None
         for at, result in spread(attempt, runs):
@@ -40,4 +43,4 @@ def attempt(run: Run) -> Record | SrrsError:
     try:
         return execute(run)
     except SrrsError as error:
-        return SrrsError(str(error))  # one that every process can read back
+        return SrrsError(str(error))  # other subclasses may need arguments with which a process cannot rebuild them

@@ -1,8 +1,8 @@
 """The user's own dataset in the benchmark: `folder:PATH`, `table:FILE` or `features:FILE`.
 
 The true labels come from a table of ids and labels (such as the `decisions.csv` of a review page), or from the array
-`true_labels` of a file of features. Without both, the given labels count as true, and noise is added to them. If only
-some true labels are known, these images are the test set. N rows, C classes.
+`true_labels` of a file of features. Without both, the given labels are treated as true, and noise is added to them. If
+only some true labels are known, the images with a known label are the test set. N samples, C classes.
 """
 
 import hashlib
@@ -20,16 +20,19 @@ from srrs.errors import DataError
 from srrs.records import Ints
 
 KINDS_OF_OWN = ("folder", "table", "features")
+"""First parts of the names of the user's own datasets."""
 TEST_SHARE = 4
-"""If all true labels are known, one of so many images of each class is in the test set."""
+"""If all true labels are known, one in this number of images of each class is in the test set."""
 
 
 @dataclass(frozen=True, eq=False)
 class OwnData:
-    """A dataset, and the inputs from which it was read if these contain features."""
+    """The user's own dataset, and its features if it has any."""
 
     dataset: DataSet
+    """The dataset with its training and test split."""
     given: Inputs | None = None
+    """The inputs with the features of all images; None if the dataset consists of images."""
 
 
 def is_own(name: str) -> bool:
@@ -55,11 +58,12 @@ def read_own(
     label : column of the table with the given labels.
     images : folder to which the paths of a table are relative.
     bare : True for a benchmark without a model. The class vectors then come from the file of features.
+    progress : called as files are read.
 
     Raises
     ------
     DataError
-        The data or the true labels cannot be read or do not fit together.
+        The data or the true labels cannot be read or do not match.
     """
     kind, _, place = name.partition(":")
     path = Path(place)
@@ -74,7 +78,11 @@ def read_own(
 
 
 def _true_labels(samples: Samples, table: Path | None, path: Path) -> Ints | None:
-    """True labels (N,), -1 where unknown; None if none are given at all."""
+    """Return the class numbers of the true labels (N,), -1 where unknown; None if no true labels are given.
+
+    They come from `table` or, without a table, from the file of features at `path`. Raises DataError if they do not
+    match the samples.
+    """
     if table is not None:
         columns = read_table(table)
         ids = list(map(text_of, find_column(columns, None, ("id",), "ids", str(table))))
@@ -101,6 +109,7 @@ def _true_labels(samples: Samples, table: Path | None, path: Path) -> Ints | Non
 
 
 def _numbers(samples: Samples, words: list[str], where: str) -> Ints:
+    """Return the class numbers (N,) of labels; -1 for ''. Raises DataError for an unknown label."""
     known = {word: at for at, word in enumerate(samples.class_names)} | {
         key: at for at, key in enumerate(samples.class_keys)
     }
@@ -111,7 +120,10 @@ def _numbers(samples: Samples, words: list[str], where: str) -> Ints:
 
 
 def _divided(path: Path, samples: Samples, known: Ints | None) -> DataSet:
-    """Return the training and test set of the usable rows."""
+    """Return the dataset of the usable samples, divided into training and test split.
+
+    `known` contains the true labels (N,), -1 where unknown; None if the given labels are treated as true.
+    """
     rows, given = samples.usable, np.asarray(samples.labels, np.int64)
     truth = given if known is None else known
     if known is not None and (known[rows] < 0).any():
@@ -132,7 +144,10 @@ def _divided(path: Path, samples: Samples, known: Ints | None) -> DataSet:
 
 
 def _held_out(samples: Samples, rows: Ints, truth: Ints) -> np.ndarray:
-    """Return which rows are in the test set. The choice depends on the ids only."""
+    """Return whether each of the usable samples (their positions are `rows`) is in the test set.
+
+    The choice depends only on the ids and the true labels. Raises DataError if every class has too few images.
+    """
     order = sorted(range(len(rows)), key=lambda at: hashlib.blake2b(samples.ids[rows[at]].encode()).digest())
     held, seen = np.zeros(len(rows), bool), dict[int, int]()
     for at in order:
@@ -147,8 +162,10 @@ def _held_out(samples: Samples, rows: Ints, truth: Ints) -> np.ndarray:
 
 
 def _names(samples: Samples, rows: Ints) -> tuple[str, ...]:
+    """Return the ids of the samples at some positions."""
     return tuple(samples.ids[row] for row in rows)
 
 
 def _files(samples: Samples, rows: Ints) -> tuple[Path, ...]:
+    """Return the files of the samples at some positions."""
     return tuple(Path(str(samples.paths[row])) for row in rows)

@@ -15,40 +15,52 @@ from srrs.config import sentence
 from srrs.errors import DataError
 
 RESULT, HISTORY, PARTITION, SAMPLES = "result.json", "history.jsonl", "partition.json", "samples.csv"
+"""Names of the files in the folder of a run."""
 RUN_FILES = {HISTORY, PARTITION, "settings.json"}
 """A folder with one of these files, but without a result, belongs to a run that has not finished."""
 STRICT = ConfigDict(strict=True, extra="forbid")
+"""Settings of pydantic: values must have exactly the declared type, and there are no other fields."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class AuditScores:
-    """Scores of the audit as a detector of wrong labels, from 0 to 1; None if no label was wrong or flagged."""
+    """Scores of the audit as a detector of wrong labels, from 0 to 1.
+
+    A score that is undefined is None, such as the recall if no label was wrong.
+    """
 
     auroc: Share | None = None
+    """Area under the ROC curve of the label quality."""
     average_precision: Share | None = None
+    """Average precision of the label quality."""
     precision: Share | None = None
+    """Share of the flagged labels that are wrong."""
     recall: Share | None = None
+    """Share of the wrong labels that are flagged."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Record:
-    """The result of one run. Shares, rates and scores range from 0 to 1.
-
-    Raises ValueError for a value that is not allowed.
-    """
+    """The result of one run. Raises ValueError for a value that is not allowed."""
 
     digest: Digest
     """Digest that identifies the run, with 8 or more hex digits."""
     code: str = ""
     """`code_digest` of the code that computed the run; '' in records of schema version 1."""
     dataset: Text
+    """Name of the dataset."""
     classes: Positive
+    """Number of classes."""
     model: Text
+    """Name of the model, as in the settings."""
     method: Text
+    """Name of the method, as in the settings."""
     needs: tuple[Text, ...] = ()
     """Facts about the data that the method requires: `noise rate`, `clean validation`."""
     protocol: Text
+    """Name of the protocol, see `srrs.data.protocols`."""
     as_published: bool
+    """Whether the labels were drawn with the faults of the published generator."""
     noise_kind: Text
     """`sym`, or `sym+tail:10` with a long tail."""
     noise_rate: Share | None
@@ -56,25 +68,38 @@ class Record:
     shots: Positive | None
     """Images per class; None for all."""
     seed: Count
+    """Seed of the draw and of the training."""
     samples: Positive
+    """Number of training images."""
     accuracy: Share
+    """Top-1 accuracy on the test images, from 0 to 1."""
     macro_f1: Share
+    """Macro-F1 score on the test images, from 0 to 1."""
     ece: Share
+    """Expected calibration error on the test images, from 0 to 1."""
     correct: Bits
-    """Whether each test image is classified correctly, in the order of the test set: bits as hex, see `schema.pack`."""
+    """Whether each test image is classified correctly, in the order of the test set: bits as hex digits, see
+    `schema.pack`."""
     test_samples: Positive
+    """Number of test images."""
     audit: AuditScores
+    """Scores of the audit of the training labels."""
     noise_given: Share | None
     """Share of wrong given labels; None if the true labels are unknown."""
     noise_rectified: Share | None
+    """Share of wrong labels after the method has changed labels; None if the true labels are unknown."""
     noise_estimate: tuple[Share, Share, Share] | None
     """Estimated noise rate, and the lower and upper end of its range; None if the method estimates none."""
     zero_shot_auroc: Share | None
     """AUROC of the zero-shot probability of the given label, as a detector of wrong labels of the same samples."""
     seconds: Seconds
+    """Duration of the run in seconds."""
     text_passes: Count
+    """Number of passes through the text tower during training."""
     versions: dict[str, Any]
+    """Versions of the packages that computed the run."""
     settings: dict[str, Any]
+    """All settings of the run."""
 
     def __post_init__(self) -> None:
         digits = 2 * ((self.test_samples + 7) // 8)
@@ -94,10 +119,17 @@ class Record:
 
     @classmethod
     def from_json(cls, content: Any, where: str = "a record") -> "Record":
-        """Make a record from the result of `to_json`.
+        """Return the record from the result of `to_json`.
 
-        Raises DataError for a schema version that cannot be read, and for missing or wrong values. `where` is the
-        source of the content, for the message.
+        Parameters
+        ----------
+        content : a JSON value.
+        where : source of the content, for the message of an error.
+
+        Raises
+        ------
+        DataError
+            The schema version cannot be read, or a value is missing or not allowed.
         """
         if not isinstance(content, Mapping) or "schema" not in content:
             raise DataError(
@@ -110,7 +142,7 @@ class Record:
             )
         values = {name: value for name, value in content.items() if name != "schema"}
         try:
-            return _RECORD.validate_json(json.dumps(values))  # JSON's lists are tuples
+            return _RECORD.validate_json(json.dumps(values))  # in strict mode, only JSON's lists are accepted as tuples
         except ValidationError as error:
             raise DataError(f"Expected {where} to be the result of a run, but {sentence(error)}.") from None
 
@@ -123,16 +155,18 @@ _RECORD = TypeAdapter(Record)
 
 
 def to_jsonl(records: Iterable[Record]) -> str:
-    """Return the records as JSONL, one line per record, sorted. The order of `records` does not matter."""
+    """Return the records as JSONL, one line per record, in an order that does not depend on the order of `records`."""
     ordered = sorted(records, key=lambda r: (r.dataset, r.model, r.protocol, r.method, r.noise_kind, r.digest))
     return "".join(json.dumps(record.to_json(), allow_nan=False) + "\n" for record in ordered)
 
 
 class Records(NamedTuple):
-    """Records in the order in which they were read, notes about skipped files, and the folders of the runs."""
+    """Records of runs, as they were read from files."""
 
     records: list[Record]
+    """The records, in the order in which they were read."""
     notes: list[str]
+    """Notes on skipped content, for the user."""
     folders: dict[str, Path]
     """Folder of each run whose record was read from a folder, by digest. Some figures need other files in it."""
 
@@ -140,9 +174,18 @@ class Records(NamedTuple):
 def read_records(paths: Sequence[Path]) -> Records:
     """Read records from folders of runs, folders that contain such folders, `result.json` files and JSONL files.
 
-    Truncated content is skipped with a note. If several records have the same digest, the first one is used. If they
-    differ in more than time and versions, a note says so. Raises DataError if a path does not exist, and for records of
-    an unknown schema version.
+    Truncated content and runs that have not finished are skipped with a note. If several records have the same digest,
+    the first one is used. If a later one differs from the first in more than duration and versions, it is skipped with
+    a note.
+
+    Parameters
+    ----------
+    paths : the files and folders.
+
+    Raises
+    ------
+    DataError
+        A path does not exist or cannot be read, or a record is not valid or has an unknown schema version.
     """
     found: dict[str, Record] = {}
     folders: dict[str, Path] = {}
@@ -163,7 +206,7 @@ def read_records(paths: Sequence[Path]) -> Records:
 
 
 def _files(path: Path, unfinished: list[Path]) -> Iterator[Path]:
-    """Return the files of records at or below a path, in a fixed order; adds unfinished runs to `unfinished`."""
+    """Yield the files of records at or below a path, in a fixed order, and add unfinished runs to `unfinished`."""
     if path.is_file():
         yield path
         return
@@ -182,7 +225,7 @@ def _files(path: Path, unfinished: list[Path]) -> Iterator[Path]:
 
 
 def _read(file: Path, notes: list[str]) -> Iterator[tuple[Record, str]]:
-    """Yield the records of a file, each with its place."""
+    """Yield the records of a file, each with its place in the file for messages. Add a note on truncated content."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -201,9 +244,10 @@ def _read(file: Path, notes: list[str]) -> Iterator[tuple[Record, str]]:
 
 
 def _no_constant(name: str) -> None:
+    """Raise ValueError for NaN and the infinities, which JSON does not allow."""
     raise ValueError(f"{name} is no number")
 
 
 def _same(a: Record, b: Record) -> bool:
-    """Return whether two records agree in everything but time and versions."""
+    """Return whether two records agree in everything but duration and versions."""
     return a is b or replace(a, seconds=0.0, versions={}) == replace(b, seconds=0.0, versions={})

@@ -1,6 +1,6 @@
-"""Renders the long table of `table` as text, markdown, LaTeX or CSV.
+"""Functions that render the long table of `table` as text, markdown, LaTeX or CSV.
 
-There is a row per method and a column per noise setting. The best number of each column is bold.
+There is a row per method and a column per noise setting. The best number of each column is marked.
 """
 
 import re
@@ -16,7 +16,7 @@ from srrs.bench.table import METRICS
 from srrs.errors import SettingsError
 
 WIDE = 8
-"""With more columns than this, each kind of noise gets a separate table."""
+"""If a table has more noise settings than this, each kind of noise is in a separate table."""
 _LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -28,24 +28,32 @@ class Entry(NamedTuple):
     """One cell of a rendered table."""
 
     text: str
+    """The content."""
     best: bool = False
+    """Whether the number is the best of its column."""
     tied: bool = False
+    """Whether the number does not differ significantly from the best of its column."""
 
 
 class Shown(NamedTuple):
-    """A rendered table. The first `text_columns` columns contain text, and the others numbers."""
+    """A table that is ready to be rendered."""
 
     title: str
+    """Title of the table."""
     caption: str
+    """Description of the numbers."""
     header: list[str]
+    """Names of the columns."""
     rows: list[list[Entry]]
+    """The entries of each row, one per column."""
     text_columns: int = 1
+    """Number of columns at the left that contain text. The others contain numbers."""
 
 
 def render(frame: pd.DataFrame, format: str = "text", *, intervals: bool = False) -> str:
-    """Render the result of `table` as `text`, `markdown`, `latex` or `csv`. CSV contains all columns.
+    """Return the result of `table` as `text`, `markdown`, `latex` or `csv`. CSV contains all columns.
 
-    `intervals` adds the confidence interval to every number that has one. Raises SettingsError for another format.
+    `intervals` adds the 95 % interval to every number that has one. Raises SettingsError for another format.
     """
     if format == "csv":
         return frame.to_csv(index=False, float_format="%.9g", lineterminator="\n")
@@ -53,21 +61,21 @@ def render(frame: pd.DataFrame, format: str = "text", *, intervals: bool = False
 
 
 def draw(shown: Sequence[Shown], format: str) -> str:
-    """Render several tables as `text`, `markdown` or `latex`. Raises SettingsError for another format."""
+    """Return several tables as `text`, `markdown` or `latex`. Raises SettingsError for another format."""
     if format not in _STYLES:
         raise SettingsError(f"Expected a format of {', '.join(_STYLES)} or csv, but found {format!r}.")
     return "\n".join(_STYLES[format](grid) for grid in shown)
 
 
 def grids(frame: pd.DataFrame, *, intervals: bool = False) -> Iterator[Shown]:
-    """Yield one rendered table per table and metric. With many columns, there is one per kind of noise."""
+    """Yield one table per title and metric. With many noise settings, there is one per kind of noise."""
     for (title, metric), part in frame.groupby(["table", "metric"], sort=False):
         for columns in blocks(part):
             yield _grid(str(title), str(metric), part, columns, intervals)
 
 
 def blocks(part: pd.DataFrame) -> Iterator[list[str]]:
-    """Yield the names of the columns (`sym:0.25`, ...) in one list or, if there are many, a list per kind of noise."""
+    """Yield the names of the columns (`sym:0.25`, ...) of each rendered table: of one, or of one per kind of noise."""
     noise = sorted(
         {(c.noise_kind, c.noise_rate) for c in each(part[["noise_kind", "noise_rate"]].drop_duplicates())},
         key=lambda at: noise_order(*at),
@@ -77,6 +85,7 @@ def blocks(part: pd.DataFrame) -> Iterator[list[str]]:
 
 
 def _grid(title: str, metric: str, part: pd.DataFrame, columns: Sequence[str], intervals: bool) -> Shown:
+    """Return the rendered table of one metric, with the rows that have a number in one of the columns."""
     seeds = int(part["n"].max())
     told = bool((part["needs"] != "").any())
     rows = []
@@ -90,6 +99,10 @@ def _grid(title: str, metric: str, part: pd.DataFrame, columns: Sequence[str], i
 
 
 def _entry(cell: Any, metric: str, seeds: int, intervals: bool) -> Entry:
+    """Return the entry of a cell: the mean, its spread and, with `intervals`, its interval.
+
+    If the cell has fewer runs than `seeds`, their number is added.
+    """
     if not cell.n:
         return Entry("–")
     scale, digits = METRICS[metric].scale, METRICS[metric].digits
@@ -104,19 +117,20 @@ def _entry(cell: Any, metric: str, seeds: int, intervals: bool) -> Entry:
 
 
 def each(frame: pd.DataFrame) -> Iterator[Any]:
-    """Yield the rows of a table, with the columns as attributes."""
+    """Yield the rows of a data frame, with the columns as attributes."""
     yield from frame.itertuples()
 
 
 def number(value: float, scale: float = 100, digits: int = 1, *, sign: str = "") -> str:
     """Return a number as text, multiplied by `scale`: 0.6123 becomes 61.2.
 
-    Negative numbers get a minus sign. With `sign="+"`, others get a plus sign.
+    Negative numbers begin with a minus sign. With `sign="+"`, the others begin with a plus sign.
     """
     return f"{scale * value:{sign}.{digits}f}".replace("-", "−")
 
 
 def _caption(metric: str, seeds: int, intervals: bool, rows: list[list[Entry]]) -> str:
+    """Return the caption of a table, which explains the numbers and marks."""
     words = [METRICS[metric].title]
     words.append(f"mean ± sample standard deviation over {seeds} seeds" if seeds > 1 else "one seed")
     if intervals and metric == "accuracy":
@@ -129,6 +143,7 @@ def _caption(metric: str, seeds: int, intervals: bool, rows: list[list[Entry]]) 
 
 
 def _text(grid: Shown) -> str:
+    """Return a table as text with aligned columns."""
     shown = [[e.text + " *" * e.best + " ≈" * e.tied for e in row] for row in grid.rows]
     best = "; *: best" if any(entry.best for row in grid.rows for entry in row) else ""
     width = [max(map(len, column)) for column in zip(grid.header, *shown, strict=True)]
@@ -138,6 +153,8 @@ def _text(grid: Shown) -> str:
 
 
 def _markdown(grid: Shown) -> str:
+    """Return a table as Markdown."""
+
     def escaped(text: str) -> str:
         return re.sub(r"([\\|*_`<])", r"\\\1", " ".join(text.split()))
 
@@ -151,6 +168,8 @@ def _markdown(grid: Shown) -> str:
 
 
 def _latex(grid: Shown) -> str:
+    """Return a table as LaTeX, which needs the package booktabs."""
+
     def escaped(text: str) -> str:
         return text.translate(_LATEX)
 

@@ -1,6 +1,6 @@
-"""One run of a grid: it tunes a method on one draw of the noise, measures the result, and writes records to a folder.
+"""A run of a grid: it tunes a method on one draw of the noise, measures the result, and writes records to a folder.
 
-True labels are used here only to measure. No stage gets them.
+True labels are used only for the measurements. No stage of a method gets them.
 """
 
 import csv
@@ -35,6 +35,7 @@ from srrs.training.state import discard
 from srrs.tuning import Task
 
 CHECKPOINT = "run"
+"""Name of the folder of the checkpoint in the folder of a run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,22 +43,29 @@ class Run:
     """Everything on which the result of one run depends."""
 
     cache: FeatureCache
+    """The features of all images of the grid."""
     out: Path
     """Folder of the grid."""
     noise: NoiseSpec
+    """Noise setting of the draw."""
     protocol: str
+    """Name of the protocol, see `srrs.data.protocols`."""
     as_published: bool
+    """Whether the labels were drawn with the faults of the published generator."""
     shots: int | None
+    """Images per class; None for all."""
     settings: Settings
     """Settings with the method and the seed of this run."""
     paths: tuple[str, ...]
-    """(N,) the paths of the images as the split file writes them, in the order in which they were drawn."""
+    """(N,) paths of the images, as the split file contains them, in the order in which they were drawn."""
     draw: Draw
+    """The drawn images with their given and true labels."""
     truth_known: bool = True
+    """Whether the true labels are known. If not, the run measures no audit."""
 
     @cached_property
     def digest(self) -> str:
-        """Return a digest of the inputs, the settings and the code. It does not depend on the folder of the run."""
+        """Return a digest of the inputs, the settings and the code. It does not depend on the folder or the device."""
         ignored = ("device",)
         chosen = {name: value for name, value in self.settings.flat().items() if name not in ignored}
         about: list[object] = [
@@ -73,7 +81,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Return the folder of the run's records. Its name is readable, and contains a part of the digest."""
+        """Return the folder of the run's records. Its name is readable and contains the start of the digest."""
         shots = "all" if self.shots is None else f"{self.shots}-shots"
         drawn = f"{self.protocol}-as-published" if self.as_published else self.protocol
         method = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.settings.tuning.method)[:60]
@@ -90,8 +98,8 @@ class Run:
 def execute(run: Run) -> Record:
     """Compute the run, write its records to its folder, and return the result.
 
-    If there is a checkpoint, the run continues from it. The result is written after all other files. A run uses one
-    thread, because rounding depends on the number of threads.
+    If there is a checkpoint, the run continues from it. The result is written after all other files. The run uses a
+    single thread, because rounding depends on the number of threads.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -103,6 +111,7 @@ def execute(run: Run) -> Record:
 
 
 def _execute(run: Run) -> Record:
+    """Compute a run as `execute` does, with the current number of threads."""
     started = time.monotonic()
     run.folder.mkdir(parents=True, exist_ok=True)
     _write_json(run.folder / "settings.json", _resolved(run))
@@ -122,17 +131,21 @@ def _execute(run: Run) -> Record:
 
 @lru_cache(maxsize=1)
 def _models(cache: FeatureCache, settings: Settings) -> Models:
-    """Load the models, once per process."""
+    """Return the models of a cache. They are loaded once per process."""
     return cache.models(settings)
 
 
 def _knowledge(run: Run) -> dict[str, Any]:
-    """Return the facts that a method may ask for; tables show which methods do."""
+    """Return the facts about the data that a method may require: the noise rate if the true labels are known.
+
+    The tables of results name the methods that require such facts.
+    """
     wrong = float((run.draw.given != run.draw.truth).mean()) if run.truth_known else None
     return {} if wrong is None else {"noise_rate": wrong}
 
 
 def _record(run: Run, tuned: Tuned, task: Task, models: Models, seconds: float) -> Record:
+    """Return the record of a run, with the measurements on the test images and on the training labels."""
     features, labels = run.cache.test
     assert tuned.classifier is not None  # every method of a grid classifies
     probs = tuned.classifier(Batch(features=features.to(models.device))).softmax(1).cpu().numpy()
@@ -173,13 +186,14 @@ def _record(run: Run, tuned: Tuned, task: Task, models: Models, seconds: float) 
 
 
 def _zero_shot_auroc(task: Task, wrong: np.ndarray) -> float | None:
-    """Return the AUROC of the untuned model's probability of the given label; None if there is no such model."""
+    """Return the AUROC of the untuned classifier's probability of the given label; None without such a classifier."""
     if tuning.untuned_head(task) is None:
         return None
     return metrics.audit_auroc(tuning.untuned_probs(task)[np.arange(len(wrong)), task.labels], wrong)
 
 
 def _audit(tuned: Tuned, wrong: np.ndarray | None) -> AuditScores:
+    """Return the scores of the audit. `wrong` (N,) marks wrong labels; None if the true labels are unknown."""
     if wrong is None:
         return AuditScores()
     quality, flagged = tuned.round.quality, tuned.round.partition.group == Group.NOISY
@@ -190,7 +204,7 @@ def _audit(tuned: Tuned, wrong: np.ndarray | None) -> AuditScores:
 
 
 def _scores(partition: Partition) -> dict[str, Any]:
-    """Return what `srrs plot` draws of a screening: the score and its thresholds."""
+    """Return the content of `partition.json`: the screening score, its thresholds, and `p_clean`, for `srrs plot`."""
     cut, p_clean = partition.thresholds, np.round(partition.p_clean, 5).tolist()
     if cut is None:
         return {"p_clean": p_clean, "score": "p_clean", "thresholds": []}
@@ -200,6 +214,7 @@ def _scores(partition: Partition) -> dict[str, Any]:
 
 
 def _write_history(run: Run, tuned: Tuned) -> None:
+    """Write the noise of the rectified labels, and its estimate, over training as JSONL."""
     lines = []
     for entry in tuned.history:
         rectified = metrics.label_noise(entry.target, run.draw.truth) if run.truth_known else None
@@ -210,6 +225,7 @@ def _write_history(run: Run, tuned: Tuned) -> None:
 
 
 def _write_samples(run: Run, tuned: Tuned) -> None:
+    """Write the audit of each training image as CSV."""
     outcome, text = tuned.round, io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "label", "true", "quality", "p_clean", "status", "suggested"])
@@ -224,6 +240,7 @@ def _write_samples(run: Run, tuned: Tuned) -> None:
 
 
 def _resolved(run: Run) -> dict[str, Any]:
+    """Return the content of `settings.json`: everything that identifies the run."""
     return {
         "digest": run.digest,
         "code": code_digest(),
@@ -237,4 +254,5 @@ def _resolved(run: Run) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: Any) -> None:
+    """Write a JSON value to a file. Raises ValueError for NaN and the infinities."""
     write_atomic(path, (json.dumps(content, allow_nan=False) + "\n").encode())
