@@ -31,10 +31,11 @@ for function in (
     command(app)(function)
 
 INTERRUPTED = 130
-"""Exit status of an interrupted command, the same as that of typer."""
+"""Exit status of an interrupted command, the same as typer's."""
 
 
 def _version(wanted: bool) -> None:
+    """Print the version and exit, if `--version` is given."""
     if wanted:
         from srrs import __version__
 
@@ -52,13 +53,13 @@ def options(
 
 
 def main() -> None:
-    """Run the command line. An error that the user can correct prints one sentence on stderr.
+    """Run the command line. For an error that the user can correct, print one sentence to stderr.
 
     The exit status is then 2. Status 1 means that the data failed a check, such as `srrs audit --fail-above`.
     """
     with suppress(ValueError):  # only the main thread may set a handler
         signal.signal(signal.SIGTERM, _terminated)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait do not keep a core busy; read by torch
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads do not use a core; torch reads this variable
     try:
         if status := app(standalone_mode=False):
             _interrupted() if status == INTERRUPTED else sys.exit(status)
@@ -74,15 +75,17 @@ def main() -> None:
 
 
 def _terminated(*_: object) -> None:
-    """End the command as Ctrl-C does, so that workers end and finished work stays."""
+    """End the command as Ctrl-C does, so that worker processes end and finished work stays."""
     raise KeyboardInterrupt
 
 
 def _interrupted() -> None:
+    """Exit after an interruption, and tell the user how to continue."""
     _fail("Interrupted. Run the same command again: it continues where it stopped.", INTERRUPTED)
 
 
 def _fail(message: str, status: int) -> None:
+    """Print a message to stderr and, with `--json`, as JSON to stdout, and exit."""
     if "--json" in sys.argv:
         sys.stdout.write(json.dumps({"error": message}) + "\n")
     sys.stderr.write(f"srrs: {printable(message, chr(10))}\n")

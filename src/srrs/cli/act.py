@@ -1,4 +1,4 @@
-"""Commands that apply an audit or undo this: apply, undo."""
+"""Commands that apply the result of an audit, or undo the changes: apply, undo."""
 
 import os
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Changes:
     ] = None
 
     def plan(self, record: "Audit") -> "Plan":
-        """Return the changes to the images of an audit."""
+        """Return the changes to the images of an audit. Raises DataError if the decisions do not match the audit."""
         from srrs.audit.decisions import read_decisions
         from srrs.audit.plan import plan
 
@@ -106,7 +106,7 @@ def apply(
 
 
 def _others(record: Any, work: Any, root: Path) -> list[str]:
-    """Return images that are in the folders of copied images but not in the audit, such as new images."""
+    """Return the images that are in the folders of copied images but not in the audit, such as new images."""
     from srrs.data.folders import is_picture
 
     known = {os.path.abspath(root / path) for path in record.table.path if path}

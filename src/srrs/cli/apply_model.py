@@ -1,4 +1,4 @@
-"""Commands that do not use labels: predict, embed."""
+"""Commands that use a model without labels: predict, embed."""
 
 from pathlib import Path
 from typing import Annotated
@@ -101,6 +101,7 @@ def embed(
 
 
 def _rows(table: Path) -> int:
+    """Return the number of rows of a CSV file, without its header."""
     import csv
 
     with table.open(newline="", encoding="utf-8") as file:

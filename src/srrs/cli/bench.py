@@ -1,4 +1,4 @@
-"""The command bench: a grid of runs."""
+"""The command `bench`, which computes a grid of runs."""
 
 import sys
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from srrs.core.noise import NoiseSpec
 
 SETTINGS = Takes("model", "matcher", "views", "device", views=FIT_VIEWS, matcher="none")
+"""Settings for which the command has its own options."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,11 @@ class Dataset:
     images: Annotated[str | None, typer.Option(help="Folder that the paths of your table start from.")] = None
 
     def read(self, model: str, progress: "Advance") -> "OwnData":
-        """Read a published dataset, or one of the user's own."""
+        """Return a published dataset, or one of the user's own.
+
+        `model` is the name of the model. Raises SettingsError if an option is missing or not allowed, and DataError if
+        the dataset cannot be read.
+        """
         from srrs.bench.own import OwnData, is_own, read_own
         from srrs.data.published import read_dataset
         from srrs.models.base import NO_MODEL
@@ -89,7 +94,10 @@ class Cells:
     classes: Annotated[str | None, typer.Option(help="First k classes, base, new, or a comma list of names.")] = None
 
     def grid(self, settings: Settings, usual_noise: str) -> "Grid":
-        """Return the grid. Raises SettingsError if a text cannot be read."""
+        """Return the grid. Raises SettingsError if the text of an option cannot be read.
+
+        `usual_noise` is the noise without the option `--noise`.
+        """
         from srrs.bench.grid import Grid
         from srrs.methods.spec import split_list
 
@@ -129,7 +137,7 @@ def bench(
     from srrs.lock import only_run
 
     console, settings, part = Console(as_json), chosen.settings, Part.parse(shard) if shard else None
-    sys.path.insert(0, str(Path.cwd()))  # for a method of one's own
+    sys.path.insert(0, str(Path.cwd()))  # so that methods from a module in the working directory can be imported
     with console.progress("Reading the dataset") as advance:
         data = source.read(settings.model.name, advance)
     human = data.dataset.train.given is not None and (source.truth is not None or data.given is not None)
@@ -165,6 +173,7 @@ def noise_specs(text: str) -> "tuple[NoiseSpec, ...]":
 
 
 def _classes(text: str | None) -> int | str | tuple[str, ...] | None:
+    """Return the subset of classes that a text names, see `srrs.data.published.subset`."""
     if text is None or text in ("base", "new"):
         return text
     return int(text) if text.isdigit() else tuple(part.strip() for part in text.split(","))

@@ -1,4 +1,4 @@
-"""The command export, which writes an audit or a tuned classifier in the format of another tool."""
+"""The command `export`, which writes an audit or a tuned classifier in the format of another tool."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,9 @@ from srrs.cli.options import Json
 from srrs.errors import SettingsError
 
 FORMATS = ("csv", "parquet", "json", "fiftyone", "label-studio", "datalab", "onnx")
+"""Names of the formats."""
 BY_SUFFIX = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".json": "json", ".onnx": "onnx"}
+"""Format for each suffix of the output file."""
 
 
 def export(
@@ -48,6 +50,7 @@ def export(
 
 
 def _format(asked: str | None, out: Path) -> str:
+    """Return the format that is asked for or, without one, that of the output file. Raises SettingsError if unknown."""
     if asked == "imagefolder":
         raise SettingsError(
             "an image folder with the decided labels is written by srrs apply AUDIT --to FOLDER, which also undoes it"

@@ -68,7 +68,7 @@ def plot(
     for name, draw in figures.items():
         try:
             figure = draw()
-        except DataError as error:  # records alone have no history to draw
+        except DataError as error:  # without the folders of the runs, some figures have no data
             console.note(str(error))
             continue
         folder(out)
@@ -79,7 +79,7 @@ def plot(
 
 
 def compare(runs: Paths, shown: Format = "text", as_json: Json = False) -> None:
-    """Show runs beside published numbers. Dataset, protocol, backbone and noise rate must be the same."""
+    """Show runs beside published numbers for the same dataset, protocol and noise, and name other differences."""
     from srrs.bench.compare import compare as beside
     from srrs.bench.compare import render_comparison
 
@@ -92,6 +92,7 @@ def compare(runs: Paths, shown: Format = "text", as_json: Json = False) -> None:
 
 
 def _found(runs: list[Path], as_json: bool) -> tuple[Any, Any]:
+    """Return the console and the records of some runs. Print notes on the records. Raises DataError without records."""
     from srrs.bench.records import read_records
     from srrs.console import Console
 
@@ -106,6 +107,6 @@ def _found(runs: list[Path], as_json: bool) -> tuple[Any, Any]:
 
 
 def _write(console: Any, text: str) -> None:
-    """As it is: a rendered table must not be wrapped."""
+    """Write a rendered table to stdout without wrapping its lines, except with `--json`."""
     if not console.as_json:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")

@@ -1,4 +1,4 @@
-"""Functions that `srrs audit` and `srrs fit` share: they read the input, run, write the files and show the result."""
+"""Functions that `srrs audit` and `srrs fit` share: they read the input, do the work, write files and print results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,10 +27,15 @@ class Job:
     """One run of a command on a user's images or embeddings."""
 
     command: str
+    """Name of the command: `audit` or `fit`."""
     console: Console
+    """The console to which the run writes."""
     chosen: Chosen
+    """The settings and options of the run."""
     working: Working
+    """Options that are not settings."""
     out: Path
+    """Folder for the results."""
 
     @property
     def checkpoint(self) -> Path:
@@ -38,7 +43,14 @@ class Job:
         return self.out / "run"
 
     def run(self, inputs: "Inputs", spread: "Spread | None" = None, **more: Any) -> "Fitted":
-        """Audit the labels and, for `srrs fit`, tune. `spread` is a cluster, on which images are encoded."""
+        """Audit the labels and, for `srrs fit`, tune the model. Return the result.
+
+        Parameters
+        ----------
+        inputs : the images or embeddings with their labels.
+        spread : function that runs jobs on a cluster, which then encodes the images.
+        more : further fields of `srrs.pipeline.Request`.
+        """
         from srrs import pipeline
         from srrs.training.trackers import tracking
 
@@ -62,6 +74,7 @@ class Job:
         return self._limited(replace(fitted, audit=fitted.audit.with_flags(flags)))
 
     def _announce(self, inputs: "Inputs", matcher: str) -> None:
+        """Print what the run will process, and with which settings."""
         settings, samples = self.chosen.settings, inputs.samples
         views = f"{settings.data.views} augmented views of each image"
         if inputs.embeddings is not None:
@@ -72,7 +85,7 @@ class Job:
         )
 
     def _estimating(self, stages: Stages) -> Stages:
-        """Return `stages`, with a time estimate added to the encoding of views."""
+        """Return `stages`, with a time estimate added to the encoding of augmented views."""
         from srrs.pipeline import ENCODING
 
         views = self.chosen.settings.data.views or 0
@@ -86,7 +99,7 @@ class Job:
         return start
 
     def _limited(self, fitted: "Fitted") -> "Fitted":
-        """Return the result, with a warning if a time limit decided the number of views."""
+        """Return the result; after a time limit, with a warning that the number of views depends on the machine."""
         limit, asked = self.working.max_minutes, self.chosen.settings.data.views
         if limit is None:
             return fitted
@@ -99,16 +112,17 @@ class Job:
         return replace(fitted, audit=replace(fitted.audit, settings=settings).with_warnings([warning]))
 
     def _cleanvision(self, samples: "Samples") -> Mapping[str, Any]:
+        """Return the flags of cleanvision for the samples."""
         from srrs.data.imagelab import cleanvision_words
 
         with self.console.progress("Looking with cleanvision") as advance:
             return cleanvision_words(samples, advance)
 
     def write(self, audit: "Audit", samples: "Samples", budget: int | None = None) -> list[Path]:
-        """Write the audit and the settings of the run, and remove the state of the run. Return the written files.
+        """Write the audit and the settings of the run, remove the state of the run, and return the written files.
 
-        With a `budget`, the images to review first are written, too. Audits of very many images are also written as
-        parquet if pyarrow is installed.
+        With a `budget`, a list of this many images to review first is written, too. If there are very many images and
+        pyarrow is installed, the audit is also written as parquet.
         """
         from srrs import pipeline
         from srrs.audit.priority import review_order, write_review
@@ -139,7 +153,16 @@ class Job:
         lines: Sequence[str] = (),
         failed: str = "",
     ) -> None:
-        """Print the summary, findings, further lines and the written files. With `failed`, exit with status 1."""
+        """Print the summary, findings, written files and further lines.
+
+        Parameters
+        ----------
+        fitted : the result of the run.
+        files : the written files.
+        figures : further values for `--json`.
+        lines : further lines for the user.
+        failed : message on a failed check. With a message, exit with status 1.
+        """
         for note in fitted.notes:
             self.console.note(note)
         summary = fitted.audit.summary()
@@ -175,7 +198,16 @@ def read_input(
     model: str = "",
     **options: Any,
 ) -> "Inputs":
-    """Read and check images or embeddings."""
+    """Return the images or embeddings of a source, after checks. Raises DataError if they cannot be read.
+
+    Parameters
+    ----------
+    console : shows the progress.
+    source : the argument of the command; None if the embeddings are given by an option.
+    columns, embedded : options of the command.
+    model : name of the model; `none` for embeddings without a model.
+    options : further arguments of `srrs.data.inputs.read_inputs`.
+    """
     from srrs.data.inputs import read_inputs
     from srrs.models.base import NO_MODEL
 
@@ -191,7 +223,11 @@ def read_input(
 def read_any(
     console: Console, source: str, columns: Columns, part: "Part | None" = None, spread: "Spread | None" = None
 ) -> "tuple[Samples, Part | None]":
-    """Read and check images, with labels if there are any. With `part`, read the rows of this part only."""
+    """Return the samples of a source, with labels if there are any, and the part with its number of samples.
+
+    With `part`, only the samples of this part are read. `spread` is a function that runs the checks on a cluster.
+    Raises DataError if the source cannot be read.
+    """
     from srrs.data.samples import checked, read
 
     check_exists(source)
@@ -207,7 +243,7 @@ def read_any(
 
 
 def check_exists(source: str | None) -> None:
-    """Raise DataError for a source that does not exist."""
+    """Raise DataError if a source is neither an existing path nor a URL."""
     from srrs.data.remote import is_remote
 
     if source is not None and not is_remote(source) and not Path(source).exists():

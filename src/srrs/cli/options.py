@@ -1,4 +1,4 @@
-"""Options that several commands share, as records, and functions that read their texts."""
+"""Options that several commands share, as dataclasses, and functions that read the texts of options."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ class Columns:
     ] = False
 
     def keywords(self) -> dict[str, Any]:
-        """Return the options as keyword arguments of the readers."""
+        """Return the options as keyword arguments of the functions that read sources."""
         return {
             "names": self.names,
             "images": self.images,
@@ -99,7 +99,7 @@ class Working:
 
 
 def integers(text: str) -> list[int]:
-    """Return the whole numbers of a comma list."""
+    """Return the integers of a comma list. Raises SettingsError if it contains anything else, or nothing."""
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
@@ -110,7 +110,7 @@ def integers(text: str) -> list[int]:
 
 
 def folder(path: Path) -> Path:
-    """Make the output folder before the work begins, and return it."""
+    """Create an output folder before the work begins, and return it. Raises DataError if this is not possible."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -119,7 +119,7 @@ def folder(path: Path) -> Path:
 
 
 def go_offline() -> None:
-    """Forbid downloads from the hub, also if the client of the hub is already imported."""
+    """Forbid downloads from the Hugging Face hub, even if its client is already imported."""
     import os
     import sys
 

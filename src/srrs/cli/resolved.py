@@ -1,6 +1,6 @@
-"""Files of settings: reading the file of `--config`, and writing the settings of a run.
+"""Functions that read the file of `--config`, and write the settings of a run.
 
-A file contains settings by topic or by flat name. Under `options`, it contains other options of a command by name:
+A file contains settings by topic or by flat name. Under `options`, it contains the other options of a command by name:
 
     options: {source: photos/, label: species}
     model: {name: bundled}
@@ -20,6 +20,7 @@ from srrs.config import Settings, flat_fields
 from srrs.errors import DataError, SettingsError
 
 FILE = "settings.yaml"
+"""Name of the file of settings in the folder of a run."""
 NOT_WRITTEN = {"out", "as_json", "config", "pairs", "yes", "ray", "shard"}
 """Options that determine where or how a command writes, but not what it computes."""
 OTHER_COMMANDS = {"test", "budget", "fail_above", "cleanvision", "trusted", "track", "max_minutes", "ray"}
@@ -31,10 +32,12 @@ class Chosen:
     """The settings of a run and the other options of its command."""
 
     settings: Settings
+    """The settings, from the options, `--set`, `--config` and the defaults."""
     options: Mapping[str, Any]
+    """The values of the other options, by name."""
 
     def write(self, folder: Path, command: str) -> Path:
-        """Write `settings.yaml`, with which `srrs COMMAND --config` repeats the run."""
+        """Write `settings.yaml`, with which `srrs COMMAND --config` repeats the run, and return its path."""
         import yaml
 
         from srrs import __version__
@@ -56,7 +59,7 @@ class Chosen:
 
 
 def _absolute(name: str, value: Any) -> Any:
-    """A path from any working directory; other values as they are."""
+    """Return the absolute path for a path, so that it does not depend on the working directory; other values as is."""
     if isinstance(value, list):
         return [_absolute(name, part) for part in value]
     if isinstance(value, Path) or (name in ("source", "test") and os.path.exists(value)):
@@ -68,9 +71,10 @@ def _absolute(name: str, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Config:
-    """A file of settings."""
+    """The content of a file of settings."""
 
     path: Path | None = None
+    """The file; None without `--config`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The settings in the file, by flat name or by topic."""
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -80,6 +84,12 @@ class Config:
         self, command: str, known: Sequence[inspect.Parameter], on_command_line: Callable[[str], bool]
     ) -> dict[str, Any]:
         """Return the options of the command that are in the file, but not on the command line.
+
+        Parameters
+        ----------
+        command : name of the command.
+        known : the options of the command.
+        on_command_line : function that returns whether an option is on the command line.
 
         Raises
         ------
@@ -106,7 +116,7 @@ class Config:
 
 
 def read_config(path: Path | None) -> Config:
-    """Read a YAML or JSON file of settings. Without a path, the result is empty.
+    """Return the content of a YAML or JSON file of settings. Without a path, the result is empty.
 
     Raises
     ------
@@ -118,7 +128,7 @@ def read_config(path: Path | None) -> Config:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # reads JSON, too, because JSON is valid YAML
     except OSError as error:
         raise DataError(f"Expected a file of settings at {path}, but it cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -133,7 +143,10 @@ def read_config(path: Path | None) -> Config:
 
 
 def read_pairs(pairs: list[str] | None) -> dict[str, Any]:
-    """Read the `name=value` pairs of `--set`. A value is read as JSON if this is possible, and else as text."""
+    """Return the settings in the `name=value` pairs of `--set`, by name.
+
+    A value is read as JSON if this is possible, otherwise as text. Raises SettingsError for a pair without `=`.
+    """
     found: dict[str, Any] = {}
     optional = {name for name, field in flat_fields().items() if type(None) in get_args(field.annotation)}
     for pair in pairs or []:

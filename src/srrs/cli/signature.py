@@ -1,4 +1,4 @@
-"""Commands whose options come from records: a dataclass of options, or the settings of the run.
+"""Commands whose options come from dataclasses: a dataclass of options, or the settings of the run.
 
 `command(app)` registers a function as a command. If a parameter is annotated with a dataclass, the command gets one
 option for each field of the dataclass. If a parameter is annotated with `Annotated[Chosen, Takes("model", ...)]`, the
@@ -23,15 +23,17 @@ Function = TypeVar("Function", bound=Callable[..., None])
 
 @dataclass(frozen=True)
 class Takes:
-    """Marks the parameter that receives the settings of the run, and lists the settings that get their own option.
+    """An annotation of the parameter that receives the settings of the run.
 
-    `defaults` are defaults of settings for this command, as in `Takes("views", views=4)`. `others` says whether `--set`
-    takes all other settings.
+    The arguments of `Takes("views", others=True, views=4)` are the names, `others`, and the defaults as keywords.
     """
 
     names: tuple[str, ...]
+    """Names of the settings for which the command has its own options."""
     defaults: Mapping[str, Any]
+    """Defaults of settings for this command, by name."""
     others: bool
+    """Whether the command has the options `--set` and `--config`, which accept all settings."""
 
     def __init__(self, *names: str, others: bool = True, **defaults: Any):
         object.__setattr__(self, "names", names)
@@ -40,7 +42,7 @@ class Takes:
 
 
 def command(app: typer.Typer) -> Callable[[Function], Function]:
-    """Register a function as a command of the app."""
+    """Return the decorator that registers a function as a command of the app."""
 
     def register(function: Function) -> Function:
         app.command(function.__name__, epilog=_epilog(function))(flattened(function))
@@ -50,7 +52,7 @@ def command(app: typer.Typer) -> Callable[[Function], Function]:
 
 
 def flattened(function: Callable[..., None]) -> Callable[..., None]:
-    """Return the function with one parameter for each option, as typer needs it."""
+    """Return a function that calls `function`, with one parameter for each option, as typer requires."""
     hints = get_type_hints(function, include_extras=True)
     own = inspect.signature(function).parameters.values()
     options = {parameter.name: list(_options(parameter, hints[parameter.name])) for parameter in own}
@@ -74,7 +76,7 @@ def flattened(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _options(parameter: inspect.Parameter, annotation: Any) -> Iterator[inspect.Parameter]:
-    """Return the options that a parameter stands for."""
+    """Yield the options for a parameter of a command."""
     if takes := _takes(annotation):
         yield from map(setting_option, takes.names, map(takes.defaults.get, takes.names))
         if takes.others:
@@ -102,7 +104,10 @@ def _made(annotation: Any, held: dict[str, Any], configured: Mapping[str, Any], 
 
 
 def setting_option(name: str, default: Any = None) -> inspect.Parameter:
-    """Return the option of a setting. Its default is None, so that a file of settings can give the value."""
+    """Return the option of a setting. `default` is the default that the help shows, if it is not the usual one.
+
+    The default of the option itself is None, so that a file of settings can contain the value.
+    """
     field = flat_fields()[name]
     shown = _shown(field.default if default is None else default)
     help_text = f"{field.description}  [default: {shown}]"
@@ -111,26 +116,29 @@ def setting_option(name: str, default: Any = None) -> inspect.Parameter:
 
 
 def _optional(annotation: Any) -> Any:
+    """Return the annotation with None allowed."""
     return annotation if type(None) in get_args(annotation) else annotation | None
 
 
 def _option(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    """Return the keyword parameter of an option."""
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _takes(annotation: Any) -> Takes | None:
+    """Return the `Takes` of an annotation; None if it has none."""
     extras = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
     return next((extra for extra in extras if isinstance(extra, Takes)), None)
 
 
 def _given(context: typer.Context, name: str) -> bool:
-    """Return whether an option stands on the command line."""
+    """Return whether an option was given on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
 
 def _epilog(function: Callable[..., None]) -> str | None:
-    """What `--set` accepts, with the defaults."""
+    """Return the end of the help: the settings for `--set`, with their defaults; None if the command has no `--set`."""
     takes = next(filter(None, map(_takes, get_type_hints(function, include_extras=True).values())), None)
     if takes is None or not takes.others:
         return None
@@ -143,7 +151,7 @@ def _epilog(function: Callable[..., None]) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as `--set` takes it."""
+    """Return a value as it is written after `--set name=`."""
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

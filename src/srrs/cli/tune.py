@@ -1,4 +1,4 @@
-"""Commands that use labels: demo, audit, fit."""
+"""Commands that read labels: demo, audit, fit."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ WORSE = (
     "may not know these classes: give plain class names with --names, try another --model, or --model none. If the "
     "wrong labels follow a pattern, logistic regression has learned that pattern."
 )
+"""Warning if logistic regression predicts more of the given labels."""
 
 
 def demo(
@@ -83,7 +84,10 @@ def audit(
 
 
 def _trusted(path: Path | None, samples: "Samples") -> "dict[str, Decision]":
-    """Return the decisions of a file. The imports are here because they load torch, and bad images are found before."""
+    """Return the decisions of a file, by row id; none without a file.
+
+    The imports load torch, which takes long. They are here, so that an error in the images is reported before.
+    """
     from srrs.audit.decisions import read_trusted
     from srrs.pipeline import user_rows
 
@@ -132,7 +136,7 @@ def fit(
 def _accuracies(
     classifier: "RobustClassifier", fitted: "Fitted", held_out: "Inputs | None"
 ) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Return the accuracies of the classifier and of logistic regression, lines to print, and warnings."""
+    """Return the accuracies of the classifier and of logistic regression for `--json`, lines to print, and warnings."""
     from srrs.core.blocks import blocks
     from srrs.predictions import accuracy, logistic_baseline
 
@@ -160,7 +164,7 @@ def _accuracies(
 
 
 def _too_noisy(noise: Any, limit: float | None) -> str:
-    """Return a message if more labels are estimated wrong than the limit allows, else an empty text."""
+    """Return a message if the estimated share of wrong labels is above the limit, otherwise an empty text."""
     from srrs.audit.summary import noise_range
 
     if limit is None or noise.rate <= limit:
