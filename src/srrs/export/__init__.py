@@ -1,1 +1,1 @@
-"""Export of an audit or a tuned classifier to the formats of other tools."""
+"""Functions that write an audit or a tuned classifier in the formats of other tools."""

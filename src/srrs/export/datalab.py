@@ -10,14 +10,15 @@ from srrs.data.tables import csv_bytes
 from srrs.io import write_atomic
 
 WRONG = ("noisy", "outside")
-"""Statuses of wrong labels: the image shows another class, or none."""
+"""Statuses of a label that is probably wrong: the image shows another class (noisy), or none of the classes
+(outside)."""
 
 
 def datalab_issues(audit: Audit) -> pd.DataFrame:
     """Return the columns of `Datalab.get_issues("label")`: is_label_issue, label_score, given_label, predicted_label.
 
-    The table has one row per image in the user's order, with the id as index. As in Datalab, a score ranges from 0 to
-    1, and lower is worse. An unusable row is not a label issue, and has neither score nor prediction.
+    The table has one row per row of the user, in the user's order, with the id as index. As in Datalab, a score ranges
+    from 0 to 1, and lower is worse. An unusable row is not a label issue, and has neither score nor prediction.
     """
     table = audit.table.set_index("id")
     return pd.DataFrame(
@@ -31,5 +32,5 @@ def datalab_issues(audit: Audit) -> pd.DataFrame:
 
 
 def write_datalab(audit: Audit, path: str | os.PathLike[str]) -> Path:
-    """Write `datalab_issues` as CSV. Raises DataError if the path cannot be written."""
+    """Write the result of `datalab_issues` as CSV, and return the path. Raises DataError if it cannot be written."""
     return write_atomic(path, csv_bytes(datalab_issues(audit).reset_index()))

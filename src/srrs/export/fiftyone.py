@@ -1,7 +1,8 @@
 """The audit as a folder that FiftyOne imports as a `FiftyOneDataset`, written without FiftyOne.
 
-The folder has the JSON form of this format: `samples.json`, and a `metadata.json` without a version. Every version of
-FiftyOne can read it. It keeps the order of the samples, and needs neither copies of the images nor a schema.
+The folder contains the JSON form of this format: `samples.json`, and a `metadata.json` without a version. Every version
+of FiftyOne can read this form. It keeps the order of the samples, and requires neither copies of the images nor a
+schema.
 """
 
 import json
@@ -14,15 +15,26 @@ from srrs.export.pictures import picture_files
 from srrs.io import write_atomic
 
 LABELS = {"given": None, "suggested": "suggested_confidence", "zero_shot": None}
-"""Fields of the type Classification, besides those of the tuners, and the column of their confidence."""
+"""Fields of the type Classification, besides those of the tuners; for each, the column with its confidence or None."""
 
 
 def write_fiftyone(audit: Audit, folder: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Path:
-    """Write one sample per row, in the user's order: `given`, `suggested`, ... as labels, scores as numbers.
+    """Write one sample per row in the user's order, and return the folder.
 
-    The id of the row is the field `row_id`, because FiftyOne makes its own ids on import. The status is also a tag. A
-    field without a value is left out. Relative paths refer to `root`, by default the working directory. Raises
-    DataError if a row is no file or the folder cannot be written.
+    The labels (`given`, `suggested`, ...) become fields of the type Classification, and the scores become numbers. The
+    id of the row is in the field `row_id`, because FiftyOne generates its own ids on import. The status is also a tag.
+    A field without a value is left out.
+
+    Parameters
+    ----------
+    audit : the audit.
+    folder : the folder to write.
+    root : folder to which relative paths refer; by default the working directory.
+
+    Raises
+    ------
+    DataError
+        A row has no file, or the folder cannot be written.
     """
     folder = Path(folder)
     files = picture_files(audit, root)
@@ -35,6 +47,7 @@ def write_fiftyone(audit: Audit, folder: str | os.PathLike[str], root: str | os.
 
 
 def _sample(row: dict[Any, Any], file: Path, tuned: tuple[str, ...]) -> dict[str, Any]:
+    """Return the sample of a row. `tuned` contains the names of the tuners, which are columns of predicted classes."""
     plain = ("status", "issue", "flags", *(name for name in NUMBERS if name != LABELS["suggested"]))
     fields = {name: row[name] for name in plain} | {name: _label(row, name) for name in (*LABELS, *tuned)}
     known = {name: value for name, value in fields.items() if value is not None}
@@ -42,6 +55,7 @@ def _sample(row: dict[Any, Any], file: Path, tuned: tuple[str, ...]) -> dict[str
 
 
 def _label(row: dict[Any, Any], name: str) -> dict[str, Any] | None:
+    """Return a column of the row as a Classification; None if it has no value."""
     if row[name] is None:
         return None
     confidence = row.get(LABELS.get(name))

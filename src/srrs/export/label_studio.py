@@ -1,4 +1,4 @@
-"""The audit as tasks that Label Studio imports, each with the suggested class as its prediction."""
+"""The audit as tasks that Label Studio imports. The prediction of each task is the suggested class."""
 
 import json
 import os
@@ -19,9 +19,12 @@ SHOWN = (
     *("id", "given", "status", "quality", "p_clean", "match"),
     *("suggested", "suggested_confidence", "issue", "flags"),
 )
+"""Columns of the audit that are in the data of a task."""
 SERVED = "/data/local-files/?d="
-"""URL under which Label Studio serves local files. The path that follows is relative to its document root."""
+"""Start of the URLs of local files in Label Studio. After it comes the path relative to Label Studio's document
+root."""
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""A character that XML does not allow."""
 
 
 def write_label_studio(
@@ -30,18 +33,24 @@ def write_label_studio(
     root: str | os.PathLike[str] | None = None,
     served: str | os.PathLike[str] = "/",
 ) -> Path:
-    """Write `tasks.json`, one task per row in the user's order, and `label_config.xml`, the classes to choose from.
+    """Write `tasks.json`, one task per row in the user's order, and `label_config.xml`, and return the folder.
 
-    The URLs of the images are those under which Label Studio serves local files. `served` is the folder that its
-    setting LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT names. Relative paths refer to `root`, by default the working
-    directory. A row without a suggestion has no prediction. In the choices, U+FFFD replaces characters that XML does
-    not allow.
+    `label_config.xml` contains the classes from which a user of Label Studio chooses. The URLs of the images are those
+    under which Label Studio serves local files. A row without a suggestion has no prediction. In the choices, U+FFFD
+    replaces characters that XML does not allow.
+
+    Parameters
+    ----------
+    audit : the audit.
+    folder : the folder to write.
+    root : folder to which relative paths refer; by default the working directory.
+    served : value of Label Studio's setting LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT, a folder that contains the images.
 
     Raises
     ------
     DataError
-        A row is no file, an image lies outside `served`, two classes would become one choice, or the folder cannot be
-        written.
+        A row has no file, an image is outside `served`, two classes would result in the same choice, or the folder
+        cannot be written.
     """
     folder = Path(folder)
     choices = _choices(audit.class_names)
@@ -54,6 +63,7 @@ def write_label_studio(
 
 
 def _task(row: dict[Any, Any], url: str, choices: dict[str, str]) -> dict[str, Any]:
+    """Return the task of a row. `choices` maps class names to the choices."""
     data = {"image": url, **{name: row[name] for name in SHOWN}, "given": row["given"] or ""}
     if row["suggested"] is None:
         return {"data": data, "predictions": []}
@@ -64,13 +74,17 @@ def _task(row: dict[Any, Any], url: str, choices: dict[str, str]) -> dict[str, A
 
 
 def _url(file: Path, served: Path) -> str:
+    """Return the URL of an image. Raises DataError if the image is outside `served`."""
     if not file.is_relative_to(served):
         raise DataError(f"Expected images below {served}, which Label Studio serves, but found {file}.")
     return SERVED + quote(os.fsencode(file.relative_to(served).as_posix()))
 
 
 def _choices(class_names: Sequence[str]) -> dict[str, str]:
-    """Return each class as XML can hold it."""
+    """Return the choice for each class: its name without characters that XML does not allow.
+
+    Raises DataError if two classes have the same choice.
+    """
     choices = {name: _NO_XML.sub("\ufffd", name) for name in class_names}
     if len(set(choices.values())) < len(choices):
         raise DataError("Expected classes that differ by more than control characters, which Label Studio cannot show.")
@@ -78,6 +92,7 @@ def _choices(class_names: Sequence[str]) -> dict[str, str]:
 
 
 def _config(choices: Sequence[str]) -> bytes:
+    """Return the labeling configuration as XML."""
     view = ElementTree.Element("View")
     ElementTree.SubElement(view, "Image", name="image", value="$image")
     ElementTree.SubElement(view, "Header", value="Given label")

@@ -1,8 +1,8 @@
 """A tuned classifier as one ONNX graph from pixels to probabilities: the image tower and the head (class weights).
 
 The input of the graph is pixels, because resizing differs between libraries. A JSON file beside the graph describes the
-preprocessing. Between tower and head, features are rounded to float16. srrs stores features in float16, too, so the
-graph and `predict_proba` give the same probabilities.
+preprocessing. Between tower and head, features are rounded to float16. srrs stores features in float16, too, so that
+the graph and `predict_proba` return the same probabilities up to rounding. C classes, D feature size.
 """
 
 import json
@@ -24,12 +24,13 @@ from srrs.models.frozen import unpacked
 from srrs.records import Floats
 
 FORMAT = 1
+"""Version of the format of the JSON file."""
 LARGEST = 2**31
 """Largest number of bytes of a file with a graph and its weights."""
 
 
 class _Classifier(torch.nn.Module):
-    """Pixels (B, 3, H, W) -> probabilities (B, C)."""
+    """Module from pixels (B, 3, H, W) to probabilities (B, C), for B images."""
 
     def __init__(self, tower: ImageTower, head: Floats, scale: float, bias: Floats):
         super().__init__()
@@ -53,19 +54,23 @@ def write_onnx(
 ) -> tuple[Path, Path]:
     """Write the graph to `path`, and `<path>.json` with its input, output, classes and preprocessing.
 
+    Return both paths.
+
     Parameters
     ----------
-    tower : the image tower, float32 on the CPU.
+    tower : the image tower, in float32 on the CPU.
     head : (C, D) class weights.
-    scale : multiplies the similarities of images and classes.
-    bias : (C,) added to the logits.
+    class_names : (C,) the class names.
+    path : the file to write.
+    scale : factor by which the similarities of images and classes are multiplied.
+    bias : (C,) numbers that are added to the logits.
 
     Raises
     ------
     MissingExtraError
         onnx or onnxscript is not installed.
     ModelError
-        The tower has an operation that ONNX lacks, or the graph is above 2 GB.
+        The tower has an operation that ONNX lacks, or the graph has 2 GB (2^31 bytes) or more.
     DataError
         The path cannot be written.
     """
@@ -88,6 +93,7 @@ def write_onnx(
 
 
 def _graph(module: _Classifier, pixels: Tensor, name: str) -> bytes:
+    """Return the ONNX graph of a module. `pixels` is an example of its input, and `name` is the name of the tower."""
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
@@ -108,18 +114,20 @@ def _graph(module: _Classifier, pixels: Tensor, name: str) -> bytes:
 
 
 def _blank() -> Any:
+    """Return a small image, from which the shape of preprocessed images is computed."""
     from PIL import Image
 
     return Image.new("RGB", (8, 8))
 
 
 def _first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or the error's type if it has no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on packages that are not there; what goes wrong is raised all the same."""
+    """Within this block, the exporter prints no warnings on missing packages. Errors are still raised."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

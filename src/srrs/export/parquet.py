@@ -1,4 +1,4 @@
-"""The audit table as parquet. Columns keep their type (text or number), also if they are empty."""
+"""The audit table as parquet. Columns keep their type (text or number), even if they are empty."""
 
 import os
 from pathlib import Path
@@ -13,11 +13,11 @@ from srrs.io import atomic
 
 
 def write_parquet(audit: Audit, path: str | os.PathLike[str]) -> Path:
-    """Write the audit table, with one row per image in the user's order. Missing values are null.
+    """Write the audit table, with one row per row of the user in the user's order, and return the path.
 
-    The metadata of the file contain the schema version as `srrs_schema_version`. If a file name contains bytes that are
-    not valid UTF-8, these bytes are written with backslashes, as in the CSV. Raises MissingExtraError without pyarrow,
-    and DataError if the path cannot be written.
+    Missing values are null. The metadata of the file contain the schema version as `srrs_schema_version`. If a file
+    name contains bytes that are not valid UTF-8, these bytes are written as backslash escapes, as in the CSV. Raises
+    MissingExtraError without pyarrow, and DataError if the path cannot be written.
     """
     try:
         import pyarrow as pa
@@ -35,8 +35,10 @@ def write_parquet(audit: Audit, path: str | os.PathLike[str]) -> Path:
 
 
 def _cells(table: pd.DataFrame, name: str) -> list[Any]:
+    """Return the values of a column, with text as valid UTF-8."""
     return table[name].tolist() if name in NUMBERS else [_text(cell) for cell in table[name]]
 
 
 def _text(cell: str | None) -> str | None:
+    """Return a text with bytes that are not valid UTF-8 as backslash escapes."""
     return None if cell is None else cell.encode("utf-8", "backslashreplace").decode()

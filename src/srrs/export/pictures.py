@@ -8,9 +8,9 @@ from srrs.errors import DataError
 
 
 def picture_files(audit: Audit, root: str | os.PathLike[str] | None) -> list[Path]:
-    """Return the absolute path of each row's image. Raises DataError if a row is no file.
+    """Return the absolute path of each row's image. Relative paths refer to `root`, by default the working directory.
 
-    Relative paths refer to `root`, by default the working directory.
+    Raises DataError if a row has no file.
     """
     rows = zip(audit.table.id, audit.table.path, strict=True)
     if without := [id for id, path in rows if not path]:
