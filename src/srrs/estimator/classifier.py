@@ -31,21 +31,22 @@ if TYPE_CHECKING:
     from srrs.tuners import Tuner
 
 FLOATS = [np.float32, np.float64]
+"""Types to which scikit-learn's checks convert embeddings."""
 
 
 class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A classifier that is robust to wrong labels, with an audit of the labels.
 
-    It is a scikit-learn estimator for arrays of embeddings (N, D). It also takes folders and tables of images, but the
-    tools of scikit-learn cannot split these.
+    It is a scikit-learn estimator for arrays of embeddings (N, D). Its methods also accept folders and tables of
+    images, but the tools of scikit-learn cannot split these.
 
     Parameters
     ----------
     model : hub name or path of a CLIP-like model, `bundled`, or `none` for embeddings without a model; or a loaded
         model (`srrs.load_model`).
-    method : name of a method, with parts replaced as in `srrs(screen=bands)`; or a `Method`.
+    method : name of a method, with stages replaced as in `srrs(screen=bands)`; or a `Method`.
     tuners : tuners that replace those of the method: names, classes, `Tuner` or `TunerSpec` objects.
-    others : the settings of the same names, see `Settings`. `fit` validates them.
+    others : the settings of the same names, see `Settings`. They are validated by `fit`.
 
     Attributes
     ----------
@@ -54,9 +55,9 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
     notes_ : remarks and warnings about the data.
     head_, bias_, logit_scale_ : class weights (C, D), bias (C,) and logit scale of the linear classifier; absent if a
         tuner is not linear.
-    parameters_ : tuned parameters by tuner and name.
-    thumbnails_ : previews for the review page, needed if the images are not files:
-        `audit_.report(PATH, thumbnail=thumbnails_)`.
+    parameters_ : tuned parameters by tuner and name, such as `macro.context`.
+    thumbnails_ : function from the position of a row to a preview for the review page. It is needed if the images are
+        not files: `audit_.report(PATH, thumbnail=thumbnails_)`.
 
     Examples
     --------
@@ -116,18 +117,18 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         listeners: "Sequence[Listener]" = (),
         **columns: Any,
     ) -> Self:
-        """Audit the labels and tune the classifier, on labeled images or on embeddings of images.
+        """Audit the labels and tune the classifier, on labeled images or on embeddings of images. Return this object.
 
         Parameters
         ----------
         X : embeddings (N, D), or their npz, safetensors or parquet file, or a folder that `srrs embed` wrote; or a
             folder of images, the file of a table, a DataFrame, a Hugging Face dataset, a list of paths, Pillow images
             or arrays.
-        y : labels, if `X` is an array or a list.
+        y : (N,) labels, if `X` is an array or a list.
         features : embeddings of the images of `X`, which are then not opened.
         class_vectors : class vectors for the model `none`: an array (C, D) in the order of `class_names`, or a file.
         trusted : labels that a person has verified: the decisions.csv of a review page, or a mapping from ids to
-            classes, where None leaves the image out.
+            classes, in which None leaves the image out.
         cleanvision : whether to add the flags of cleanvision; needs `srrs[cleanvision]`.
         descriptions : a JSON file that maps class names to descriptions of the class.
         listeners : functions that are called with each event of the training, see `srrs.training.trackers`.
@@ -137,8 +138,9 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         Raises
         ------
         SrrsError
-            A subclass of it is raised, and the message says what to change. For arrays, scikit-learn's checks may also
-            raise ValueError.
+            An input or a setting cannot be used. The error is of a subclass, and its message names the correction.
+        ValueError
+            An array does not pass the checks of scikit-learn.
         """
         from srrs import pipeline
         from srrs.data.imagelab import cleanvision_words
@@ -157,7 +159,10 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         return self._adopt(replace(fitted, audit=fitted.audit.with_flags(flags)), pipeline.thumbnails(inputs.samples))
 
     def _read(self, X: Any, y: Any, **options: Any) -> "Inputs":  # noqa: N803
-        """Read and check what `fit` takes; sets `classes_` to the labels of an array."""
+        """Return the checked inputs of `fit`. If `X` is a matrix, set `classes_` to its labels.
+
+        Raises the errors of `fit`.
+        """
         from srrs.data.embeddings import is_embeddings
         from srrs.data.inputs import read_inputs
 
@@ -179,7 +184,7 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         return read_inputs(X, y, bare=model == NO_MODEL, **options)
 
     def _method(self, settings: Settings) -> "Method":
-        """Return the method, with this classifier's tuners where they are given."""
+        """Return the method, with the tuners of the parameter `tuners` if it is not None."""
         from srrs.tuning import method_of
 
         method = method_of(settings) if isinstance(self.method, str) else self.method
@@ -189,6 +194,10 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         return replace(method, tuners=specs, text_free=specs)
 
     def _load_models(self, settings: Settings, embeddings: "Embeddings | None") -> "Models":
+        """Return the models: those of the settings, or those of a loaded model.
+
+        Raises SettingsError if another model made the embeddings.
+        """
         from srrs.models.base import Models
         from srrs.models.matcher import load_matcher
         from srrs.pipeline import check_made_by, load_models
@@ -203,7 +212,7 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         return Models.of(self.model, load_matcher(auto, self.model.name, self.device))
 
     def _adopt(self, fitted: "Fitted", thumbnails: Any = None) -> Self:
-        """Take over the result of `pipeline.fit`."""
+        """Set the attributes of a fitted classifier from the result of `pipeline.fit`, and return the classifier."""
         models = fitted.task.models
         self._tower: ImageTower | None = models.image
         if not hasattr(self, "classes_"):
@@ -221,7 +230,22 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         return self
 
     def predict_proba(self, X: Any = None, *, features: Any = None, **columns: Any) -> Floats:  # noqa: N803
-        """Return the probabilities (N, C) for any input that `fit` takes; NaN for an image that cannot be used."""
+        """Return the probabilities (N, C) for any input of `fit`; NaN for an image that cannot be used.
+
+        Parameters
+        ----------
+        X, features : as in `fit`.
+        columns : options for reading `X`, as in `fit`.
+
+        Raises
+        ------
+        NotFittedError
+            The classifier is not fitted.
+        SrrsError
+            The input cannot be used. The error is of a subclass.
+        ValueError
+            An array does not pass the checks of scikit-learn.
+        """
         from srrs.data.inputs import read_inputs
 
         self._check_fitted()
@@ -230,7 +254,10 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         return self.predict_inputs(read_inputs(X, features=features, labeled=False, **columns))
 
     def predict(self, X: Any = None, *, features: Any = None, **columns: Any) -> np.ndarray:  # noqa: N803
-        """Return the predicted labels or class names (N,) for any input that `fit` takes; None if unusable."""
+        """Return the predicted labels or class names (N,) for any input of `fit`; None for an unusable image.
+
+        The parameters and errors are those of `predict_proba`.
+        """
         probs = self.predict_proba(X, features=features, **columns)
         known = np.asarray(~np.isnan(probs).any(axis=1))
         if known.all():
@@ -240,10 +267,14 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         found[~known] = None
         return np.asarray(found)
 
-    def score(  # the reader's options beside scikit-learn's parameters
+    def score(  # `features` and `columns` are options of srrs, besides scikit-learn's parameters
         self, X: Any = None, y: Any = None, sample_weight: Any = None, *, features: Any = None, **columns: Any  # noqa: N803
     ) -> float:  # fmt: skip
-        """Return the accuracy on an input that `fit` takes, with labels."""
+        """Return the accuracy, from 0 to 1, on an input of `fit` with labels.
+
+        `sample_weight` (N,) weights the rows of an array, and is ignored for other inputs. The other parameters are
+        those of `fit`, and the errors those of `predict_proba`.
+        """
         from srrs.data.inputs import read_inputs
         from srrs.predictions import accuracy
 
@@ -256,7 +287,10 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str | None = None) -> Self:
-        """Read a classifier that `save` wrote. The frozen model is loaded when it is first needed."""
+        """Return a classifier that `save` wrote. The frozen model is loaded when it is first needed.
+
+        `device` replaces the saved setting. Raises DataError if the folder cannot be read or is damaged.
+        """
         from srrs.estimator.saved import read_saved
 
         saved = read_saved(Path(folder))
@@ -269,16 +303,20 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         return self
 
     def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags. Rows of embeddings may contain NaN."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True  # such rows have no prediction
+        tags.input_tags.allow_nan = True  # the prediction of such a row is missing
         return tags
 
     def __sklearn_clone__(self) -> Self:
-        """Return an unfitted copy that shares the frozen model. A deep copy would hold the model in memory twice."""
+        """Return an unfitted copy that shares the frozen model. A deep copy would keep the model in memory twice."""
         return type(self)(**self.get_params(deep=False))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the arrays and settings, without the frozen model, which is loaded again when it is needed."""
+        """Return the state for pickle without the frozen model, which is loaded again when it is needed.
+
+        Raises SettingsError if the classifier was created with a loaded model.
+        """
         if not isinstance(self.model, str):
             raise SettingsError(
                 "A classifier on a loaded model cannot be pickled: give the model's name instead, or use save(folder)."

@@ -1,4 +1,4 @@
-"""Convert the inputs of a classifier (matrices, tuners, trusted labels) for the pipeline."""
+"""Functions that convert the inputs of a classifier (matrices, tuners, trusted labels) for the pipeline."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def is_matrix(X: Any, y: Any = None, *, fitted: bool = False) -> bool:  # noqa: N803
-    """Return whether X is a matrix of numbers with complete labels, which the checks of scikit-learn can validate.
+    """Return whether `X` is a matrix of numbers with complete labels, which the checks of scikit-learn can validate.
 
-    If a label is missing (None or ''), the result is False: the reader of srrs then gives such rows the issue `no
-    label`.
+    If a label is missing (None or ''), the result is False. `read_inputs` then gives such rows the issue `no label`.
+    With `fitted`, labels are not required.
     """
     if y is None and not fitted:
         return False
@@ -37,7 +37,7 @@ def is_matrix(X: Any, y: Any = None, *, fitted: bool = False) -> bool:  # noqa: 
 
 
 def tuner_spec(tuner: Any) -> "TunerSpec":
-    """Return the specification of a tuner that was given in the parameter `tuners`. Its name is that of its class."""
+    """Return the specification of one of the parameter `tuners`. It has the name of the tuner's class."""
     from srrs.methods.stages import TunerSpec
 
     if isinstance(tuner, TunerSpec):
@@ -49,14 +49,20 @@ def tuner_spec(tuner: Any) -> "TunerSpec":
 def certain(
     trusted: str | Path | Mapping[Any, Any], samples: "Samples", class_names: Sequence[str] | None = None
 ) -> "dict[str, Decision]":
-    """Return the decisions by id, from the decisions.csv of a review page or from a mapping of ids to classes.
+    """Return the decisions on verified labels, by id.
+
+    Parameters
+    ----------
+    trusted : path of the decisions.csv of a review page, or a mapping from ids to classes.
+    samples : the samples to which the ids refer.
+    class_names : (C,) the class names, if labels are positions in them.
 
     Raises
     ------
     SettingsError
         `trusted` is neither a path nor a mapping.
     DataError
-        It does not fit the samples, see `read_trusted` and `trusted_labels`.
+        The decisions do not match the samples, see `read_trusted` and `trusted_labels` in `srrs.audit.decisions`.
     """
     from srrs.audit.decisions import read_trusted, trusted_labels
     from srrs.data.samples import label_key

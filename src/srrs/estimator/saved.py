@@ -1,4 +1,4 @@
-"""The folder of a tuned classifier: `config.json`, `head.safetensors` and `prompts.safetensors`, validated on reading.
+"""The folder of a tuned classifier: `config.json`, `head.safetensors` and `prompts.safetensors`, with validation.
 
 C classes, D feature size.
 """
@@ -19,10 +19,11 @@ from srrs.io import save_tensors, write_atomic
 from srrs.records import Floats
 
 FORMAT = 1
+"""Version of the format of the folder."""
 
 
 class Config(BaseModel):
-    """The content of `config.json`."""
+    """The content of `config.json`. The fields are the format, the versions, and those of `Saved` without arrays."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -40,20 +41,27 @@ class Saved:
     """A classifier that is linear in the features, as arrays."""
 
     settings: Settings
+    """The settings of the classifier."""
     class_names: list[str | int | float | bool]
-    """(C,)"""
+    """(C,) the classes: names, or labels of an array."""
     head: Floats
     """(C, D) class weights."""
     bias: Floats
-    """(C,)"""
+    """(C,) numbers that are added to the logits."""
     logit_scale: float
+    """Factor from the cosine of an image and a class to the logit."""
     parameters: dict[str, Floats]
     """Tuned parameters by tuner and name, such as `macro.context`."""
     model_fingerprint: str
+    """Fingerprint of the frozen model."""
     preprocessing: dict[str, Any]
+    """Preprocessing of the images, as JSON; empty without a model."""
 
     def write(self, folder: Path, versions: dict[str, str]) -> Path:
-        """Write the three files. Prediction from them needs no text tower."""
+        """Write the three files, and return the folder. Prediction from them needs no text tower.
+
+        `versions` contains the versions of packages, for people who read the file.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         config = {
             "format": FORMAT,
@@ -73,12 +81,12 @@ class Saved:
 
 
 def read_saved(folder: Path) -> Saved:
-    """Read the folder that `Saved.write` wrote.
+    """Return the classifier in a folder that `Saved.write` wrote.
 
     Raises
     ------
     DataError
-        A file is missing, damaged, of another format, or does not fit the others.
+        A file is missing or damaged, has another format, or does not match the other files.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -114,7 +122,7 @@ def read_saved(folder: Path) -> Saved:
 
 
 def _arrays(folder: Path, head: dict[str, Floats], classes: int) -> tuple[Floats, Floats]:
-    """Return the head (C, D) and its bias (C,)."""
+    """Return the head (C, D) and its bias (C,). Raises DataError if they do not have these shapes or are not finite."""
     weights = head.get("head")
     if weights is None or weights.ndim != 2 or len(weights) != classes or not weights.size:
         shape = "no array 'head'" if weights is None else f"one of shape {weights.shape}"
@@ -129,4 +137,5 @@ def _arrays(folder: Path, head: dict[str, Floats], classes: int) -> tuple[Floats
 
 
 def _damaged(folder: Path, reason: str) -> DataError:
+    """Return the error for a folder that is damaged or was edited."""
     return DataError(f"The saved model '{folder}' is damaged or was edited: {reason}. Fit it again.")

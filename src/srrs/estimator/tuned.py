@@ -22,19 +22,26 @@ if TYPE_CHECKING:
 
 
 class NotYetFittedError(NotFittedError, sklearn.exceptions.NotFittedError):  # type: ignore[misc]
-    """The classifier was not fitted. This error is both a `SrrsError` and scikit-learn's `NotFittedError`."""
+    """The classifier was not fitted. The error is both an `SrrsError` and scikit-learn's `NotFittedError`."""
 
 
 class Tuned:
-    """A tuned classifier. A subclass must have the attributes `model`, `device`, `precision` and `settings`."""
+    """A tuned classifier. A subclass must define the attributes `model`, `device`, `precision` and `settings`."""
 
     model: Any
+    """Name of the frozen model, or the loaded model."""
     device: str
+    """Device, as in the settings."""
     precision: str
+    """Precision, as in the settings."""
     classes_: np.ndarray
+    """(C,) the classes: names, or labels of an array."""
     parameters_: dict[str, Floats]
+    """Tuned parameters by tuner and name."""
     _fingerprint: str
+    """Fingerprint of the frozen model. The attribute is absent before the classifier is fitted."""
     _tower: "ImageTower | None"
+    """The loaded image tower; None before it is needed, and for embeddings without a model."""
 
     @property
     def settings(self) -> Settings:
@@ -42,7 +49,7 @@ class Tuned:
         raise NotImplementedError
 
     def _take(self, classifier: Any) -> None:
-        """Keep the tuned classifier: as arrays if it is linear in the features."""
+        """Store the tuned classifier: as arrays if it is linear in the features, otherwise as an object."""
         from srrs.tuners import Head
 
         self._classifier = None if isinstance(classifier, Head) else classifier
@@ -55,7 +62,10 @@ class Tuned:
             self.logit_scale_ = float(classifier.scale)
 
     def predict_inputs(self, inputs: "Inputs", progress: "Progress | None" = None) -> Floats:
-        """Return the probabilities (N, C) of checked inputs; NaN if an image or embedding cannot be used."""
+        """Return the probabilities (N, C) of checked inputs; NaN if an image or embedding cannot be used.
+
+        `progress` is called as images are encoded. Raises SettingsError if embeddings do not match the model.
+        """
         from srrs.pipeline import readable_rows
 
         self._check_fitted()
@@ -69,9 +79,9 @@ class Tuned:
         return probs
 
     def features_of(self, inputs: "Inputs", rows: Ints, progress: "Progress | None" = None) -> Floats:
-        """Return the features (len(rows), D) of some rows of checked inputs.
+        """Return the features (n, D) of the samples at n positions `rows`. Without given features, encode the images.
 
-        Images without given features are encoded.
+        `progress` is called as images are encoded.
         """
         from srrs.pipeline import encode_rows
 
@@ -82,7 +92,7 @@ class Tuned:
         return plain
 
     def of_features(self, features: Floats) -> Floats:
-        """Return the probabilities (N, C) of unit-length features (N, D)."""
+        """Return the probabilities (n, C) of unit-length features (n, D), for any number n of images."""
         seen: Floats = np.asarray(features, np.float32)
         logits: Floats
         if self._classifier is None:
@@ -94,14 +104,19 @@ class Tuned:
         return probs
 
     def save(self, folder: str | Path) -> Path:
-        """Write `head.safetensors` (class weights), `prompts.safetensors` (tuned parameters) and `config.json`.
+        """Write the classifier to a folder, and return the folder.
 
-        Prediction from these files needs no text tower.
+        The files are `head.safetensors` (class weights), `prompts.safetensors` (tuned parameters) and `config.json`.
+        Prediction from them needs no text tower.
 
         Raises
         ------
+        NotFittedError
+            The classifier is not fitted.
         SettingsError
             A tuner of the method is not linear in the features, so that the classifier is not one matrix.
+        DataError
+            A file cannot be written.
         """
         from srrs.estimator.saved import Saved
         from srrs.models.hub import absolute_name
@@ -131,7 +146,8 @@ class Tuned:
     def to_onnx(self, path: str | Path) -> tuple[Path, Path]:
         """Write the image tower and the class weights as one ONNX graph, and the preprocessing as a JSON file.
 
-        See `srrs.export.onnx.write_onnx`.
+        Return both paths. See `srrs.export.onnx.write_onnx`, also for its errors. Raises NotFittedError if the
+        classifier is not fitted, and SettingsError if it is not linear in the features or has no image tower.
         """
         from srrs.export.onnx import write_onnx
 
@@ -146,12 +162,16 @@ class Tuned:
         return write_onnx(tower, self.head_, names, path, scale=self.logit_scale_, bias=self.bias_)
 
     def _image_tower(self) -> "ImageTower | None":
+        """Return the image tower, which is loaded on the first call; None for embeddings without a model."""
         if self._tower is None:
             self._tower = self._load_tower(self.device, self.precision)
         return self._tower
 
     def _load_tower(self, device: str, precision: str) -> "ImageTower | None":
-        """Return the image tower that this classifier was tuned on; None for embeddings without a model."""
+        """Return the image tower with which this classifier was tuned; None for embeddings without a model.
+
+        Raises SettingsError if the tower of this name has other weights or another preprocessing.
+        """
         from srrs.models.fingerprint import same_weights
         from srrs.models.hub import load_model
 
@@ -169,7 +189,7 @@ class Tuned:
         return loaded
 
     def _check_embeddings(self, embeddings: "Embeddings") -> None:
-        """Raise SettingsError if embeddings cannot be those of the model that this classifier was tuned on."""
+        """Raise SettingsError if the embeddings cannot come from the model with which this classifier was tuned."""
         size = self.head_.shape[1] if self._classifier is None else embeddings.size
         if embeddings.size != size:
             raise SettingsError(
@@ -183,17 +203,19 @@ class Tuned:
             )
 
     def _check_fitted(self) -> None:
+        """Raise NotFittedError if the classifier is not fitted."""
         if not self.__sklearn_is_fitted__():
             raise NotYetFittedError(
                 "This classifier is not fitted yet: call fit(...) or RobustClassifier.load(...) first."
             )
 
     def __sklearn_is_fitted__(self) -> bool:
+        """Return whether the classifier is fitted or loaded."""
         return hasattr(self, "_fingerprint")
 
 
 def _logits(classifier: Any, features: Floats, rows: int = 4096) -> Floats:
-    """Return the logits (N, C) of a classifier that is not linear, in blocks."""
+    """Return the logits (N, C) of a classifier that is not linear, for at most `rows` images at a time."""
     import torch
 
     from srrs.records import Batch
