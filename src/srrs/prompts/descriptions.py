@@ -1,4 +1,4 @@
-"""Descriptions of classes for the described prompts. They are read from JSON, and each is reduced to one clause."""
+"""Functions that read descriptions of classes for the described prompts, and reduce each description to a clause."""
 
 import json
 import re
@@ -13,21 +13,25 @@ LEAD = re.compile(
     r"(?:an? (?:\w+ )?photo of .*?)?(?:which|that|it) (?:typically |usually |often )?(?:has|have)\b[ :]*",
     re.IGNORECASE,
 )
+"""The introduction of a description, up to `has`."""
 ADJECTIVES = {"and", "or", "the", "its", "of", "with", "distinctive", "unique", "notable", "key", "facial", "many"}
+"""Words after which a final `features` is a part of the description, see `tidy`."""
 
 Descriptions = Mapping[str, str]
-"""Mapping from class names to clauses, without `which has` at the beginning and without a full stop."""
+"""Mapping from class names to clauses, without `which has` at the start and without a full stop at the end."""
 
 
 @dataclass(frozen=True)
 class Matched:
-    """The description of each class, in the order of the classes, and the names of the classes without one."""
+    """The descriptions of C classes."""
 
     clauses: tuple[str | None, ...]
+    """(C,) the clause of each class; None for a class without a description."""
     missing: tuple[str, ...]
+    """Names of the classes without a description."""
 
     def note(self) -> str | None:
-        """Return a sentence with the classes that have no description; None if all have one."""
+        """Return a sentence with the classes that have no description; None if all classes have one."""
         if not self.missing:
             return None
         names = ", ".join(self.missing[:5]) + (", …" if len(self.missing) > 5 else "")
@@ -38,11 +42,11 @@ class Matched:
 
 
 def load_descriptions(path: str | Path) -> dict[str, str]:
-    """Read a JSON file that maps class names to descriptions.
+    """Return the clauses in a JSON file that maps class names to descriptions.
 
     A description is a clause, a sentence, or a list of short descriptors. A sentence of the published form (`A photo of
-    a hen, which has a red comb features.`) becomes the clause `a red comb`. A list, as language models give it (`["two
-    legs", "a red comb"]`), becomes the clause `two legs and a red comb`.
+    a hen, which has a red comb features.`) becomes the clause `a red comb`. A list, as language models return it
+    (`["two legs", "a red comb"]`), becomes the clause `two legs and a red comb`.
 
     Raises
     ------
@@ -61,23 +65,25 @@ def load_descriptions(path: str | Path) -> dict[str, str]:
 
 
 def bundled_descriptions() -> dict[str, str]:
-    """Return the descriptions that come with the package; empty if there are none."""
+    """Return the clauses of the descriptions in this package; empty if there are none."""
     path = Path(str(files("srrs"))) / "assets" / "descriptions.json"
     return load_descriptions(path) if path.is_file() else {}
 
 
 def match_descriptions(class_names: Sequence[str], descriptions: Descriptions) -> Matched:
-    """Find the description of each class by its name. Case, underscores, hyphens and spaces do not matter."""
+    """Return the description of each class, found by its name. Case, underscores, hyphens and spaces do not matter."""
     by_key = {_key(name): clause for name, clause in descriptions.items() if clause}
     clauses = tuple(by_key.get(_key(name)) for name in class_names)
     return Matched(clauses, tuple(n for n, c in zip(class_names, clauses, strict=True) if c is None))
 
 
 def _key(name: str) -> str:
+    """Return the form of a class name in which names are compared."""
     return " ".join(re.split(r"[\s_\-]+", name.casefold().strip()))
 
 
 def _clause(value: object, name: str, path: str) -> str:
+    """Return the clause of a class in a JSON file. Raises DataError for a value that is no description."""
     if isinstance(value, str):
         return tidy(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -87,10 +93,10 @@ def _clause(value: object, name: str, path: str) -> str:
 
 
 def tidy(text: str) -> str:
-    """Return the clause of a description, without its introduction, a final `features` and the full stop.
+    """Return the clause of a description, without its introduction, a final `features`, and the full stop.
 
-    `features` is removed only if it is the end of the published form (`…, which has a red comb features.`). After an
-    adjective or a linking word (`distinctive features`), it is a part of the description.
+    `features` is removed only at the end of the published form (`…, which has a red comb features.`). After one of
+    `ADJECTIVES`, as in `distinctive features`, it is a part of the description.
     """
     text = " ".join(text.split())
     lead = LEAD.match(text)

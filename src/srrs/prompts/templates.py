@@ -1,29 +1,39 @@
-"""Prompt templates with a class name and, optionally, a description."""
+"""Prompt templates with a class name and, optionally, a description of the class."""
 
 from dataclasses import dataclass
 
 from srrs.errors import SettingsError
 
 CLASS, DESCRIPTION = "{class}", "{description}"
+"""Placeholders in the text of a template."""
 
 
 @dataclass(frozen=True)
 class Template:
-    """A prompt around a class name: `before` class `after`, or `before` class `clause` description `after`."""
+    """A prompt that consists of `before`, the class name, and `after`.
+
+    With a description of the class, the clause and the description come after the class name.
+    """
 
     before: str
+    """Text before the class name."""
     after: str
+    """Text at the end of the prompt."""
     clause: str | None = None
-    """The words between class name and description; None if the template has no description."""
+    """Text between class name and description; None if the template has no description."""
 
     @classmethod
     def parse(cls, text: str) -> "Template":
-        """Read `a photo of a {class}.` or `a photo of a {class}, which has {description}.`. Articles do not change.
+        """Return the template in a text.
+
+        Examples of texts are `a photo of a {class}.` and `a photo of a {class}, which has {description}.`. Articles are
+        not adapted to the class name.
 
         Raises
         ------
         SettingsError
-            The text does not contain {class} exactly once, or {description} more than once or before {class}.
+            The text does not contain {class} exactly once, contains {description} more than once or before {class}, or
+            contains other braces.
         """
         before, _, rest = text.partition(CLASS)
         clause, described, after = rest.partition(DESCRIPTION)
@@ -41,9 +51,11 @@ class Template:
         return f"{self.clause}{description}{self.after}"
 
     def text(self, name: str, description: str | None = None) -> str:
-        """Return the whole prompt."""
+        """Return the whole prompt for a class name and, optionally, its description."""
         return f"{self.before} {name}{self.tail(description)}".strip()
 
 
 MACRO = Template.parse("a photo of a {class}.")
+"""The plain prompt."""
 MICRO = Template.parse("a photo of a {class}, which has {description}.")
+"""The described prompt."""
