@@ -1,4 +1,7 @@
-"""Complete runs: from the rows of a user to an audit of the labels, or to a tuned classifier and the audit."""
+"""Complete runs: from the rows of a user's dataset to an audit of the labels, or to a tuned classifier and the audit.
+
+N samples of a task, C classes, V augmented views, D feature size. A row is a row of the user's dataset.
+"""
 
 from srrs.pipeline.encoding import (
     encode_rows,

@@ -1,4 +1,7 @@
-"""Makes features, view sources and training tasks from samples."""
+"""Functions that make features, view sources and training tasks from samples.
+
+V augmented views, D feature size. A row is a row of the user's dataset; n is the number of rows in an argument `rows`.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -24,9 +27,9 @@ from srrs.tuning import Task, match_scores
 
 
 def trainable_rows(samples: Samples) -> Ints:
-    """Return the usable rows with a label, in the order of their content keys.
+    """Return the usable rows with a label, sorted by content key.
 
-    Because of this order, results do not depend on the order of the rows. Raises DataError if fewer than two classes
+    With this order, results do not depend on the order of the user's rows. Raises DataError if fewer than two classes
     are left.
     """
     usable = np.array([not issue for issue in samples.issues]) & (np.asarray(samples.labels) >= 0)
@@ -42,7 +45,7 @@ def trainable_rows(samples: Samples) -> Ints:
 
 
 def readable_rows(samples: Samples) -> np.ndarray:
-    """Return the rows whose image can be opened, with or without a label."""
+    """Return the rows whose image can be read, with or without a label."""
     readable = [r for r in range(len(samples)) if samples.keys[r] and samples.issues[r] in ("", NO_LABEL)]
     return np.array(readable, dtype=np.int64)
 
@@ -59,10 +62,26 @@ def encode_rows(
     cache: Path | None = None,
     elsewhere: Elsewhere | None = None,
 ) -> Features:
-    """Encode the rows, and return their features.
+    """Return the features of some rows. Features that are not in the cache are encoded.
 
-    `max_minutes` limits the time for augmented views. `elsewhere` is a cluster that encodes. See `srrs.features.store`
-    for the other arguments. Raises SettingsError if there is no image tower.
+    Parameters
+    ----------
+    samples : the samples of all rows.
+    rows : (n,) the rows.
+    tower : the image tower; None without a model.
+    views : number of augmented views of each image.
+    seed : seed of the views.
+    progress : called as images are encoded.
+    max_minutes : time limit for augmented views. Fewer views are returned if encoding takes longer.
+    cache : folder of the feature cache; by default the cache folder of the user.
+    elsewhere : function that encodes on a cluster, see `srrs.features.store`.
+
+    Raises
+    ------
+    SettingsError
+        There is no image tower.
+    DataError
+        An image cannot be read, or the cache cannot be written.
     """
     if tower is None:
         raise SettingsError(
@@ -76,7 +95,10 @@ def encode_rows(
 
 
 def _too_late(minutes: float) -> Callable[[], bool]:
-    """Return a function to ask before each augmented view: would the view end after the limit?"""
+    """Return a function that is called before each augmented view, and returns whether the view would end too late.
+
+    The limit begins now. The duration of the view is assumed to be that of the view before.
+    """
     before = time.monotonic()
     until = before + minutes * 60
 
@@ -99,10 +121,26 @@ def write_features(
     elsewhere: Elsewhere | None = None,
     part: Part | None = None,
 ) -> list[Path]:
-    """Write `features.safetensors` and `samples.csv`, which have the same rows. Return the paths of the files.
+    """Write `features.safetensors` and `samples.csv`, which have the same rows, and return the paths of the files.
 
-    The features are plain (n, D) and views (n, V, D) in float16. With `part` (`--shard`), the names of the files
-    contain the number of the part.
+    The features are `plain` (n, D) and `views` (n, V, D) in float16, for the n rows that can be used.
+
+    Parameters
+    ----------
+    out : the folder to write.
+    samples : the samples of all rows.
+    models : the models, of which the image tower is used.
+    settings : the settings, of which the views and the seed are used.
+    progress : called as images are encoded.
+    elsewhere : function that encodes on a cluster, see `srrs.features.store`.
+    part : the part of the dataset that the samples are (`--shard`). The names of the files then contain its number.
+
+    Raises
+    ------
+    DataError
+        No image can be read, or a file cannot be written.
+    SettingsError
+        There is no image tower.
     """
     rows = samples.usable if len(samples.class_names) else readable_rows(samples)
     if not len(rows) and part is None:
@@ -132,9 +170,10 @@ def write_features(
 
 
 def features_of(request: Request, samples: Samples, rows: Ints, views: int, stages: Stages | None = None) -> Features:
-    """Return the features of the rows. If the request has no features, the images are encoded.
+    """Return the features of the rows: those of the request or, if it has none, newly encoded ones.
 
-    With live crops, only the plain view is encoded.
+    With live crops, only the plain view is encoded. `views` is the number of augmented views. Raises the errors of
+    `encode_rows`.
     """
     settings = request.settings
     if request.features is not None:
@@ -147,7 +186,10 @@ def features_of(request: Request, samples: Samples, rows: Ints, views: int, stag
 
 
 def view_source(request: Request, samples: Samples, rows: Ints, features: Features) -> ViewSource:
-    """Return the view source of the rows: cached features, or live crops."""
+    """Return the view source of the rows: cached features, or live crops.
+
+    `features` are those of the rows. Raises SettingsError for live crops without images or without a model.
+    """
     settings, models = request.settings, request.models
     cached = CachedFeatures(features, samples.content_keys[rows], models.device)
     if not settings.data.live:
@@ -166,7 +208,18 @@ def make_task(
     settings: Settings,
     progress: Progress | None = None,
 ) -> Task:
-    """Return the training task of the rows. `progress` is called while the matcher encodes images."""
+    """Return the training task of the rows.
+
+    Parameters
+    ----------
+    samples : the samples of all rows.
+    rows : (N,) the rows.
+    source : the view source of the rows.
+    models : the models.
+    descriptions : (C,) the description of each class; None for a class without one.
+    settings : the settings of the run.
+    progress : called while the matcher encodes images.
+    """
     match = None
     if models.matcher is not None:
         match = match_scores(samples, rows, models.matcher, descriptions, settings.model.match_by, progress)

@@ -1,4 +1,4 @@
-"""Loads the models that the settings name."""
+"""Functions that load the models that the settings name."""
 
 from functools import lru_cache, partial
 from typing import Any
@@ -15,11 +15,17 @@ from srrs.models.fingerprint import same_weights
 
 
 def load_models(settings: Settings, embeddings: Embeddings | None = None) -> Models:
-    """Load the dual encoder and the matcher that the settings name.
+    """Return the dual encoder and the matcher that the settings name.
 
     With embeddings, the images need not exist. Therefore a matcher is then loaded only if the settings name one (not
-    for `auto`). With the model `none`, the class vectors of the embeddings replace the towers. Raises SettingsError if
-    another model made the embeddings.
+    for `auto`). With the model `none`, the class vectors of the embeddings replace the towers.
+
+    Raises
+    ------
+    SettingsError
+        Another model made the embeddings, or there are neither a model nor embeddings.
+    ModelError
+        A model cannot be loaded.
     """
     from srrs.models.device import choose_device
     from srrs.models.hub import load_model
@@ -46,24 +52,26 @@ def load_models(settings: Settings, embeddings: Embeddings | None = None) -> Mod
 
 
 def workers(spread: Spread | None, settings: Settings) -> Workers | None:
-    """Return the workers that encode with the model of the settings on a cluster; None without a cluster."""
+    """Return the object that encodes images on a cluster, with the model of the settings; None without a cluster."""
     chosen = settings.model
     return Workers(spread, partial(_tower, chosen.name, chosen.device, chosen.precision)) if spread else None
 
 
 @lru_cache(maxsize=1)
 def _tower(name: str, device: str, precision: str) -> ImageTower:
+    """Return the image tower of a model. It is loaded once per process."""
     from srrs.models.hub import load_model
 
     return load_model(name, device, precision)
 
 
 def _tensor(array: Any) -> torch.Tensor | None:
+    """Return an array as a tensor; None for None."""
     return None if array is None else torch.from_numpy(array)
 
 
 def check_made_by(embeddings: Embeddings, clip: ImageTower) -> None:
-    """Raise SettingsError if the fingerprint of the embeddings is that of another model."""
+    """Raise SettingsError if the embeddings have the fingerprint of another model, or another feature size."""
     if embeddings.model and not same_weights(embeddings.model, clip.fingerprint):
         name = f" ('{embeddings.model_name}')" if embeddings.model_name else ""
         raise SettingsError(

@@ -1,4 +1,7 @@
-"""Makes the result of a run for the user: flags, notes, the audit and its thumbnails."""
+"""Functions that make the result of a run for the user: flags, notes, the audit and its thumbnails.
+
+C classes, D feature size. A row is a row of the user's dataset.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,7 +22,8 @@ from srrs.records import Ints
 from srrs.training.loop import Outcome
 from srrs.tuning import Task, untuned_head, versions
 
-NEAR_CHANCE = 2.0  # zero-shot agreement below this many times chance is worth a warning
+NEAR_CHANCE = 2.0
+"""If the zero-shot predictions agree with fewer labels than this factor times chance, there is a warning."""
 
 
 def flag_images(
@@ -31,9 +35,16 @@ def flag_images(
     stages: Stages | None = None,
     neighbors: Ints | None = None,
 ) -> flagging.Photos:
-    """Return the data of rows from which flags are computed.
+    """Return the data of some rows from which flags are computed.
 
-    `plain` (len(rows), D) are the features. If the images are not `opened`, there are no flags of the pixels.
+    Parameters
+    ----------
+    samples : the samples of all rows.
+    rows : (n,) the rows.
+    plain : (n, D) features of the plain view.
+    opened : whether the images may be opened. Otherwise, there are no flags of the pixels.
+    stages : called when the images are opened.
+    neighbors : (n, k) positions of the nearest images among the rows, see `srrs.audit.flags.Photos`.
     """
     seen = appearance(samples, rows, stages and stages(LOOKING)) if opened else unseen(len(rows))
     names = samples.label_names
@@ -49,7 +60,7 @@ def flag_images(
 
 
 def class_name_notes(samples: Samples, outcome: Outcome, task: Task) -> list[str]:
-    """Return warnings if class names look like codes, or if the model hardly knows the classes."""
+    """Return warnings if class names look like codes, or if zero-shot predictions are near chance."""
     notes = []
     codes = looks_like_codes(samples.class_names)
     if codes:
@@ -64,7 +75,7 @@ def class_name_notes(samples: Samples, outcome: Outcome, task: Task) -> list[str
 
 
 def class_vectors(task: Task) -> np.ndarray | None:
-    """Return the class vectors (C, D) of the untuned model; None if there are none."""
+    """Return the class vectors (C, D) of the untuned classifier; None if there is none."""
     head = untuned_head(task)
     return None if head is None else head.weights.cpu().numpy()
 
@@ -78,7 +89,18 @@ def make_audit(
     flags: Mapping[str, str | None] | None = None,
     neighbors: Ints | None = None,
 ) -> Audit:
-    """Return the audit of the last round; `rows` (N,) are the user's rows of the task's samples."""
+    """Return the audit of the last round.
+
+    Parameters
+    ----------
+    samples : the samples of all rows.
+    rows : (N,) the row of each sample of the task.
+    outcome : the result of the training.
+    task : the training task.
+    settings : the settings of the run.
+    flags : the cells of the column `flags`, by id.
+    neighbors : (N, k) the nearest samples of each sample, see `Audit.of`.
+    """
     used: dict[str, Any] = {
         **settings.flat(),
         "matcher": task.models.matcher.name if task.models.matcher else "none",
@@ -97,7 +119,7 @@ def make_audit(
 
 
 def user_rows(samples: Samples) -> Rows:
-    """Return the samples as rows of an audit."""
+    """Return the rows of an audit from the samples of all rows."""
     return Rows(
         ids=samples.ids,
         paths=tuple(map(file_of, samples.paths)),
@@ -109,7 +131,7 @@ def user_rows(samples: Samples) -> Rows:
 
 
 def thumbnails(samples: Samples) -> Callable[[int], bytes | None]:
-    """Return a function that returns the JPEG thumbnail of a row, or None if the image cannot be opened."""
+    """Return a function from a row to the JPEG thumbnail of its image. It returns None if the image cannot be read."""
 
     def thumbnail(row: int) -> bytes | None:
         try:

@@ -1,4 +1,4 @@
-"""Runs an audit or a fit of the user's rows."""
+"""Functions that run an audit or a fit of the user's rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -23,23 +23,43 @@ from srrs.training.loop import Outcome
 from srrs.tuning import audit_task, describe, method_of, tune_task
 
 DROPPED = "left out by decision"
+"""The issue of a row that a person has left out."""
 
 
 def fit(request: Request, *, stages: Stages | None = None, listeners: Sequence[Listener] = ()) -> Fitted:
-    """Tune a classifier on samples whose labels are partly wrong, and audit the labels."""
+    """Tune a classifier on samples whose labels are partly wrong, audit the labels, and return both results.
+
+    Parameters
+    ----------
+    request : the input.
+    stages : called when a stage starts, see `Stages`.
+    listeners : functions that are called with each event of the training.
+
+    Raises
+    ------
+    SrrsError
+        An input or a setting cannot be used. The error is of a subclass, and its message names the correction.
+    """
     return _run(request, tune_task, FIT_VIEWS, stages, listeners)
 
 
 def audit(request: Request, *, stages: Stages | None = None, listeners: Sequence[Listener] = ()) -> Fitted:
-    """Audit the labels. Tuners are trained only if a stage of the method reads their logits."""
+    """Audit the labels, and return the audit. Tuners are trained only if a stage of the method reads their logits.
+
+    The parameters and errors are those of `fit`.
+    """
     return _run(request, audit_task, AUDIT_VIEWS, stages, listeners)
 
 
 def _run(
     request: Request, work: Callable[..., Outcome], views: int, stages: Stages | None, listeners: Sequence[Listener]
 ) -> Fitted:
+    """Return the result of `fit` or `audit`, with the training function `work`.
+
+    `views` is the number of augmented views if the settings do not contain it.
+    """
     settings, models = request.settings, request.models
-    method = request.method or method_of(settings)  # an unknown one is refused before the encoding
+    method = request.method or method_of(settings)  # refuses an unknown method before the encoding
     if clashing := {*BEFORE, *AFTER} & {spec.name for spec in method.tuners}:
         raise SettingsError(
             f"A tuner cannot be called {min(clashing)!r}, which is a column of the audit: choose another name."
@@ -74,7 +94,10 @@ def _run(
 
 
 def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Samples, dict[int, VerifiedLabel]]:
-    """Return the samples with the labels of the decisions, and the verified labels by row."""
+    """Return the samples with the labels of the decisions, and the verified labels by row.
+
+    A row that a person has left out gets an issue. The decision on a row that has another issue is ignored.
+    """
     if not decisions:
         return samples, {}
     labels, issues = np.array(samples.labels), list(samples.issues)
@@ -90,16 +113,18 @@ def as_decided(samples: Samples, decisions: Mapping[str, Decision]) -> tuple[Sam
             labels[row] = label
             issues[row] = ""
     decided = replace(samples, labels=labels, issues=tuple(issues))
-    # Keys that tell equal images apart rank them by label: those of the given labels stay.
+    # The content keys of equal images depend on the labels. The keys for the given labels are kept.
     decided.__dict__["content_keys"] = samples.content_keys
     return decided, verified
 
 
 def _reporting(progress: Progress) -> Listener:
+    """Return a listener that reports the progress of the training."""
     return lambda event: progress(event.step, event.steps)
 
 
 def _test_images(request: Request, stages: Stages | None) -> flagging.Photos | None:
+    """Return the data of the test images from which duplicates are found; None if no test image can be read."""
     assert request.held_out is not None
     samples, given = request.held_out.samples, request.held_out.features
     rows = readable_rows(samples)
