@@ -1,7 +1,7 @@
 """Tune CLIP and similar models on images whose labels are partly wrong, and find the wrong labels.
 
 `audit_labels` audits arrays. `RobustClassifier` tunes on images or embeddings. `train` is the training loop. The
-submodules `methods`, `screening` and `tuners` contain the parts of a method.
+submodules `methods`, `screening` and `tuners` contain the stages and tuners of a method.
 """
 
 from importlib import import_module
@@ -34,6 +34,7 @@ _HOMES = {
     "load_model": "srrs.models.hub",
     "train": "srrs.training.loop",
 }
+"""Module of each public name."""
 
 
 def __getattr__(name: str) -> Any:

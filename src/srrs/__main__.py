@@ -1,4 +1,4 @@
-"""python -m srrs"""
+"""The command line as `python -m srrs`."""
 
 from srrs.cli import main
 

@@ -1,4 +1,7 @@
-"""An audit from arrays: labels, and any of features, class vectors and predictions. It needs no files and no model."""
+"""An audit of arrays: labels, and features, class vectors or predictions. It needs no files and no model.
+
+N images, C classes, D feature size.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,26 +34,31 @@ def audit_labels(
     trust: Trust = "auto",
     seed: int = 0,
 ) -> Audit:
-    """Audit labels from arrays: return which labels are probably wrong, and the suggested label of each image.
+    """Audit labels from arrays: which labels are probably wrong, and the suggested label of each image.
 
     At least one of `features` and `pred_probs` is required.
 
     Parameters
     ----------
-    labels : (N,) given labels: class names, or positions in `class_names`. Every row needs a label.
-    features : (N, D) image features of any model; they need not have unit length, and may be memory-mapped.
-    class_vectors : (C, D) text features of the classes, in the order of `class_names`; they need `features`.
+    labels : (N,) given labels: class names, or positions in `class_names`. Every image needs a label.
+    features : (N, D) image features of any model. They need not have unit length, and may be memory-mapped.
+    class_vectors : (C, D) text features of the classes, in the order of `class_names`. They require `features`.
     pred_probs : (N, C) out-of-fold probabilities of a classifier that was trained on the labels, as for cleanlab.
-    class_names : the C classes; by default the sorted names among the labels, or `0` to `C - 1`.
-    ids : (N,) unique names of the rows; by default their positions.
+    class_names : the C classes; by default the sorted names among the labels or, for integers, `0` to the largest one.
+    ids : (N,) unique names of the images; by default their positions.
     trust : which side the audit follows if the labels and the model disagree about most images: `labels`, `model`, or
         `auto`, which chooses by the data.
     seed : seed of the folds and random draws.
 
+    Returns
+    -------
+    Audit
+        The audit, with one row per image in the order of the arrays.
+
     Raises
     ------
     DataError
-        Neither features nor predictions are given, or shapes, labels and names do not fit together.
+        Neither features nor predictions are given, or shapes, labels and names do not match.
     """
     numbers, names = _classes(labels, class_names)
     if ids is not None and len(set(ids)) < len(numbers):
@@ -97,7 +105,7 @@ def zero_shot_logits(features: Floats, class_vectors: Floats) -> Floats:
 
 
 def _classes(labels: Sequence[Any] | Ints, class_names: Sequence[str] | None) -> tuple[Ints, tuple[str, ...]]:
-    """Labels as numbers (N,), and the names of the C classes."""
+    """Return the class numbers of labels (N,), and the names (C,) of the classes. Raises DataError for bad labels."""
     if class_names is not None and (twice := [name for name, times in Counter(class_names).items() if times > 1]):
         raise DataError(f"Expected each class name once, but '{twice[0]}' stands there several times.")
     given = np.asarray(labels)
@@ -127,12 +135,12 @@ def _classes(labels: Sequence[Any] | Ints, class_names: Sequence[str] | None) ->
 
 
 def _is_missing(label: Any) -> bool:
-    """Return whether a label is None, NaN or a text without characters."""
+    """Return whether a label is None, NaN or a text without visible characters."""
     return label is None or label != label or (isinstance(label, str) and not label.strip())
 
 
 def _check(arrays: Mapping[str, Floats | None], n: int, classes: int) -> None:
-    """Raise DataError where shapes do not fit, or a number is not finite."""
+    """Raise DataError if shapes do not match, or if a number is not finite or, for probabilities, negative."""
     if arrays["class_vectors"] is not None and arrays["features"] is None:
         raise DataError("Expected features beside the class vectors: a zero-shot prediction needs both.")
     rows = {"features": n, "class_vectors": classes, "pred_probs": n}

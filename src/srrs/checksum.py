@@ -1,7 +1,7 @@
-"""A checksum inside a safetensors file, by which damage is noticed before the numbers are used.
+"""A checksum inside a safetensors file, with which damage is found before the numbers are used.
 
 The checksum is the CRC-32 of the whole file with its header. For the computation, zeros replace the eight digits of the
-checksum itself. It detects damage, but not a person who edits both the file and the checksum.
+checksum itself. It detects accidental damage. It does not detect a person's changes to both the file and the checksum.
 """
 
 import json
@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 NAME = "checksum"
+"""Name of the checksum in the metadata of the file."""
 UNSET = "00000000"
+"""The digits in place of the checksum before it is computed."""
 _BEGIN = f'"{NAME}":"'.encode()
+"""The bytes before the checksum."""
 _LONGEST_HEADER = 100_000_000
 """Largest number of bytes that safetensors allows for a header."""
 _BLOCK = 2**20
+"""Number of bytes that are read at a time."""
 
 
 def stamp(path: Path) -> None:
-    """Write the checksum into a file whose metadata contain `{NAME: UNSET}`, and sort the metadata.
+    """Sort the metadata of a file, which contain `{NAME: UNSET}`, and write the checksum into them.
 
-    The library writes metadata in a random order. Without sorting, files with equal content would have different bytes.
+    The library safetensors writes metadata in a random order. Without sorting, files with equal content would have
+    different bytes.
     """
     with path.open("r+b") as file:
         _sort_metadata(file)
@@ -34,7 +39,10 @@ def stamp(path: Path) -> None:
 
 
 def is_whole(path: str | os.PathLike[str]) -> bool | None:
-    """Return whether the checksum of a file is correct; None if it has none, like files of other programs."""
+    """Return whether the checksum of a file is correct; None if the file has no checksum, like files of other programs.
+
+    Raises OSError if the file cannot be read.
+    """
     with open(path, "rb") as file:
         found = _computed(file)
         if found is None:
@@ -45,6 +53,7 @@ def is_whole(path: str | os.PathLike[str]) -> bool | None:
 
 
 def _sort_metadata(file: BinaryIO) -> None:
+    """Sort the metadata in the header, unless this would change the length of the header."""
     length = int.from_bytes(file.read(8), "little")
     header = json.loads(file.read(length))
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -55,7 +64,7 @@ def _sort_metadata(file: BinaryIO) -> None:
 
 
 def _computed(file: BinaryIO) -> tuple[int, bytes] | None:
-    """Return the place of the checksum in the file, and its right digits; None if the file has none."""
+    """Return the position of the checksum in the file, and the digits that are correct; None without a checksum."""
     begin = file.read(8)
     length = int.from_bytes(begin, "little")
     header = file.read(length) if length <= _LONGEST_HEADER else b""

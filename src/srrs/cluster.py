@@ -10,31 +10,34 @@ from typing import Any, Protocol, TypeVar
 from srrs.errors import MissingExtraError, SettingsError, SrrsError
 
 Job = TypeVar("Job")
+"""A job: any value that can be pickled."""
 Result = TypeVar("Result")
+"""The result of a job, which can be pickled."""
 IN_FLIGHT = 1_000
-"""Largest number of tasks that the cluster gets at a time."""
+"""Largest number of tasks that are submitted to the cluster at a time."""
 RETRIES = 3
-"""How often a task is started again if its worker or node is lost."""
+"""Number of times that a task is started again if its worker process or its node is lost."""
 
 
 class Spread(Protocol):
-    """A function that runs jobs, in this process or on a cluster."""
+    """A function that runs jobs in other processes, such as those of a cluster."""
 
     def __call__(
         self, function: Callable[[Job], Result], jobs: Sequence[Job], *, gpu: bool = False
     ) -> Iterator[tuple[int, Result]]:
         """Call `function` with each job. Yield the position and the result of each job when it finishes.
 
-        `function` must be defined at the top level of a module. With `gpu`, each call gets a GPU.
+        `function` must be defined at the top level of a module. With `gpu`, each call gets a GPU. Raises the SrrsError
+        of a job that fails, and SrrsError if a task is lost too often.
         """
         ...
 
 
 @contextmanager
 def on_ray(address: str | None) -> Iterator[Spread | None]:
-    """Connect to a Ray cluster, and give a `Spread` that runs jobs on it; None without an address.
+    """Within this block, the value is a `Spread` that runs jobs on a Ray cluster; None without an address.
 
-    The nodes of the cluster must see the same folders. The address `local` starts a cluster on this machine.
+    All nodes of the cluster must have access to the same folders. The address `local` starts a cluster on this machine.
 
     Raises
     ------
@@ -67,6 +70,7 @@ def on_ray(address: str | None) -> Iterator[Spread | None]:
 def _spread(
     function: Callable[[Job], Result], jobs: Sequence[Job], *, gpu: bool = False
 ) -> Iterator[tuple[int, Result]]:
+    """Run jobs on the Ray cluster to which this process is connected, see `Spread`."""
     import ray
 
     remote: Any = ray.remote(num_cpus=1, num_gpus=int(gpu), max_retries=RETRIES)(_attempt)
@@ -82,6 +86,7 @@ def _spread(
 
 
 def _got(reference: Any) -> Any:
+    """Return the result of a finished task, or raise its error."""
     import ray
 
     try:
@@ -97,8 +102,11 @@ def _got(reference: Any) -> Any:
 
 
 def _attempt(function: Callable[[Job], Result], job: Job) -> tuple[Result | None, SrrsError | None]:
-    """Return the result, or the error that a user can fix: raised in a task, Ray would wrap it in a traceback."""
+    """Return the result of a job and None, or None and the error that a user can correct.
+
+    If the task raised the error, Ray would wrap it in another error with a traceback.
+    """
     try:
         return function(job), None
     except SrrsError as error:
-        return None, SrrsError(str(error))  # one that every process can read back
+        return None, SrrsError(str(error))  # some subclasses cannot be unpickled

@@ -1,4 +1,4 @@
-"""A digest of the code on which the result of a run depends."""
+"""A digest of the code on which the results of runs depend."""
 
 import ast
 import hashlib
@@ -9,9 +9,9 @@ ELSEWHERE = {
     "__init__", "__main__", "assets", "audit", "checksum", "cli", "code", "console", "demo", "estimator", "export",
     "io", "lock", "predictions",
 }  # fmt: skip
-"""Parts of the package on which the result of a run does not depend."""
+"""Parts of the package on which results do not depend. The benchmark is also such a part, except `IN_BENCH`."""
 IN_BENCH = {"grid", "jobs", "run", "store"}
-"""Modules of the benchmark on which it does depend."""
+"""Modules of the benchmark on which results depend."""
 
 
 @lru_cache(maxsize=1)
@@ -28,7 +28,7 @@ def code_digest() -> str:
 
 
 def meaning(source: bytes) -> str:
-    """Return the syntax tree of a module without docstrings."""
+    """Return the syntax tree of a module without its docstrings, as text."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -39,4 +39,5 @@ def meaning(source: bytes) -> str:
 
 
 def _is_text(node: ast.AST) -> bool:
+    """Return whether a statement is a string, such as a docstring."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -18,9 +18,9 @@ view takes as much time as the plain view.
 """
 FIT_VIEWS = 4
 """Number of augmented views of each image that `srrs fit`, the demo and the benchmark encode if `views` is not set. On
-the development classes, 8 views are not better."""
+the development classes, 8 views are not better than 4."""
 LEARNING_RATE = 0.4
-"""Learning rate of the prompts."""
+"""Learning rate of the prompts, if neither the settings nor the method contain one."""
 
 _EXPECTED = {
     "greater_than_equal": "at least {ge}",
@@ -40,15 +40,15 @@ _EXPECTED = {
     "literal_error": "{expected}",
     "model_type": "a mapping of settings",
 }
-"""The expected value in an error message, by pydantic's name of the error."""
+"""Description of the expected value for an error message, by pydantic's name of the error."""
 
 
 class Validated(BaseModel):
-    """A frozen record whose fields are validated strictly; raises SettingsError instead of pydantic's error."""
+    """A frozen record whose fields are validated strictly. It raises SettingsError instead of pydantic's error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    if not TYPE_CHECKING:  # the checker keeps the signature that pydantic derives from the fields
+    if not TYPE_CHECKING:  # type checkers see the signature that pydantic derives from the fields
 
         def __init__(self, **values: Any):
             try:
@@ -58,7 +58,7 @@ class Validated(BaseModel):
 
 
 class ModelSettings(Validated):
-    """The pretrained models, and where they run."""
+    """The pretrained models, and the device on which they run."""
 
     name: str = Field(
         default="openai/clip-vit-base-patch32",
@@ -110,7 +110,7 @@ class ScheduleSettings(Validated):
 
 
 class DataSettings(Validated):
-    """How images are encoded."""
+    """The views of the images that are encoded."""
 
     views: int | None = Field(
         default=None,
@@ -144,18 +144,20 @@ class Settings(Validated):
 
     @classmethod
     def of(cls, values: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
-        """Return settings from flat names (`{"model": "bundled", "steps": 20}`), from topics
-        (`{"schedule": {"steps": 20}}`), or from both.
+        """Return settings from flat names, from topics, or from both.
+
+        `values` and `more` contain settings such as `{"model": "bundled", "steps": 20}` (flat names) or
+        `{"schedule": {"steps": 20}}` (topics). The other settings have their defaults.
 
         Raises
         ------
         SettingsError
-            A name is unknown, or a value is not allowed. The message names the nearest known name.
+            A name is unknown, or a value is not allowed. The message contains the most similar name.
         """
         return cls().with_(**{**(values or {}), **more})
 
     def with_(self, **changes: Any) -> Self:
-        """Return a copy with some settings changed, by flat name or by topic. Raises SettingsError as `of` does."""
+        """Return a copy with some settings changed, by flat name or by topic. Raises the errors of `of`."""
         values = self.by_topic()
         for name, value in _by_flat_name(changes):
             topic, own = _place(name)
@@ -164,13 +166,13 @@ class Settings(Validated):
         return type(self)(**values)
 
     def flat(self) -> dict[str, Any]:
-        """Return all settings by flat name, ready for JSON."""
+        """Return all settings by flat name, as JSON values."""
         values = self.by_topic()
         places = {name: _place(name) for name in flat_fields()}
         return {name: values[topic][own] if topic else values[own] for name, (topic, own) in places.items()}
 
     def by_topic(self) -> dict[str, Any]:
-        """Return all settings by topic, ready for JSON or YAML."""
+        """Return all settings by topic, as JSON values."""
         return self.model_dump()
 
     def views(self, default: int) -> int:
@@ -178,17 +180,17 @@ class Settings(Validated):
         return default if self.data.views is None else self.data.views
 
     def digest_text(self) -> str:
-        """Return a text that changes if any setting changes."""
+        """Return a text that is different for different settings."""
         return json.dumps(self.flat(), sort_keys=True)
 
 
 def flat_fields() -> dict[str, FieldInfo]:
-    """Return each setting's field by flat name, in the order of the topics."""
+    """Return pydantic's field of each setting by flat name, in the order of the topics."""
     return {name: field for name, _, _, field in _places()}
 
 
 def _places() -> Iterator[tuple[str, str, str, FieldInfo]]:
-    """Return the flat name, topic (empty at the top), name within the topic, and field of each setting."""
+    """Yield the flat name, topic ('' for none), name within the topic, and pydantic's field of each setting."""
     for name, field in Settings.model_fields.items():
         topic = field.annotation
         if isinstance(topic, type) and issubclass(topic, Validated):
@@ -199,7 +201,7 @@ def _places() -> Iterator[tuple[str, str, str, FieldInfo]]:
 
 
 def _place(name: str) -> tuple[str, str]:
-    """Return the topic and name within it of a flat name. Raises SettingsError for an unknown one."""
+    """Return the topic ('' for none) of a flat name, and the name in it. Raises SettingsError for an unknown name."""
     places = {flat: (topic, own) for flat, topic, own, _ in _places()}
     if name in places:
         return places[name]
@@ -209,7 +211,10 @@ def _place(name: str) -> tuple[str, str]:
 
 
 def _by_flat_name(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Return the flat names and values of a mapping that may hold topics."""
+    """Yield the flat names and values of a mapping that may contain topics.
+
+    Raises SettingsError if the value of a topic is not a mapping, or a setting is in a wrong topic.
+    """
     topics = {topic for _, topic, _, _ in _places() if topic}
     for name, value in values.items():
         if name in topics and (isinstance(value, Mapping) or name != "model"):
@@ -225,7 +230,7 @@ def _by_flat_name(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def sentence(error: ValidationError) -> str:
-    """Turn the first error of pydantic into a sentence: the setting, what was expected, and what was found."""
+    """Return the first error of pydantic as a sentence: the setting, the expected value, and the given value."""
     first = error.errors(include_url=False)[0]
     place = [str(part) for part in first["loc"]]
     name = place[-1] if place else "the settings"
@@ -233,7 +238,7 @@ def sentence(error: ValidationError) -> str:
         name = "model"
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"there is no {'.'.join(place)}"
-    if first["type"] == "value_error":  # a check of our own
+    if first["type"] == "value_error":  # raised by a check in this package
         return str(first["ctx"]["error"])
     if first["type"].startswith("missing"):
         return f"{'.'.join(place)} is missing"

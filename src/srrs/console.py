@@ -15,16 +15,19 @@ from rich.text import Text
 from srrs.io import printable
 
 Advance = Callable[[int, int], None]
-"""Called with the number of finished units and their total."""
+"""Function that is called with the number of finished units and their total."""
 Stages = Callable[[str], Advance]
-"""Called with the title of a stage when it starts; returns the function that reports its progress."""
+"""Function that is called with the title of a stage when it starts, and returns the function that reports its
+progress."""
 Clock = Callable[[], float]
+"""Function that returns the time in seconds, such as `time.monotonic`."""
 RECENT = 120.0
-"""The remaining time is estimated from the last so many seconds. On a slow machine a batch of images takes a minute."""
+"""Duration in seconds over which speed is measured for the remaining time. A batch may take a minute on a slow
+machine."""
 MEASURED = 2.0
-"""The duration of encoding is estimated from so many seconds after the first batch."""
+"""Least duration in seconds, after the first report of progress, from which the duration of encoding is estimated."""
 WORTH_SAYING = 60.0
-"""An estimated duration below so many seconds is not printed."""
+"""Least estimated duration in seconds that is printed."""
 
 
 class Console:
@@ -36,37 +39,47 @@ class Console:
         self.err = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, *things: Any) -> None:
-        """Print a result for people: text (never read as markup) or a rich renderable."""
+        """Print results for people: texts (without markup) or objects that rich can render. Nothing with `as_json`."""
         if not self.as_json:
             self.out.print(*(printable(t, "\n\t") if isinstance(t, str) else t for t in things), markup=False)
 
     def note(self, text: str) -> None:
-        """Print a remark on stderr."""
+        """Print a remark to stderr."""
         self.err.print(printable(text, "\n\t"), markup=False, style="dim")
 
     def result(self, value: Mapping[str, Any]) -> None:
-        """Print the result for machines."""
+        """Print the result for programs, as JSON; nothing without `as_json`."""
         if self.as_json:
             sys.stdout.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Advance]:
-        """Show a bar on stderr, advanced by `(done, total)`."""
+        """Within this block, show a progress bar on stderr. The value is the function that advances the bar."""
         with self.stages([title]) as start:
             yield start(title)
 
     @contextmanager
     def stages(self, titles: Sequence[str], minutes: Mapping[str, float] | None = None) -> Iterator[Stages]:
-        """Show a bar on stderr for each stage; see `stage_bars`."""
+        """Within this block, show a progress bar on stderr for each stage. The value starts a stage, see `stage_bars`.
+
+        `titles` are the titles of the stages, and `minutes` contains the time limits in minutes of stages that have
+        one.
+        """
         with progress_bars(self.err) as bars:
             yield stage_bars(bars, titles, minutes)
 
 
 def stage_bars(bars: Progress, titles: Sequence[str], minutes: Mapping[str, float] | None = None) -> Stages:
-    """Return a function that starts a stage by its title. It returns the function that advances the bar of the stage.
+    """Return a function that starts a stage by its title, and returns the function that advances the bar of the stage.
 
-    The bars of all stages are shown from the beginning. Otherwise users would take the remaining time of one stage for
-    the remaining time of all. `minutes` holds the time limits of stages that have one, by title.
+    The bars of all stages are shown from the start. Otherwise, users would read the remaining time of one stage as the
+    remaining time of all stages.
+
+    Parameters
+    ----------
+    bars : the progress bars, see `progress_bars`.
+    titles : the titles of the stages.
+    minutes : time limits in minutes of the stages that have one, by title.
     """
     rows = {title: bars.add_task(title, total=None, to_come=True) for title in titles}
 
@@ -82,13 +95,15 @@ def stage_bars(bars: Progress, titles: Sequence[str], minutes: Mapping[str, floa
 def with_estimate(advance: Advance, views: int, note: Callable[[str], None], clock: Clock = time.monotonic) -> Advance:
     """Return a progress function that also estimates how long encoding takes, and how long with fewer views.
 
-    The estimate ignores the first report, because it covers cached images, or the first batch, which takes longer.
+    The estimate ignores the time before the first report, which covers cached images or the first batch, which takes
+    longer.
 
     Parameters
     ----------
     advance : called with every report of progress.
     views : number of augmented views of each image, besides the plain view.
     note : called at most once, with the estimate as a sentence, and only if encoding takes longer than a minute.
+    clock : function that returns the time in seconds.
     """
     reports: list[tuple[float, int]] = []
     said = False
@@ -109,7 +124,7 @@ def with_estimate(advance: Advance, views: int, note: Callable[[str], None], clo
 
 
 def _durations(each: float, views: int) -> str:
-    """Return a sentence on the time that encoding takes; `each` is the time of one view of all images in seconds."""
+    """Return a sentence on the duration of encoding. `each` is the time in seconds for one view of all images."""
     fewer = sorted({views // 2, 0} - {views}, reverse=True)
     others = " and ".join(f"{_minutes(each * (1 + less))} with --views {less}" for less in fewer)
     text = f"Encoding takes about {_minutes(each * (1 + views))} with {views} augmented views of each image"
@@ -117,20 +132,24 @@ def _durations(each: float, views: int) -> str:
 
 
 def _minutes(seconds: float) -> str:
+    """Return a duration as text, in a suitable unit."""
     if seconds < 90:
         return f"{seconds:.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 class Remaining(ProgressColumn):
-    """A column with the remaining time at the recent speed, and never more than the time limit of the stage.
+    """A column with the remaining time at the recent speed, but not more than the time limit of the stage.
 
-    The time is shown as unknown before a speed is known, and after the limit, while the current unit is finished.
+    The time is shown as unknown before the speed is measured. It is also unknown after the limit, while the current
+    unit is finished.
     """
 
     max_refresh = 0.5
+    """Least time in seconds between two updates of the column."""
 
     def render(self, task: Task) -> Text:
+        """Return the remaining time of a stage as text."""
         left, until = task.time_remaining, task.fields.get("until")
         if left is not None and until is not None and not task.finished:
             rest = until - task.get_time()
@@ -142,6 +161,6 @@ class Remaining(ProgressColumn):
 
 
 def progress_bars(console: rich.console.Console, clock: Clock = time.monotonic) -> Progress:
-    """Return the bars with the finished units, their total, and the remaining time."""
+    """Return progress bars with the finished units, their total, and the remaining time."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining()
     return Progress(*columns, console=console, transient=True, get_time=clock, speed_estimate_period=RECENT)

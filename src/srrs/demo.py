@@ -1,6 +1,7 @@
 """The demo: several methods on the bundled images with wrong labels, with the bundled model.
 
-By default, half of the labels are wrong. True labels are used only to draw the noise and to measure the results.
+By default, half of the labels are wrong. True labels are used only to draw the noise and to measure the results. N
+usable training images, T test images, C classes.
 """
 
 import json
@@ -31,7 +32,9 @@ from srrs.records import Batch, Features, Group, Ints
 from srrs.training.loop import Outcome as Tuned
 
 METHODS = ("zero-shot", "coop", "coop-two", "gce", "srrs-paper", "srrs")
+"""The methods of the demo."""
 PROTOCOL = "label-flip"
+"""Name of the protocol for drawing the noise, see `srrs.data.protocols`."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,30 @@ class DemoRun:
     """The measurements of one method on one draw of the noise."""
 
     correct: np.ndarray
-    """(test images,) whether each is classified correctly."""
+    """(T,) whether each test image is classified correctly."""
     rectified_noise: float
+    """Share of wrong labels after the method has changed labels, from 0 to 1."""
     noise: tuple[float, float, float]
+    """Estimated noise rate, and the lower and upper end of its range."""
     audit: dict[str, float | None]
+    """AUROC, precision and recall of the audit, from 0 to 1; None for a score that is undefined."""
 
 
 def run(out: Path, noise: str, seeds: list[int], console: Console) -> dict[str, Any]:
-    """Run the demo and write `result.json`, `audit.csv`, `audit.json` and `report.html` into `out`."""
+    """Run the demo, write `result.json`, `audit.csv`, `audit.json` and `report.html`, and return the results.
+
+    Parameters
+    ----------
+    out : the folder for the files.
+    noise : kind and rate of the noise, such as `sym:0.5`. The kind is sym or pair.
+    seeds : the seeds of the draws.
+    console : prints progress and results.
+
+    Raises
+    ------
+    SettingsError
+        The noise is not allowed.
+    """
     started = time.monotonic()
     try:
         spec = NoiseSpec.parse(noise)
@@ -72,26 +91,33 @@ def run(out: Path, noise: str, seeds: list[int], console: Console) -> dict[str, 
 
 @dataclass(frozen=True)
 class Prepared:
-    """All data that do not depend on the noise, without the models. Other processes get this record."""
+    """All data that do not depend on the noise, without the models. It is sent to other processes."""
 
     train: Samples
+    """The training images with their true labels."""
     rows: Ints
+    """(N,) positions of the usable training images."""
     features: Features
+    """Features of the usable training images."""
     states: torch.Tensor | None
-    """The matcher's encoding of each row's image."""
+    """(N, tokens, width) the matcher's encoding of each image; None without a matcher."""
     descriptions: tuple[str | None, ...]
+    """(C,) the description of each class; None for a class without one."""
     test_features: torch.Tensor
+    """(T, D) features of the usable test images."""
     test_labels: np.ndarray
+    """(T,) class numbers of the test images."""
     settings: Settings
+    """The settings of all runs, apart from the method and the seed."""
 
     @property
     def truth(self) -> np.ndarray:
-        """Return the true labels of all images of `train`."""
+        """Return the true labels of all images of `train`, including unusable ones."""
         return np.asarray(self.train.labels)
 
 
 def prepare(train: Samples, test: Samples, settings: Settings, console: Console) -> Prepared:
-    """Encode the training and test images."""
+    """Encode the training and test images, and return all data that do not depend on the noise."""
     models = pipeline.load_models(settings)
     rows = pipeline.trainable_rows(train)
     views = settings.views(FIT_VIEWS)
@@ -111,7 +137,7 @@ def prepare(train: Samples, test: Samples, settings: Settings, console: Console)
 
 
 def task_of(prepared: Prepared) -> tuning.Task:
-    """Load the models and return the training task with the true labels; `Task.relabeled` sets the noisy ones."""
+    """Load the models, and return the training task with the true labels. `Task.relabeled` sets the noisy labels."""
     models = pipeline.load_models(prepared.settings)
     match = None
     if models.matcher is not None and prepared.states is not None:
@@ -123,13 +149,13 @@ def task_of(prepared: Prepared) -> tuning.Task:
 
 
 Run = tuple[int, str]
-"""Seed and method."""
+"""Seed and method of a run."""
 _here: list[tuple[Prepared, NoiseSpec, tuning.Task]] = []
 """Data, noise and task of this process. `begin` sets them, and `tune` reads them."""
 
 
 def begin(prepared: Prepared, spec: NoiseSpec) -> None:
-    """Load the models in this process, and keep data, noise and task for `tune`."""
+    """Load the models in this process, and store data, noise and task for `tune`."""
     _here[:] = [(prepared, spec, task_of(prepared))]
 
 
@@ -147,7 +173,11 @@ def tune(run: Run) -> tuple[DemoRun, Audit | None]:
 def _all_seeds(
     prepared: Prepared, spec: NoiseSpec, seeds: list[int], console: Console
 ) -> tuple[dict[str, list[DemoRun]], Audit, Samples]:
-    runs = [(seed, name) for seed in seeds for name in reversed(METHODS)]  # the longest first
+    """Compute all runs in parallel processes.
+
+    Return the measurements by method, and the audit of the first seed with the samples that it audits.
+    """
+    runs = [(seed, name) for seed in seeds for name in reversed(METHODS)]  # of each seed, the slowest method first
     outcomes: dict[str, list[DemoRun]] = {name: [] for name in METHODS}
     first: Audit | None = None
     running = side_by_side(tune, runs, prepare=begin, arguments=[prepared, spec])
@@ -161,12 +191,13 @@ def _all_seeds(
 
 
 def with_noise(samples: Samples, spec: NoiseSpec, seed: int) -> Samples:
+    """Return the samples with noise in their labels."""
     labels = flip(np.asarray(samples.labels), samples.keys, len(samples.class_names), spec, seed)
     return replace(samples, labels=labels)
 
 
 def measure(tuned: Tuned, prepared: Prepared) -> DemoRun:
-    """Compare the predictions and the audit of a run with the true labels."""
+    """Return the measurements of a run: its predictions and its audit are compared with the true labels."""
     truth = prepared.truth[prepared.rows]
     wrong = tuned.round.evidence.labels != truth
     assert tuned.classifier is not None  # every method of the demo classifies
@@ -186,6 +217,8 @@ def measure(tuned: Tuned, prepared: Prepared) -> DemoRun:
 
 
 def _result(spec: NoiseSpec, outcomes: dict[str, list[DemoRun]], seconds: float) -> dict[str, Any]:
+    """Return the content of `result.json`: means over seeds, and accuracies of srrs minus those of other methods."""
+
     def accuracy(name: str) -> float:
         return float(np.mean([o.correct.mean() for o in outcomes[name]]))
 
@@ -208,11 +241,13 @@ def _result(spec: NoiseSpec, outcomes: dict[str, list[DemoRun]], seconds: float)
 
 
 def _mean(values: list[float | None]) -> float | None:
+    """Return the mean of the values that are not None; None if there are none."""
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None
 
 
 def _show(result: dict[str, Any], audit: Audit, out: Path, console: Console) -> None:
+    """Print the accuracies, the summary of the audit, and the names of the files."""
     from rich.table import Table
 
     noise = result["noise"]

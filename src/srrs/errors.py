@@ -1,4 +1,4 @@
-"""Errors that a user can correct. Each message says what was expected, what was found, where, and what to do."""
+"""Errors that a user can correct. Each message contains what was expected, what was found, where, and what to do."""
 
 
 class SrrsError(Exception):
@@ -6,21 +6,22 @@ class SrrsError(Exception):
 
 
 class DataError(SrrsError):
-    """Images, labels, tables or class names that cannot be used as given."""
+    """Images, labels, tables or class names cannot be used as given. Also raised if a file cannot be written."""
 
 
 class ModelError(SrrsError):
-    """A model that is missing, cannot be loaded, or cannot do what was asked."""
+    """A model is missing, cannot be loaded, or cannot do what was asked."""
 
 
 class SettingsError(SrrsError):
-    """A setting or an option with a value that is not allowed."""
+    """A setting or an option has a value that is not allowed, or settings contradict each other."""
 
 
 class MissingExtraError(SrrsError):
-    """An optional package is not installed. The message gives the command that installs it."""
+    """An optional package is not installed. The message contains the command that installs it."""
 
     def __init__(self, package: str, extra: str, purpose: str):
+        """Compose the message. `extra` is the extra of srrs that installs `package`; `purpose` is what needs it."""
         super().__init__(f"{purpose} needs the package {package}: pip install 'srrs[{extra}]'")
 
 

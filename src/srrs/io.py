@@ -1,4 +1,4 @@
-"""Reading of files, which never waits for a pipe or device, and writing of files, completely or not at all."""
+"""Functions that read files without waiting for a pipe or device, and write files completely or not at all."""
 
 import errno
 import hashlib
@@ -20,7 +20,7 @@ from srrs.errors import DataError
 
 FilePath = str | os.PathLike[str]
 Progress = Callable[[int, int], None]
-"""Called with the number of finished units of work and their total."""
+"""Function that is called with the number of finished units of work and their total."""
 _CAUSES = {
     errno.ENOSPC: "the disk is full. Free some space, then run the same command again.",
     errno.EDQUOT: "the disk quota is used up. Free some space, then run the same command again.",
@@ -28,23 +28,25 @@ _CAUSES = {
     errno.EROFS: "the file system is read-only. Choose another folder.",
     errno.ENAMETOOLONG: "the name is too long for this file system. Choose a shorter one.",
 }
+"""Causes of an error in writing, with advice, by error number."""
 
 
 def cache_root() -> Path:
-    """Return the folder of the caches: the environment variable `SRRS_CACHE`, or else the cache folder of the user."""
+    """Return the folder of the caches: the environment variable `SRRS_CACHE`, or else the user's cache folder."""
     return Path(os.environ.get("SRRS_CACHE") or platformdirs.user_cache_dir("srrs"))
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Return text that is safe for a terminal and for XML.
+    """Return a text that is safe for a terminal and for XML.
 
-    Control characters and marks of the writing direction become the replacement character, unless they are in `keep`.
+    Characters that are not printable, such as control characters and marks of the writing direction, become the
+    replacement character (U+FFFD), unless they are in `keep`.
     """
     return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def is_file(path: FilePath) -> bool:
-    """Return whether a path names a file. The result is False for a path that is not valid, such as one too long."""
+    """Return whether there is a file at a path; False for a path that is not allowed, such as one that is too long."""
     try:
         return Path(path).is_file()
     except (OSError, ValueError):
@@ -52,7 +54,7 @@ def is_file(path: FilePath) -> bool:
 
 
 def there(path: FilePath) -> bool:
-    """Return whether a path names an existing file, folder or other entry."""
+    """Return whether there is a file, folder or other entry at a path; False for a path that is not allowed."""
     try:
         return Path(path).exists()
     except (OSError, ValueError):
@@ -60,16 +62,16 @@ def there(path: FilePath) -> bool:
 
 
 def read_bytes(path: FilePath, most: int | None = None) -> bytes:
-    """Read a regular file.
+    """Return the content of a regular file.
 
     Raises
     ------
     OSError
-        The path does not name a regular file (reading a FIFO or a device might never end), the file has more than
-        `most` bytes (`errno.EFBIG`), or it cannot be read.
+        There is no regular file at the path (reading a FIFO or a device might never end), the file has more than `most`
+        bytes (`errno.EFBIG`), or it cannot be read.
     """
     check_regular(path)
-    # Non-blocking, in case a FIFO has taken the place of the file since the check.
+    # Opened without blocking, because a FIFO may have replaced the file since the check.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     with open(os.open(path, flags), "rb") as file:
         found = os.fstat(file.fileno())
@@ -81,10 +83,10 @@ def read_bytes(path: FilePath, most: int | None = None) -> bytes:
 
 
 def check_regular(path: FilePath) -> None:
-    """Raise OSError if a path names a folder, FIFO, socket or device, or nothing."""
+    """Raise OSError if there is no regular file at a path, but a folder, FIFO, socket or device, or nothing."""
     try:
         mode = os.stat(path).st_mode
-    except ValueError:  # a NUL character
+    except ValueError:  # raised for a NUL character
         raise OSError(errno.EINVAL, "a path cannot hold a NUL character") from None
     if stat.S_ISDIR(mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -93,9 +95,10 @@ def check_regular(path: FilePath) -> None:
 
 
 def write_atomic(path: FilePath, content: bytes | Iterable[bytes]) -> Path:
-    """Write bytes, or several pieces of bytes, to a file, completely or not at all. Make its folder if it is missing.
+    """Write bytes, or several pieces of bytes, to a file, completely or not at all, and return its path.
 
-    The file gets the default access rights (umask). Raises DataError if it cannot be written.
+    A missing folder is created. The file gets the default access rights (umask). Raises DataError if it cannot be
+    written.
     """
     with atomic(path) as part, part.open("wb") as file:
         file.writelines([content] if isinstance(content, bytes) else content)
@@ -103,7 +106,10 @@ def write_atomic(path: FilePath, content: bytes | Iterable[bytes]) -> Path:
 
 
 def save_tensors(path: FilePath, arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> Path:
-    """Write numpy arrays or torch tensors as safetensors with a checksum, completely or not at all."""
+    """Write numpy arrays or torch tensors as safetensors with a checksum, completely or not at all.
+
+    Return the path. `arrays` maps names to arrays. Raises DataError if the file cannot be written.
+    """
     if all(hasattr(array, "__array_interface__") for array in arrays.values()):
         from safetensors.numpy import save_file
     else:
@@ -117,9 +123,10 @@ def save_tensors(path: FilePath, arrays: Mapping[str, Any], metadata: Mapping[st
 
 @contextmanager
 def atomic(path: FilePath) -> Iterator[Path]:
-    """Give a temporary path beside `path`. If the block ends without an error, the temporary file replaces `path`.
+    """Within this block, the value is a temporary path beside `path`.
 
-    An OSError in the block becomes a DataError, and so does a SafetensorError, in which `save_file` wraps an OSError.
+    If the block ends without an error, the temporary file replaces `path`. Raises DataError for an OSError in the
+    block, and for a SafetensorError, in which `save_file` wraps an OSError.
     """
     path = Path(path)
     try:
@@ -129,8 +136,8 @@ def atomic(path: FilePath) -> Iterator[Path]:
             mode = stat.S_IMODE(part.stat().st_mode)
             yield part
             with part.open("r+b") as file:
-                os.fsync(file.fileno())  # a full disk may only be noticed here
-            part.chmod(mode)  # safetensors makes files that nobody else can read
+                os.fsync(file.fileno())  # some systems report a full disk only here
+            part.chmod(mode)  # safetensors creates files that other users cannot read
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -144,9 +151,10 @@ def atomic(path: FilePath) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`. If the block ends without an error, the temporary folder becomes `path`.
+    """Within this block, the value is a temporary folder beside `path`.
 
-    An OSError becomes a DataError, unless another process has made the folder in the meantime.
+    If the block ends without an error, the temporary folder becomes `path`. Raises DataError for an OSError, unless
+    another process has created `path` in the meantime.
     """
     try:
         part = _part(path)
@@ -162,14 +170,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _part(path: Path) -> Path:
-    """Return where to write what is to take the place of `path`; its folder is made and has no leftovers."""
+    """Return a temporary path beside `path`. Create the folder of `path`, and remove leftovers from it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent)
     return path.with_name(f"{_unfinished()}{os.getpid()}-{threading.get_ident()}-{_short(path.name)}.part")
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the unfinished files and folders that killed processes of this machine left in a folder."""
+    """Remove the unfinished files and folders in a folder that belong to killed processes of this machine."""
     begin = _unfinished()
     for name in os.listdir(folder):
         if name.startswith(begin) and name.endswith(".part"):
@@ -179,16 +187,18 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def cause(error: OSError) -> str:
-    """Return a sentence that says why a file cannot be written and, if that is known, what to do."""
+    """Return why a file cannot be written and, if it is known, what to do, as a sentence."""
     return _CAUSES.get(error.errno or 0) or f"{error.strerror or error}."
 
 
 def _message(path: Path, error: OSError) -> str:
+    """Return the message for a file that cannot be written."""
     advice = "" if error.errno in _CAUSES else " Choose a path that can be written."
     return f"Cannot write {path}: {cause(error)}{advice}"
 
 
 def _remove(path: Path) -> None:
+    """Remove a file, or a folder with its content."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -196,12 +206,13 @@ def _remove(path: Path) -> None:
 
 
 def _unfinished() -> str:
-    """Return the beginning of the names of unfinished files of this machine; the process follows."""
+    """Return the start of the names of this machine's unfinished files. After it comes the number of the process."""
     return f".{_short(platform.node())}-"
 
 
 def _runs(pid: int) -> bool:
-    if os.name != "posix":  # elsewhere the signal 0 is not harmless
+    """Return whether a process is running; True if this cannot be found out."""
+    if os.name != "posix":  # on other systems, `os.kill` with the signal 0 may end the process
         return True
     try:
         os.kill(pid, 0)
@@ -213,9 +224,11 @@ def _runs(pid: int) -> bool:
 
 
 def _short(text: str) -> str:
+    """Return 8 hex digits of the SHA-256 hash of a text."""
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
 
 
 def _os_error(error: Exception) -> OSError:
+    """Return the OSError that a SafetensorError contains as text."""
     found = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(error))

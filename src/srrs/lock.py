@@ -12,23 +12,25 @@ from srrs.errors import DataError
 from srrs.io import cause
 
 NAME = ".srrs-run.lock"
+"""Name of the lock file. The name of the part follows."""
 
 
 @contextmanager
 def only_run(folder: Path, part: str = "") -> Iterator[None]:
-    """Make a folder, and lock it against other runs until the block ends.
+    """Within this block, a folder is locked against other runs. The folder is created if it is missing.
 
-    If the process ends in any way, the operating system releases the lock. Runs that write different files into the
-    same folder give different values of `part`.
+    If the process ends in any way, the operating system releases the lock. Runs that write different files to the same
+    folder must have different values of `part`.
 
-    Raises DataError if another run holds the lock, or nothing can be written to the folder.
+    Raises DataError if another run has the lock, or if nothing can be written to the folder.
     """
     path = folder / f"{NAME}{part}"
     lock = FileLock(path, blocking=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        if not isinstance(lock, SoftFileLock):  # which it becomes on a file system without locks, and writes the same
+        # On a file system without locks, filelock uses a SoftFileLock, which writes the same text itself.
+        if not isinstance(lock, SoftFileLock):
             path.write_text(f"{os.getpid()}\n{platform.node()}\n", encoding="utf-8")
     except Timeout:
         raise DataError(
@@ -46,6 +48,7 @@ def only_run(folder: Path, part: str = "") -> Iterator[None]:
 
 
 def _holder(path: Path) -> str:
+    """Return the process and machine that have the lock, from the lock file; `unknown` if it cannot be read."""
     with suppress(OSError):
         lines = path.read_text(encoding="utf-8", errors="replace")[:200].split()
         return " on ".join(lines[:2]) or "unknown"

@@ -1,4 +1,7 @@
-"""Predictions as a table, their accuracy on labels, and logistic regression to compare them with."""
+"""Functions on predictions: a table, the accuracy on labels, and logistic regression for comparison.
+
+N samples, C classes, D feature size.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +20,16 @@ if TYPE_CHECKING:
 
 
 def table(samples: "Samples", probs: Floats, class_names: Sequence[str] | np.ndarray) -> "pd.DataFrame":
-    """Return the table `id, path, predicted, confidence, issue`, one row per sample in the user's order.
+    """Return the table of predictions, one row per sample in the user's order.
 
-    `predicted` and `confidence` are empty for a sample that could not be read.
+    The columns are `id`, `path`, `predicted`, `confidence` and `issue`. `predicted` and `confidence` are empty for a
+    sample that could not be read.
+
+    Parameters
+    ----------
+    samples : the N samples.
+    probs : (N, C) probabilities; NaN for a sample that could not be read.
+    class_names : (C,) the class names.
     """
     import pandas as pd
 
@@ -39,7 +49,10 @@ def table(samples: "Samples", probs: Floats, class_names: Sequence[str] | np.nda
 
 
 def accuracy(samples: "Samples", probs: Floats) -> float:
-    """Return the share of usable labeled samples whose label is the most probable class."""
+    """Return the share of usable labeled samples whose label is the most probable class.
+
+    `probs` (N, C) are the probabilities of all samples. Raises DataError if no sample is usable.
+    """
     rows = samples.usable
     if not len(rows):
         raise DataError(f"Expected labeled images to test on, but found none usable among {len(samples)}.")
@@ -47,31 +60,33 @@ def accuracy(samples: "Samples", probs: Floats) -> float:
 
 
 MOST = 5_000
-"""Largest number of images for the cross-validation of logistic regression; of more images, a random part is used."""
+"""Largest number of images for logistic regression. If there are more images, a random part is used."""
 FOLDS = 5
+"""Number of folds of the cross-validation."""
 STRENGTHS = (0.003, 0.03, 0.3)
 """Candidates for the inverse regularization strength (`C`), for features of unit variance."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Logistic regression on the features that a classifier was tuned on."""
+    """Logistic regression on the features with which a classifier was tuned."""
 
     accuracy: float
-    """Cross-validated share of the given labels that it predicts."""
+    """Cross-validated share of the given labels that logistic regression predicts."""
     model: Any
     """Pipeline of scikit-learn, fitted on all images (at most `MOST`)."""
 
     def test(self, features: Floats, labels: Ints) -> float:
-        """Return the accuracy of the baseline on features (T, D) with labels (T,)."""
+        """Return the accuracy of the baseline on features (T, D) of T test images with class numbers (T,)."""
         return float((self.model.predict(np.asarray(features, np.float32)) == labels).mean())
 
 
 def logistic_baseline(features: Floats, labels: Ints, seed: int = 0) -> Baseline | None:
-    """Cross-validate logistic regression on features (N, D) and given labels (N,).
+    """Return logistic regression on features (N, D), with its cross-validated accuracy on the given labels (N,).
 
-    The strength of the regularization is chosen by the cross-validated accuracy. Returns None if there are fewer than
-    ten images or fewer than two classes.
+    The strength of the regularization is the one with the highest cross-validated accuracy. The result is None if there
+    are fewer than ten images, or fewer than two classes in all images or in a training fold. `seed` is that of the
+    folds.
     """
     import warnings
 

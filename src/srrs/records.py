@@ -1,6 +1,7 @@
-"""Frozen records that the stages exchange. Each has one row per usable sample, and checks its shapes when it is made.
+"""Frozen records that the stages exchange. Each has one entry per usable sample, and checks its shapes when it is made.
 
-N samples, B rows of a batch, C classes, D feature size. Scores range from 0 to 1, and lower is worse.
+N samples, B images of a batch, C classes, V augmented views, D feature size. Scores range from 0 to 1, and lower is
+worse. Functions read n of the N samples.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,19 +20,25 @@ Ints = NDArray[np.integer]
 Bools = NDArray[np.bool_]
 Keys = NDArray[np.uint64]
 MatchScores = Callable[[Ints, Ints], Floats]
-"""`(rows, classes) -> scores`: how well the image of each row matches each class, 0 to 1."""
+"""Function from positions of samples (n,) and class numbers (n,) to scores (n,) from 0 to 1: how well the image matches
+the class."""
 
 
 class Group(IntEnum):
-    """The result of screening for one sample. An `OUTSIDE` image shows none of the classes."""
+    """The result of screening for one sample."""
 
     CLEAN = 0
+    """The given label is probably right."""
     AMBIGUOUS = 1
+    """The given label may be right or wrong."""
     NOISY = 2
+    """The given label is probably wrong, and the image shows another class."""
     OUTSIDE = 3
+    """The given label is probably wrong, and the image shows none of the classes."""
 
 
 def _check(name: str, array: np.ndarray, shape: tuple[int | None, ...]) -> None:
+    """Raise ValueError if an array has another shape. A length that is None in `shape` is not checked."""
     fits = array.ndim == len(shape) and all(s in (None, n) for s, n in zip(shape, array.shape, strict=True))
     if not fits:
         wanted = tuple("any" if s is None else s for s in shape)
@@ -39,6 +46,7 @@ def _check(name: str, array: np.ndarray, shape: tuple[int | None, ...]) -> None:
 
 
 def _check_finite(name: str, array: np.ndarray) -> None:
+    """Raise ValueError if an array contains NaN or an infinity."""
     if not np.isfinite(array).all():
         rows = np.unique(np.argwhere(~np.isfinite(array))[:, 0])[:5]
         raise ValueError(f"{name} must be finite, but is not in rows {rows.tolist()}")
@@ -49,62 +57,68 @@ class Batch:
     """The images of one training step, as features or as pixels. A view source makes a batch, and a tuner reads it."""
 
     features: "Tensor | None" = None
-    """(B, D)"""
+    """(B, D) features."""
     pixels: "Tensor | None" = None
-    """(B, 3, H, W)"""
+    """(B, 3, H, W) pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Unit-length image features of N samples, which are rows of larger arrays. A row is read when it is needed."""
+    """Unit-length image features of N samples, at N positions of larger arrays. They are read when they are needed."""
 
     plain: Floats
-    """(n, D) features of the plain view, in memory or mapped from disk."""
+    """(M, D) features of the plain view of M images, in memory or mapped from disk."""
     views: Floats
-    """(n, V, D) features of the augmented views; V may be 0."""
+    """(M, V, D) features of the augmented views; V may be 0."""
     at: Ints | None = None
-    """(N,) row of the arrays for each sample; None for sample i in row i."""
+    """(N,) position in the arrays of each sample; None if sample i is at position i."""
 
     def __len__(self) -> int:
         return len(self.plain) if self.at is None else len(self.at)
 
     def take(self, rows: Ints, views: int | None = None) -> "Features":
-        """Return the samples `rows`, in this order, with at most `views` augmented views. Copies no features."""
+        """Return the samples at the positions `rows` (n,), in this order, with at most `views` augmented views.
+
+        No features are copied.
+        """
         rows = np.asarray(rows, dtype=np.int64)
         return Features(self.plain, self.views[:, :views], rows if self.at is None else self.at[rows])
 
     def plain_rows(self, rows: "Ints | slice" = slice(None)) -> Floats:
-        """Return the plain features (n, D) of some samples, by default of all."""
+        """Return the plain features (n, D) of the samples at the positions `rows`, by default of all samples."""
         return self.plain[rows if self.at is None else self.at[rows]]
 
     def rows(self, rows: "Ints | slice") -> tuple[Floats, Floats]:
-        """Return the plain (n, D) and augmented (n, V, D) features of some samples."""
+        """Return the plain (n, D) and augmented (n, V, D) features of the samples at the positions `rows`."""
         at = rows if self.at is None else self.at[rows]
         return self.plain[at], self.views[at]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The data of each sample that the stages of a method read. A field that no stage reads is empty or None."""
+    """The data of each sample that the stages of a method read. A field that no stage reads is empty or None.
+
+    Raises ValueError if the shapes do not match.
+    """
 
     keys: Keys
-    """(N,) content keys; the random draw for a sample depends on its key."""
+    """(N,) content keys. The random draw for a sample depends on its key."""
     labels: Ints
     """(N,) given labels."""
     classes: int
-    """C, the number of classes."""
+    """The number C of classes."""
     logits: Mapping[str, Floats] = field(default_factory=dict)
-    """(N, C) scaled logits of each tuner by name, averaged over all views, in the method's order."""
+    """(N, C) scaled logits of each tuner by name, averaged over all views, in the order of the method's tuners."""
     voters: tuple[str, ...] = ()
     """Names of the tuners whose logits the classifier averages (`votes=True`). The stages may read the other logits."""
     zero_shot: Floats | None = None
-    """(N, C) probabilities of the untuned model, which was not trained on the given labels."""
+    """(N, C) probabilities of the untuned model."""
     features: Floats | None = None
     """(N, D) unit-length image features."""
     class_vectors: Floats | None = None
-    """(C, D) unit-length vectors of the untuned classes."""
+    """(C, D) unit-length class vectors of the untuned model."""
     match: MatchScores | None = field(default=None, repr=False)
-    """The scores of the image-text matcher, if there is one."""
+    """The scores of the image-text matcher; None without a matcher."""
 
     def __post_init__(self) -> None:
         n = len(self.keys)
@@ -126,22 +140,28 @@ class NoiseEstimate:
     """Estimated share of wrong labels, with a range that should contain the true share for 90 of 100 datasets."""
 
     rate: float
+    """The estimated share, from 0 to 1."""
     low: float
+    """Lower end of the range."""
     high: float
+    """Upper end of the range."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The score from which screening derives the groups, and the bounds of the ambiguous band in this score."""
+    """The score from which screening derives the groups, and the bounds of the ambiguous samples in this score.
+
+    Raises ValueError if the shapes do not match.
+    """
 
     score: str
     """Name of the score, such as `loss` or `p_clean`."""
     lower: Floats
-    """(G,) lower bounds of the ambiguous band: G = 1, or one per class."""
+    """(G,) least scores of ambiguous samples: G = 1, or one number per class."""
     upper: Floats
-    """(G,) upper bounds of the ambiguous band; equal to `lower` if no sample can be ambiguous."""
+    """(G,) upper bounds of the scores of ambiguous samples; equal to `lower` if no sample can be ambiguous."""
     values: Floats
-    """(N,) the score of each sample."""
+    """(N,) score of each sample."""
 
     def __post_init__(self) -> None:
         _check("lower", self.lower, (None,))
@@ -154,28 +174,34 @@ class Finding:
     """One note or warning about the evidence of an audit."""
 
     level: Literal["info", "warning"]
+    """Whether it is a note (`info`) or a warning."""
     text: str
+    """The note or warning, for the user."""
     classes: tuple[int, ...] = ()
-    """The classes that the finding concerns."""
+    """Numbers of the classes that the finding concerns."""
 
 
 @dataclass(frozen=True)
 class Partition:
-    """The result of screening: a group and a probability for each given label."""
+    """The result of screening: a group and a probability for each given label.
+
+    Raises ValueError if the shapes do not match, or if a probability is not finite.
+    """
 
     group: Ints
     """(N,) values of `Group`."""
     p_clean: Floats
     """(N,) probability that the given label is right."""
     noise: NoiseEstimate
+    """Estimate of the share of wrong labels."""
     thresholds: Thresholds | None = None
-    """The score and its bounds, if the groups follow from one score; else None."""
+    """The score and its bounds, if the groups follow from a single score; otherwise None."""
     posterior: Floats | None = None
-    """(N, C) posterior probability of each true class, if the screening stage computes it; else None."""
+    """(N, C) posterior probability of each true class, if the screening stage computes it; otherwise None."""
     rectified: Ints | None = None
-    """(N,) the rectified labels, if the screening stage chooses them; else None."""
+    """(N,) rectified labels, if the screening stage chooses them; otherwise None."""
     quality: Floats | None = None
-    """(N,) the score that ranks the given labels, if it is not `p_clean`."""
+    """(N,) score by which the given labels are ranked; None if this is `p_clean`."""
     findings: tuple[Finding, ...] = ()
     """Notes and warnings about the evidence."""
     trusted: bool = True
@@ -191,14 +217,17 @@ class Partition:
 
 @dataclass(frozen=True)
 class Targets:
-    """The training targets of a round, and the rectified labels."""
+    """The training targets of a round, and the rectified labels.
+
+    Raises ValueError if the shapes do not match, or if target probabilities do not sum to 1.
+    """
 
     soft: Floats
-    """(N, C) rows sum to 1."""
+    """(N, C) target probabilities of each sample, which sum to 1."""
     weight: Floats
     """(N,) weight of each sample in training."""
     labels: Ints | None = None
-    """(N,) the rectified labels, if they are not the most probable classes."""
+    """(N,) rectified labels; None if these are the most probable classes."""
 
     def __post_init__(self) -> None:
         n = len(self.soft)
@@ -206,7 +235,7 @@ class Targets:
         if self.labels is not None:
             _check("labels", self.labels, (n,))
         total = self.soft.sum(1)
-        if not np.isfinite(total).all():  # the sums tell it without an (N, C) temporary
+        if not np.isfinite(total).all():  # checked by sums, which need no temporary (N, C) array
             _check_finite("soft", self.soft)
         if not np.allclose(total, 1, atol=1e-3):
             raise ValueError("every row of soft must sum to 1")
@@ -219,12 +248,15 @@ class Targets:
 
 @dataclass(frozen=True)
 class Matched:
-    """The result of re-screening: whether each image matches its rectified label."""
+    """The result of re-screening: whether each image matches its rectified label.
+
+    Raises ValueError if the shapes do not match.
+    """
 
     is_match: Bools
-    """(N,)"""
+    """(N,) whether the image matches its rectified label."""
     score: Floats
-    """(N,) NaN if nothing was scored."""
+    """(N,) score of the match; NaN if none was computed."""
 
     def __post_init__(self) -> None:
         _check("score", self.score, (len(self.is_match),))
@@ -232,18 +264,25 @@ class Matched:
 
 @dataclass(frozen=True)
 class Round:
-    """The records of one round of screening, rectifying and re-screening. The audit is made from the last round."""
+    """The records of one round of screening, rectifying and re-screening. The audit is made from the last round.
+
+    Raises ValueError if the records have different numbers of samples.
+    """
 
     evidence: Evidence
+    """The input of the round."""
     partition: Partition
+    """The result of screening."""
     targets: Targets
+    """The result of rectifying."""
     matched: Matched
+    """The result of re-screening."""
     quality: Floats
-    """(N,) the score that ranks the given labels. 0 is the worst value. Exact ties are rare."""
+    """(N,) score by which the given labels are ranked. 0 is the worst value. Exact ties are rare."""
 
     @property
     def noise(self) -> NoiseEstimate:
-        """Return the screening's estimate of the share of wrong labels."""
+        """Return screening's estimate of the share of wrong labels."""
         return self.partition.noise
 
     def __post_init__(self) -> None:

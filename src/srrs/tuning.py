@@ -1,4 +1,7 @@
-"""Builds the training task from a user's dataset, and runs the configured tuning on it."""
+"""Functions that build the training task of a user's dataset, and run the configured method on it.
+
+N samples, C classes.
+"""
 
 import hashlib
 import importlib.metadata
@@ -36,30 +39,39 @@ from srrs.tuners import ClassPrompt, Foundation, Head, Tuner, build, tuner_class
 from srrs.tuners.prompt import zero_shot_weights
 
 MATCHER_BATCH = 64
+"""Number of images that the matcher encodes at a time."""
 FINGERPRINTED = 1024
-"""The fingerprint of a run contains the features of about so many samples, which are evenly spaced."""
+"""The fingerprint of a run contains the features of about this number of samples, which are evenly spaced."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """N usable samples in canonical order, with the frozen models and the names of the C classes."""
+    """N usable samples, in the order of the view source, with the frozen models and the names of the C classes."""
 
     models: Models
+    """The loaded models."""
     class_names: tuple[str, ...]
+    """(C,) the class names in prompts."""
     descriptions: tuple[str | None, ...]
     """(C,) the description of each class in the described prompt; None if there is no description."""
     source: ViewSource
+    """The view source of the samples."""
     labels: Ints
     """(N,) given labels."""
     match: MatchScores | None = None
+    """The scores of the image-text matcher; None without a matcher."""
 
     def relabeled(self, labels: Ints) -> "Task":
-        """Return the same images with other given labels (N,)."""
+        """Return the task with other given labels (N,)."""
         return replace(self, labels=labels)
 
 
 def describe(class_names: Sequence[str], path: Path | None) -> tuple[tuple[str | None, ...], list[str]]:
-    """Return a description for each class, from the user's file or the bundled one, and notes on missing ones."""
+    """Return the description of each class, None for a class without one, and notes on missing descriptions.
+
+    They come from the user's file at `path` or, without one, from this package. Raises DataError if the file cannot be
+    used.
+    """
     table = load_descriptions(path) if path else bundled_descriptions()
     matched = match_descriptions(class_names, table)
     note = matched.note()
@@ -67,7 +79,22 @@ def describe(class_names: Sequence[str], path: Path | None) -> tuple[tuple[str |
 
 
 def matcher_states(samples: Samples, rows: Ints, matcher: Matcher, progress: Progress | None = None) -> torch.Tensor:
-    """Encode the image of each row with the matcher: (len(rows), tokens, width), float16, on disk if it is large."""
+    """Return the matcher's encoding of some images: (n, tokens, width), float16, on disk if it is large.
+
+    Parameters
+    ----------
+    samples : the samples of all rows.
+    rows : (n,) the rows of the dataset, at least one. Their images must be usable.
+    matcher : the image-text matcher.
+    progress : called as images are encoded.
+
+    Raises
+    ------
+    DataError
+        An image cannot be read.
+    ValueError
+        There are no rows.
+    """
     states: np.ndarray | None = None
     with quiet(), ThreadPoolExecutor(WORKERS) as pool:
         for start in range(0, len(rows), MATCHER_BATCH):
@@ -85,7 +112,7 @@ def matcher_states(samples: Samples, rows: Ints, matcher: Matcher, progress: Pro
 
 
 def match_texts(class_names: Sequence[str], descriptions: Sequence[str | None]) -> list[str]:
-    """Return the text of each class that the matcher compares with images: the described prompt."""
+    """Return the text for each class that the matcher compares with images: the described prompt."""
     return [MICRO.text(name, clause) for name, clause in zip(class_names, descriptions, strict=True)]
 
 
@@ -97,16 +124,30 @@ def match_scores(
     kind: MatchKind = "itm",
     progress: Progress | None = None,
 ) -> MemoizedScores:
-    """Return the matcher scores of each row's image and each class's described prompt. Every image is encoded once.
+    """Return the matcher scores of n images with the described prompts of C classes. Every image is encoded once.
 
-    A score is computed when it is first read. `kind` is the kind of score: matching head (itm) or contrastive (itc).
+    A score is computed when it is first read.
+
+    Parameters
+    ----------
+    samples : the samples of all rows.
+    rows : (n,) the rows of the dataset whose images are scored.
+    matcher : the image-text matcher.
+    descriptions : (C,) the description of each class; None for a class without one.
+    kind : matching head (itm) or contrastive similarity (itc).
+    progress : called as images are encoded.
+
+    Raises
+    ------
+    DataError
+        An image cannot be read.
     """
     states = matcher_states(samples, rows, matcher, progress)
     return MemoizedScores(matcher, states, match_texts(samples.class_names, descriptions), kind=kind)
 
 
 def untuned_head(task: Task) -> Head | None:
-    """Return the untuned classifier: the class prompts of the model, or the class vectors; None without either."""
+    """Return the untuned classifier, from class prompts of the model or from class vectors; None without either."""
     models = task.models
     if models.text is not None:
         return Head(zero_shot_weights(models.text, task.class_names), models.logit_scale)
@@ -125,8 +166,15 @@ def untuned_probs(task: Task) -> Floats:
 def specs_for(method: Method, task: Task, untuned: Head | None) -> tuple[TunerSpec, ...]:
     """Return the tuners that the method uses with the models of the task.
 
-    Without a text tower, these are the tuners in `text_free` of the method. Without class vectors, tuners that need
-    class vectors are left out. Raises SettingsError if no tuner is left.
+    Without a text tower, prompts cannot be tuned. If the method has prompt tuners, it then uses the tuners in its field
+    `text_free` instead. Without class vectors, tuners that correct class vectors are left out. Raises SettingsError if
+    no tuner is left.
+
+    Parameters
+    ----------
+    method : the method.
+    task : the training task.
+    untuned : the untuned classifier; None without class vectors.
     """
     if task.models.text is not None:
         return method.tuners
@@ -142,7 +190,10 @@ def specs_for(method: Method, task: Task, untuned: Head | None) -> tuple[TunerSp
 
 
 def make_tuners(specs: Sequence[TunerSpec], task: Task, untuned: Head | None, settings: Settings) -> list[Tuner]:
-    """Return the tuners in their initial state, in the order of `specs`. Each has its own random generator."""
+    """Return the tuners in their initial state, in the order of `specs`. Each has its own random generator.
+
+    `untuned` is the untuned classifier; None without class vectors.
+    """
     vectors, prompts = task.models.class_vectors, prompt_options(settings)
     tuners = []
     for at, spec in enumerate(specs):
@@ -185,7 +236,10 @@ def schedule_of(settings: Settings, method: Method) -> Schedule:
 
 
 def method_of(settings: Settings, knowledge: Mapping[str, Any] | None = None) -> Method:
-    """Return the method that the settings name. `knowledge` has facts about the data for methods that need them."""
+    """Return the method that the settings name. Raises SettingsError if it is unknown or lacks a fact.
+
+    `knowledge` contains facts about the data, such as `noise_rate`, for methods that require them.
+    """
     return method_named(settings.tuning.method, {"trust": settings.trust, **(knowledge or {})})
 
 
@@ -199,15 +253,22 @@ def tune_task(
     knowledge: Mapping[str, Any] | None = None,
     verified: Mapping[int, VerifiedLabel] | None = None,
 ) -> Outcome:
-    """Tune the method on the task.
+    """Tune the method on the task, and return the result.
 
     Parameters
     ----------
-    method : by default the one that the settings name.
+    task : the training task.
+    settings : the settings of the run.
+    method : the method; by default the one that the settings name.
     checkpoint : folder in which the run saves its state, and from which it continues.
     listeners : functions that are called with each event of the training.
     knowledge : facts about the data, such as the noise rate, for a method that requires them.
-    verified : labels that a person has verified, by the row of the sample in the task.
+    verified : labels that a person has verified, by the position of the sample in the task.
+
+    Raises
+    ------
+    SettingsError
+        The method is unknown, or does not work with the models of the task.
     """
     untuned = untuned_head(task)
     method = trusting(method or method_of(settings, knowledge), verified or {})
@@ -225,9 +286,9 @@ def audit_task(
     listeners: Sequence[Listener] = (),
     verified: Mapping[int, VerifiedLabel] | None = None,
 ) -> Outcome:
-    """Audit the labels of the task. Tuners are trained only if a stage of the method reads their logits.
+    """Audit the labels of the task, and return the result. Tuners are trained only if a stage reads their logits.
 
-    The parameters are those of `tune_task`.
+    The parameters and errors are those of `tune_task`.
     """
     method = method or method_of(settings)
     if "logits" in method.reads:
@@ -245,6 +306,7 @@ def _train(
     listeners: Sequence[Listener],
     verified: Mapping[int, VerifiedLabel] | None,
 ) -> Outcome:
+    """Train the tuners with the method. Raises SettingsError if it needs predictions that cannot be computed."""
     if untuned is None and method.requires & {"zero_shot", "class_vectors"}:
         raise SettingsError(
             f"The method {method.name!r} reads zero-shot predictions, but without class vectors there are none: give "
@@ -265,7 +327,7 @@ def _train(
 def run_fingerprint(
     task: Task, method: Method, settings: Settings, verified: Mapping[int, VerifiedLabel] | None = None
 ) -> str:
-    """Return a digest of everything on which the result of the run depends."""
+    """Return a digest of everything on which the result of the run depends, apart from the hardware."""
     digest = hashlib.sha256(settings.digest_text().encode())
     digest.update(json.dumps([versions(), code_digest()]).encode())
     digest.update(repr([method.name, *(spec.name for spec in method.tuners)]).encode())
@@ -273,7 +335,7 @@ def run_fingerprint(
     classes = task.models.class_vectors or ClassVectors()
     for vectors in (classes.plain, classes.described):
         digest.update(b"none" if vectors is None else vectors.cpu().numpy().tobytes())
-    # Keys of embeddings are their ids, which other embeddings may carry too.
+    # The keys of embeddings are their ids. Other embeddings may have the same ids, so that features are added.
     some = task.source.mean_view(slice(None, None, max(1, len(task.labels) // FINGERPRINTED)))
     digest.update(some.cpu().numpy().tobytes())
     for text in (*task.class_names, *(d or "" for d in task.descriptions)):
@@ -287,6 +349,6 @@ def run_fingerprint(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that the result depends on."""
+    """Return the versions of Python and of the packages on which results depend, by name."""
     packages = ("srrs", "torch", "transformers", "numpy", "scikit-learn", "pillow")
     return {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in packages}}

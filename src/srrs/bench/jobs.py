@@ -43,4 +43,4 @@ def attempt(run: Run) -> Record | SrrsError:
     try:
         return execute(run)
     except SrrsError as error:
-        return SrrsError(str(error))  # other subclasses may need arguments with which a process cannot rebuild them
+        return SrrsError(str(error))  # some subclasses cannot be unpickled
