@@ -80,7 +80,7 @@ def _terminated(*_: object) -> None:
 
 
 def _interrupted() -> None:
-    """Exit after an interruption, and tell the user how to continue."""
+    """Exit after an interruption, with a message on how to continue."""
     _fail("Interrupted. Run the same command again: it continues where it stopped.", INTERRUPTED)
 
 

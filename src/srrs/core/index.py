@@ -36,7 +36,7 @@ def installed() -> bool:
 
 
 def unsearchable(rows: int, size: int) -> str:
-    """Return a sentence with the reason why the neighbors of so many samples are not searched; '' if they are searched.
+    """Return a sentence with the reason why the neighbors of the samples are not searched; '' if they are searched.
 
     `rows` is the number of samples, `size` the feature size.
     """

@@ -33,7 +33,7 @@ class Classes:
 
 
 def looks_like_codes(class_names: Iterable[str]) -> list[str]:
-    """Return the names that look like codes, such as n01443537, c01, 12 or class_3, which no text tower knows."""
+    """Return the names that look like codes, such as n01443537, c01, 12 or class_3, not like words."""
     return [name for name in class_names if _CODE.fullmatch(name.strip())]
 
 

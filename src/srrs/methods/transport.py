@@ -64,7 +64,7 @@ def rewritten(certain: float = 0.99) -> Rectify:
     The label of a sample is replaced if the same class had the largest share in each of the last screenings, and this
     share was at least `certain` each time. The number of these screenings is the argument `window` of
     `temporal_transport`, which must be the screening stage; otherwise the stage raises ValueError. No label is replaced
-    before there are so many screenings.
+    before this number of screenings is reached.
     """
 
     @reads()

@@ -2,8 +2,8 @@
 
 These statements hold for all methods:
 
-- Every class has its own context, unless the docstring says otherwise. `--set context=shared` gives the published form
-  of CoOp.
+- Every class has its own context. If all classes share one context in the published method, its docstring states this.
+  `--set context=shared` gives the published form of CoOp.
 - Views are cached, and a run counts steps instead of epochs.
 - Epochs of the published run become shares of the steps. A method that is published with a screening in every epoch or
   in every second epoch screens `baselines.ROUNDS` times here. If its memory spans 5 % of the published epochs, its

@@ -45,7 +45,7 @@ OTHER_TOWERS = {
 
 @dataclass(frozen=True)
 class Source:
-    """The weights that a name refers to: weights on disk, or weights that open_clip knows by a tag."""
+    """The weights that a name refers to: weights on disk, or weights with a tag in the registry of open_clip."""
 
     architecture: str
     """The architecture as open_clip expects it: one of its names, or `local-dir:FOLDER`."""
@@ -104,7 +104,7 @@ def find(open_clip: Any, name: str) -> Source:
     Raises
     ------
     ModelError
-        open_clip does not know the architecture or the weights, or a folder does not contain exactly one checkpoint.
+        open_clip has no such architecture or weights, or a folder does not contain exactly one checkpoint.
     """
     source = name.removeprefix(PREFIX)
     if (Path(source) / CONFIG).is_file():

@@ -1,7 +1,7 @@
 """Fitting of the hypotheses about the labels, and the choice of the hypothesis that decides (by `selection`).
 
-The model may contradict nearly all labels, of all classes or of one class. The data alone cannot tell whether these
-labels are systematically wrong, or the class vectors do not describe the classes. In this case the labels are kept, and
+The model may contradict nearly all labels, of all classes or of one class. The data alone do not show whether these
+labels are systematically wrong, or the class vectors do not describe the classes. Therefore, these labels are kept, and
 the report names the classes.
 
 The *label-free sources* are zero-shot prediction and matcher. The *image prediction* is the out-of-fold prediction from
@@ -231,7 +231,7 @@ def models_of(
 
 
 def is_material(sample: Sample, name: str, facts: Facts) -> bool:
-    """Return whether structured noise finds so many more wrong labels than "labels" that they need no other proof."""
+    """Return whether structured noise finds enough more wrong labels than "labels" that no other proof is required."""
     return (
         name in (SHARP, TEMPERED)
         and facts.agreement >= (AT.agree if enough_images(sample) else AGREE_FEW)

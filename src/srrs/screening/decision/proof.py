@@ -22,7 +22,7 @@ LATER, LATER_OF_CLASS = 25.0, 2.0
 """Least gain over no noise of a hypothesis that was fitted to its own posterior: in total, and per class, because the
 hypothesis fits a noise rate for each class. The larger total is used."""
 NO_NOISE = 1e-4
-"""Noise rate that stands for no noise."""
+"""Noise rate of the hypothesis that there is no noise."""
 
 
 def is_proven(sample: Sample, first: Hypothesis, later: Hypothesis, agreement: float | None) -> bool:

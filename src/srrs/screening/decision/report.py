@@ -75,7 +75,7 @@ def report_of(sample: Sample, choice: Choice) -> Report:
 def _advice(knows: bool | None, choice: Choice) -> tuple[str, ...]:
     """Return the sentences of advice for the user.
 
-    `knows` states whether the zero-shot model knows the classes; None without one.
+    `knows` is the value of `Report.model_knows`.
     """
     hypothesis, contradictions = choice.hypothesis, choice.contradictions
     sentences = []

@@ -69,7 +69,7 @@ def fit_scales(
 
 
 def log_count(candidates: int, classes: int, others: int) -> Floats:
-    """Return the logarithm of the number of classes that each column stands for, (1, K) or (1, K + 1).
+    """Return the logarithm of the number of classes in each column, (1, K) or (1, K + 1).
 
     `candidates` is K, `classes` is C, and `others` is 1 with a column for all other classes, else 0.
     """

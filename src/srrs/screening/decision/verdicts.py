@@ -51,7 +51,7 @@ class Report:
     trusted: bool
     """Whether labels may be changed without a review by a person."""
     advice: tuple[str, ...]
-    """Sentences for the user: what to check or to know."""
+    """Sentences for the user: what to check, and what affects the result."""
     limits: str
     """Sentence: which mistakes the estimate of the noise rate cannot contain."""
 
