@@ -17,12 +17,13 @@ from PIL import Image
 from torch import Tensor
 
 import published
-from common import NOT_MEASURED, Clock, Seconds, Table, alternate, computes_bf16, onnx_session, timed
+from common import Clock, Seconds, Table, alternate, computes_bf16, onnx_session, timed
 from models import dual_encoder
 from srrs.data.images import open_rgb
 from srrs.data.samples import Samples, checked, from_paths
 from srrs.features.store import encode
 from srrs.models.dual import DualEncoder
+from titles import NOT_MEASURED
 
 BATCH = 64
 SIZE = (640, 480)

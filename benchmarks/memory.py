@@ -8,7 +8,8 @@ Nothing is subtracted: a process with the model and the prompts, before the step
 
 import numpy as np
 
-from common import NOT_MEASURED, Peak, Table, available_memory, computes_bf16, fresh_peak
+from common import Peak, Table, available_memory, computes_bf16, fresh_peak
+from titles import NOT_MEASURED
 
 MB_PER_CLASS = 60
 """A guess of what a published step takes, by which one that would not fit is not begun."""

@@ -84,7 +84,11 @@ def measure(quick: bool) -> Table:
                 "published_peak_mb": peaks.get("published", NOT_MEASURED),
                 "ours_peak_mb": peaks.get(name, NOT_MEASURED) if when == "later" else NOT_MEASURED,
                 "measured_on": f"published: {published.BATCH} images, times {batches:g}; package: "
-                + ("as the later round, and the matcher on the same images" if when == "first" else "in full"),
+                + (
+                    f"a later round, plus the matcher measured on the same {published.BATCH} images"
+                    if when == "first"
+                    else "in full"
+                ),
             }
     return table
 

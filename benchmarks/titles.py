@@ -44,7 +44,7 @@ TITLES = {
     "run_ratio": "published, all steps / package, whole run",
     "ours_over_best_other": "package / better of ONNX Runtime and OpenVINO",
     "text_pass_over_floor": "text pass / lower bound",
-    "text_pass_over_floor_at_own_rows": "text pass / lower bound, rate at own rows",
+    "text_pass_over_floor_at_own_rows": "text pass / lower bound, rate for the rows of the pass",
     "round_over_products": "later round / matrix products",
     "peak_over_previous": "peak / peak of the previous row",
     # spread
@@ -66,9 +66,9 @@ TITLES = {
     "ours_max_difference": "largest difference, package",
     "max_p_clean_difference": "largest difference of p_clean",
     "verdicts_equal": "same results on the checked slice",
-    "groups_equal": "equal groups, share",
-    "targets_equal": "equal rectified labels, share",
-    "slice_not_clean": "slice that is not clean, share",
+    "groups_equal": "checked slice: share of samples with the same status",
+    "targets_equal": "checked slice: share of samples with the same rectified label",
+    "slice_not_clean": "checked slice: share of samples whose status is not clean",
 }
 """Column -> title; a column that is not here has its own name."""
 

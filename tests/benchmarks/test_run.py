@@ -89,6 +89,13 @@ def test_a_table_with_many_cases_has_a_line_per_case(runner) -> None:
     assert "| two | 1 | bundled |" in runner.markdown(table, "Caption.").splitlines()
 
 
+def test_every_module_can_be_imported() -> None:
+    names = ", ".join(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
+    command = [sys.executable, "-c", f"import {names}"]
+    done = subprocess.run(command, cwd=ROOT / "benchmarks", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_page_has_a_place_for_every_benchmark() -> None:
     done = run("--help")
     (names,) = re.findall(r"\{(step[^}]*)\}", done.stdout)[:1]
