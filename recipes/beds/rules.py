@@ -41,7 +41,7 @@ def transport(zero_shot: Floats, given: Ints, reg: float = 0.01, sweeps: int = 3
 
 
 def former(features: Floats, zero_shot: Floats, given: Ints, fold: Ints) -> tuple[Floats, float, Floats]:
-    """The default of srrs 0.1: posterior (N, C), estimated rate and p_clean (N,), without a matcher."""
+    """The first default of srrs: posterior (N, C), estimated rate and p_clean (N,), without a matcher."""
     c = zero_shot.shape[1]
     anchor = 0.3 * log_softmax(np.float64(zero_shot), 1)
     scale = max(3.0, float(np.log(c)))

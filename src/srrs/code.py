@@ -10,7 +10,7 @@ ELSEWHERE = {
     "io", "lock", "predictions",
 }  # fmt: skip
 """Parts of the package on which results do not depend. The benchmark is also such a part, except `IN_BENCH`."""
-IN_BENCH = {"grid", "jobs", "run", "store"}
+IN_BENCH = {"feature_cache", "grid", "jobs", "run"}
 """Modules of the benchmark on which results depend."""
 
 

@@ -303,6 +303,13 @@ def test_a_photograph_that_cannot_be_read_is_named(root, models, tmp_path) -> No
         planned(tmp_path / "root", models, tmp_path / "out", shots=(None,), noise=(NoiseSpec("sym", 0.0),))
 
 
+def test_noise_is_not_added_to_labels_whose_true_classes_are_unknown(root, models, tmp_path) -> None:
+    data = read_dataset("caltech101", root)
+    unknown = replace(data.train, given=data.train.labels, truth_known=False)
+    with pytest.raises(DataError, match=r"so sym:0\.2 noise cannot be added. Use --noise human"):
+        plan(grid(noise=(NoiseSpec("sym", 0.2),)), replace(data, train=unknown), models, tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -1,15 +1,17 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import srrs
 from bench.runs import record, write_run
 from srrs.bench.records import AuditScores, Record, read_records, to_jsonl
 from srrs.bench.schema import pack, unpack
-from srrs.code import code_digest, meaning
+from srrs.code import ELSEWHERE, IN_BENCH, code_digest, meaning
 from srrs.errors import DataError
 
 UNUSUAL = {
@@ -79,6 +81,12 @@ def test_the_digest_of_the_code_changes_with_code_alone() -> None:
     assert meaning(source) == meaning(b"def f(x):\n    return x + 1")
     assert meaning(source) != meaning(source.replace(b"x + 1", b"x + 2"))
     assert len(code_digest()) == 12
+
+
+def test_every_part_of_the_package_that_the_digest_names_exists() -> None:
+    package = Path(srrs.__file__).parent
+    assert {path.stem for path in package.iterdir()} >= ELSEWHERE
+    assert {path.stem for path in (package / "bench").iterdir()} >= IN_BENCH
 
 
 def test_what_is_missing_is_named():

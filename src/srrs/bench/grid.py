@@ -210,7 +210,7 @@ def _draw(
     noise, shots, seed = cell
     if train.given is not None and noise.kind != "human" and not train.truth_known:
         raise DataError(
-            "The true labels of this dataset are unknown, so {noise} noise cannot be added. Use --noise human."
+            f"The true labels of this dataset are unknown, so {noise} noise cannot be added. Use --noise human."
         )
     return draw(
         train.labels,
