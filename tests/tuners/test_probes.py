@@ -16,8 +16,9 @@ from srrs.methods.spec import method
 from srrs.records import Batch, Features
 from srrs.training.loop import MOMENTUM, train
 from srrs.training.schedule import Schedule
-from srrs.tuners import Foundation, LinearProbe, LogisticProbe, LogisticResidual, logistic
-from srrs.tuners.logistic import FOLDS, PENALTIES, Rows, solve
+from srrs.tuners import Foundation, LinearProbe, LogisticProbe, LogisticResidual, logistic, logistic_residual
+from srrs.tuners.logistic import FOLDS, PENALTIES, Rows, calibrated, solve
+from srrs.tuners.logistic_residual import agreement
 
 CPU = torch.device("cpu")
 
@@ -181,6 +182,56 @@ def test_class_vectors_that_know_the_classes_are_kept_and_useless_ones_are_not()
         assert (tuner.export()(Batch(features=torch.from_numpy(features))).argmax(1) == targets.argmax(1)).all()
     assert plain.argmax(1).equal(targets.argmax(1))
     assert tuned["known"].diagonal().mean() > 5 * tuned["useless"].diagonal().mean().abs()
+
+
+def test_the_offset_is_calibrated_as_logistic_regression_on_it_alone() -> None:
+    generator = np.random.default_rng(2)
+    offset = torch.from_numpy(generator.standard_normal((200, 2)))
+    wrong = generator.random(200) < 0.2
+    labels = np.where(wrong, 1 - offset.argmax(1).numpy(), offset.argmax(1).numpy())
+    rows = Rows(torch.zeros(200, 1), one_hot(labels, 2).double(), torch.ones(200), offset)
+    difference = (offset[:, 1] - offset[:, 0]).numpy()[:, None]
+    theirs = (
+        LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-9).fit(difference, labels).predict_proba(difference)
+    )
+    np.testing.assert_allclose(calibrated(rows), theirs, atol=1e-5)
+
+
+def test_an_offset_that_contradicts_the_targets_leaves_all_classes_equally_probable() -> None:
+    offset = torch.eye(3).repeat(10, 1)
+    rows = Rows(torch.zeros(30, 1), torch.eye(3).roll(1, 0).repeat(10, 1), torch.ones(30), offset)
+    np.testing.assert_allclose(calibrated(rows), np.full((30, 3), 1 / 3), atol=1e-6)
+    np.testing.assert_allclose(agreement(rows), np.ones(30), atol=1e-6)
+
+
+def test_samples_whose_target_the_class_vectors_contradict_weigh_less() -> None:
+    generator = np.random.default_rng(4)
+    shown = torch.from_numpy(generator.integers(0, 3, 60))
+    offset = 4 * torch.eye(3)[shown] + torch.from_numpy(generator.standard_normal((60, 3)).astype(np.float32))
+    wrong = torch.arange(60) % 5 == 0
+    targets = torch.eye(3)[torch.where(wrong, (shown + 1) % 3, shown)]
+    weight = torch.where(torch.arange(60) < 30, 2.0, 0.0)
+    found = agreement(Rows(torch.zeros(60, 1), targets, weight, offset))
+    assert found[wrong].max() < found[~wrong].median()
+    assert float((weight * found).sum() / weight.sum()) == pytest.approx(1)
+
+
+def test_a_correction_learns_less_from_labels_that_the_class_vectors_contradict() -> None:
+    """A fifth of each class has the label of the next one, and the class vectors are right."""
+    features, labels = clusters(each=20, noise=0.0)
+    known = np.stack([features[labels == label].mean(0) for label in range(4)])
+    known = known / np.linalg.norm(known, axis=1, keepdims=True)
+    given = np.where(np.arange(len(labels)) % 5 == 0, (labels + 1) % 4, labels)
+    held, truth = clusters(each=60, noise=0.0)
+    right = {}
+    for name, exponent in {"weighted": logistic_residual.EXPONENT, "equal": 0.0}.items():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(logistic_residual, "EXPONENT", exponent)
+            tuner = LogisticResidual(with_vectors(known))
+            tuner.fit(torch.from_numpy(features), one_hot(given, 4), torch.ones(len(given)))
+        probs = tuner.export()(Batch(features=torch.from_numpy(held))).softmax(1)
+        right[name] = float(probs[torch.arange(len(truth)), torch.from_numpy(truth)].mean())
+    assert right["weighted"] > right["equal"] + 0.03
 
 
 def test_a_correction_needs_class_vectors() -> None:

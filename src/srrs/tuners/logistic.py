@@ -60,6 +60,34 @@ class Solution:
         return -(rows.weight.double() * (rows.soft.double() * logits.log_softmax(1)).sum(1)).sum()
 
 
+def calibrated(rows: Rows) -> Tensor:
+    """Return the probabilities (N, C) of the offset alone, at the temperature that predicts the targets best.
+
+    The temperature is at least 0. At 0, all classes are equally probable: such an offset contains nothing about the
+    targets.
+
+    Raises
+    ------
+    ValueError
+        The rows have no offset.
+    """
+    if rows.offset is None:
+        raise ValueError("expected rows with an offset")
+    offset, soft, weight = rows.offset.double(), rows.soft.double(), rows.weight.double()
+    temperature = offset.new_ones(()).requires_grad_(True)
+    solver = torch.optim.LBFGS([temperature], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+
+    def objective() -> Tensor:
+        solver.zero_grad()
+        per_sample = (soft * (temperature * offset).log_softmax(1)).sum(1)
+        mean = -(weight * per_sample).sum() / weight.sum().clamp(min=1e-12)
+        mean.backward()  # type: ignore[no-untyped-call]
+        return mean
+
+    solver.step(objective)  # type: ignore[no-untyped-call]
+    return (temperature.detach().clamp(min=0) * offset).softmax(1)
+
+
 def fitted(rows: Rows, generator: torch.Generator) -> Solution:
     """Choose the penalty from `PENALTIES` by cross-validation, and return the solution for all samples.
 

@@ -1,12 +1,17 @@
 """Class vectors with a residual from logistic regression, fitted to convergence with a cross-validated penalty."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from srrs.errors import SettingsError
 from srrs.records import Batch
 from srrs.tuners.base import Foundation, Head, Tuner
-from srrs.tuners.logistic import Rows, fitted
+from srrs.tuners.logistic import Rows, calibrated, fitted
+
+EXPONENT = 0.7
+"""Exponent q of the generalized cross-entropy (Zhang and Sabuncu 2018), the value of that paper."""
 
 
 class LogisticResidual(Tuner):
@@ -16,6 +21,10 @@ class LogisticResidual(Tuner):
     solves for residual, bias and temperature. Cross-validation chooses the penalty on the residual. There is no
     learning rate, which would depend on the scale of the logits. If the class vectors predict the labels badly, the
     temperature becomes small, and the result is close to plain logistic regression.
+
+    Wrong labels that the audit misses mostly contradict the class vectors. Therefore each sample has the weight p^q,
+    where p is the calibrated probability that the class vectors give to its target. At the untuned classifier, the
+    gradient is then that of the generalized cross-entropy, but the objective stays convex.
 
     Raises
     ------
@@ -48,8 +57,8 @@ class LogisticResidual(Tuner):
 
     def fit(self, features: Tensor, soft: Tensor, weight: Tensor) -> None:
         """Choose the penalty by cross-validation, then fit to features (N, D), targets (N, C) and weights (N,)."""
-        untuned = self.scale * features @ self.vectors.T
-        solution = fitted(Rows(features, soft, weight, untuned), self.generator)
+        rows = Rows(features, soft, weight, self.scale * features @ self.vectors.T)
+        solution = fitted(replace(rows, weight=weight * agreement(rows)), self.generator)
         with torch.no_grad():
             self.temperature.copy_(solution.temperature)
             self.residual.copy_(solution.weight)
@@ -63,3 +72,10 @@ class LogisticResidual(Tuner):
     def _head(self) -> Head:
         """Return the present classifier."""
         return Head(self.temperature * self.vectors + self.residual / self.scale, self.scale, self.bias.clone())
+
+
+def agreement(rows: Rows) -> Tensor:
+    """Return the weight (N,) of each sample: p^q of its target, with a mean of 1 over the training weights."""
+    power = (rows.soft * calibrated(rows).to(rows.soft)).sum(1) ** EXPONENT
+    mean = (rows.weight * power).sum() / rows.weight.sum().clamp(min=1e-12)
+    return power / mean.clamp(min=1e-12)
