@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from srrs.audit.table import Audit, Rows
-from srrs.core.blocks import blocks, empty
+from srrs.core.blocks import blocks
 from srrs.core.index import neighbors_of_many
 from srrs.errors import DataError
+from srrs.mapped import empty
 from srrs.methods.rectify import posterior
 from srrs.records import Evidence, Floats, Ints, Matched, Round
 from srrs.screening.decision import Trust, decide

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from srrs.mapped import gathered
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -86,12 +88,12 @@ class Features:
 
     def plain_rows(self, rows: "Ints | slice" = slice(None)) -> Floats:
         """Return the plain features (n, D) of the samples at the positions `rows`, by default of all samples."""
-        return self.plain[rows if self.at is None else self.at[rows]]
+        return gathered(self.plain, rows if self.at is None else self.at[rows])
 
     def rows(self, rows: "Ints | slice") -> tuple[Floats, Floats]:
         """Return the plain (n, D) and augmented (n, V, D) features of the samples at the positions `rows`."""
         at = rows if self.at is None else self.at[rows]
-        return self.plain[at], self.views[at]
+        return gathered(self.plain, at), gathered(self.views, at)
 
 
 @dataclass(frozen=True)

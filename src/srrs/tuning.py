@@ -18,11 +18,11 @@ import torch
 
 from srrs.code import code_digest
 from srrs.config import LEARNING_RATE, Settings
-from srrs.core.blocks import empty, release
 from srrs.data.images import WORKERS, open_rgb, quiet
 from srrs.data.samples import Progress, Samples
 from srrs.errors import SettingsError
 from srrs.features.source import ViewSource
+from srrs.mapped import empty, release
 from srrs.methods.spec import method as method_named
 from srrs.methods.stages import Method, TunerSpec
 from srrs.methods.trusted import VerifiedLabel, trusting

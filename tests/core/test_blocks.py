@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from srrs.core import blocks
-from srrs.core.blocks import by_blocks, empty, release, single
+from srrs.core.blocks import by_blocks, single
 
 
 @pytest.mark.parametrize(("rows", "count"), [(0, 1), (10, 1), (11, 3), (12, 3), (13, 4)])
@@ -26,23 +26,6 @@ def test_arrays_made_by_blocks_are_those_made_at_once(monkeypatch, whole: int) -
     np.testing.assert_array_equal(found["square"], values**2)
     np.testing.assert_array_equal(found["first"], values[:, 0])
     assert found["square"].dtype == np.float32
-
-
-def test_large_arrays_are_kept_in_a_file(monkeypatch) -> None:
-    monkeypatch.setattr(blocks, "IN_MEMORY", 10)
-    array = empty((3, 4), np.float16)
-    array[:] = 2
-    assert isinstance(array, np.memmap)
-    release(array)
-    assert array.sum() == 24
-
-
-def test_an_array_in_memory_is_left_alone_by_release() -> None:
-    array = empty((3,), np.float32)
-    array[:] = 1
-    release(array)
-    assert not isinstance(array, np.memmap)
-    np.testing.assert_array_equal(array, 1)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from srrs.core.blocks import ROWS, TakenRows, is_large, release
+from srrs.core.blocks import ROWS, is_large
 from srrs.core.keyed import Keys
+from srrs.mapped import TakenRows, release
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from srrs.core.blocks import empty, is_large
+from srrs.core.blocks import is_large
+from srrs.mapped import empty
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]

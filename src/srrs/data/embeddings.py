@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from srrs.core.blocks import ROWS, release
+from srrs.core.blocks import ROWS
 from srrs.data.arrays import KINDS, first_of, read_arrays
 from srrs.data.parts import find_parts, read_parts
 from srrs.data.pictures import file_of
@@ -31,6 +31,7 @@ from srrs.data.vectors import (
 )
 from srrs.errors import DataError
 from srrs.io import is_file, there
+from srrs.mapped import release
 from srrs.records import Features, Floats
 
 WHOLE = "features.safetensors"

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from srrs.core.blocks import empty, release
 from srrs.data.arrays import read_arrays
 from srrs.data.rows import Samples
 from srrs.data.tables import read_table
 from srrs.errors import DataError, SettingsError
+from srrs.mapped import empty, release
 
 _NAME = re.compile(r"features-(\d{5})-of-(\d{5})\.safetensors")
 """Names of the feature files of parts."""

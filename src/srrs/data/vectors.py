@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from srrs.core.blocks import blocks, empty, is_large, release
+from srrs.core.blocks import blocks, is_large
 from srrs.data.arrays import first_of, read_arrays
 from srrs.data.tables import text_of
 from srrs.errors import DataError
+from srrs.mapped import empty, release
 from srrs.records import Bools, Floats
 
 VECTORS = ("plain", "embeddings", "embedding", "features", "feature", "vectors", "vector")

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srrs.core.blocks import by_blocks, is_large, release, single, taken
+from srrs.core.blocks import by_blocks, is_large, single
+from srrs.mapped import release, taken
 from srrs.records import Batch, Features, Floats, Ints, Keys
 
 CPU = torch.device("cpu")

@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from srrs.core.blocks import empty
 from srrs.data.images import WORKERS, digest, open_rgb, quiet
 from srrs.data.pictures import Picture
 from srrs.data.samples import NO_LABEL, Progress, Samples
@@ -22,6 +21,7 @@ from srrs.errors import DataError, ModelError
 from srrs.features.crops import view_box
 from srrs.features.shard_file import Halves, pack_keys
 from srrs.features.shards import FeatureStore, cache_limit, model_folder, trim
+from srrs.mapped import empty
 from srrs.models.base import ImageTower
 from srrs.records import Features, Floats
 

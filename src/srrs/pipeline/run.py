@@ -9,10 +9,11 @@ from srrs.audit import flags as flagging
 from srrs.audit.decisions import Decision
 from srrs.audit.rows import AFTER, BEFORE
 from srrs.config import AUDIT_VIEWS, FIT_VIEWS
-from srrs.core.blocks import is_large, taken
+from srrs.core.blocks import is_large
 from srrs.core.index import neighbors_of_many, unsearchable
 from srrs.data.samples import NO_LABEL, Progress, Samples
 from srrs.errors import SettingsError
+from srrs.mapped import taken
 from srrs.methods.trusted import VerifiedLabel
 from srrs.pipeline.encoding import encode_rows, features_of, make_task, readable_rows, trainable_rows, view_source
 from srrs.pipeline.request import MATCHING, TESTING, TUNING, Fitted, Request, Stages

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srrs.core.blocks import blocks, empty, release, single
+from srrs.core.blocks import blocks, single
 from srrs.core.keyed import folds, uniforms
+from srrs.mapped import empty, release
 from srrs.records import Floats, Ints, Keys
 from srrs.screening.sorted_transition import ByLabel, Rates, by_label, fit_sums, posterior_of
 from srrs.screening.transition import ITERATIONS, Transition

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from srrs.core.blocks import release
+from srrs.mapped import release
 from srrs.screening.decision import discriminant
 from srrs.screening.decision.evidence import CELLS, DENSE, FOLDS, Inputs, balancing, blocks, candidates, narrowed
 from srrs.screening.decision.hypotheses import ZERO_SHOT, Sample
