@@ -120,6 +120,16 @@ def test_both_prompts_contexts_move(task: Task) -> None:
     assert tuned.text_passes == 2 * SCHEDULE.steps
 
 
+def test_an_anchor_keeps_the_tuners_near_their_start(task: Task) -> None:
+    def departure(anchor: float) -> float:
+        outcome = run(replace(method("coop"), anchor=anchor), task)
+        return sum(float(tuner.departure().detach()) for tuner in outcome.tuners.values())
+
+    free, held = departure(0.0), departure(1000.0)
+    assert free > 0
+    assert held < free / 2
+
+
 def test_zero_shot_leaves_the_prompts_as_they_are(task: Task) -> None:
     chosen = method("zero-shot")
     tuned = run(chosen, task)

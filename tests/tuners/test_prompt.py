@@ -137,6 +137,24 @@ def test_options_of_the_tuner_choose_the_words_of_the_context(folders, clip) -> 
     torch.testing.assert_close(weights, encoded(folders["clip"], texts), atol=2e-6, rtol=0)
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_departure_counts_contexts_that_moved_by_their_own_length(clip, shared: bool) -> None:
+    prompt = made(clip, shared=shared)
+    assert float(prompt.departure().detach()) == 0
+    start = prompt.layout.context.detach().clone()
+    with torch.no_grad():
+        prompt.layout.context.mul_(-1)  # every vector is now twice its length away
+    count = 1 if shared else len(NAMES)
+    assert float(prompt.departure().detach()) == pytest.approx(4 * count, rel=1e-5)
+    with torch.no_grad():
+        prompt.layout.context.copy_(start).flatten(0, -3)[0].add_(start.square().mean().sqrt())
+    assert float(prompt.departure().detach()) == pytest.approx(1, rel=1e-5)
+
+
+def test_a_prompt_without_context_departs_from_nothing(clip) -> None:
+    assert float(made(clip, words="").departure().detach()) == 0
+
+
 def test_random_contexts_depend_on_the_generator_alone(clip) -> None:
     first, again, other = (
         PromptLayout(clip, NAMES, context=4, generator=torch.Generator().manual_seed(seed)).context

@@ -137,6 +137,9 @@ class Method:
     learning_rate: float | None = None
     """Learning rate of the prompts; the rates of the other tuners are scaled by the same factor. None keeps the default
     of each tuner. The setting `learning_rate` replaces this value."""
+    anchor: float = 0.0
+    """Strength of the pull of the tuners toward their initial state, see `Tuner.departure`. It counts once per dataset,
+    so with few images the tuners stay closer to the untuned model."""
     rounds: int = 0
     """Number of screenings during training, evenly spaced; 0 counts as 1. One more screening follows the last step."""
 

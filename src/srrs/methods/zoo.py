@@ -54,6 +54,7 @@ def srrs(trust: Trust = "auto") -> Method:
         loss=learn.paced(q=0.25, consistency=0.5),
         warm_up_loss=learn.cross_entropy(),
         prepare=learn.as_given(),
+        anchor=10.0,
         text_free=(RESIDUAL, SOLVED_PROBE),
     )
 

@@ -243,12 +243,19 @@ class _Loop:
         self.optimizer.zero_grad()
         with self._own_randomness(step):
             logits = torch.stack([tuner.logits(batch.inputs) for tuner in self.stepped.values()]).float()
-            loss = (self.method.warm_up_loss if warming else self.method.loss)(logits, batch)
+            loss = (self.method.warm_up_loss if warming else self.method.loss)(logits, batch) + self._prior()
             if not torch.isfinite(loss):
                 raise self._not_finite(logits, step)
             loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self._tell(Event("step", step + 1, self.steps, {"loss": float(loss.detach())}))
+
+    def _prior(self) -> Tensor | float:
+        """Return the share of the prior in the mean loss: the pull of the tuners toward their initial state."""
+        if not self.method.anchor:
+            return 0.0
+        departure = sum(tuner.departure() for tuner in self.stepped.values())
+        return self.method.anchor * departure / len(self.question.labels)
 
     @contextmanager
     def _own_randomness(self, step: int) -> Iterator[None]:

@@ -118,6 +118,13 @@ class Tuner(nn.Module):
         """Return groups of parameters with their learning rates, in the form of `torch.optim`."""
         return [{"params": list(self.parameters()), "lr": self.learning_rate}]
 
+    def departure(self) -> Tensor:
+        """Return how far the parameters are from their initial values, as a scalar with gradients; 0 by default.
+
+        The departure times `Method.anchor` is the negative logarithm of a prior on the parameters.
+        """
+        return torch.zeros(())
+
     def fit(self, features: Tensor, soft: Tensor, weight: Tensor) -> None:
         """Compute the parameters from features (N, D), soft targets (N, C) and sample weights (N,)."""
         raise NotImplementedError(f"{type(self).__name__} is trained in steps")

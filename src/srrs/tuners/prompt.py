@@ -55,6 +55,7 @@ class ClassPrompt(Tuner):
     described = False
     text_passes = 1
     text: TextTower
+    _initial: Tensor
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class ClassPrompt(Tuner):
             descriptions=foundation.descriptions if self.described else None,
             generator=foundation.generator,
         )
+        self.register_buffer("_initial", self.layout.context.detach().clone(), persistent=False)
         self.learning_rate = LEARNING_RATE * _pace(
             self.layout.context.detach(), FULL_RATE if shared else len(foundation.class_names)
         )
@@ -99,6 +101,16 @@ class ClassPrompt(Tuner):
         if self.average == "logits":
             return features.view(-1, classes, features.shape[-1]).mean(0)
         return mean_per_class(features, classes)
+
+    def departure(self) -> Tensor:
+        """Return the squared distance of each context from its initial value, relative to the size, summed.
+
+        A context whose every vector has moved by its own length counts 1.
+        """
+        if not self._initial.numel():
+            return super().departure()
+        size = self._initial.square().mean().clamp(min=1e-12)
+        return (self.layout.context - self._initial).square().mean((-2, -1)).sum() / size
 
     def logits(self, batch: Batch) -> Tensor:
         """Return the logits (B, C)."""
