@@ -155,12 +155,16 @@ def candidates(log_probs: list[Floats], labels: Ints, classes: int) -> Ints:
     share = CANDIDATES // len(log_probs)
     chosen = [np.argpartition(-scores, share, axis=1)[:, :share] for scores in log_probs]
     found = np.sort(np.column_stack([*chosen, labels]), axis=1)
-    # if a class was chosen twice, one of the two entries is replaced by a class that is not a candidate yet
-    twice = np.flatnonzero((np.diff(found, axis=1) == 0).any(1))
-    for row in twice:
-        there = np.unique(found[row])
-        spare = np.setdiff1d(np.arange(min(classes, 3 * CANDIDATES)), there)[: found.shape[1] - len(there)]
-        found[row] = np.sort(np.concatenate([there, spare]))
+    # each class that was chosen twice gives way to the first class that is not a candidate yet
+    again = np.zeros(found.shape, bool)
+    again[:, 1:] = np.diff(found, axis=1) == 0
+    room = min(classes, 3 * CANDIDATES)
+    spare = np.ones((n, room), bool)
+    row, place = np.nonzero(found < room)
+    spare[row, found[row, place]] = False
+    spare &= spare.cumsum(1) <= again.sum(1, keepdims=True)
+    found[again] = np.nonzero(spare)[1]
+    found.sort(axis=1)
     return np.asarray(found)
 
 
