@@ -86,6 +86,16 @@ def test_candidates_hold_the_given_class_once() -> None:
     assert (index == scores.argmax(1)[:, None]).any(1).all()
 
 
+def test_classes_that_two_sources_choose_give_way_to_the_first_others() -> None:
+    scores = np.random.default_rng(2).normal(size=(50, 400)).astype(np.float32)
+    labels = np.full(50, 399)
+    best = np.argsort(-scores, axis=1)[:, :32]
+    for row, found in enumerate(candidates([scores, scores], labels, 400)):
+        wanted = {*best[row], 399}
+        others = [label for label in range(400) if label not in wanted]
+        assert found.tolist() == sorted(wanted | set(others[: 65 - len(wanted)]))
+
+
 def test_balanced_predictions_have_the_wanted_mean() -> None:
     rng = np.random.default_rng(3)
     log_probs = log_softmax(rng.normal(0, 2, (500, 5)) + np.array([3, 0, 0, 0, -2]), axis=1).astype(np.float32)
