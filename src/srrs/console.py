@@ -139,10 +139,10 @@ def _minutes(seconds: float) -> str:
 
 
 class Remaining(ProgressColumn):
-    """A column with the remaining time at the recent speed, but not more than the time limit of the stage.
+    """A column with the remaining time at the recent speed, but not more than the time left until the stage's limit.
 
-    The time is shown as unknown before the speed is measured. It is also unknown after the limit, while the current
-    unit is finished.
+    The time is shown as unknown before the speed is measured, and after the limit, while the stage completes its
+    current unit.
     """
 
     max_refresh = 0.5

@@ -112,9 +112,9 @@ def dropped_folder(folder: Path) -> Path:
 
 
 def unfinished(path: Path, digest: str, folder: Path) -> Journal | None:
-    """Return the journal at `path` if the same changes were interrupted; None if nothing has been done.
+    """Return the journal at `path` if it records an interrupted run of the plan with this digest.
 
-    `digest` is that of the plan. Raises DataError if all changes were made already or are being undone, or if the
+    The result is None if there is no journal, or if its changes were undone. Raises DataError if all changes were made already or are being undone, or if the
     journal contains other changes.
     """
     if not path.exists():

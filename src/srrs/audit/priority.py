@@ -25,7 +25,7 @@ def doubt(last: Round, features: Floats) -> Floats:
 
     The score is the sum of two terms: the negative logarithm of the label's quality, and the negative logarithm of its
     probability by a second detector. The detector is a Gaussian discriminant classifier of the features (N, D), fitted
-    to the rectified labels of the other folds. Quality and detector rarely miss the same wrong label, so their sum
+    to the class probabilities that the audit found for the other folds. Quality and detector rarely miss the same wrong label, so their sum
     ranks more wrong labels first than each of them alone.
     """
     rows, given = np.arange(len(last.quality)), last.evidence.labels

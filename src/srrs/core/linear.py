@@ -119,8 +119,8 @@ def out_of_fold_logits(
     """Return out-of-fold logits (N, C).
 
     Each fold is predicted by a classifier that is fitted to all other folds. Folds are drawn by `keys` (N,) and `seed`.
-    The call `fit(rows)` must return a classifier that is fitted to the samples at the positions `rows`, which come in
-    the given `order` (N,). If there is only one fold, all logits are 0.
+    `fit(rows)` must return a classifier that is fitted to the samples at the positions `rows`. `order` (N,) is a
+    permutation of the samples, and the positions come in this order. If there is only one fold, all logits are 0.
     """
     fold = folds(keys, fold_count, seed)
     logits = np.zeros((len(keys), classes))

@@ -118,7 +118,9 @@ def floats(values: Any, axes: int, what: str, name: str) -> np.ndarray:
 
 
 def class_arrays(class_vectors: Any) -> dict[str, Any]:
-    """Return the arrays of class vectors by name, from an array (C, D) or from a file with class vectors and names.
+    """Return a mapping with the array `class_vectors` and, from a file, `class_names` and optional further arrays.
+
+    `class_vectors` is an array (C, D), or a file with class vectors and class names.
 
     Raises DataError if the file has no class vectors or no names.
     """

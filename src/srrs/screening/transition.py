@@ -65,8 +65,8 @@ def fit_transition(
     ----------
     log_evidence : (N, C) log-probabilities of each true class.
     labels : (N,) given labels.
-    shrink : λ, the number of pseudo-labels per class that follow the symmetric matrix.
-    prior : numbers of wrong and right pseudo-labels for the noise rate.
+    shrink : λ, the pseudo-count of each true class by which its row is shrunk toward the symmetric matrix.
+    prior : pseudo-counts of wrong and of right labels for the noise rate.
     start : noise rate of the symmetric matrix from which EM starts.
     iterations : number of EM iterations.
     """

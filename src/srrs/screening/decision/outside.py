@@ -55,7 +55,10 @@ class Fitting:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Normal distributions of the fit: of images that show none of the classes, and of images that show one."""
+    """Mixture of two normal distributions of a score: how well the best-fitting class fits an image.
+
+    One component describes the images that show none of the classes, the other all other images.
+    """
 
     share: float
     """Share of images of no class."""
