@@ -114,8 +114,8 @@ def dropped_folder(folder: Path) -> Path:
 def unfinished(path: Path, digest: str, folder: Path) -> Journal | None:
     """Return the journal at `path` if it records an interrupted run of the plan with this digest.
 
-    The result is None if there is no journal, or if its changes were undone. Raises DataError if all changes were made already or are being undone, or if the
-    journal contains other changes.
+    The result is None if there is no journal, or if its changes were undone. Raises DataError if all changes were made
+    already or are being undone, or if the journal contains other changes.
     """
     if not path.exists():
         return None

@@ -24,9 +24,9 @@ def doubt(last: Round, features: Floats) -> Floats:
     """Return a score (N,) of each given label. The images with the highest scores should be reviewed first.
 
     The score is the sum of two terms: the negative logarithm of the label's quality, and the negative logarithm of its
-    probability by a second detector. The detector is a Gaussian discriminant classifier of the features (N, D), fitted
-    to the class probabilities that the audit found for the other folds. Quality and detector rarely miss the same wrong label, so their sum
-    ranks more wrong labels first than each of them alone.
+    probability by a second detector. The detector is a Gaussian discriminant classifier of the features (N, D). It is
+    fitted to the class probabilities that the audit found for the images of the other folds. Quality and detector
+    rarely miss the same wrong label, so their sum ranks more wrong labels first than each of them alone.
     """
     rows, given = np.arange(len(last.quality)), last.evidence.labels
     soft = last.targets.soft if last.partition.posterior is None else last.partition.posterior
