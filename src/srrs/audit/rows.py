@@ -123,8 +123,11 @@ def table_of(
 def frame_of(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
     """Return a table in which all texts are `str`, also texts such as `nan` and `NA`, in every version of pandas."""
     kinds = {name: np.float64 if name in NUMBERS else object for name in columns}
-    cells = {name: column if isinstance(column, np.ndarray) else list(column) for name, column in columns.items()}
-    return pd.DataFrame({name: pd.Series(cells[name], dtype=kind) for name, kind in kinds.items()})
+    cells = {
+        name: column if isinstance(column, np.ndarray | list) else list(column) for name, column in columns.items()
+    }
+    # copy=False: by default, pandas would copy all columns once more
+    return pd.DataFrame({name: pd.Series(cells[name], dtype=kind) for name, kind in kinds.items()}, copy=False)
 
 
 def _check_places(rows: Rows, at: Ints, round: Round) -> None:
