@@ -91,14 +91,14 @@ def main() -> None:
     began = time.monotonic()
     audit = [sys.executable, "-m", "srrs", "audit", str(path), "--model", "none", "--out", str(asked.work / "audit")]
     subprocess.run(audit, check=True, env={**os.environ, **threads})
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds, used = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     product = product_seconds(path)
     print("| samples x numbers, classes | peak memory (GB) | seconds | CPU s | CPU s of one product | ratio |")
     print("|---|---:|---:|---:|---:|---:|")
     spent = used.ru_utime + used.ru_stime
     print(
         f"| {asked.samples:,} x {asked.size}, {asked.classes:,} | {used.ru_maxrss / 1e6:.1f} | "
-        f"{time.monotonic() - began:.0f} | {spent:.0f} | {product:.0f} | {spent / product:.1f} |"
+        f"{seconds:.0f} | {spent:.0f} | {product:.0f} | {spent / product:.1f} |"
     )
 
 

@@ -18,7 +18,7 @@ from srrs.training.loop import MOMENTUM, train
 from srrs.training.schedule import Schedule
 from srrs.tuners import Foundation, LinearProbe, LogisticProbe, LogisticResidual, logistic, logistic_residual
 from srrs.tuners.logistic import FOLDS, PENALTIES, Rows, calibrated, solve
-from srrs.tuners.logistic_residual import agreement
+from srrs.tuners.logistic_residual import sample_weights
 
 CPU = torch.device("cpu")
 
@@ -201,7 +201,7 @@ def test_an_offset_that_contradicts_the_targets_leaves_all_classes_equally_proba
     offset = torch.eye(3).repeat(10, 1)
     rows = Rows(torch.zeros(30, 1), torch.eye(3).roll(1, 0).repeat(10, 1), torch.ones(30), offset)
     np.testing.assert_allclose(calibrated(rows), np.full((30, 3), 1 / 3), atol=1e-6)
-    np.testing.assert_allclose(agreement(rows), np.ones(30), atol=1e-6)
+    np.testing.assert_allclose(sample_weights(rows), np.ones(30), atol=1e-6)
 
 
 def test_samples_whose_target_the_class_vectors_contradict_weigh_less() -> None:
@@ -211,7 +211,7 @@ def test_samples_whose_target_the_class_vectors_contradict_weigh_less() -> None:
     wrong = torch.arange(60) % 5 == 0
     targets = torch.eye(3)[torch.where(wrong, (shown + 1) % 3, shown)]
     weight = torch.where(torch.arange(60) < 30, 2.0, 0.0)
-    found = agreement(Rows(torch.zeros(60, 1), targets, weight, offset))
+    found = sample_weights(Rows(torch.zeros(60, 1), targets, weight, offset))
     assert found[wrong].max() < found[~wrong].median()
     assert float((weight * found).sum() / weight.sum()) == pytest.approx(1)
 

@@ -1,16 +1,12 @@
 """Operations on large arrays in blocks of rows, so that temporary arrays do not grow with the number of rows."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from srrs.mapped import empty
-
-Array = NDArray[Any]
+from srrs.mapped import Array, empty
 
 WHOLE = 65_536
 """Largest number of rows for which there is only one block. Up to this number, results are identical to those without

@@ -9,8 +9,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from srrs.core.blocks import Array, blocks
-from srrs.mapped import empty
+from srrs.core.blocks import blocks
+from srrs.mapped import Array, empty
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]

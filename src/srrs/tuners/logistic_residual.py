@@ -58,7 +58,7 @@ class LogisticResidual(Tuner):
     def fit(self, features: Tensor, soft: Tensor, weight: Tensor) -> None:
         """Choose the penalty by cross-validation, then fit to features (N, D), targets (N, C) and weights (N,)."""
         rows = Rows(features, soft, weight, self.scale * features @ self.vectors.T)
-        solution = fitted(replace(rows, weight=weight * agreement(rows)), self.generator)
+        solution = fitted(replace(rows, weight=weight * sample_weights(rows)), self.generator)
         with torch.no_grad():
             self.temperature.copy_(solution.temperature)
             self.residual.copy_(solution.weight)
@@ -74,7 +74,7 @@ class LogisticResidual(Tuner):
         return Head(self.temperature * self.vectors + self.residual / self.scale, self.scale, self.bias.clone())
 
 
-def agreement(rows: Rows) -> Tensor:
+def sample_weights(rows: Rows) -> Tensor:
     """Return the weight (N,) of each sample: p^q of its target, with a mean of 1 over the training weights."""
     power = (rows.soft * calibrated(rows).to(rows.soft)).sum(1) ** EXPONENT
     mean = (rows.weight * power).sum() / rows.weight.sum().clamp(min=1e-12)

@@ -55,7 +55,7 @@ class ClassPrompt(Tuner):
     described = False
     text_passes = 1
     text: TextTower
-    _initial: Tensor
+    _start: Tensor
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class ClassPrompt(Tuner):
             descriptions=foundation.descriptions if self.described else None,
             generator=foundation.generator,
         )
-        self.register_buffer("_initial", self.layout.context.detach().clone(), persistent=False)
+        self.register_buffer("_start", self.layout.context.detach().clone(), persistent=False)
         self.learning_rate = LEARNING_RATE * _pace(
             self.layout.context.detach(), FULL_RATE if shared else len(foundation.class_names)
         )
@@ -107,10 +107,10 @@ class ClassPrompt(Tuner):
 
         A context whose every vector has moved by its own length counts 1.
         """
-        if not self._initial.numel():
+        if not self._start.numel():
             return super().departure()
-        size = self._initial.square().mean().clamp(min=1e-12)
-        return (self.layout.context - self._initial).square().mean((-2, -1)).sum() / size
+        size = self._start.square().mean().clamp(min=1e-12)
+        return (self.layout.context - self._start).square().mean((-2, -1)).sum() / size
 
     def logits(self, batch: Batch) -> Tensor:
         """Return the logits (B, C)."""
