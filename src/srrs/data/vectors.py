@@ -110,6 +110,9 @@ def floats(values: Any, axes: int, what: str, name: str) -> np.ndarray:
     array: np.ndarray = (
         values if isinstance(values, np.memmap) else np.asarray([] if isinstance(values, list) else values)
     )
+    if array.dtype.kind in "bc":
+        kind = "complex numbers" if array.dtype.kind == "c" else "truth values"
+        raise DataError(f"Expected {what} of real numbers in {name}, but found {kind}.")
     if isinstance(values, list) or array.dtype.kind not in "fiu":
         raise DataError(f"Expected {what} of one length each in {name}, but found vectors of several lengths or texts.")
     if array.ndim != axes or 0 in (array.shape[0], array.shape[-1]):
