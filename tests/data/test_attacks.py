@@ -253,6 +253,15 @@ def test_vectors_of_any_length_become_unit_vectors(scale):
     )
 
 
+def test_a_float64_row_of_huge_numbers_that_is_not_finite_has_an_issue():
+    vectors = np.array([[1e200, np.nan], [1e200, np.inf], [1e308, 1.7e308], [3e200, 4e200], [3e-320, 0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = read_embeddings(vectors)
+    assert found.issues == ("embedding is not finite",) * 3 + ("", "")
+    assert np.allclose(found.features.plain[3:], [[0.6, 0.8], [1, 0]])
+
+
 def test_float64_beyond_float32_becomes_unit_vectors():
     vectors = np.eye(3, 5) * 1e200
     assert np.array_equal(read_embeddings(vectors).features.plain, np.eye(3, 5))

@@ -97,7 +97,8 @@ def _lengths(vectors: np.ndarray) -> np.ndarray:
         if part.dtype == np.float64:
             peak = np.abs(part).max(-1, initial=0, keepdims=True)
             safe = np.where(np.isfinite(peak) & (peak > 0), peak, 1)
-            out[rows] = np.linalg.norm(part / safe, axis=-1) * safe[..., 0]
+            with np.errstate(over="ignore", invalid="ignore"):  # in rows that are not finite
+                out[rows] = np.linalg.norm(part / safe, axis=-1) * safe[..., 0]
         else:
             out[rows] = np.sqrt(np.einsum("...d,...d->...", part, part, dtype=np.float64, casting="unsafe"))
         release(vectors)
