@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
-from srrs import RobustClassifier, pipeline
+from srrs import RobustClassifier, audit_labels, pipeline
 from srrs.audit.table import Audit
 from srrs.cli import main
 from srrs.config import Settings
@@ -170,3 +170,22 @@ def test_embeddings_in_another_order_have_the_same_audit(method: str) -> None:
         apart = [] if ids else ["id", "flags"]
         twins = [] if ids else [5, 7, 50]  # without ids, copies with one label may change places
         assert_same(after.drop(columns=apart, index=twins), before.drop(columns=apart, index=twins))
+
+
+@pytest.mark.parametrize(("classes", "each"), [(80, 6), (2, 1500)])
+def test_many_classes_and_many_images_of_a_class_have_the_same_audit_in_another_order(classes: int, each: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(classes), each)
+    vectors = rng.normal(size=(classes, 16))
+    features = (vectors[labels] + 0.3 * rng.normal(size=(len(labels), 16))).astype(np.float32)
+    given = np.where(rng.random(len(labels)) < 0.1, (labels + 1) % classes, labels)
+    order = rng.permutation(len(labels))
+
+    def audit(rows: np.ndarray) -> pd.DataFrame:
+        found = audit_labels(given[rows], features=features[rows], class_vectors=vectors, ids=[f"{r:05}" for r in rows])
+        return found.table.set_index("id").sort_index()
+
+    first = audit(np.arange(len(labels)))
+    assert_same(audit(order), first)
+    wrong = given != labels
+    assert (first.quality[wrong].mean(), first.quality[~wrong].mean()) == pytest.approx((0, 1), abs=0.2)
