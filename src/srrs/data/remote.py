@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from srrs.cache import make_room, mark_used
 from srrs.data.archives import SHARDS, shard_samples
 from srrs.data.folders import is_picture
 from srrs.data.options import ReadOptions
@@ -49,11 +50,15 @@ class Remote:
     def local(self) -> Path:
         """Return the copy of the file in the cache. The file is copied if there is no copy."""
         digest = hashlib.sha256(f"{self.url}\0{self.stated}".encode()).hexdigest()[:32]
-        copy = cache_root() / "remote" / digest / PurePosixPath(self.url).name
-        if not copy.exists():
-            system, path = _system(self.url)
-            with atomic(copy) as part, _said_of(self.url):
-                system.get_file(path, str(part))
+        copies = cache_root() / "remote"
+        copy = copies / digest / PurePosixPath(self.url).name
+        if copy.exists():
+            mark_used(copy)
+            return copy
+        make_room(copies)
+        system, path = _system(self.url)
+        with atomic(copy) as part, _said_of(self.url):
+            system.get_file(path, str(part))
         return copy
 
 
