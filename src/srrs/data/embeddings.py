@@ -219,7 +219,8 @@ def _places(samples: Samples, embeddings: Embeddings) -> np.ndarray:
     if max(at, default=-1) < 0:
         raise DataError(
             f"None of the {len(samples)} rows has an embedding in {embeddings.source}: looked for the id "
-            f"'{samples.ids[0]}', but the first one there is '{embeddings.ids[0]}'. Name the column of ids with --id."
+            f"'{samples.ids[0]}', but the first one there is '{embeddings.ids[0]}'. Name the column of ids with --id "
+            "(id_column=)."
         )
     return np.array(at, dtype=np.int64)
 
