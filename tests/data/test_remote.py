@@ -132,6 +132,12 @@ def test_features_behind_a_url_that_are_none_are_said(name: str) -> None:
         read_inputs(None, features="memory://b/none.npz")
 
 
+def test_a_lance_dataset_behind_a_url_is_refused_with_what_to_do() -> None:
+    for options in ({"source": "memory://b/all.lance"}, {"source": None, "features": "memory://b/all.lance"}):
+        with pytest.raises(DataError, match=r"on a disk, but memory://b/all\.lance is a URL\. Copy the folder"):
+            read_inputs(**options)
+
+
 def test_pickled_embeddings_behind_a_url_are_refused() -> None:
     buffer = io.BytesIO()
     np.savez(buffer, embeddings=np.array([[object()]], dtype=object))

@@ -18,6 +18,7 @@ from srrs.data.archives import SHARDS, shard_samples
 from srrs.data.arrays import KINDS
 from srrs.data.embeddings import is_embeddings
 from srrs.data.folders import is_picture
+from srrs.data.lance_tables import SUFFIX
 from srrs.data.options import ReadOptions
 from srrs.data.pictures import Stored
 from srrs.data.readers import table_samples, tree_samples
@@ -85,12 +86,14 @@ def fetched(url: str) -> Path:
 def fetched_embeddings(url: str) -> Path | None:
     """Return the copy of a file of embeddings, or of a folder that `srrs embed` wrote; None if the URL is neither.
 
-    The errors are those of `fetched`.
+    The errors are those of `fetched`. A Lance dataset behind a URL is a DataError, too.
     """
     kind = PurePosixPath(url).suffix.lower()
     if kind in KINDS:
         file = fetched(url)
         return file if is_embeddings(file) else None
+    if kind == SUFFIX:
+        raise DataError(f"Expected a Lance dataset on a disk, but {url} is a URL. Copy the folder, and give its path.")
     if kind in (".tar", *TABLES):
         return None
     files = {name: stated for name, stated in _listed(url, deep=False).items() if EMBEDDED.fullmatch(name)}
