@@ -3,8 +3,8 @@
     python recipes/review_budget.py DATA WORK --noise sym:0.2,pair:0.2 --seeds 1,2,3
 
 DATA holds caltech101. Prints, for each noise and seed, the share of wrong labels in the first tenth of the ranking and
-their number among the first 100: of the budget's order, of quality alone, of the better of two zero-shot rankings, and
-of confident learning. Then the AUROC over the labels nobody looked at and their share of wrong labels after
+their number among the first 100: of the budget's order (by quality), of the better of two zero-shot rankings, and of
+confident learning. Then the AUROC over the labels nobody looked at and their share of wrong labels after
 rectification, without and with true answers to those 100. The decision of srrs reads no logits, so nothing is tuned.
 """
 
@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from srrs import pipeline, tuning
-from srrs.audit.priority import doubt
 from srrs.bench.grid import Grid, plan
 from srrs.bench.run import Run
 from srrs.config import Settings
@@ -34,14 +33,13 @@ def measure(run: Run, models: Models, budget: int) -> list[float]:
     untuned = tuning.untuned_probs(task)
     own = untuned[rows, given]
     zero_shot = max(_among(q, wrong, budget) for q in (own, own - untuned.max(1)))
-    order = np.argsort(-doubt(last, task.source.unit_features()), kind="stable")
+    order = np.argsort(last.quality, kind="stable")
     found = [
         wrong[order[: len(wrong) // 10]].mean(),
         wrong[order[:budget]].sum(),
-        _among(last.quality, wrong, budget),
         zero_shot,
+        _among(peer.quality, wrong, budget),
     ]
-    found.append(_among(peer.quality, wrong, budget))
     seen = order[:budget]
     labels = given.copy()
     labels[seen] = run.draw.truth[seen]
@@ -77,7 +75,6 @@ def main() -> None:
     names = (
         "top 10 %",
         "budget",
-        "quality",
         "zero-shot",
         "confident",
         "AUROC",

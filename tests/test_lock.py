@@ -30,10 +30,10 @@ def test_a_second_run_in_a_folder_is_told_who_holds_it(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["audit", "fit", "embed"])
+@pytest.mark.parametrize("command", ["demo", "audit nothing-here", "fit nothing-here", "embed nothing-here"])
 def test_a_command_is_refused_before_it_reads_anything(command: str, tmp_path: Path) -> None:
     with only_run(tmp_path):
-        outcome = CliRunner().invoke(app, [command, "nothing-here", "--out", str(tmp_path)])
+        outcome = CliRunner().invoke(app, [*command.split(), "--out", str(tmp_path)])
     assert isinstance(outcome.exception, DataError)
     assert str(outcome.exception).startswith(f"Another run writes to {tmp_path}")
 

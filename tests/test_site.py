@@ -1,5 +1,6 @@
 """The site can be built: its navigation names every page, and the reference names what exists."""
 
+import inspect
 import re
 from collections.abc import Iterator
 from importlib import import_module
@@ -41,6 +42,23 @@ def test_the_reference_names_what_exists_and_has_a_docstring(page: str, name: st
         home, _, last = name.rpartition(".")
         thing = getattr(import_module(home), last)
     assert thing.__doc__, f"{name} of {page} says nothing"
+
+
+@pytest.mark.parametrize(("page", "name"), REFERENCE)
+def test_every_documented_parameter_is_in_the_signature(page: str, name: str) -> None:
+    try:
+        things: list[Any] = list(vars(import_module(name)).values())
+    except ModuleNotFoundError:
+        home, _, last = name.rpartition(".")
+        things = [getattr(import_module(home), last)]
+        things += vars(things[0]).values() if inspect.isclass(things[0]) else []
+    for thing in things:
+        if callable(thing) and str(getattr(thing, "__module__", "")).startswith("srrs"):
+            section = inspect.cleandoc(thing.__doc__ or "").partition("Parameters\n----------\n")[2]
+            lines = re.findall(r"^(\w+(?:, \w+)*) : ", section.partition("\n---")[0], re.MULTILINE)
+            documented = {parameter for line in lines for parameter in line.split(", ")}
+            unknown = documented and documented - set(inspect.signature(thing).parameters)
+            assert not unknown, f"{page}: {thing.__qualname__} has no parameter {', '.join(sorted(unknown))}"
 
 
 def test_the_site_fetches_nothing_from_elsewhere() -> None:

@@ -135,8 +135,7 @@ def atomic(path: FilePath) -> Iterator[Path]:
             part.touch()
             mode = stat.S_IMODE(part.stat().st_mode)
             yield part
-            with part.open("r+b") as file:
-                os.fsync(file.fileno())  # some systems report a full disk only here
+            sync(part)
             part.chmod(mode)  # safetensors creates files that other users cannot read
             part.replace(path)
         finally:
@@ -146,7 +145,7 @@ def atomic(path: FilePath) -> Iterator[Path]:
     except Exception as error:
         if type(error).__name__ != "SafetensorError":
             raise
-        raise DataError(_message(path, _os_error(error))) from error
+        raise DataError(_message(path, os_error(error))) from error
 
 
 @contextmanager
@@ -167,6 +166,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         if not path.is_dir():
             raise DataError(_message(path, error)) from error
+
+
+def sync(path: Path) -> None:
+    """Write a file, or all files in a folder, to the disk. Some systems report a full disk only here, by an OSError."""
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if file.is_file():
+            with file.open("r+b") as written:
+                os.fsync(written.fileno())
 
 
 def _part(path: Path) -> Path:
@@ -228,7 +235,7 @@ def _short(text: str) -> str:
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
 
 
-def _os_error(error: Exception) -> OSError:
-    """Return the OSError that a SafetensorError contains as text."""
+def os_error(error: Exception) -> OSError:
+    """Return the OSError that an error of safetensors or lance contains as text."""
     found = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(error))

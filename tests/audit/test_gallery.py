@@ -9,6 +9,8 @@ from PIL import Image
 from audits import audit_of, hand_audit
 from srrs.audit.gallery import SIDE, SMALLER, Links, gallery, nearest_trusted, shrunk
 from srrs.audit.report import jpeg, ranked
+from srrs.audit.table import Audit, Rows
+from srrs.records import Evidence, Group, Matched, NoiseEstimate, Partition, Round, Targets
 
 
 def data_of(audit, photos=9, thumbnail=lambda row: None, **options):
@@ -20,14 +22,43 @@ def test_neighbors_are_the_most_similar_clean_photos_in_rows_of_the_table(rows, 
     audit = audit_of(rows, last_round, features=features)
     audit = replace(audit, table=audit.table.assign(status=["clean", "unusable", "noisy", "clean", "clean"]))
     found = nearest_trusted(audit, np.array([2, 0, 1, 3]), k=3)
-    assert found.tolist() == [[4, 0, 3], [4, 3, -1], [-1, -1, -1], [0, 4, -1]]
+    assert found.tolist() == [[4, 0, 3], [4, 3, -1], [-1, -1, -1], [4, 0, -1]]  # 4 and 0 are equal: by key
 
 
-def test_ties_among_neighbors_do_not_depend_on_the_order_of_rows(rows, last_round):
-    features = np.ones((4, 2), dtype=np.float32)
+def test_ties_among_neighbors_are_broken_by_content_keys_not_by_the_order_of_rows(rows, last_round):
+    features = np.ones((4, 2), dtype=np.float32)  # the keys of d, b, a, c are 0, 1, 2, 3
     audit = audit_of(rows, last_round, features=features)
     audit = replace(audit, table=audit.table.assign(status="clean"))
-    assert [audit.table.id[row] for row in nearest_trusted(audit, np.array([2]))[0] if row >= 0] == ["a", "c", "d"]
+    assert [audit.table.id[row] for row in nearest_trusted(audit, np.array([2]))[0] if row >= 0] == ["d", "a", "c"]
+
+
+def test_neighbors_are_found_in_blocks_of_rows_as_among_all_pairs(monkeypatch):
+    rng = np.random.default_rng(0)
+    count, size = 300, 8
+    labels = rng.integers(0, 3, count)
+    group = np.where(rng.random(count) < 0.4, Group.NOISY, Group.CLEAN)
+    partition = Partition(group, rng.random(count), NoiseEstimate(0.4, 0.3, 0.5))
+    nothing = Matched(np.ones(count, bool), np.full(count, np.nan))
+    keys = rng.permutation(count).astype(np.uint64)
+    last = Round(Evidence(keys, labels, 3), partition, Targets(np.eye(3)[labels], np.ones(count)), nothing, labels / 2)
+    features = rng.normal(size=(count, size)).astype(np.float16)
+    features[50:80] = features[10]  # more copies than neighbors that are asked for
+    names = tuple(f"{number}.jpg" for number in range(count + 20))
+    rows = Rows(names, (None,) * len(names), np.zeros(len(names), int), ("a", "b", "c"), ("",) * len(names))
+    rows.given[(at := np.sort(rng.permutation(len(names))[:count]))] = labels
+    audit = Audit.of(rows, at, last, {}, features=features)
+    asked = rng.permutation(len(names))[:200]
+
+    wide, expected = features.astype(np.float64), np.full((len(asked), 4), -1)
+    for number, row in enumerate(asked):
+        if row in at:
+            own = int(np.flatnonzero(at == row)[0])
+            cosines = np.round(wide @ wide[own], 4)
+            others = [one for one in range(count) if one != own and group[one] == Group.CLEAN]
+            expected[number] = at[sorted(others, key=lambda one: (-cosines[one], keys[one]))[:4]]
+    for rows_at_once in (4_096, 64, 7):
+        monkeypatch.setattr("srrs.audit.gallery.ROWS", rows_at_once)
+        assert np.array_equal(nearest_trusted(audit, asked), expected)
 
 
 def test_neighbors_travel_with_label_and_picture_once_each(audit, monkeypatch):

@@ -137,7 +137,7 @@ def test_parquet_without_its_package_says_what_to_install(audit, tmp_path, monke
         (
             "path,label\nimg/a.jpg,x\nimg/b.jpg,y\nimg/c.jpg,x\nimg/d.jpg,\n",
             "tag",
-            "a column tag in .* found path, label",
+            r"the label \(tag\) in .* found the columns path, label\. Name it with --label \(label_column=\), or",
         ),
         ("path,path\nimg/a.jpg,x\n", None, "Expected different column names"),
         ('path,label\nimg/a.jpg,"x\n', None, "malformed"),

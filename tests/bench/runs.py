@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import f1_score
 
 from srrs.bench.records import AuditScores, Record
-from srrs.bench.schema import pack
+from srrs.bench.schema import pack, pack_classes
 
 
 def record(correct: Any = (1, 1, 0, 0), **values: Any) -> Record:
@@ -43,6 +44,14 @@ def record(correct: Any = (1, 1, 0, 0), **values: Any) -> Record:
     } | values
     identity = repr({k: v for k, v in usual.items() if k not in ("seconds", "versions")})
     return Record(**{"digest": f"{zlib.crc32(identity.encode()):08x}"} | usual)
+
+
+def classified(predicted: Any, truth: Any, **values: Any) -> Record:
+    """A record with predicted and true classes (N,), whose accuracy and macro-F1 follow from them."""
+    predicted, truth = np.asarray(predicted), np.asarray(truth)
+    score = float(f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0))
+    packed = {"predicted": pack_classes(predicted), "truth": pack_classes(truth)}
+    return record(predicted == truth, **{"macro_f1": score} | packed | values)
 
 
 def write_run(folder: Path, run: Record, history: Any = (), partition: Any = None) -> Path:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import srrs
-from bench.runs import record, write_run
+from bench.runs import classified, record, write_run
 from srrs.bench.records import AuditScores, Record, read_records, to_jsonl
-from srrs.bench.schema import pack, unpack
+from srrs.bench.schema import pack, pack_classes, unpack, unpack_classes
 from srrs.code import ELSEWHERE, IN_BENCH, code_digest, meaning
 from srrs.errors import DataError
 
@@ -26,7 +26,7 @@ UNUSUAL = {
 }
 
 
-@pytest.mark.parametrize("run", [record(), record(**UNUSUAL)])
+@pytest.mark.parametrize("run", [record(), record(**UNUSUAL), classified([0, 1, 1, 5], [0, 1, 2, 5])])
 def test_a_record_survives_json(run):
     content = json.loads(json.dumps(run.to_json(), allow_nan=False))
     assert Record.from_json(content) == run
@@ -39,6 +39,18 @@ def test_bits_survive_packing_and_are_numpys(bits):
     assert bytes.fromhex(pack(np.array(bits))) == np.packbits(bits).tobytes()
 
 
+@given(st.lists(st.integers(0, 65_535), min_size=1, max_size=40))
+def test_class_numbers_survive_packing(numbers):
+    assert unpack_classes(pack_classes(np.array(numbers)), len(numbers)).tolist() == numbers
+
+
+def test_a_record_returns_the_classes_of_its_test_images():
+    found = classified([0, 2, 1, 1], [0, 1, 1, 1]).test_classes
+    assert found is not None
+    assert (found.predicted.tolist(), found.truth.tolist()) == ([0, 2, 1, 1], [0, 1, 1, 1])
+    assert record().test_classes is None
+
+
 def test_the_bits_of_a_record_are_its_test_photographs():
     assert record([1, 0, 1, 1, 0]).right.tolist() == [True, False, True, True, False]
 
@@ -48,7 +60,7 @@ def test_the_bits_of_a_record_are_its_test_photographs():
     [
         (
             {"schema": 9},
-            r"results/a.json to have schema version 1 or 2, but found 9\. Read it with the version of srrs",
+            r"results/a.json to have schema version 1 or 2 or 3, but found 9\. Read it with the version of srrs",
         ),
         ({"accuracy": 1.5}, "accuracy must be at most 1, but is 1.5"),
         ({"ece": float("nan")}, "ece must be .*, but is nan"),
@@ -63,6 +75,10 @@ def test_the_bits_of_a_record_are_its_test_photographs():
         ({"correct": "c0ff"}, "one bit for each of 4 test images, but has 4 hex digits"),
         ({"accuracy": 0.75}, "accuracy is 0.75, but 0.5000 of the bits of correct are set"),
         ({"extra": 1}, "there is no extra"),
+        ({"predicted": "a", "truth": "a"}, "not base64 of compressed numbers"),
+        ({"predicted": pack_classes([0, 1, 2]), "truth": pack_classes([0, 1, 2])}, "number for each of 4 test images"),
+        ({"predicted": pack_classes([0] * 9999), "truth": pack_classes([0] * 4)}, "number for each of 4 test images"),
+        ({"predicted": pack_classes([0] * 4), "truth": pack_classes([0] * 4)}, "correct must tell where predicted and"),
     ],
 )
 def test_a_record_that_makes_no_sense_says_why_and_where(change, message):
@@ -180,7 +196,7 @@ def test_a_path_that_is_not_there_is_an_error(tmp_path):
 
 def test_another_schema_version_is_an_error_that_names_the_line(tmp_path):
     (tmp_path / "old.jsonl").write_text(to_jsonl([record()]) + '{"schema": 0}\n')
-    with pytest.raises(DataError, match=r"old.jsonl, line 2 to have schema version 1 or 2, but found 0"):
+    with pytest.raises(DataError, match=r"old.jsonl, line 2 to have schema version 1 or 2 or 3, but found 0"):
         read_records([tmp_path])
 
 

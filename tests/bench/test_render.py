@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from bench.runs import record
-from srrs.bench.render import number, render
-from srrs.bench.table import table
+from srrs.bench.render import number, render, render_differences
+from srrs.bench.table import paired, table
 from srrs.errors import SettingsError
 
 RUNS = [
@@ -46,6 +46,40 @@ srrs &  & \textbf{62.5 $\pm$ 17.7} & 100.0 (n 1) \\
 \end{tabular}
 \end{table}
 """  # noqa: E501
+
+
+DIFFERENCES = """\
+| noise | best other method | seeds | ours | other | difference |
+| --- | --- | ---: | ---: | ---: | ---: |
+| sym:0.5 | coop | 1 | 0.0 | **100.0** | −100.0 [−100.0, −100.0] |
+| sym:0.75 | gce | 2 | **100.0** | 50.0 | +50.0 [+0.0, +100.0] |
+"""
+
+
+def test_differences_name_the_best_other_method_of_each_cell():
+    runs = [
+        record((1, 1), seed=1, noise_rate=0.75),
+        record((1, 1), seed=2, noise_rate=0.75),
+        record((1, 0), seed=1, noise_rate=0.75, method="gce"),
+        record((1, 0), seed=2, noise_rate=0.75, method="gce"),
+        record((0, 0), seed=2, noise_rate=0.75, method="coop"),
+        record((0, 0)),
+        record((1, 1), method="coop"),
+        record((1, 0), method="gce"),
+    ]
+    frame = paired(runs, metrics=["accuracy"])
+    assert DIFFERENCES in render_differences(frame, "markdown")
+    assert "accuracy, %; difference from the best other method; [paired 95 % boo" in render_differences(frame)
+    every = pd.read_csv(io.StringIO(render_differences(frame, "csv")))
+    assert every["other"].tolist() == frame["other"].tolist() == ["coop", "coop", "gce", "gce"]
+    with pytest.raises(SettingsError, match="Expected a format of text, markdown, latex or csv, but found 'pdf'"):
+        render_differences(frame, "pdf")
+
+
+def test_the_macro_f1_of_old_records_has_a_difference_without_an_interval():
+    text = render_differences(paired([record(macro_f1=0.5), record(method="gce", macro_f1=0.4)]))
+    assert "macro-F1" in text
+    assert text.splitlines()[-1].split() == ["sym:0.5", "gce", "1", "50.0", "*", "40.0", "+10.0"]
 
 
 @pytest.mark.parametrize(("format", "wanted"), [("text", TEXT), ("markdown", MARKDOWN), ("latex", LATEX)])

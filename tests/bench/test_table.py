@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -7,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.runs import record
+from bench.runs import classified, record
 from srrs.bench.records import AuditScores
 from srrs.bench.table import COLUMNS, METRICS, against_best, paired, table
-from srrs.core.metrics import paired_bootstrap, resample
+from srrs.core.metrics import macro_f1, paired_bootstrap, resample, resample_macro_f1
 from srrs.errors import DataError, SettingsError
 
 
@@ -126,14 +127,71 @@ def test_the_interval_repeats_with_its_seed_and_moves_with_another():
     assert not bounds[0].equals(bounds[2])
 
 
-def test_the_intervals_of_accuracy_and_macro_f1_hold_the_mean():
-    frame = table(RUNS)
-    accuracy = frame[frame["metric"] == "accuracy"]
-    assert ((accuracy["low"] < accuracy["mean"]) & (accuracy["mean"] < accuracy["high"])).all()
-    f1 = frame[frame["metric"] == "macro_f1"]
-    assert ((f1["low"] <= f1["mean"]) & (f1["mean"] <= f1["high"])).all()
-    others = ~frame["metric"].isin(["accuracy", "macro_f1"])
-    assert frame.loc[others, ["low", "high"]].isna().all(axis=None)
+def predictions(seeds=(1, 2, 3), images=300, classes=6, methods=("a", "b", "c")):
+    """Runs of methods that predict 60, 60 and 40 % of the images right; the classes differ in size."""
+    generator = np.random.default_rng(0)
+    truth = np.sort(generator.choice(classes, images, p=np.arange(1, classes + 1) / (classes * (classes + 1) / 2)))
+    rates = dict(zip("abc", (0.6, 0.6, 0.4), strict=True))
+    return [
+        classified(
+            np.where(generator.random(images) < rates[m], truth, generator.integers(0, classes, images)), truth,
+            method=m, seed=seed,
+        )
+        for m in methods for seed in seeds
+    ]  # fmt: skip
+
+
+def test_the_intervals_of_accuracy_and_macro_f1_hold_the_mean_and_others_have_none():
+    frame = table(predictions())
+    resampled = frame["metric"].isin(["accuracy", "macro_f1"])
+    held = frame[resampled]
+    assert ((held["low"] < held["mean"]) & (held["mean"] < held["high"])).all()
+    assert frame.loc[~resampled, ["low", "high"]].isna().all(axis=None)
+
+
+def test_macro_f1_has_no_interval_and_no_tie_without_predicted_classes():
+    frame = table(RUNS, metrics=["macro_f1"])
+    assert frame[["low", "high"]].isna().all(axis=None)
+    assert not frame["tied"].any()
+    mixed = table([*predictions(seeds=(1, 2)), *[replace(r, predicted="", truth="") for r in predictions((3,))]])
+    assert mixed.loc[mixed["metric"] == "macro_f1", "low"].isna().all()
+
+
+def test_the_bootstrap_of_macro_f1_is_that_of_a_plain_loop():
+    runs = predictions(images=120, methods="a")
+    guessed = np.stack([run.test_classes.predicted for run in runs])
+    truth = runs[0].test_classes.truth
+    generator = np.random.default_rng(1)
+    plain = []
+    for _ in range(1500):
+        images = generator.integers(len(truth), size=len(truth))
+        scores = [macro_f1(guessed[run][images], truth[images]) for run in generator.integers(3, size=3)]
+        plain.append(np.mean(scores))
+    ours = resample_macro_f1(guessed, truth, np.random.default_rng(2), 3000)
+    assert stats.ks_2samp(plain, ours).pvalue > 0.01
+    assert ours.std() == pytest.approx(np.std(plain), rel=0.06)
+
+
+def test_macro_f1_marks_what_cannot_be_told_from_the_best():
+    frame = table(predictions(), metrics=["macro_f1"]).set_index("row")
+    best = frame["mean"].idxmax()
+    assert best in "ab"
+    assert {best} == set(frame.index[frame["best"]])
+    assert frame["tied"].to_dict() == {"a": best == "b", "b": best == "a", "c": False}
+
+
+def test_paired_differences_of_macro_f1_are_narrower_than_unpaired_ones():
+    """Two methods that predict nearly the same differ by little in every draw."""
+    one = predictions(seeds=(1,), methods="a")[0]
+    guessed = one.test_classes.predicted.copy()
+    wrong = np.flatnonzero(guessed != one.test_classes.truth)[:3]
+    guessed[wrong] = one.test_classes.truth[wrong]
+    other = classified(guessed, one.test_classes.truth, method="b")
+    row = paired([one, other], "b", metrics=["macro_f1"]).iloc[0]
+    assert row["ours"] - row["theirs"] == pytest.approx(row["mean"])
+    assert 0 <= row["low"] < row["mean"] < row["high"]
+    alone = table([other], metrics=["macro_f1"]).iloc[0]
+    assert row["high"] - row["low"] < (alone["high"] - alone["low"]) / 2
 
 
 def test_the_best_is_marked_and_what_cannot_be_told_from_it():
@@ -169,7 +227,7 @@ def test_cells_without_a_rate_are_compared_as_well():
 
 def test_differences_are_those_of_the_paired_bootstrap_over_common_seeds():
     runs = [r for r in RUNS if (r.method, r.seed) != ("gce", 2)]
-    frame = paired(runs, "srrs").set_index(["other", "noise_rate"])
+    frame = paired(runs, "srrs", metrics=["accuracy"]).set_index(["other", "noise_rate"])
     assert sorted(frame.index) == [("coop", 0.25), ("coop", 0.5), ("gce", 0.25), ("gce", 0.5)]
 
     def bits(method):
@@ -197,17 +255,22 @@ def test_ours_must_have_run():
         paired(RUNS, "srrs-paper")
 
 
+def test_an_unknown_metric_has_no_differences():
+    with pytest.raises(SettingsError, match="Expected metrics of accuracy, macro_f1, but found ece"):
+        paired(RUNS, metrics=["ece"])
+
+
 def test_against_the_best_is_one_line_per_cell_that_holds_or_does_not():
     frame = pd.DataFrame(
         [
-            ("t", "sym", 0.5, "a", 0.50, -0.005, -0.010, -0.001),  # below by more than the interval
-            ("t", "sym", 0.5, "b", 0.40, 0.095, 0.05, 0.15),
-            ("t", "pair", 0.5, "a", 0.50, -0.020, -0.05, 0.01),  # below by more than a point
-            ("t", "pair", 0.75, "a", 0.50, -0.008, -0.02, 0.01),
-            ("u", "human", np.nan, "a", 0.50, 0.01, 0.001, 0.02),
+            ("t", "accuracy", "sym", 0.5, "a", 0.50, -0.005, -0.010, -0.001),  # the interval excludes 0
+            ("t", "accuracy", "sym", 0.5, "b", 0.40, 0.095, 0.05, 0.15),
+            ("t", "accuracy", "pair", 0.5, "a", 0.50, -0.020, -0.05, 0.01),
+            ("t", "macro_f1", "pair", 0.5, "b", 0.50, -0.008, -0.02, -0.01),
+            ("u", "accuracy", "human", np.nan, "a", 0.50, 0.01, 0.001, 0.02),
         ],
-        columns=["table", "noise_kind", "noise_rate", "other", "theirs", "mean", "low", "high"],
+        columns=["table", "metric", "noise_kind", "noise_rate", "other", "theirs", "mean", "low", "high"],
     )
-    assert against_best(frame)["holds"].tolist() == [False, False, True, True]
-    assert against_best(frame)["other"].tolist() == ["a"] * 4
-    assert against_best(frame, points=0.03)["holds"].tolist() == [False, True, True, True]
+    best = against_best(frame)
+    assert best["holds"].tolist() == [False, True, False, True]
+    assert best["other"].tolist() == ["a", "a", "b", "a"]

@@ -81,7 +81,10 @@ def test_pictures_are_found_below_the_folder_of_the_images(export, tmp_path: Pat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--out", "x"), "expected one of the formats csv, parquet, json, fiftyone, label-studio, datalab, onnx in"),
+        (
+            ("--out", "x"),
+            "expected one of the formats csv, parquet, json, fiftyone, label-studio, datalab, onnx, lance",
+        ),
         (("--out", "x.csv", "--format", "coco"), "in --format, but found coco"),
         (("--out", "x", "--format", "imagefolder"), "is written by srrs apply AUDIT --to FOLDER"),
         (("--out", "x.onnx"), "Expected a folder written by `srrs fit --out`"),

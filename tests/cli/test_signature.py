@@ -157,7 +157,20 @@ def test_help_shows_every_setting_with_its_default(verb: str, views: int) -> Non
 
 
 def test_every_option_of_every_command_says_what_it_is() -> None:
-    for verb in ("demo", "audit", "apply", "undo", "fit", "predict", "embed", "export", "bench", "table", "plot"):
+    for verb in (
+        "demo",
+        "audit",
+        "apply",
+        "undo",
+        "fit",
+        "predict",
+        "embed",
+        "export",
+        "bench",
+        "table",
+        "differences",
+        "plot",
+    ):
         lines = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "500"}).output.splitlines()
         options = [line for line in lines if line.strip().startswith("--")]
         assert options, verb

@@ -47,6 +47,22 @@ def test_a_folder_of_parts_is_read_as_one(tmp_path: Path) -> None:
     assert (found.keys[5], found.model) == ("k5", "m")
 
 
+def test_a_table_that_does_not_belong_to_its_features_is_refused(tmp_path: Path) -> None:
+    for number, rows in enumerate((slice(0, 3), slice(3, 7)), 1):
+        write(tmp_path, Part(number, 2), rows)
+    table = tmp_path / "samples-00002-of-00002.csv"
+    text = table.read_text()
+    table.write_text(text.replace("label", "kind"))
+    with pytest.raises(DataError, match=r"Expected the columns id, path, label, key in .*, but found id, path, kind"):
+        read_embeddings(tmp_path)
+    table.write_text(text + "8.png,8.png,a,k\n")
+    with pytest.raises(DataError, match=r"Expected 4 rows in .*samples-00002-of-00002.csv, one for .* but found 5"):
+        read_embeddings(tmp_path)
+    save_tensors(tmp_path / "features-00001-of-00002.safetensors", {"plain": UNIT}, {})
+    with pytest.raises(DataError, match="Expected the arrays plain and views in"):
+        read_embeddings(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("parts", "said"),
     [

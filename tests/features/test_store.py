@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 
 from srrs import checksum
+from srrs.cache import cache_limit
 from srrs.data.samples import checked, from_paths
 from srrs.errors import DataError, ModelError, SettingsError
 from srrs.features.shard_file import pack_keys
-from srrs.features.shards import FeatureStore, cache_limit
+from srrs.features.shards import FeatureStore
 from srrs.features.store import encode
 from srrs.io import atomic, cache_root
 

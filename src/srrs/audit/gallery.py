@@ -22,8 +22,9 @@ from PIL import Image, features
 from srrs.audit.flags import is_trusted, twins_of
 from srrs.audit.rows import NUMBERS
 from srrs.audit.summary import STATUSES, Summary, codes, finite
-from srrs.core.blocks import is_large
+from srrs.core.blocks import ROWS
 from srrs.data.images import WORKERS, quiet
+from srrs.mapped import gathered, release
 from srrs.records import Ints
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ NEAR_SIDE = 72
 """Longest side of the images for comparison, in pixels."""
 ROOM = 7_500_000
 """Largest number of bytes of the page's data with the previews. Figures and script need the rest of eight megabytes."""
+NO_SCORE = -(2**62)
+"""Score of an image that is not compared, in the search for the nearest images."""
 PAIRS = 400
 """Largest number of pairs of given and suggested classes on the page."""
 
@@ -152,24 +155,34 @@ def _twins(audit: "Audit", order: Ints, links: Links | None) -> dict[int, list[l
 def nearest_trusted(audit: "Audit", rows: Ints, k: int = NEAREST) -> Ints:
     """Return, for each of the rows, the clean images with the most similar features: (len(rows), k), best first.
 
-    The value -1 means no image. All values are -1 above 65,536 images, and for an audit that was read from a file,
-    because such an audit has no features.
+    The value -1 means no image. All values are -1 for an audit that was read from a file, because such an audit has no
+    features. Cosines are rounded to six decimals. Among equal cosines, the lower content key comes first. The rows are
+    compared with all clean images: for the few rows of a page, this takes less time than making an index.
     """
     found = np.full((len(rows), k), -1, dtype=np.int64)
-    if audit.at is None or audit.features is None or is_large(len(audit.at)):
+    if audit.at is None or audit.features is None or audit.round is None:
         return found
-    sample = {int(row): number for number, row in enumerate(audit.at)}
-    ids, status = audit.table.id.tolist(), audit.table.status.tolist()
-    clean = [row for row in sample if status[row] == "clean"]
-    trusted = np.array(sorted(clean, key=ids.__getitem__), dtype=np.int64)  # sorted by id, which breaks ties
-    unit = np.asarray(audit.features, dtype=np.float32)
-    theirs = unit[[sample[row] for row in trusted.tolist()]]
-    for at, row in enumerate(rows.tolist()):
-        if row in sample:
-            similar = np.round(theirs @ unit[sample[row]], 6)
-            best = trusted[np.argsort(-similar, kind="stable")]
-            best = best[best != row][:k]
-            found[at, : len(best)] = best
+    place = np.full(len(audit), -1, dtype=np.int64)
+    place[audit.at] = np.arange(len(audit.at))
+    asked = np.flatnonzero(place[rows] >= 0)
+    mine = gathered(audit.features, place[rows[asked]]).astype(np.float32)
+    clean = (audit.table.status == "clean").to_numpy()[audit.at]
+    rank = np.empty(len(clean), dtype=np.int64)
+    rank[np.argsort(audit.round.evidence.keys)] = np.arange(len(clean))
+    scores = np.full((len(asked), k), NO_SCORE)
+    nearest = np.full((len(asked), k), -1, dtype=np.int64)
+    for start in range(0, len(clean), ROWS):
+        block = np.flatnonzero(clean[start : start + ROWS]) + start
+        cosines = mine @ gathered(audit.features, block).astype(np.float32).T
+        release(audit.features)
+        # One whole number per pair that orders first by cosine, then by rank.
+        score = np.rint(cosines * 1e6).astype(np.int64) * 2**32 - rank[block]
+        score[place[rows[asked]][:, None] == block] = NO_SCORE
+        scores = np.concatenate([scores, score], axis=1)
+        nearest = np.concatenate([nearest, np.where(score == NO_SCORE, -1, audit.at[block])], axis=1)
+        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        scores, nearest = np.take_along_axis(scores, best, 1), np.take_along_axis(nearest, best, 1)
+    found[asked] = np.take_along_axis(nearest, np.argsort(-scores, axis=1), 1)
     return found
 
 

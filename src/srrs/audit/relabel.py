@@ -11,7 +11,7 @@ import pandas as pd
 
 from srrs.audit.journal import Journal, run_table, sha256, unfinished
 from srrs.audit.plan import Plan
-from srrs.data.tables import read_parquet, read_text_table
+from srrs.data.tables import no_column, read_parquet, read_text_table
 from srrs.errors import DataError, MissingExtraError
 from srrs.io import write_atomic
 
@@ -129,7 +129,7 @@ def _relabeled(frame: pd.DataFrame, table: pd.DataFrame, label_column: str | Non
 def _label_column(frame: pd.DataFrame, table: pd.DataFrame, asked: str | None, source: str) -> str:
     """Return the column whose cells correspond one to one to the given classes. Raises DataError without one."""
     if asked is not None and asked not in frame.columns:
-        raise DataError(f"Expected a column {asked} in {source}, but found {', '.join(map(str, frame.columns))}.")
+        raise no_column("label", (asked,), source, frame.columns)
     known = table.given.notna().to_numpy()
 
     def tells(column: str) -> bool:

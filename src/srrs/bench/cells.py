@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from srrs.bench.records import Record
+from srrs.bench.records import Record, TestClasses
 from srrs.bench.schema import Bools
 from srrs.errors import DataError, SettingsError
 
@@ -51,6 +51,17 @@ class Cell(NamedTuple):
     def correct(self, seeds: set[int] | None = None) -> Bools:
         """Return whether each run classifies each test image correctly: (runs, test images), for all or some seeds."""
         return np.stack([run.right for run in self.runs if seeds is None or run.seed in seeds])
+
+    def test_classes(self, seeds: set[int] | None = None) -> TestClasses | None:
+        """Return the classes that each run predicts (runs, test images), and the true classes (test images,).
+
+        None if a run has no predicted classes, or if the true classes of two runs differ.
+        """
+        found = [run.test_classes for run in self.runs if seeds is None or run.seed in seeds]
+        known = [each for each in found if each is not None]
+        if len(known) < len(found) or any(not np.array_equal(each.truth, known[0].truth) for each in known):
+            return None
+        return TestClasses(np.stack([each.predicted for each in known]), known[0].truth)
 
 
 def cell_name(kind: str, rate: float | None) -> str:

@@ -85,8 +85,9 @@ def _true_labels(samples: Samples, table: Path | None, path: Path) -> Ints | Non
     """
     if table is not None:
         columns = read_table(table)
-        ids = list(map(text_of, find_column(columns, None, ("id",), "ids", str(table))))
-        words = list(map(text_of, find_column(columns, None, ("label", "true_label", "class"), "labels", str(table))))
+        ids = list(map(text_of, find_column(columns, None, ("id",), "id", str(table), named=False)))
+        usual = ("label", "true_label", "class")
+        words = list(map(text_of, find_column(columns, None, usual, "true label", str(table), named=False)))
         told = dict(zip(ids, words, strict=True))
         if not set(told) & set(samples.ids):
             raise DataError(

@@ -7,10 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from srrs.bench.schema import READS, SCHEMA, Bits, Bools, Count, Digest, Positive, Seconds, Share, Text, unpack
+from srrs.bench.schema import (
+    READS,
+    SCHEMA,
+    Bits,
+    Bools,
+    Count,
+    Digest,
+    Ints,
+    Numbers,
+    Positive,
+    Seconds,
+    Share,
+    Text,
+    unpack,
+    unpack_classes,
+)
 from srrs.config import sentence
 from srrs.errors import DataError
 
@@ -37,6 +53,15 @@ class AuditScores:
     """Share of the flagged labels that are wrong."""
     recall: Share | None = None
     """Share of the wrong labels that are flagged."""
+
+
+class TestClasses(NamedTuple):
+    """Classes of the test images of a run, in the order of the test set."""
+
+    predicted: Ints
+    """(test_samples,) predicted classes."""
+    truth: Ints
+    """(test_samples,) true classes."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -80,6 +105,11 @@ class Record:
     correct: Bits
     """Whether each test image is classified correctly, in the order of the test set: bits as hex digits, see
     `schema.pack`."""
+    predicted: Numbers = ""
+    """Predicted class of each test image, in the order of the test set, see `schema.pack_classes`; '' in records of
+    schema versions 1 and 2."""
+    truth: Numbers = ""
+    """True class of each test image, in the same form."""
     test_samples: Positive
     """Number of test images."""
     audit: AuditScores
@@ -111,11 +141,20 @@ class Record:
         share = float(self.right.mean())
         if abs(share - self.accuracy) > 1e-3:
             raise ValueError(f"accuracy is {self.accuracy}, but {share:.4f} of the bits of correct are set")
+        if (classes := self.test_classes) and not np.array_equal(classes.predicted == classes.truth, self.right):
+            raise ValueError("correct must tell where predicted and truth are equal, but it does not")
 
     @property
     def right(self) -> Bools:
         """Return whether each test image is classified correctly: (test_samples,)."""
         return unpack(self.correct, self.test_samples)
+
+    @property
+    def test_classes(self) -> "TestClasses | None":
+        """Return the predicted and true classes of the test images; None if the record has none."""
+        if not self.predicted or not self.truth:
+            return None
+        return TestClasses(*(unpack_classes(text, self.test_samples) for text in (self.predicted, self.truth)))
 
     @classmethod
     def from_json(cls, content: Any, where: str = "a record") -> "Record":

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from srrs.bench.cells import cell_name, noise_order
-from srrs.bench.table import METRICS
+from srrs.bench.table import METRICS, against_best
 from srrs.errors import SettingsError
 
 WIDE = 8
@@ -60,6 +60,38 @@ def render(frame: pd.DataFrame, format: str = "text", *, intervals: bool = False
     return draw(list(grids(frame, intervals=intervals)), format)
 
 
+def render_differences(frame: pd.DataFrame, format: str = "text") -> str:
+    """Return the result of `paired` as `text`, `markdown`, `latex` or `csv`. CSV contains all other methods.
+
+    The other formats have a table per metric, with one row per noise setting: our method, the best other method, and
+    the difference with its interval. Raises SettingsError for another format.
+    """
+    if format == "csv":
+        return frame.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+    shown = []
+    for (title, metric), part in against_best(frame).groupby(["table", "metric"], sort=False):
+        ordered = sorted(each(part), key=lambda c: noise_order(c.noise_kind, c.noise_rate))
+        header = ["noise", "best other method", "seeds", "ours", "other", "difference"]
+        caption = (
+            f"{METRICS[str(metric)].title}; difference from the best other method; [paired 95 % bootstrap interval]"
+        )
+        shown.append(Shown(str(title), caption, header, [_compared(c) for c in ordered], text_columns=2))
+    return draw(shown, format)
+
+
+def _compared(cell: Any) -> list[Entry]:
+    """Return the row of a noise setting: the best other method, and our difference from it."""
+    ends = "" if np.isnan(cell.low) else f" [{number(cell.low, sign='+')}, {number(cell.high, sign='+')}]"
+    return [
+        Entry(cell_name(cell.noise_kind, cell.noise_rate)),
+        Entry(str(cell.other)),
+        Entry(str(cell.n)),
+        Entry(number(cell.ours), best=cell.mean > 0),
+        Entry(number(cell.theirs), best=cell.mean < 0),
+        Entry(number(cell.mean, sign="+") + ends),
+    ]
+
+
 def draw(shown: Sequence[Shown], format: str) -> str:
     """Return several tables as `text`, `markdown` or `latex`. Raises SettingsError for another format."""
     if format not in _STYLES:
@@ -95,7 +127,7 @@ def _grid(title: str, metric: str, part: pd.DataFrame, columns: Sequence[str], i
             words = [Entry(str(name))] + ([Entry(str(needs))] if told else [])
             rows.append(words + [at.get(column, Entry("–")) for column in columns])
     header = ["method"] + (["must be told"] if told else []) + list(columns)
-    return Shown(title, _caption(metric, seeds, intervals, rows), header, rows, text_columns=1 + told)
+    return Shown(title, _caption(metric, seeds, rows), header, rows, text_columns=1 + told)
 
 
 def _entry(cell: Any, metric: str, seeds: int, intervals: bool) -> Entry:
@@ -129,14 +161,12 @@ def number(value: float, scale: float = 100, digits: int = 1, *, sign: str = "")
     return f"{scale * value:{sign}.{digits}f}".replace("-", "−")
 
 
-def _caption(metric: str, seeds: int, intervals: bool, rows: list[list[Entry]]) -> str:
+def _caption(metric: str, seeds: int, rows: list[list[Entry]]) -> str:
     """Return the caption of a table, which explains the numbers and marks."""
     words = [METRICS[metric].title]
     words.append(f"mean ± sample standard deviation over {seeds} seeds" if seeds > 1 else "one seed")
-    if intervals and metric == "accuracy":
+    if any("[" in entry.text for row in rows for entry in row[1:]):
         words.append(f"[95 % bootstrap interval over images{' and seeds' if seeds > 1 else ''}]")
-    if intervals and metric == "macro_f1" and seeds > 1:
-        words.append("[95 % interval over seeds, Student's t]")
     if any(entry.tied for row in rows for entry in row):
         words.append("≈: not significantly different from the best (paired bootstrap, 95 %)")
     return "; ".join(words)

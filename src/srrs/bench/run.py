@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from srrs import tuning
 from srrs.bench.feature_cache import FeatureCache
 from srrs.bench.records import HISTORY, PARTITION, RESULT, SAMPLES, AuditScores, Record
-from srrs.bench.schema import pack
+from srrs.bench.schema import pack, pack_classes
 from srrs.code import code_digest
 from srrs.config import Settings
 from srrs.core import metrics
@@ -172,6 +172,8 @@ def _record(run: Run, tuned: Tuned, task: Task, models: Models, seconds: float) 
         macro_f1=metrics.macro_f1(predicted, labels),
         ece=metrics.expected_calibration_error(probs, labels),
         correct=pack(correct),
+        predicted=pack_classes(predicted),
+        truth=pack_classes(labels),
         test_samples=len(labels),
         audit=_audit(tuned, wrong),
         noise_given=None if wrong is None else float(wrong.mean()),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from srrs.bench.cells import GROUP, Cell, cells
 from srrs.bench.records import Record
-from srrs.core.metrics import paired_bootstrap, resample
+from srrs.core.metrics import resample, resample_macro_f1
 from srrs.errors import DataError, SettingsError
 
 Floats = NDArray[np.floating]
@@ -19,8 +19,10 @@ PLACE = ("table", "row", *GROUP, "method", "needs", "noise_kind", "noise_rate")
 """Columns that identify a cell of the tables."""
 COLUMNS = (*PLACE, "metric", "mean", "spread", "n", "low", "high", "best", "tied")
 """Columns of the result of `table`."""
-PAIRED = ("table", *GROUP, "noise_kind", "noise_rate", "other", "n", "ours", "theirs", "mean", "low", "high")
+PAIRED = ("table", *GROUP, "noise_kind", "noise_rate", "metric", "other", "n", "ours", "theirs", "mean", "low", "high")
 """Columns of the result of `paired`."""
+RESAMPLED = ("accuracy", "macro_f1")
+"""Metrics whose intervals are computed by bootstrap over images and seeds."""
 
 
 class Metric(NamedTuple):
@@ -67,10 +69,10 @@ def table(
     """Return the long table: one row per table, metric, method and noise, with columns `COLUMNS`.
 
     `mean`, `spread` (the sample standard deviation; NaN for one run) and `n` refer to the seeds whose records contain
-    the metric. `low` and `high` are the ends of a 95 % interval: for accuracy by bootstrap over images and seeds, for
-    macro-F1 by Student's t over seeds. For other metrics, they are NaN. `best` marks the best mean among the cells of a
-    table with the same noise. `tied` marks methods whose accuracy does not differ significantly from the best one, by
-    the paired bootstrap.
+    the metric. `low` and `high` are the ends of the 95 % bootstrap interval over images and seeds, for the metrics
+    `RESAMPLED`. For other metrics, and for the macro-F1 of records without predicted classes, they are NaN. `best`
+    marks the best mean among the cells of a table with the same noise. `tied` marks methods that do not differ
+    significantly from the best one in a metric of `RESAMPLED`, by the paired bootstrap.
 
     Parameters
     ----------
@@ -92,8 +94,8 @@ def table(
     rows = []
     for _, group in groupby(cells(records, by=by, methods=methods), key=lambda cell: cell.table):
         members = list(group)
-        bounds = [_bounds(cell.correct(), seed) for cell in members]
         for name in metrics:
+            bounds = [_bounds(_draws(cell, name, seed)) for cell in members]
             marks = _marks(members, name, seed)
             rows += [_row(*each, name) for each in zip(members, bounds, marks, strict=True)]
     return _frame(rows, COLUMNS)
@@ -109,18 +111,7 @@ def _row(cell: Cell, bounds: tuple[float, float], marks: tuple[bool, bool], name
     values = _values(cell, name)
     mean = float(np.mean(values)) if values else np.nan
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
-    low, high = bounds if name == "accuracy" else _over_seeds(values) if name == "macro_f1" else (np.nan, np.nan)
-    return (*_place(cell), name, mean, spread, len(values), low, high, *marks)
-
-
-def _over_seeds(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Return Student's confidence interval of the mean, limited to 0 and 1; NaN for fewer than two values."""
-    from scipy.stats import t
-
-    if len(values) < 2:
-        return np.nan, np.nan
-    half = t.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-    return max(0.0, float(np.mean(values) - half)), min(1.0, float(np.mean(values) + half))
+    return (*_place(cell), name, mean, spread, len(values), *bounds, *marks)
 
 
 def _place(cell: Cell) -> tuple[Any, ...]:
@@ -151,7 +142,7 @@ def _marks(members: Sequence[Cell], name: str, seed: int) -> list[tuple[bool, bo
         top = ranked[-1]
         for i in beside:
             best = _equal(means[i], means[top])
-            marks[i] = best, name == "accuracy" and not best and _tied(members[i], members[top], seed)
+            marks[i] = best, not best and _tied(members[i], members[top], name, seed)
     return marks
 
 
@@ -160,63 +151,100 @@ def _equal(a: float, b: float) -> bool:
     return abs(a - b) < 1e-12
 
 
-def _tied(one: Cell, best: Cell, seed: int) -> bool:
-    """Return whether the accuracy of `best` is not significantly higher; False without common seeds."""
-    shared = one.seeds & best.seeds
+def _tied(one: Cell, best: Cell, name: str, seed: int) -> bool:
+    """Return whether `best` is not significantly better in a metric; False without common seeds or an interval."""
+    return _bounds(_difference_draws(best, one, name, seed)).low <= 0
+
+
+class Bounds(NamedTuple):
+    """The ends of an interval; NaN if there is none."""
+
+    low: float = np.nan
+    high: float = np.nan
+
+
+def _bounds(draws: Floats | None, level: float = 0.95) -> Bounds:
+    """Return the interval that contains the share `level` of bootstrap draws, between two quantiles."""
+    if draws is None:
+        return Bounds()
+    low, high = np.quantile(draws, ((1 - level) / 2, (1 + level) / 2))
+    return Bounds(float(low), float(high))
+
+
+def _draws(cell: Cell, name: str, seed: int) -> Floats | None:
+    """Return bootstrap draws of the mean of a metric over images and seeds; None if it has no interval."""
+    generator = np.random.default_rng(seed)
+    if name == "accuracy":
+        return resample(cell.correct().astype(np.int8), generator)
+    classes = cell.test_classes() if name == "macro_f1" else None
+    return None if classes is None else resample_macro_f1(*classes, generator)
+
+
+def _difference_draws(one: Cell, other: Cell, name: str, seed: int) -> Floats | None:
+    """Return bootstrap draws of the mean difference `one - other` over images and common seeds; None if impossible."""
+    shared = one.seeds & other.seeds
     if not shared:
-        return False
-    return _bounds(best.correct(shared).astype(np.int8) - one.correct(shared), seed)[0] <= 0
+        return None
+    if name == "accuracy":
+        gain = one.correct(shared).astype(np.int8) - other.correct(shared)
+        return resample(gain, np.random.default_rng(seed))
+    pair = (one.test_classes(shared), other.test_classes(shared)) if name == "macro_f1" else (None, None)
+    if pair[0] is None or pair[1] is None or not np.array_equal(pair[0].truth, pair[1].truth):
+        return None
+    a, b = (resample_macro_f1(*classes, np.random.default_rng(seed)) for classes in pair if classes is not None)
+    return a - b
 
 
-def _bounds(values: NDArray[Any], seed: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the bootstrap interval of the mean of `values` (runs, images), over runs and images."""
-    means = resample(values, np.random.default_rng(seed))
-    low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
-    return float(low), float(high)
-
-
-def paired(records: Iterable[Record], ours: str = "srrs", *, seed: int = 0) -> pd.DataFrame:
-    """Return the accuracy of our row minus that of every other row in every cell, with columns `PAIRED`.
+def paired(
+    records: Iterable[Record], ours: str = "srrs", *, metrics: Sequence[str] = RESAMPLED, seed: int = 0
+) -> pd.DataFrame:
+    """Return the metrics of our row minus those of every other row in every cell, with columns `PAIRED`.
 
     `low` and `high` are the ends of the paired 95 % bootstrap interval over images and the `n` seeds that both rows
-    have. Cells without common seeds are left out.
+    have; NaN for the macro-F1 of records without predicted classes. Cells without common seeds are left out.
 
     Parameters
     ----------
     records : the runs.
     ours : title of our row.
+    metrics : names in `RESAMPLED`.
     seed : seed of the bootstrap.
 
     Raises
     ------
     DataError
         No row has the title `ours`; or an error of `table`.
+    SettingsError
+        A metric is not in `RESAMPLED`.
     """
+    if unknown := [name for name in metrics if name not in RESAMPLED]:
+        raise SettingsError(f"Expected metrics of {', '.join(RESAMPLED)}, but found {', '.join(unknown)}.")
     found = cells(records)
     if ours not in {cell.row for cell in found}:
         raise DataError(f"Expected runs of {ours}, but found only {', '.join(sorted({c.row for c in found}))}.")
-    return _frame(list(_differences(found, ours, seed)), PAIRED)
+    return _frame([row for name in metrics for row in _differences(found, ours, name, seed)], PAIRED)
 
 
-def _differences(found: Sequence[Cell], ours: str, seed: int) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of the result of `paired`."""
+def _differences(found: Sequence[Cell], ours: str, name: str, seed: int) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of the result of `paired` for one metric."""
     base = {(cell.table, cell.name): cell for cell in found if cell.row == ours}
     for cell in found:
         mine = base.get((cell.table, cell.name))
         if cell.row == ours or mine is None or not (shared := cell.seeds & mine.seeds):
             continue
-        a, b = mine.correct(shared), cell.correct(shared)
-        difference = paired_bootstrap(a, b, seed)
-        group = (getattr(cell.runs[0], name) for name in GROUP)
-        yield (cell.table, *group, cell.kind, cell.rate, cell.row, len(shared), a.mean(), b.mean(), *difference)
+        a, b = (
+            float(np.mean([METRICS[name].of(run) for run in side.runs if run.seed in shared])) for side in (mine, cell)
+        )
+        bounds = _bounds(_difference_draws(mine, cell, name, seed))
+        group = (getattr(cell.runs[0], field) for field in GROUP)
+        yield (cell.table, *group, cell.kind, cell.rate, name, cell.row, len(shared), a, b, a - b, *bounds)
 
 
-def against_best(differences: pd.DataFrame, points: float = 0.01) -> pd.DataFrame:
-    """Return the best other row of each cell of the result of `paired`, with a column `holds`.
+def against_best(differences: pd.DataFrame) -> pd.DataFrame:
+    """Return the best other row of each cell and metric of the result of `paired`, with a column `holds`.
 
-    `holds` is true if our row is not significantly lower than the best other row (`high` is at least 0) and at most
-    `points` (a difference of accuracies from 0 to 1) lower.
+    `holds` is true if our row is not significantly lower than the best other row (`high` is at least 0).
     """
-    cell = ["table", "noise_kind", "noise_rate"]
+    cell = ["table", "metric", "noise_kind", "noise_rate"]
     best = differences.loc[differences.groupby(cell, dropna=False, sort=False)["theirs"].idxmax()]
-    return best.assign(holds=(best["high"] >= 0) & (best["mean"] >= -points)).reset_index(drop=True)
+    return best.assign(holds=best["high"] >= 0).reset_index(drop=True)

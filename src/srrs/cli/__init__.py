@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 for function in (
     *(tune.demo, tune.audit, act.apply, act.undo, tune.fit, apply_model.predict, apply_model.embed, export),
-    *(bench, grids.table, grids.plot, grids.compare),
+    *(bench, grids.table, grids.differences, grids.plot, grids.compare),
 ):
     command(app)(function)
 

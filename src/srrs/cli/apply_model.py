@@ -21,7 +21,10 @@ def predict(
         str | None, typer.Argument(help="Folder of images, table of paths, single image, or file of embeddings.")
     ] = None,
     features: Annotated[
-        Path | None, typer.Option(help="Embeddings of the rows: npz, safetensors, parquet, or a folder of srrs embed.")
+        str | None,
+        typer.Option(
+            help="Embeddings of the rows: npz, safetensors, parquet, a folder of srrs embed, or a URL of these."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write. Without it, the table is printed.")] = None,
     images: Annotated[str | None, typer.Option(help="Folder that the paths of a table start from.")] = None,

@@ -1,4 +1,4 @@
-"""The command `export`, which writes an audit or a tuned classifier in the format of another tool."""
+"""The command `export`, which writes an audit, a tuned classifier or features in the format of another tool."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,32 +8,44 @@ import typer
 from srrs.cli.options import Json
 from srrs.errors import SettingsError
 
-FORMATS = ("csv", "parquet", "json", "fiftyone", "label-studio", "datalab", "onnx")
+FORMATS = ("csv", "parquet", "json", "fiftyone", "label-studio", "datalab", "onnx", "lance")
 """Names of the formats."""
-BY_SUFFIX = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".json": "json", ".onnx": "onnx"}
+BY_SUFFIX = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".json": "json",
+    ".onnx": "onnx",
+    ".lance": "lance",
+}
 """Format for each suffix of the output file."""
 
 
 def export(
-    source: Annotated[Path, typer.Argument(help="Folder that `srrs audit` or `srrs fit` wrote, or an audit.json.")],
-    out: Annotated[Path, typer.Option(help="File to write; a folder for fiftyone and label-studio.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder that `srrs audit`, `srrs fit` or `srrs embed` wrote, or an audit.json.")
+    ],
+    out: Annotated[Path, typer.Option(help="File to write; a folder for fiftyone, label-studio and lance.")],
     shown: Annotated[str | None, typer.Option("--format", help=f"One of {', '.join(FORMATS)}; or by --out.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder that the audit's relative paths start from.")] = None,
     served: Annotated[Path, typer.Option(help="Folder whose files Label Studio serves.")] = Path("/"),
     as_json: Json = False,
 ) -> None:
-    """Export an audit or a tuned classifier for other tools."""
+    """Export an audit, a tuned classifier or features for other tools."""
     from srrs.audit.apply import read_audit
     from srrs.console import Console
     from srrs.estimator import RobustClassifier
     from srrs.export.datalab import write_datalab
     from srrs.export.fiftyone import write_fiftyone
     from srrs.export.label_studio import write_label_studio
+    from srrs.export.lance import write_lance
     from srrs.export.parquet import write_parquet
 
     console, wanted = Console(as_json), _format(shown, out)
     if wanted == "onnx":
         files = [*RobustClassifier.load(source).to_onnx(out)]
+    elif wanted == "lance":
+        files = [write_lance(source, out)]
     else:
         audit = read_audit(source)
         write = {

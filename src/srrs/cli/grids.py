@@ -1,4 +1,4 @@
-"""Commands that read the records of runs: table, plot, compare."""
+"""Commands that read the records of runs: table, differences, plot, compare."""
 
 import json
 import sys
@@ -42,6 +42,22 @@ def table(
         write_atomic(records, to_jsonl(found.records).encode())
         console.note(f"{len(found.records)} records in {records}")
     _write(console, render(frame, shown, intervals=intervals))
+    console.result({"rows": json.loads(frame.to_json(orient="records"))})
+
+
+def differences(
+    runs: Paths,
+    method: Annotated[str, typer.Option(help="Method that is compared with the others.")] = "srrs",
+    shown: Format = "text",
+    as_json: Json = False,
+) -> None:
+    """Compare a method with the best other method in each cell, in accuracy and macro-F1, over common seeds."""
+    from srrs.bench.render import render_differences
+    from srrs.bench.table import paired
+
+    console, found = _found(runs, as_json)
+    frame = paired(found.records, method)
+    _write(console, render_differences(frame, shown))
     console.result({"rows": json.loads(frame.to_json(orient="records"))})
 
 

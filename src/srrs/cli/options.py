@@ -65,11 +65,13 @@ class Embedded:
     """Options that name files of embeddings."""
 
     features: Annotated[
-        Path | None,
-        typer.Option(help="Embeddings of the rows: npz, safetensors, parquet, or a folder of srrs embed."),
+        str | None,
+        typer.Option(
+            help="Embeddings of the rows: npz, safetensors, parquet, a folder of srrs embed, or a URL of these."
+        ),
     ] = None
     class_vectors: Annotated[
-        Path | None, typer.Option(help="File of class vectors, for --model none; see docs/inputs.md.")
+        str | None, typer.Option(help="File of class vectors, or its URL, for --model none; see docs/inputs.md.")
     ] = None
 
 

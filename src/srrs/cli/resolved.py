@@ -26,6 +26,8 @@ NOT_WRITTEN = {"out", "as_json", "config", "pairs", "yes", "ray", "shard"}
 """Options that determine where or how a command writes, but not what it computes."""
 OTHER_COMMANDS = {"test", "budget", "fail_above", "cleanvision", "trusted", "track", "max_minutes", "ray"}
 """Options that a file may contain for one command, and that other commands ignore."""
+SOURCES = {"source", "test", "features", "class_vectors"}
+"""Options that are a path or a URL."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def _absolute(name: str, value: Any) -> Any:
     """Return the absolute path for a path, so that it does not depend on the working directory; other values as is."""
     if isinstance(value, list):
         return [_absolute(name, part) for part in value]
-    if isinstance(value, Path) or (name in ("source", "test") and os.path.exists(value)):
+    if isinstance(value, Path) or (name in SOURCES and os.path.exists(value)):
         return os.path.abspath(value)
     if name == "images":
         return ",".join(os.path.abspath(part) if os.path.exists(part) else part for part in value.split(","))

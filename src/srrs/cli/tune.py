@@ -39,8 +39,10 @@ def demo(
     """Compare methods on bundled images with wrong labels. Takes a minute or two on a laptop."""
     from srrs.console import Console
     from srrs.demo import run
+    from srrs.lock import only_run
 
-    run(out, noise, integers(seeds), Console(as_json))
+    with only_run(folder(out)):
+        run(out, noise, integers(seeds), Console(as_json))
 
 
 def audit(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 Floats = NDArray[np.floating]
@@ -120,3 +121,32 @@ def resample(values: Ints, generator: np.random.Generator, draws: int = 2000) ->
     times = generator.multinomial(runs, np.full(runs, 1 / runs), draws)
     means: Floats = (times * drawn).sum(1) / (runs * images)
     return means
+
+
+def resample_macro_f1(predicted: Ints, truth: Ints, generator: np.random.Generator, draws: int = 1000) -> Floats:
+    """Return bootstrap draws (draws,) of the mean macro-F1 of R runs with predictions (R, N) of the same N samples.
+
+    Each draw resamples the runs and the samples. Two calls with equal generators and shapes resample the same samples,
+    so the difference of their results is a paired bootstrap. The score of a draw is the mean over the classes that
+    occur in the draw.
+    """
+    predicted, truth = np.atleast_2d(predicted), np.asarray(truth)
+    runs, samples = predicted.shape
+    drawn = generator.multinomial(samples, np.full(samples, 1 / samples), draws).T.astype(np.float64)  # (N, draws)
+    times = generator.multinomial(runs, np.full(runs, 1 / runs), draws)
+    classes = int(max(predicted.max(), truth.max())) + 1
+    support = _counts(truth, drawn, classes)
+    scores = []
+    for each in predicted:
+        right = _counts(np.where(each == truth, truth, classes), drawn, classes + 1)[:classes]
+        f1 = 2 * right / np.maximum(support + _counts(each, drawn, classes), 1)
+        scores.append(f1.sum(0) / (support > 0).sum(0))  # the F1 of a class without samples in the draw is 0
+    means: Floats = (times.T * np.stack(scores)).sum(0) / runs
+    return means
+
+
+def _counts(numbers: Ints, drawn: Floats, classes: int) -> Floats:
+    """Return how often each class occurs in each draw (classes, draws), for class numbers (N,) of the samples."""
+    member = csr_array((np.ones(len(numbers)), (numbers, np.arange(len(numbers)))), shape=(classes, len(numbers)))
+    counts: Floats = member @ drawn
+    return counts

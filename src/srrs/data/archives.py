@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from srrs.cache import make_room, mark_used
 from srrs.data.folders import is_picture
 from srrs.data.options import ReadOptions
 from srrs.data.pictures import Slice, Stored
@@ -146,16 +147,21 @@ def _copied(file: Path, column: str) -> tuple[Path, np.ndarray]:
     """
     state = file.stat()
     name = f"{os.path.abspath(file)}\0{column}\0{state.st_size}\0{state.st_mtime_ns}"
-    copy = cache_root() / "shards" / hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
-    if not copy.with_suffix(".npy").exists():
-        sizes = []
-        with atomic(copy.with_suffix(".images")) as part, part.open("wb") as out:
-            for content in _contents(file, column):
-                sizes.append(-1 if content is None else len(content))
-                out.write(content or b"")
-        with atomic(copy.with_suffix(".npy")) as part, part.open("wb") as out:
-            np.save(out, np.array(sizes, np.int64))
-    return copy.with_suffix(".images"), np.load(copy.with_suffix(".npy"))
+    copies = cache_root() / "shards"
+    copy = copies / hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+    images, lengths = copy / "images", copy / "sizes.npy"
+    if lengths.exists():
+        mark_used(lengths)
+        return images, np.load(lengths)
+    make_room(copies)
+    sizes = []
+    with atomic(images) as part, part.open("wb") as out:
+        for content in _contents(file, column):
+            sizes.append(-1 if content is None else len(content))
+            out.write(content or b"")
+    with atomic(lengths) as part, part.open("wb") as out:
+        np.save(out, np.array(sizes, np.int64))
+    return images, np.load(lengths)
 
 
 def _contents(file: Path, column: str) -> Iterator[bytes | None]:

@@ -14,7 +14,8 @@ import numpy as np
 
 from srrs.core.blocks import ROWS
 from srrs.data.arrays import KINDS, first_of, read_arrays
-from srrs.data.parts import find_parts, read_parts
+from srrs.data.lance_tables import SUFFIX, read_lance
+from srrs.data.parts import WHOLE, find_parts, read_parts
 from srrs.data.pictures import file_of
 from srrs.data.rows import MISSING, Samples
 from srrs.data.tables import columns_of, read_table, text_of
@@ -33,9 +34,6 @@ from srrs.errors import DataError
 from srrs.io import is_file, there
 from srrs.mapped import release
 from srrs.records import Features, Floats
-
-WHOLE = "features.safetensors"
-"""Name of the file that `srrs embed` writes into its folder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +76,7 @@ def is_embeddings(source: Any) -> bool:
     """Return whether a source contains embeddings.
 
     Such sources are a two-dimensional array of floats, an npz, npy or safetensors file, a parquet file with a column of
-    vectors, and a folder that `srrs embed` wrote.
+    vectors, a Lance dataset, and a folder that `srrs embed` wrote.
     """
     if isinstance(source, Embeddings):
         return True
@@ -88,7 +86,7 @@ def is_embeddings(source: Any) -> bool:
     if not there(path):
         return False
     if path.is_dir():
-        return is_file(path / WHOLE) or bool(find_parts(path))
+        return path.suffix.lower() == SUFFIX or is_file(path / WHOLE) or bool(find_parts(path))
     return path.suffix.lower() in KINDS[:3] or any(name in VECTORS for name in columns_of(path))
 
 
@@ -102,10 +100,10 @@ def read_embeddings(source: Any, class_vectors: Any = None, class_names: Sequenc
 
     Parameters
     ----------
-    source : an npz, npy, safetensors or parquet file, a folder, or an array (n, D). The array `embeddings` of a file
-        (or `features`, `plain`, …) is (n, D). The entries `views` (n, V, D), `ids`, `paths`, `labels`, `class_names`,
-        `class_vectors`, `described_vectors`, `logit_scale` and `model` are optional. Safetensors files contain texts in
-        the metadata, as JSON lists.
+    source : an npz, npy, safetensors or parquet file, a Lance dataset, a folder, or an array (n, D). The array
+        `embeddings` of a file (or `features`, `plain`, …) is (n, D). The entries `views` (n, V, D), `ids`, `paths`,
+        `labels`, `class_names`, `class_vectors`, `described_vectors`, `logit_scale` and `model` are optional.
+        Safetensors files contain texts in the metadata, as JSON lists.
     class_vectors : array (C, D), or a file of class vectors, if `source` does not contain them.
     class_names : the names of the classes.
 
@@ -114,7 +112,7 @@ def read_embeddings(source: Any, class_vectors: Any = None, class_names: Sequenc
     DataError
         A file is missing or damaged, an array is missing or has a wrong shape, or ids repeat.
     MissingExtraError
-        A file is a parquet file, and pyarrow is not installed.
+        The package that reads a parquet file or a Lance dataset is not installed.
     """
     if isinstance(source, Embeddings):
         return source
@@ -219,13 +217,16 @@ def _places(samples: Samples, embeddings: Embeddings) -> np.ndarray:
     if max(at, default=-1) < 0:
         raise DataError(
             f"None of the {len(samples)} rows has an embedding in {embeddings.source}: looked for the id "
-            f"'{samples.ids[0]}', but the first one there is '{embeddings.ids[0]}'. Name the column of ids with --id."
+            f"'{samples.ids[0]}', but the first one there is '{embeddings.ids[0]}'. Name the column of ids with --id "
+            "(id_column=)."
         )
     return np.array(at, dtype=np.int64)
 
 
 def _content(path: Path) -> tuple[dict[str, Any], str]:
     """Return the entries of a file (with those of the table that `srrs embed` writes beside it), and its name."""
+    if path.is_dir() and path.suffix.lower() == SUFFIX:
+        return _labeled(read_lance(path)), str(path)
     if path.is_dir() and not is_file(path / WHOLE) and (parts := find_parts(path)):
         return _labeled(read_parts(parts)), str(path)
     file = path / WHOLE if path.is_dir() else path

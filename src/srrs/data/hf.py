@@ -6,7 +6,7 @@ from typing import Any
 
 from srrs.data.options import ReadOptions
 from srrs.data.pictures import Stored
-from srrs.data.tables import LABEL_COLUMNS, PATH_COLUMNS, Table
+from srrs.data.tables import LABEL_COLUMNS, PATH_COLUMNS, Table, no_column
 from srrs.errors import DataError, MissingExtraError
 from srrs.io import read_bytes
 
@@ -63,26 +63,23 @@ def columns_of(dataset: Any, options: ReadOptions) -> Table:
     Raises
     ------
     DataError
-        A requested column is missing, or the dataset is a stream, whose rows cannot be counted.
+        A requested or required column is missing, or the dataset is a stream, whose rows cannot be counted.
     """
     if not hasattr(dataset, "__len__"):
         raise DataError("Expected a dataset whose rows can be counted, but found a stream: load it without streaming.")
     kinds = {name: type(kind).__name__ for name, kind in dataset.features.items()}
     table: dict[str, list[Any]] = {}
     pictured, labeled = (next((n for n, k in kinds.items() if k == kind), None) for kind in ("Image", "ClassLabel"))
-    for role, asked, guess in (
-        ("path", options.path_column, pictured or _usual(kinds, PATH_COLUMNS)),
-        ("label", options.label_column, labeled or _usual(kinds, LABEL_COLUMNS)),
-        ("id", options.id_column, _usual(kinds, ("id",))),
+    for role, asked, guess, usual, required in (
+        ("path", options.path_column, pictured, PATH_COLUMNS, options.pictured),
+        ("label", options.label_column, labeled, LABEL_COLUMNS, options.labeled is not False),
+        ("id", options.id_column, None, ("id",), False),
     ):
-        name = asked or guess
-        if name is None:
+        name = asked or guess or _usual(kinds, usual)
+        if name is None or name not in kinds:
+            if asked or required:
+                raise no_column(role, (asked,) if asked else usual, "the dataset", kinds)
             continue
-        if name not in kinds:
-            raise DataError(
-                f"Expected a column {name} with the {role} in the dataset, but found {', '.join(kinds)}. Name it "
-                f"with --{role} ({role}_column=)."
-            )
         table[role] = _pictures(dataset, name) if kinds[name] == "Image" else _values(dataset, name)
     return table
 

@@ -14,7 +14,7 @@ from srrs.data.arrays import KINDS
 from srrs.data.embeddings import Embeddings, is_embeddings, joined, read_embeddings, table_of
 from srrs.data.options import ReadKeywords, ReadOptions
 from srrs.data.readers import label_key, table_samples
-from srrs.data.remote import fetched, is_remote
+from srrs.data.remote import fetched, fetched_embeddings, is_remote
 from srrs.data.rows import Samples
 from srrs.data.samples import Progress, checked, read_source
 from srrs.errors import DataError
@@ -51,8 +51,9 @@ def read_inputs(
     ----------
     source : a source that `read` takes, or embeddings with their labels; None if `features` contain the rows.
     labels : labels of a list or of an array of embeddings.
-    features : embeddings of the rows, as `read_embeddings` takes them. With embeddings, no image is opened.
-    class_vectors : as in `read_embeddings`.
+    features : embeddings of the rows, as `read_embeddings` takes them, or their URL. With embeddings, no image is
+        opened.
+    class_vectors : as in `read_embeddings`, or the URL of a file.
     bare : True if there is no model, so that the classes may come from the class vectors.
     progress : function that is called with the number of opened images and their total.
     spread : function that opens the images on a cluster.
@@ -70,8 +71,12 @@ def read_inputs(
             "none to use them, or leave them out."
         )
     options = ReadOptions.of("read_inputs", **keywords)
-    if is_remote(source) and Path(source).suffix.lower() in KINDS[:3]:
-        source = fetched(source)
+    if is_remote(source):
+        source = fetched_embeddings(source) or source
+    if is_remote(features):
+        features = _copied(features)
+    if is_remote(class_vectors):
+        class_vectors = fetched(class_vectors)
     if features is None and not is_embeddings(source):
         if source is None:
             raise DataError("Expected images or embeddings, but got neither: give a source, or --features FILE.")
@@ -101,3 +106,13 @@ def read_inputs(
         samples = replace(samples, notes=(*samples.notes, note))
     samples, aligned = joined(samples, embeddings)
     return Inputs(samples, aligned, embeddings)
+
+
+def _copied(url: str) -> Path:
+    """Return the copy of embeddings behind a URL. Raises DataError if the URL has none."""
+    copy = fetched_embeddings(url)
+    if copy is None:
+        raise DataError(
+            f"Expected embeddings as {', '.join(KINDS)} or a folder of srrs embed at {url}, but found neither."
+        )
+    return copy

@@ -46,8 +46,8 @@ def read_given(path: Path, paths: Sequence[str], class_names: Sequence[str]) -> 
         The table cannot be read, names an image twice, or names an unknown class.
     """
     table = read_table(path)
-    photos = find_column(table, None, PATH_COLUMNS, "path", str(path))
-    texts = find_column(table, None, LABEL_COLUMNS, "label", str(path))
+    photos = find_column(table, None, PATH_COLUMNS, "path", str(path), named=False)
+    texts = find_column(table, None, LABEL_COLUMNS, "label", str(path), named=False)
     index = _class_index(texts, class_names, path)
     found: dict[str, int] = {}
     for photo, text in zip(photos, texts, strict=True):

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ import numpy as np
 
 from srrs.data.arrays import read_arrays
 from srrs.data.rows import Samples
-from srrs.data.tables import read_table
+from srrs.data.tables import Table, read_table
 from srrs.errors import DataError, SettingsError
+from srrs.io import is_file
 from srrs.mapped import empty, release
 
+WHOLE = "features.safetensors"
+"""Name of the feature file of a whole dataset."""
 _NAME = re.compile(r"features-(\d{5})-of-(\d{5})\.safetensors")
 """Names of the feature files of parts."""
 
@@ -74,23 +78,58 @@ def find_parts(folder: Path) -> list[Path]:
     return list(named)
 
 
-def read_parts(files: list[Path]) -> dict[str, Any]:
-    """Return the concatenated arrays and tables of all parts by name. A large array is stored in a temporary file.
+def feature_files(folder: Path) -> list[Path]:
+    """Return the feature files in a folder of `srrs embed`: those of all parts, or the one of the whole dataset.
 
     Raises
     ------
     DataError
-        The parts differ in their model, their number of views, or the size of their dataset.
+        There is none, or the errors of `find_parts`.
     """
-    parts = [read_arrays(file) for file in files]
-    for name, what in (("model", "models"), ("part_of_rows", "datasets")):
-        if len({str(part.get(name)) for part in parts}) > 1:
-            raise DataError(f"Expected parts of one run in {files[0].parent}, but they are of several {what}.")
-    if len({part["views"].shape[1:] for part in parts}) > 1:
-        raise DataError(f"Expected as many views in all parts in {files[0].parent}, but the numbers differ.")
-    tables = [
-        read_table(file.with_name(file.name.replace("features", "samples")).with_suffix(".csv")) for file in files
-    ]
+    files = [folder / WHOLE] if is_file(folder / WHOLE) else find_parts(folder) if folder.is_dir() else []
+    if not files:
+        raise DataError(f"Expected a folder that srrs embed wrote at {folder}, but found no {WHOLE} in it.")
+    return files
+
+
+def part_contents(files: Sequence[Path]) -> Iterator[tuple[Table, dict[str, Any]]]:
+    """Yield the table and the arrays of each feature file, one after the other.
+
+    Raises
+    ------
+    DataError
+        The parts differ in their model, their number of views, their columns or the size of their dataset; or a file
+        lacks an array or rows.
+    """
+    first: dict[str, Any] | None = None
+    columns: list[str] = []
+    for file in files:
+        part = read_arrays(file)
+        if not {"plain", "views"} <= set(part):
+            raise DataError(f"Expected the arrays plain and views in {file}, as srrs embed writes them.")
+        first = first or part
+        for name, what in (("model", "models"), ("part_of_rows", "datasets")):
+            if str(part.get(name)) != str(first.get(name)):
+                raise DataError(f"Expected parts of one run in {file.parent}, but they are of several {what}.")
+        if part["views"].shape[1:] != first["views"].shape[1:]:
+            raise DataError(f"Expected as many views in all parts in {file.parent}, but the numbers differ.")
+        path = file.with_name(file.name.replace("features", "samples")).with_suffix(".csv")
+        table = read_table(path)
+        columns = columns or list(table)
+        if list(table) != columns:
+            raise DataError(f"Expected the columns {', '.join(columns)} in {path}, but found {', '.join(table)}.")
+        wanted, found = len(part["plain"]), len(table[columns[0]])
+        if found != wanted:
+            raise DataError(f"Expected {wanted} rows in {path}, one for each feature, but found {found}.")
+        yield table, part
+
+
+def read_parts(files: Sequence[Path]) -> dict[str, Any]:
+    """Return the concatenated arrays and tables of all parts by name. A large array is stored in a temporary file.
+
+    The errors are those of `part_contents`.
+    """
+    tables, parts = zip(*part_contents(files), strict=True)
     columns = {name: [cell for table in tables for cell in table[name]] for name in tables[0]}
     return {**columns, **parts[0], **{name: _stacked([part[name] for part in parts]) for name in ("plain", "views")}}
 

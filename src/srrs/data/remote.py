@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from srrs.cache import make_room, mark_used
 from srrs.data.archives import SHARDS, shard_samples
+from srrs.data.arrays import KINDS
+from srrs.data.embeddings import is_embeddings
 from srrs.data.folders import is_picture
+from srrs.data.lance_tables import SUFFIX
 from srrs.data.options import ReadOptions
 from srrs.data.pictures import Stored
 from srrs.data.readers import table_samples, tree_samples
@@ -25,6 +29,8 @@ from srrs.io import atomic, cache_root
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://")
 """Beginning of a URL."""
+EMBEDDED = re.compile(r"(features|samples)(-\d{5}-of-\d{5})?\.(safetensors|csv)")
+"""Names of the files that `srrs embed` writes."""
 _STATED = ("size", "ETag", "etag", "mtime", "LastModified", "created", "md5Hash")
 """Fields in which servers describe the version of a file."""
 
@@ -41,6 +47,8 @@ class Remote:
     url: str
     stated: str = ""
     """The server's description of the file's version: size, modification time or ETag."""
+    together: str = ""
+    """Description of the versions of several files whose copies lie in one folder; '' for a file by itself."""
 
     def __call__(self) -> bytes:
         """Return the bytes, from the copy on this machine."""
@@ -48,12 +56,17 @@ class Remote:
 
     def local(self) -> Path:
         """Return the copy of the file in the cache. The file is copied if there is no copy."""
-        digest = hashlib.sha256(f"{self.url}\0{self.stated}".encode()).hexdigest()[:32]
-        copy = cache_root() / "remote" / digest / PurePosixPath(self.url).name
-        if not copy.exists():
-            system, path = _system(self.url)
-            with atomic(copy) as part, _said_of(self.url):
-                system.get_file(path, str(part))
+        version = self.together or f"{self.url}\0{self.stated}"
+        digest = hashlib.sha256(version.encode()).hexdigest()[:32]
+        copies = cache_root() / "remote"
+        copy = copies / digest / PurePosixPath(self.url).name
+        if copy.exists():
+            mark_used(copy)
+            return copy
+        make_room(copies)
+        system, path = _system(self.url)
+        with atomic(copy) as part, _said_of(self.url):
+            system.get_file(path, str(part))
         return copy
 
 
@@ -68,6 +81,27 @@ def fetched(url: str) -> Path:
         fsspec is not installed.
     """
     return Remote(url, _stated(url)).local()
+
+
+def fetched_embeddings(url: str) -> Path | None:
+    """Return the copy of a file of embeddings, or of a folder that `srrs embed` wrote; None if the URL is neither.
+
+    The errors are those of `fetched`. A Lance dataset behind a URL is a DataError, too.
+    """
+    kind = PurePosixPath(url).suffix.lower()
+    if kind in KINDS:
+        file = fetched(url)
+        return file if is_embeddings(file) else None
+    if kind == SUFFIX:
+        raise DataError(f"Expected a Lance dataset on a disk, but {url} is a URL. Copy the folder, and give its path.")
+    if kind in (".tar", *TABLES):
+        return None
+    files = {name: stated for name, stated in _listed(url, deep=False).items() if EMBEDDED.fullmatch(name)}
+    if not any(name.endswith(".safetensors") for name in files):
+        return None
+    together = f"{url.rstrip('/')}\0{sorted(files.items())}"
+    copies = [Remote(f"{url.rstrip('/')}/{name}", stated, together).local() for name, stated in files.items()]
+    return copies[0].parent
 
 
 def remote_samples(url: str, options: ReadOptions) -> Samples:
@@ -122,12 +156,15 @@ def _at(folder: str, name: str, stated: str) -> Remote:
     return Remote(f"{folder.rstrip('/')}/{name}", stated)
 
 
-def _listed(url: str) -> dict[str, str]:
-    """Return the files below a folder: their paths from the folder, with the server's description of their versions."""
+def _listed(url: str, deep: bool = True) -> dict[str, str]:
+    """Return the files below a folder: their paths from the folder, with the server's description of their versions.
+
+    Without `deep`, files in subfolders are left out.
+    """
     system, root = _system(url)
     with _said_of(url):
-        found = system.find(root, detail=True)
-    if not found:
+        found = system.find(root, maxdepth=None if deep else 1, detail=True)
+    if not found and deep:
         raise DataError(f"Expected a folder of images or shards, or a table at {url}, but found nothing there.")
     start = len(str(root).rstrip("/")) + 1
     return {name[start:]: _words(info) for name, info in found.items()}

@@ -5,7 +5,7 @@ import importlib.util
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,10 +223,13 @@ def text_of(value: Any) -> str:
     return str(value).strip()
 
 
-def find_column(table: Table, asked: str | None, usual: Sequence[str], what: str, source: str) -> list[Any]:
+def find_column(
+    table: Table, asked: str | None, usual: Sequence[str], what: str, source: str, named: bool = True
+) -> list[Any]:
     """Return the column with the name `asked`. If `asked` is None, return the first column with one of the usual names.
 
-    The case of names does not matter. `what` is the content of the column, for messages.
+    The case of names does not matter. `what` is the content of the column, for messages. `named` is False if no option
+    names the column.
 
     Raises
     ------
@@ -240,9 +243,19 @@ def find_column(table: Table, asked: str | None, usual: Sequence[str], what: str
             return table[name]
         if name.lower() in known:
             return table[known[name.lower()]]
-    raise DataError(
+    raise no_column(what, wanted, source, table, named)
+
+
+def no_column(what: str, wanted: Sequence[str], source: str, found: Iterable[str], named: bool = True) -> DataError:
+    """Return the error for a missing column, with the option that names the column unless `named` is False.
+
+    `what` is the content of the column (path, label or id), `wanted` are the names that it may have, and `found` are
+    the columns of the source.
+    """
+    cure = f"Name it with --{what} ({what}_column=), or name" if named else "Name"
+    return DataError(
         f"Expected a column with the {what} ({', '.join(wanted)}) in {source}, but found the columns "
-        f"{', '.join(map(str, table))}. Name it with --{what} ({what}_column=), or name the columns in the first line."
+        f"{', '.join(map(str, found))}. {cure} the columns in the first line."
     )
 
 
@@ -263,7 +276,10 @@ def find_ids(table: Table, asked: str | None, texts: Sequence[str], source: str)
     ids = [text_of(id) for id in find_column(table, asked, (), "id", source)]
     if "" in ids:
         row = ids.index("") + 1
-        raise DataError(f"Expected an id in every row of column {asked} of {source}, but row {row} has none.")
+        raise DataError(
+            f"Expected an id in every row of column {asked} of {source}, but row {row} has none. Fill it, or name "
+            "another column with --id (id_column=)."
+        )
     return ids
 
 

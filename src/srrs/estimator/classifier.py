@@ -38,7 +38,8 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
     """A classifier that is robust to wrong labels, with an audit of the labels.
 
     It is a scikit-learn estimator for arrays of embeddings (N, D). Its methods also accept folders and tables of
-    images, but the tools of scikit-learn cannot split these.
+    images, but the tools of scikit-learn cannot split these. All parameters that are not listed here are settings, see
+    `Settings`. `fit` validates them.
 
     Parameters
     ----------
@@ -46,7 +47,6 @@ class RobustClassifier(ClassifierMixin, Tuned, BaseEstimator):  # type: ignore[m
         model (`srrs.load_model`).
     method : name of a method, with stages replaced as in `srrs(screen=bands)`; or a `Method`.
     tuners : tuners that replace those of the method: names, classes, `Tuner` or `TunerSpec` objects.
-    others : the settings of the same names, see `Settings`. They are validated by `fit`.
 
     Attributes
     ----------

@@ -17,7 +17,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import time
 from pathlib import Path
 
@@ -27,7 +26,8 @@ import torch
 from numpy.typing import NDArray
 
 from srrs import checksum
-from srrs.errors import DataError, SettingsError
+from srrs.cache import trim
+from srrs.errors import DataError
 from srrs.features.shard_file import Halves, Keys, Shard, ShardFile, heads, open_shard, remove_damaged, write_shard
 from srrs.io import remove_leftovers, write_atomic
 
@@ -40,23 +40,6 @@ _FLUSH_SECONDS = 30.0
 """Time after which added features are written to disk, in seconds."""
 _DESCRIPTION = "model.json"
 """Name of the file that describes a model in its folder. Its modification time is the time of the last use."""
-
-
-def cache_limit() -> int:
-    """Return the largest number of bytes that all features may take on disk.
-
-    The environment variable `SRRS_CACHE_LIMIT_GB` sets it. The default is 20 GB.
-
-    Raises
-    ------
-    SettingsError
-        The variable is not a number above 0.
-    """
-    text = os.environ.get("SRRS_CACHE_LIMIT_GB") or "20"
-    with contextlib.suppress(ValueError):
-        if float(text) > 0:
-            return int(min(float(text), 1e9) * 2**30)
-    raise SettingsError(f"Expected SRRS_CACHE_LIMIT_GB to be a number of gigabytes above 0, but it is '{text}'.")
 
 
 def model_folder(cache: Path, description: dict[str, object]) -> Path:
@@ -82,21 +65,13 @@ def model_folder(cache: Path, description: dict[str, object]) -> Path:
     return folder
 
 
-def trim(cache: Path, keep: Path, limit: int) -> list[Path]:
-    """Remove the folders of the least recently used models until the features take at most `limit` bytes.
+def trim_features(cache: Path, keep: Path) -> list[Path]:
+    """Remove the folders of the least recently used models until the features take at most `cache_limit()` bytes.
 
-    Return the removed folders. The folder `keep` is never removed.
+    Return the removed folders. The folder `keep` and those that were used later are not removed.
     """
-    with contextlib.suppress(OSError):  # another run may be removing the same folder
-        used = {path.parent: path.stat().st_mtime for path in (cache / "features").glob(f"*/{_DESCRIPTION}")}
-        sizes = {folder: sum(path.stat().st_size for path in folder.iterdir()) for folder in used}
-        removed = []
-        for folder in sorted(used, key=lambda folder: used[folder]):
-            if folder != keep and sum(sizes.values()) > limit:
-                shutil.rmtree(folder, ignore_errors=True)
-                del sizes[folder]
-                removed.append(folder)
-        return removed
+    with contextlib.suppress(OSError):  # another run may have removed the folder
+        return trim(cache / "features", _DESCRIPTION, before=(keep / _DESCRIPTION).stat().st_mtime)
     return []
 
 

@@ -20,7 +20,7 @@ from srrs.data.samples import NO_LABEL, Progress, Samples
 from srrs.errors import DataError, ModelError
 from srrs.features.crops import view_box
 from srrs.features.shard_file import Halves, pack_keys
-from srrs.features.shards import FeatureStore, cache_limit, model_folder, trim
+from srrs.features.shards import FeatureStore, model_folder, trim_features
 from srrs.mapped import empty
 from srrs.models.base import ImageTower
 from srrs.records import Features, Floats
@@ -99,7 +99,7 @@ def encode(
         run.store.flush()
     features = run.gather([key for pictures in shown for key, _ in pictures], len(done) - 1)
     if cache is not None and folder is not None:
-        trim(cache, folder, cache_limit())
+        trim_features(cache, folder)
     return _averaged(features, [len(pictures) for pictures in shown])
 
 
