@@ -126,6 +126,17 @@ def test_only_regular_files_are_read_and_none_is_waited_for(tmp_path):
             read_bytes(path)
 
 
+@unix
+def test_no_device_fifo_or_link_to_one_is_replaced_by_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "replace", lambda self, target: pytest.fail(f"{target} was replaced"))
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/null"), Path("/dev/stdout"), Path("/dev/new")):
+        with pytest.raises(DataError, match=f"Cannot write {path}: not a regular file. Choose a path that can be writ"):
+            write_atomic(path, b"x")
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
 def test_a_file_above_the_limit_is_not_read(tmp_path):
     (tmp_path / "a").write_bytes(bytes(10))
     assert len(read_bytes(tmp_path / "a", 10)) == 10

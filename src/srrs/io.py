@@ -130,6 +130,7 @@ def atomic(path: FilePath) -> Iterator[Path]:
     """
     path = Path(path)
     try:
+        _check_replaceable(path)
         part = _part(path)
         try:
             part.touch()
@@ -174,6 +175,12 @@ def sync(path: Path) -> None:
         if file.is_file():
             with file.open("r+b") as written:
                 os.fsync(written.fileno())
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raise OSError if a new file at `path` would replace a device, a FIFO or a socket, or a link to one."""
+    if os.path.realpath(path.parent) == "/dev" or (there(path) and not path.is_dir() and not is_file(path)):
+        raise OSError(errno.EINVAL, "not a regular file")
 
 
 def _part(path: Path) -> Path:
