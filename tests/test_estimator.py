@@ -1,6 +1,7 @@
 """Fit on photographs, predict, save, and load in a process that has seen nothing."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -308,6 +309,16 @@ def test_a_damaged_or_edited_folder_is_one_error_or_still_a_classifier(saved, ph
         except DataError as error:
             refused += str(copy) in str(error)
     assert 120 < refused < 200
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+@pytest.mark.parametrize("name", ["config.json", "head.safetensors", "prompts.safetensors"])
+def test_a_fifo_in_a_saved_classifier_is_not_waited_for(saved, tmp_path: Path, name: str) -> None:
+    copy = Path(shutil.copytree(saved["clip"][1], tmp_path / "copy"))
+    (copy / name).unlink()
+    os.mkfifo(copy / name)
+    with pytest.raises(DataError, match=r"but it cannot be read: .*not a regular file"):
+        RobustClassifier.load(copy)
 
 
 def test_a_head_that_does_not_fit_is_refused(saved, tmp_path: Path) -> None:

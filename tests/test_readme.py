@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 
 from srrs.cli import app
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+README = (ROOT / "README.md").read_text()
 COMMANDS = [line.split("#")[0].split() for line in re.findall(r"^srrs .*$", README, re.MULTILINE)]
 QUICK = {
     "audit": ["--model", "bundled", "--set", "steps=2", "--set", "views=1"],
@@ -75,3 +77,16 @@ def test_the_readme_names_the_commands_that_the_make_file_has() -> None:
     targets = (Path(__file__).parents[1] / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
         assert re.search(rf"^{target}:", targets, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md", *(f"docs/{p.name}" for p in PAGES)])
+def test_every_link_between_pages_leads_to_a_file_and_a_heading(page: str) -> None:
+    text = (ROOT / page).read_text()
+    for target in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", text):
+        name, _, heading = target.partition("#")
+        path = (ROOT / page).parent / name if name else ROOT / page
+        assert path.exists(), target
+        if heading and path.suffix == ".md":
+            titles = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+            plain = [re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles]
+            assert heading in plain, target

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageOps
+from sklearn.metrics.pairwise import cosine_similarity
 
-from srrs import RobustClassifier, pipeline
+from srrs import RobustClassifier, audit_labels, pipeline
+from srrs.array_audit import zero_shot_logits
 from srrs.audit.table import Audit
 from srrs.cli import main
 from srrs.config import Settings
@@ -170,3 +172,36 @@ def test_embeddings_in_another_order_have_the_same_audit(method: str) -> None:
         apart = [] if ids else ["id", "flags"]
         twins = [] if ids else [5, 7, 50]  # without ids, copies with one label may change places
         assert_same(after.drop(columns=apart, index=twins), before.drop(columns=apart, index=twins))
+
+
+@pytest.mark.parametrize(("classes", "each"), [(80, 6), (2, 1500)])
+def test_many_classes_and_many_images_of_a_class_have_the_same_audit_in_another_order(classes: int, each: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(classes), each)
+    vectors = rng.normal(size=(classes, 16))
+    features = (vectors[labels] + 0.3 * rng.normal(size=(len(labels), 16))).astype(np.float32)
+    given = np.where(rng.random(len(labels)) < 0.1, (labels + 1) % classes, labels)
+    order = rng.permutation(len(labels))
+
+    def audit(rows: np.ndarray) -> pd.DataFrame:
+        found = audit_labels(given[rows], features=features[rows], class_vectors=vectors, ids=[f"{r:05}" for r in rows])
+        return found.table.set_index("id").sort_index()
+
+    first, other = audit(np.arange(len(labels))), audit(order)
+    assert_same(other.drop(columns="quality"), first.drop(columns="quality"))
+    np.testing.assert_allclose(other.quality, first.quality, rtol=1e-12)  # `decide` adds up in the order of its rows
+    wrong = given != labels
+    assert (first.quality[wrong].mean(), first.quality[~wrong].mean()) == pytest.approx((0, 1), abs=0.2)
+
+
+@pytest.mark.parametrize(("count", "size", "classes"), [(481, 16, 80), (7, 32, 3), (333, 512, 100)])
+def test_zero_shot_logits_of_arrays_do_not_depend_on_the_position_of_a_row(count: int, size: int, classes: int) -> None:
+    rng = np.random.default_rng(0)
+    features, vectors = rng.normal(size=(count, size)).astype(np.float32), rng.normal(size=(classes, size))
+    features[3] = features[5]
+    logits = zero_shot_logits(features, vectors)
+    cosines = cosine_similarity(features.astype(np.float64), vectors)
+    np.testing.assert_allclose(logits, 100 * cosines, rtol=0, atol=1e-3)
+    for _ in range(4):
+        order = rng.permutation(count)
+        np.testing.assert_array_equal(zero_shot_logits(features[order], vectors), logits[order])

@@ -91,3 +91,15 @@ def test_a_strangers_classifier_runs_nothing_and_connects_to_nothing(stranger, p
     assert outcome.exit_code == 0, outcome.output
     assert len(json.loads(outcome.stdout)["predictions"]) == 18
     assert not (stranger / "ran").exists()
+
+
+def test_a_strangers_classifier_that_names_a_model_of_the_hub_says_so_and_fetches_nothing_offline(
+    stranger, photos, tmp_path, quiet, monkeypatch
+) -> None:
+    folder = RobustClassifier(str(stranger), method="coop", **FAST).fit(photos).save(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config["settings"]["model"] = "somebody/else"
+    (folder / "config.json").write_text(json.dumps(config))
+    outcome = CliRunner().invoke(app, ["predict", str(folder), str(photos), "--offline"])
+    assert isinstance(outcome.exception, ModelError)
+    assert "it would be fetched from https://huggingface.co/somebody/else" in str(outcome.exception)

@@ -55,6 +55,7 @@ def test_nothing_is_tuned_and_nothing_is_predicted_by_an_untuned_model(bundled) 
     assert audit.tuned == ()
     assert audit.table.zero_shot.isna().all()
     assert audit.settings["text_passes"] == 0
+    assert not any("No description" in finding.text for finding in audit.findings)
     assert any("other images had the most weight" in finding.text for finding in audit.findings)
     assert audit.trusted
 

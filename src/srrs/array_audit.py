@@ -95,13 +95,22 @@ def audit_labels(
 
 
 def zero_shot_logits(features: Floats, class_vectors: Floats) -> Floats:
-    """Return logits (N, C) of features (N, D) and class vectors (C, D): 100 times the cosine, as in CLIP."""
-    vectors = class_vectors / np.linalg.norm(class_vectors, axis=1, keepdims=True).clip(1e-12)
+    """Return logits (N, C) of features (N, D) and class vectors (C, D): 100 times the cosine, as in CLIP.
+
+    The last bits of a product can depend on the position of a row. Therefore the rows are multiplied in the order of
+    their content keys, and equal rows get equal logits.
+    """
+    vectors = (class_vectors / np.linalg.norm(class_vectors, axis=1, keepdims=True).clip(1e-12)).astype(np.float32)
     logits = empty((len(features), len(vectors)), np.float32)
-    for rows in blocks(len(features)):
+    keys = np.concatenate([row_keys(features[rows]) for rows in blocks(len(features))])
+    order = np.argsort(keys, kind="stable")
+    for block in blocks(len(features)):
+        rows = order[block]
         part = np.asarray(features[rows], np.float32)
         unit = part / np.linalg.norm(part, axis=1, keepdims=True).clip(1e-12)
-        logits[rows] = LOGIT_SCALE * unit @ vectors.T.astype(np.float32)
+        new = np.r_[True, (part[1:] != part[:-1]).any(1)]
+        first = np.maximum.accumulate(np.where(new, np.arange(len(part)), 0))
+        logits[rows] = (LOGIT_SCALE * unit @ vectors.T)[first]
     return logits
 
 

@@ -118,6 +118,8 @@ def test_what_is_written_gives_the_same_call_again_from_anywhere(drawn, tmp_path
         ("- 1", DataError, "Expected settings by name in .*, but found list"),
         ("options: 3", DataError, "Expected a mapping under options"),
         ("a: [", DataError, "Expected YAML or JSON in"),
+        ("seed: 2024-99-99", DataError, "Expected YAML or JSON in .*, but found: month must be in 1..12"),
+        ("[" * 10_000, DataError, "Expected YAML or JSON in .*, but found: maximum recursion depth"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused(drawn, tmp_path: Path, text: str, error, message: str) -> None:
@@ -131,6 +133,8 @@ def test_a_file_may_hold_options_of_other_commands_and_must_be_there(drawn, tmp_
     assert drawn("--config", tmp_path / "run.json")[1] == Sizes()
     with pytest.raises(DataError, match=r"a file of settings at .*none\.yaml, but it cannot be read: No such file"):
         drawn("--config", tmp_path / "none.yaml")
+    with pytest.raises(DataError, match=r"a file of settings at /dev/zero, but it cannot be read: not a regular file"):
+        drawn("--config", "/dev/zero")
 
 
 def help_of(*words: str) -> str:

@@ -228,6 +228,19 @@ def test_labels_of_other_kinds_are_read_or_the_cause_is_named(tmp_path):
         labels(np.eye(4), **names)
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_texts_that_are_not_unicode_are_refused(tmp_path, order):
+    """numpy keeps any four bytes as a character, and fails with a SystemError where it is made a str."""
+    texts = np.array(["cat", "dog"] * 2).astype(f"{order}U3")
+    damaged = np.frombuffer(
+        texts.tobytes().replace(b"d\0\0\0", b"d\0\0\7").replace(b"\0\0\0d", b"\7\0\0d"), texts.dtype
+    )
+    assert archive(tmp_path, labels=texts)
+    assert read_inputs(tmp_path / "e.npz").samples.given == ("cat", "dog", "cat", "dog")
+    with pytest.raises(DataError, match=r"the texts of labels\.npy are not Unicode"):
+        read_inputs(archive(tmp_path, labels=damaged))
+
+
 @pytest.mark.parametrize("scale", [1e20, 1e37, 1e-30])
 def test_vectors_of_any_length_become_unit_vectors(scale):
     vectors = (np.random.default_rng(0).normal(size=(6, 16)) * scale).astype(np.float32)
@@ -238,6 +251,15 @@ def test_vectors_of_any_length_become_unit_vectors(scale):
     assert np.allclose(
         found.features.plain, vectors / scale / np.linalg.norm(vectors / scale, axis=1, keepdims=True), atol=1e-3
     )
+
+
+def test_a_float64_row_of_huge_numbers_that_is_not_finite_has_an_issue():
+    vectors = np.array([[1e200, np.nan], [1e200, np.inf], [1e308, 1.7e308], [3e200, 4e200], [3e-320, 0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = read_embeddings(vectors)
+    assert found.issues == ("embedding is not finite",) * 3 + ("", "")
+    assert np.allclose(found.features.plain[3:], [[0.6, 0.8], [1, 0]])
 
 
 def test_float64_beyond_float32_becomes_unit_vectors():

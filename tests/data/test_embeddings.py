@@ -173,6 +173,15 @@ def test_damaged_missing_and_strange_files_are_told(tmp_path: Path, kind: str) -
 
 
 def test_pickled_objects_are_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "f.npz", embeddings=unit(2, 3), ids=np.array(["a", None], dtype=object))
-    with pytest.raises(DataError, match="holds pickled objects: save texts as plain text arrays"):
+    for count in (2, 300):  # a pickle of many equal texts is smaller than the pointers to them
+        ids = np.array(["a", None] * (count // 2), dtype=object)
+        np.savez(tmp_path / "f.npz", embeddings=unit(count, 3), ids=ids)
+        with pytest.raises(DataError, match="holds pickled objects: save texts as plain text arrays"):
+            read_embeddings(tmp_path / "f.npz")
+
+
+@pytest.mark.parametrize(("kind", "found"), [(complex, "complex numbers"), (bool, "truth values")])
+def test_embeddings_of_other_numbers_are_named(tmp_path: Path, kind: type, found: str) -> None:
+    np.savez(tmp_path / "f.npz", embeddings=unit(2, 3).astype(kind))
+    with pytest.raises(DataError, match=rf"Expected embeddings .* of real numbers in .*f\.npz, but found {found}"):
         read_embeddings(tmp_path / "f.npz")

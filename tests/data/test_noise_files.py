@@ -29,6 +29,8 @@ def test_a_matrix_of_counts_is_read_by_name_or_number(tmp_path: Path) -> None:
             "in row 'sea horse', column 'dog' .*found 'x'",
         ),
         ("t,cat,dog,sea horse\ncat,1,0,0\ndog,0,-1,0\nsea horse,0,1,0\n", "count or a share .* found '-1'"),
+        ("t,cat,dog,sea horse\n,1,0,0\ndog,0,1,0\nsea horse,0,1,0\n", "one line for each"),
+        ("t,cat,dog,sea horse\ncat,1e308,1e308,0\ndog,0,1,0\nsea horse,0,1,0\n", "found '1e308'"),
         ("t,cat,dog,sea horse\ncat,1,0,0\ndog,0,nan,0\nsea horse,0,1,0\n", "found 'nan'"),
         ("t,cat,dog,sea horse\ncat,1,0,0\ndog,0,0,0\nsea horse,0,1,0\n", "above 0 in every row of .* 'dog' has 0"),
     ],

@@ -259,6 +259,10 @@ def of(labels: list[int], paths: str, noise: str = "sym:0.5", **more: Any) -> Dr
     ("call", "message"),
     [
         (lambda: of([0, 1], "abc"), "one label for each of 3 images"),
+        (
+            lambda: of([0, 0, 1, 1], "abcd", "half:0.9", features=np.eye(4)),
+            r"at least 4 images of the classes that go wrong, but they have 2\. Use a lower rate",
+        ),
         (lambda: of([0, 1, 1], "aba"), "'a' is there 2 times"),
         (lambda: of([0, 1, 2], "abc"), r"labels from 0 to 1, or -1 .* run from 0 to 2"),
         (lambda: of([0, 1, -2], "abc"), r"run from -2 to 1"),

@@ -81,6 +81,18 @@ def test_dates_above_the_classes_are_noticed(tmp_path):
     assert len(read(tmp_path, labeled=False)) == 4
 
 
+def test_dates_of_one_class_each_are_noticed(tmp_path):
+    files(tmp_path, "05.01.2024/cat/1.jpg", "06.01.2024/dog/1.jpg")
+    with pytest.raises(DataError, match=r"first folders are dates .* and all images are in folders below them"):
+        from_folder(tmp_path)
+
+
+def test_dates_that_hold_the_images_themselves_are_a_note(tmp_path):
+    samples = from_folder(files(tmp_path, "2024-01-05/1.jpg", "2024-01-06/1.jpg"))
+    assert samples.class_names == ("2024-01-05", "2024-01-06")
+    assert "are dates (2024-01-05, 2024-01-06). If the classes are not dates, give a table." in samples.notes[0]
+
+
 def test_other_folders_that_repeat_below_the_classes_are_a_note(tmp_path):
     files(tmp_path, *(f"{kind}/{side}/1.jpg" for side in ("front", "back") for kind in ("cat", "dog")))
     samples = from_folder(tmp_path)

@@ -133,10 +133,78 @@ def test_other_kinds_of_model_are_refused_by_name(copy: Path) -> None:
             load_model(str(copy))
 
 
+PLACES = {
+    "config.json": [("model_type",), ("vision_config",), ("projection_dim",)]
+    + [(tower, key) for tower in ("text_config", "vision_config") for key in ("hidden_size", "num_hidden_layers")]
+    + [("text_config", "vocab_size"), ("text_config", "max_position_embeddings"), ("vision_config", "patch_size")],
+    "preprocessor_config.json": [("size",), ("crop_size",), ("crop_size", "height"), ("image_mean",), ("image_std",)],
+    "tokenizer_config.json": [("model_max_length",), ("eos_token",), ("tokenizer_class",)],
+    "tokenizer.json": [("model",), ("model", "vocab"), ("model", "merges"), ("added_tokens",), ("post_processor",)],
+}
+ODD = [None, [], {}, "x", -1, 0, 1, 10**9, 10**30, True, [1, 2], float("nan")]
+
+
+@pytest.mark.parametrize("file", PLACES)
+def test_an_edited_model_folder_is_refused_or_still_a_model(copy: Path, file: str) -> None:
+    """Any value at a place where transformers expects another: loaded at once, or one error that names the model."""
+    content = json.loads((copy / file).read_text())
+    refused = []
+    for number, (*way, last) in enumerate(PLACES[file] * 3):
+        edited = json.loads(json.dumps(content))
+        inner = edited
+        for step in way:
+            inner = inner[step]
+        inner[last] = ODD[number * 7 % len(ODD)]
+        (copy / file).write_text(json.dumps(edited))
+        try:
+            load_model(str(copy), device="cpu")
+        except ModelError as error:
+            refused.append(str(error))
+    assert refused
+    assert all(str(copy) in message or "preprocessing" in message for message in refused)
+
+
+def test_sizes_that_would_fill_the_memory_are_refused(copy: Path) -> None:
+    content = json.loads((copy / "config.json").read_text())
+    for key, size in (("num_hidden_layers", 10**6), ("hidden_size", 10**8)):
+        edited = content | {"text_config": content["text_config"] | {key: size}}
+        (copy / "config.json").write_text(json.dumps(edited))
+        with pytest.raises(ModelError, match=f"config.json of the model .* states {key} {size:,}, which is too large"):
+            load_model(str(copy))
+    (copy / "config.json").write_text(json.dumps(content))
+    settings = json.loads((copy / "preprocessor_config.json").read_text())
+    settings["crop_size"] = {"height": 10**6, "width": 10**6}
+    (copy / "preprocessor_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match=r"Expected preprocessing sizes from 1 to 8192 pixels, found .*1000000"):
+        load_model(str(copy))
+
+
+def test_weights_that_are_not_finite_are_refused(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    weights["visual_projection.weight"][0, 0] = float("nan")
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="gives features that are not finite: one of its files is damaged"):
+        load_model(str(copy))
+
+
+def test_the_network_is_asked_only_after_saying_for_what(monkeypatch, caplog) -> None:
+    def asked(name: str) -> bool:
+        assert "Fetching it from https://huggingface.co/somebody/some-model" in caplog.text
+        return False
+
+    monkeypatch.setattr(hub, "is_reachable", asked)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(ModelError, match="nor reachable at"):
+        load_model("somebody/some-model")
+
+
 def test_a_model_neither_on_disk_nor_reachable_says_what_to_do(monkeypatch) -> None:
     monkeypatch.setattr(hub, "is_reachable", lambda name: False)
     monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
-    with pytest.raises(ModelError, match=r"neither on disk .* nor reachable: give the path .*--model bundled"):
+    with pytest.raises(
+        ModelError,
+        match=r"neither on disk .* nor reachable at https://.*/somebody/some-model: give the path .*--model bundled",
+    ):
         load_model("somebody/some-model")
     monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub, "is_reachable", lambda name: pytest.fail("the hub was asked"))
@@ -194,7 +262,7 @@ def test_the_hubs_cache_comes_first_and_pickled_weights_are_replaced_by_their_co
     monkeypatch.setattr(hub, "is_reachable", lambda name: True)
     monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
     first = load_model("somebody/old-model").fingerprint
-    assert "Fetching the model somebody/old-model from https://" in caplog.text
+    assert "The model somebody/old-model is not on disk. Fetching it from https://" in caplog.text
     assert asked == [(None, True), (None, False), ("refs/pr/7", False)]
     assert load_model("somebody/old-model").fingerprint == first
     assert asked[3:] == [(None, True)]

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ def test_classes_are_matched_whatever_case_and_underscores_and_the_rest_is_noted
         ("[1]", "Expected {class name: description} in .* but found a list"),
         ('{"hen": 3}', "text or a list of texts for class 'hen' in .* but found 3"),
         ("{", "are not JSON"),
+        ("[" * 100_000, "are not JSON"),
     ],
 )
 def test_a_file_of_another_form_is_refused(tmp_path: Path, content: str, message: str) -> None:
@@ -68,6 +70,13 @@ def test_a_file_of_another_form_is_refused(tmp_path: Path, content: str, message
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.json' cannot be read"):
         load_descriptions(tmp_path / "none.json")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(DataError, match=r"pipe\.json' cannot be read: not a regular file"):
+        load_descriptions(tmp_path / "pipe.json")
 
 
 def test_bundled_descriptions_are_the_packages_own_or_none(monkeypatch, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any, get_args
 
 from srrs.config import Settings, flat_fields
 from srrs.errors import DataError, SettingsError
+from srrs.io import read_bytes
 
 FILE = "settings.yaml"
 """Name of the file of settings in the folder of a run."""
@@ -130,10 +131,10 @@ def read_config(path: Path | None) -> Config:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # reads JSON, too, because JSON is valid YAML
+        content = yaml.safe_load(read_bytes(path).decode())  # reads JSON, too, because JSON is valid YAML
     except OSError as error:
         raise DataError(f"Expected a file of settings at {path}, but it cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that does not exist is a ValueError
         raise DataError(f"Expected YAML or JSON in {path}, but found: {str(error).splitlines()[0]}.") from None
     if not isinstance(content, Mapping):
         raise DataError(f"Expected settings by name in {path}, but found {type(content).__name__}.")

@@ -4,6 +4,7 @@ Pickled objects are refused, so no code of a file is run.
 """
 
 import json
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,7 +73,15 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
                 f"the array {member.filename} claims {size / 2**30:,.0f} GB and has {member.file_size:,} bytes"
             )
     with archive.open(member) as stream:
-        return np.asarray(np.lib.format.read_array(stream))  # refuses pickled objects by default
+        array = np.asarray(np.lib.format.read_array(stream))  # refuses pickled objects by default
+    if array.dtype.kind == "U" and array.size and _code_points(array).max() > sys.maxunicode:
+        raise ValueError(f"the texts of {member.filename} are not Unicode")
+    return array
+
+
+def _code_points(texts: np.ndarray) -> np.ndarray:
+    """Return the code points of all characters of an array of texts, zeros at their ends included."""
+    return np.frombuffer(texts.tobytes(), f"{texts.dtype.byteorder}u4".replace("|", "="))
 
 
 def _claimed(stream: Any) -> int:
@@ -82,6 +91,8 @@ def _claimed(stream: Any) -> int:
         raise ValueError(f"the version {version} of its arrays is not known")
     read: Any = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, kind = read(stream)
+    if kind.hasobject:
+        raise ValueError("it holds Python objects")
     size = int(kind.itemsize)
     for length in shape:
         size *= int(length)

@@ -10,6 +10,9 @@ from srrs.data.tables import LABEL_COLUMNS, PATH_COLUMNS, find_column, read_tabl
 from srrs.errors import DataError
 from srrs.records import Floats, Ints
 
+LARGEST = 1e300
+"""Largest entry of a matrix, so that the sum of a row stays finite."""
+
 
 def read_matrix(path: Path, class_names: Sequence[str]) -> Floats:
     """Return the matrix `P(given | true)` (C, C) of a table.
@@ -21,7 +24,7 @@ def read_matrix(path: Path, class_names: Sequence[str]) -> Floats:
     first, *columns = table
     index = _class_index([*table[first], *columns], class_names, path)
     for texts, what in ((table[first], "line"), (columns, "column")):
-        if sorted(index[text] for text in texts) != list(range(len(class_names))):
+        if sorted(index.get(text, -1) for text in texts) != list(range(len(class_names))):
             raise DataError(f"Expected one {what} for each of the {len(class_names)} classes in {path}.")
     matrix = np.zeros((len(class_names), len(class_names)))
     for column in columns:
@@ -67,6 +70,6 @@ def _entry(text: str, where: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value < float("inf"):
+    if not 0 <= value <= LARGEST:
         raise DataError(f"Expected a count or a share in {where}, but found '{text}'.")
     return value

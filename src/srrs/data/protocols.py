@@ -281,7 +281,10 @@ def _by_features(features: Floats, truth: Ints, keys: Sequence[str], classes: in
         return np.asarray(to_confused(truth, keys, probs, rate, seed))
     means = np.stack([features[truth == label].mean(axis=0) for label in range(classes)])
     means /= np.linalg.norm(means, axis=1, keepdims=True).clip(1e-12)
-    return np.asarray(to_similar(truth, keys, means @ means.T, rate, seed, half=noise.kind == "half"))
+    try:
+        return np.asarray(to_similar(truth, keys, means @ means.T, rate, seed, half=noise.kind == "half"))
+    except ValueError as error:  # half noise of a rate that half of the classes cannot hold
+        raise DataError(f"{error}. Use a lower rate than that of {noise}.") from None
 
 
 def _human(labels: Ints, paths: Sequence[str], names: tuple[str, ...], noise: NoiseSpec, given: Ints | None) -> Ints:

@@ -37,8 +37,8 @@ from srrs.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-_DATE = re.compile(r"(19|20)\d\d([-_. ]?\d\d?){0,2}")
-"""Form of folder names that are dates."""
+_DATE = re.compile(r"(19|20)\d\d([-_. ]?\d\d?){0,2}|(\d\d?[-_. ]){2}(19|20)\d\d")
+"""Form of folder names that are dates, such as 2024-01-05 and 05.01.2024."""
 
 
 def from_folder(root: str | Path, **keywords: Unpack[ReadKeywords]) -> Samples:
@@ -106,11 +106,14 @@ def _checked_layout(root: str, parts: Sequence[tuple[str, ...]], layout: str) ->
         (top,) = tops
         raise DataError(f"{layout}, but found only the folder {top}, with {len(inner)} in it: give {root}/{top}.")
     shared = sorted(name for name, times in Counter(name for _, name in inner).items() if times > 1)
-    if not (len(tops) > 1 and deep and shared):
+    first, dates = ", ".join(sorted(tops)[:3]), all(_DATE.fullmatch(top) for top in tops)
+    if dates and tops and not inner:
+        return (f"The class folders below {root} are dates ({first}). If the classes are not dates, give a table.",)
+    if not (len(tops) > 1 and deep and (shared or dates)):
         return ()
-    first = ", ".join(sorted(tops)[:3])
     below = f"the folders {', '.join(shared[:5])} stand in several of them"
-    if all(_DATE.fullmatch(top) for top in tops):
+    if dates:
+        below = below if shared else "all images are in folders below them"
         raise DataError(
             f"{layout}, but the first folders are dates ({first}) and {below}: the classes seem to lie one level "
             f"deeper. Give one of the dates, as {root}/{min(tops)}, or a table of paths and labels."

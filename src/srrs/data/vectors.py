@@ -97,7 +97,8 @@ def _lengths(vectors: np.ndarray) -> np.ndarray:
         if part.dtype == np.float64:
             peak = np.abs(part).max(-1, initial=0, keepdims=True)
             safe = np.where(np.isfinite(peak) & (peak > 0), peak, 1)
-            out[rows] = np.linalg.norm(part / safe, axis=-1) * safe[..., 0]
+            with np.errstate(over="ignore", invalid="ignore"):  # in rows that are not finite
+                out[rows] = np.linalg.norm(part / safe, axis=-1) * safe[..., 0]
         else:
             out[rows] = np.sqrt(np.einsum("...d,...d->...", part, part, dtype=np.float64, casting="unsafe"))
         release(vectors)
@@ -110,6 +111,9 @@ def floats(values: Any, axes: int, what: str, name: str) -> np.ndarray:
     array: np.ndarray = (
         values if isinstance(values, np.memmap) else np.asarray([] if isinstance(values, list) else values)
     )
+    if array.dtype.kind in "bc":
+        kind = "complex numbers" if array.dtype.kind == "c" else "truth values"
+        raise DataError(f"Expected {what} of real numbers in {name}, but found {kind}.")
     if isinstance(values, list) or array.dtype.kind not in "fiu":
         raise DataError(f"Expected {what} of one length each in {name}, but found vectors of several lengths or texts.")
     if array.ndim != axes or 0 in (array.shape[0], array.shape[-1]):

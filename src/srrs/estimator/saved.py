@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from srrs import checksum
 from srrs.config import Settings, sentence
 from srrs.errors import DataError, SettingsError
-from srrs.io import save_tensors, write_atomic
+from srrs.io import read_bytes, save_tensors, write_atomic
 from srrs.records import Floats
 
 FORMAT = 1
@@ -92,9 +92,9 @@ def read_saved(folder: Path) -> Saved:
     from safetensors.numpy import load
 
     try:
-        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        head = load((folder / "head.safetensors").read_bytes())
-        parameters = load((folder / "prompts.safetensors").read_bytes())
+        content = json.loads(read_bytes(folder / "config.json"))
+        head = load(read_bytes(folder / "head.safetensors"))
+        parameters = load(read_bytes(folder / "prompts.safetensors"))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError, SafetensorError) as error:
         raise DataError(
             f"Expected a folder written by `srrs fit --out` at '{folder}', but it cannot be read: {error}"

@@ -14,11 +14,12 @@ from typing import Any, Literal
 import torch
 import transformers
 from huggingface_hub import constants, get_repo_discussions, snapshot_download
+from PIL import Image
 from safetensors import SafetensorError
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging as transformers_logging
 
-from srrs.errors import MissingExtraError, ModelError
+from srrs.errors import MissingExtraError, ModelError, SrrsError
 from srrs.models.base import VisionLanguage
 from srrs.models.device import choose_device, choose_precision
 from srrs.models.dual import DualEncoder
@@ -40,6 +41,10 @@ BUNDLED = "bundled"
 """Name of the bundled model."""
 CONVERTER = "SFconvertbot"
 """User name of the hub's bot that converts pickled weights to safetensors."""
+MOST_LAYERS = 1000
+"""Largest number of layers of a tower."""
+LARGEST_SIZE = 10_000_000
+"""Largest whole number in the configuration of a model, such as the size of its vocabulary."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -69,18 +74,46 @@ def load_model(
     where = choose_device(device)
     dtype = choose_precision(precision, where)
     kernel = kernel_for(where, dtype) if kernels == "auto" else "torch"
-    if is_open_clip(name_or_path):
-        return load_open_clip(name_or_path, where, dtype, kernel)
-    folder = find_folder(name_or_path, "clip")
-    model = load_weights(folder, DUAL_ENCODERS, name_or_path)
-    tokenizer, preprocessing = load_tokenizer(folder, name_or_path), load_preprocessing(folder, name_or_path)
-    fingerprint = digest(model, (folder / "config.json").read_bytes(), preprocessing, dtype, kernel)
-    model = model.to(device=where, dtype=dtype)
-    if kernel == "onednn-packed":
-        pack(model)
-    return DualEncoder(
-        model, tokenizer, preprocessing, name=name_or_path, fingerprint=fingerprint, revision=commit_of(folder)
-    )
+    with loading(name_or_path):
+        if is_open_clip(name_or_path):
+            return checked(load_open_clip(name_or_path, where, dtype, kernel))
+        folder = find_folder(name_or_path, "clip")
+        model = load_weights(folder, DUAL_ENCODERS, name_or_path)
+        tokenizer, preprocessing = load_tokenizer(folder, name_or_path), load_preprocessing(folder, name_or_path)
+        fingerprint = digest(model, (folder / "config.json").read_bytes(), preprocessing, dtype, kernel)
+        model = model.to(device=where, dtype=dtype)
+        if kernel == "onednn-packed":
+            pack(model)
+        encoder = DualEncoder(
+            model, tokenizer, preprocessing, name=name_or_path, fingerprint=fingerprint, revision=commit_of(folder)
+        )
+        return checked(encoder)
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Within this block, an error of another library becomes a ModelError that names the model.
+
+    The libraries raise nearly any error for a file that is damaged or was edited.
+    """
+    try:
+        yield
+    except SrrsError:
+        raise
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__} {error}".split())
+        raise ModelError(
+            f"The model {name!r} cannot be loaded, because one of its files is damaged or does not fit the others: "
+            f"{text[:200]}"
+        ) from error
+
+
+def checked(model: VisionLanguage) -> VisionLanguage:
+    """Return the model, after encoding a gray image with it. Raises ModelError if the features are not finite."""
+    gray = Image.new("RGB", (8, 8), "gray")
+    if not torch.isfinite(model.encode_images(model.preprocess(gray)[None])).all():
+        raise ModelError(f"The model {model.name!r} gives features that are not finite: one of its files is damaged.")
+    return model
 
 
 def absolute_name(name_or_path: str) -> str:
@@ -121,8 +154,8 @@ def find_folder(name_or_path: str, asset: str) -> Path:
             f"(or HF_HUB_OFFLINE) it would be fetched from {where}. Fetch it once, or "
             "give the path of a folder that holds it, or --model bundled to try the small bundled pair."
         )
+    _LOG.warning("The model %s is not on disk. Fetching it from %s", name_or_path, where)
     if is_reachable(repository):
-        _LOG.warning("Fetching the model %s from %s", name_or_path, where)
         fetched = _from_hub(repository, local=False, revision=revision)
         if fetched is not None:
             return fetched
@@ -131,7 +164,7 @@ def find_folder(name_or_path: str, asset: str) -> Path:
             "load it with transformers once, save it with save_pretrained, and give that folder's path."
         )
     raise ModelError(
-        f"The model {name_or_path!r} is neither on disk (as safetensors) nor reachable: "
+        f"The model {name_or_path!r} is neither on disk (as safetensors) nor reachable at {where}: "
         "give the path of a folder that holds it, or --model bundled to try the small bundled pair."
     )
 
@@ -163,12 +196,13 @@ def load_weights(folder: Path, kinds: dict[str, str], name: str) -> Any:
     """
     config = _read_json(folder / "config.json", name)
     kind = config.get("model_type")
+    _check_sizes(config, name)
     if kind == "siglip2":
         raise ModelError(
             f"The model {name!r} is a SigLIP 2 of variable resolution (NaFlex), which srrs cannot use: "
             "take a variant of fixed resolution, such as google/siglip2-base-patch16-224."
         )
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise ModelError(f"Expected a model of type {', '.join(kinds)}, but {name!r} is of type {kind!r}.")
     if not any(folder.glob("*.safetensors")):
         raise ModelError(f"The model {name!r} lacks safetensors weights: no such file in {folder}.")
@@ -268,6 +302,15 @@ def _read_json(path: Path, name: str) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise ModelError(f"The file {path.name} of the model {name!r} is not JSON: {error}") from error
+
+
+def _check_sizes(config: dict[str, Any], name: str) -> None:
+    """Raise ModelError for a size in config.json for which transformers would fill the memory before it fails."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            _check_sizes(value, name)
+        elif isinstance(value, int) and value > (MOST_LAYERS if key == "num_hidden_layers" else LARGEST_SIZE):
+            raise ModelError(f"The file config.json of the model {name!r} states {key} {value:,}, which is too large.")
 
 
 def _first_line(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from srrs.models.base import Matcher
 from srrs.models.device import choose_device
 from srrs.models.fingerprint import digest
 from srrs.models.frozen import kernel_for, pack
-from srrs.models.hub import BUNDLED, find_cached, find_folder, load_preprocessing, load_tokenizer, load_weights
+from srrs.models.hub import BUNDLED, find_cached, find_folder, load_preprocessing, load_tokenizer, load_weights, loading
 from srrs.models.lanes import in_lanes
 from srrs.models.preprocess import Preprocessing
 from srrs.models.revision import commit_of
@@ -63,14 +63,19 @@ def load_matcher(choice: str, model_name: str, device: str = "auto") -> Matcher 
 
 
 def _blip(folder: Path, name: str, device: torch.device) -> "BlipMatcher":
-    model = load_weights(folder, MATCHERS, name)
-    tokenizer, preprocessing = load_tokenizer(folder, name), load_preprocessing(folder, name)
-    kernel = kernel_for(device, torch.float32)
-    fingerprint = digest(model, (folder / "config.json").read_bytes(), preprocessing, kernel=kernel)
-    model = model.to(device)
-    if kernel == "onednn-packed":
-        pack(model)
-    return BlipMatcher(model, tokenizer, preprocessing, name=name, fingerprint=fingerprint, revision=commit_of(folder))
+    with loading(name):
+        model = load_weights(folder, MATCHERS, name)
+        tokenizer, preprocessing = load_tokenizer(folder, name), load_preprocessing(folder, name)
+        kernel = kernel_for(device, torch.float32)
+        fingerprint = digest(model, (folder / "config.json").read_bytes(), preprocessing, kernel=kernel)
+        model = model.to(device)
+        if kernel == "onednn-packed":
+            pack(model)
+        matcher = BlipMatcher(
+            model, tokenizer, preprocessing, name=name, fingerprint=fingerprint, revision=commit_of(folder)
+        )
+        matcher.encode_images([Image.new("RGB", (8, 8), "gray")])  # settings that do not fit the weights fail here
+        return matcher
 
 
 MatchKind = Literal["itm", "itc"]

@@ -14,6 +14,8 @@ from srrs.errors import ModelError
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
+LARGEST = 8192
+"""Largest side of a model's input in pixels."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ class Preprocessing:
         if crop is None and not isinstance(resize, tuple):
             raise ModelError(f"Expected preprocessing that gives images of one size, but found {size} and no crop.")
         normal = processor.do_normalize
+        sides = [*size.values(), *((crop["height"], crop["width"]) if crop else ())]
+        if not all(1 <= side <= LARGEST for side in sides):
+            raise ModelError(f"Expected preprocessing sizes from 1 to {LARGEST} pixels, found {size} and {crop}.")
         return cls(
             resize=resize,
             crop=(crop["height"], crop["width"]) if crop else None,

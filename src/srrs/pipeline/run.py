@@ -78,8 +78,7 @@ def _run(
     if stages:
         listeners = [*listeners, _reporting(stages(TUNING))]
     outcome = work(task, settings, method=method, checkpoint=request.checkpoint, listeners=listeners, verified=verified)
-    if models.text is not None:
-        notes += class_name_notes(samples, outcome, task)
+    notes = [*notes, *class_name_notes(samples, outcome, task)] if models.text is not None else []
     test = _test_images(request, stages) if request.held_out else None
     unit = source.unit_features()
     near, similarity = neighbors_of_many(unit, source.keys) or (None, None)

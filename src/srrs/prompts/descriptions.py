@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from srrs.errors import DataError
+from srrs.io import read_bytes
 
 LEAD = re.compile(
     r"(?:an? (?:\w+ )?photo of .*?)?(?:which|that|it) (?:typically |usually |often )?(?:has|have)\b[ :]*",
@@ -54,10 +55,10 @@ def load_descriptions(path: str | Path) -> dict[str, str]:
         The file cannot be read, or does not contain descriptions.
     """
     try:
-        table = json.loads(Path(path).read_text(encoding="utf-8"))
+        table = json.loads(read_bytes(path))
     except OSError as error:
         raise DataError(f"The descriptions {str(path)!r} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"The descriptions {str(path)!r} are not JSON: {error}.") from error
     if not isinstance(table, dict):
         raise DataError(f"Expected {{class name: description}} in {str(path)!r}, but found a {type(table).__name__}.")
