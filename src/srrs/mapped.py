@@ -13,8 +13,8 @@ IN_MEMORY = 2**30
 """Arrays with more bytes are stored in a temporary file."""
 KEPT = 2**28
 """Memory-mapped arrays with at most this number of bytes stay in memory after an operation on them."""
-ROWS_AT_ONCE = 4_096
-"""Number of rows after which `gathered` releases memory."""
+ROWS_AT_ONCE = 512
+"""Number of rows after which `gathered` releases memory. The system may map half a megabyte around each row."""
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:

@@ -28,7 +28,7 @@ from srrs.screening.decision.evidence import Inputs, blocks
 from srrs.screening.decision.hypotheses import IMAGES, UNIFORM, Hypothesis, Sample
 from srrs.screening.decision.outside import Fitting, Mixture, fit_fitting, fit_mixture
 from srrs.screening.decision.prepare import PREDICTIONS, Reader, prepare
-from srrs.screening.decision.ranking import quality_of
+from srrs.screening.decision.ranking import log_odds, quality_of
 from srrs.screening.decision.report import report_of
 from srrs.screening.decision.scales import pooled
 from srrs.screening.decision.transition import fit_matrix
@@ -106,7 +106,7 @@ class Found:
     best_fit: Floats
     """(N,) fit of the best-fitting class (see `outside`)."""
     ranked: Floats
-    """(N, M, 2) posterior and fit of the given class, under each of the M hypotheses that take part in the ranking."""
+    """(N, M, 2) log odds and fit of the given class, under each of the M hypotheses that take part in the ranking."""
 
 
 def _found(reader: Reader, rows: Ints, sample: Sample, choice: Choice, fitting: Fitting) -> Found:
@@ -126,7 +126,7 @@ def _found(reader: Reader, rows: Ints, sample: Sample, choice: Choice, fitting: 
 
     def put(where: Ints, here: Sample, number: int, scores: Mapping[str, Floats], posterior: Floats) -> None:
         fit = fittings[number](scores, here.index)
-        found.ranked[where, number] = np.column_stack([(values * here.given).sum(1) for values in (posterior, fit)])
+        found.ranked[where, number] = np.column_stack([log_odds(posterior, here.given), (fit * here.given).sum(1)])
         if number == 0:
             found.posterior[where[:, None], here.index] = posterior
             found.best_fit[where] = fit.max(1)
