@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -89,6 +90,18 @@ def test_a_disk_that_fills_up_ends_in_a_sentence_and_the_next_run_as_if_it_had_n
         assert all(found[path] == wanted[path] for path in found.keys() & wanted.keys() if path != "history.jsonl")
     assert last >= {"predict": 1}.get(name, 3)
     assert files(place / "out") == wanted
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs /dev/full")
+@pytest.mark.parametrize("word", ["--version", "--help"])
+def test_what_is_printed_to_a_full_disk_ends_in_a_sentence(word: str) -> None:
+    script = "import sys; sys.argv[0] = 'srrs'; from srrs.cli import main; main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", script, word], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "srrs: Cannot write the output: the disk is full. Free some space, then run the same command again.\n"
+    )
 
 
 def test_an_audit_of_very_many_is_also_written_as_parquet(

@@ -1,5 +1,6 @@
 """The command line. Each command imports its modules when it runs, so that `srrs --help` is fast."""
 
+import errno
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from srrs.cli.bench import bench
 from srrs.cli.export import export
 from srrs.cli.signature import command
 from srrs.errors import SrrsError
-from srrs.io import printable
+from srrs.io import cause, printable
 
 __all__ = ["app", "main"]
 
@@ -32,6 +33,8 @@ for function in (
 
 INTERRUPTED = 130
 """Exit status of an interrupted command, the same as typer's."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of a write to stdout that is redirected to a full disk."""
 
 
 def _version(wanted: bool) -> None:
@@ -67,6 +70,10 @@ def main() -> None:
         _fail(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
         _interrupted()
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        _fail(f"Cannot write the output: {cause(error)}", 2)
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the option parser
             error.show()
@@ -87,6 +94,7 @@ def _interrupted() -> None:
 def _fail(message: str, status: int) -> None:
     """Print a message to stderr and, with `--json`, as JSON to stdout, and exit."""
     if "--json" in sys.argv:
-        sys.stdout.write(json.dumps({"error": message}) + "\n")
+        with suppress(OSError):
+            sys.stdout.write(json.dumps({"error": message}) + "\n")
     sys.stderr.write(f"srrs: {printable(message, chr(10))}\n")
     sys.exit(status)
