@@ -202,3 +202,24 @@ def test_a_probability_of_zero_is_unlikely_and_not_impossible() -> None:
     found = verdicts(bed, flipped(bed.truth, 0.2, bed.classes, seed=20), zero_shot=scores)
     assert np.isfinite(found.quality).all()
     assert (found.target != bed.truth).mean() < 0.1
+
+
+@pytest.mark.parametrize("names", SOURCES, ids="+".join)
+def test_random_labels_or_random_features_give_no_estimate_and_no_trust(names: tuple[str, ...]) -> None:
+    rng = np.random.default_rng(7)
+    arrays = {"features": rng.normal(size=(400, 32)).astype(np.float32), "zero_shot": rng.normal(size=(400, 20))}
+    labels = rng.integers(0, 20, 400)
+    found = decide(labels, classes=20, **{name: arrays[name] for name in names})
+    assert (found.noise.low, found.noise.high) == (0, 1)
+    assert not found.report.trusted
+    assert "cannot tell right labels from wrong ones" in " ".join(found.report.advice)
+    assert (found.target == labels).all()
+
+
+def test_one_informed_source_is_enough_for_an_estimate() -> None:
+    bed = drawn(4)
+    noise = np.random.default_rng(8).normal(size=bed.zero_shot.shape)
+    for changed in ({"zero_shot": noise}, {"features": noise}):
+        found = verdicts(bed, bed.truth, **changed)
+        assert found.noise.high < 0.5
+        assert "cannot tell right labels" not in " ".join(found.report.advice)

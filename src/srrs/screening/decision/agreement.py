@@ -5,6 +5,8 @@ prediction* is the prediction of the discriminant that was fitted to the feature
 classes, K candidate classes per image.
 """
 
+from itertools import combinations
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -108,6 +110,16 @@ def above_chance(sample: Sample) -> float:
     """
     chance = float(((np.bincount(sample.labels, minlength=sample.classes) / len(sample.labels)) ** 2).sum())
     return chance + KNOWS * (1 - chance)
+
+
+def is_uninformed(sample: Sample, hypothesis: Hypothesis) -> bool:
+    """Return whether no source of a hypothesis has information about the classes.
+
+    This is the case if the given labels and the predictions of the sources agree, in pairs, no more often than by
+    chance (see `above_chance`). Then the data do not show whether the sources are useless or all labels are random.
+    """
+    views = [np.asarray(sample.given.argmax(1)), *(sample.predicted(scores) for scores in hypothesis.scores.values())]
+    return all((one == other).mean() < above_chance(sample) for one, other in combinations(views, 2))
 
 
 def contradicted(sample: Sample, hypothesis: Hypothesis, labels: Hypothesis) -> Ints:

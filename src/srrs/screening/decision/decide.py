@@ -23,6 +23,7 @@ from srrs.core.keyed import Keys
 from srrs.core.many import class_probabilities
 from srrs.records import Group, MatchScores, NoiseEstimate
 from srrs.screening.decision import discriminant
+from srrs.screening.decision.agreement import is_uninformed
 from srrs.screening.decision.choice import Choice, Trust, choose
 from srrs.screening.decision.evidence import Inputs, blocks
 from srrs.screening.decision.hypotheses import IMAGES, UNIFORM, Hypothesis, Sample
@@ -196,9 +197,12 @@ def _noise(sample: Sample, choice: Choice, p_clean: Floats, mixture: Mixture) ->
     """Return the noise rate and its range.
 
     The range contains the rates with evidence of two powers and the rates of other plausible hypotheses
-    (`Choice.rates`). It is widened by images of no class, the sampling error and `MODEL_ERROR`.
+    (`Choice.rates`). It is widened by images of no class, the sampling error and `MODEL_ERROR`. If no source has
+    information about the classes, every rate is possible.
     """
     hypothesis = choice.hypothesis
+    if is_uninformed(sample, hypothesis):
+        return NoiseEstimate(float(1 - p_clean.mean()), 0.0, 1.0)
     rates = [hypothesis.fit.rate, *choice.rates] + ([choice.first_rate] if hypothesis.name == "labels" else [])
     rate = float(1 - p_clean.mean())  # images of another class and images of no class
     if not sample.unseen:  # every source learned from the labels: the mean of the rates before and after the refit

@@ -51,8 +51,9 @@ def quality_of(ranked: Floats, p_outside: Floats, *, predictions_alone: bool) ->
 
 def _standardized(fit: Floats) -> Floats:
     fit = np.asarray(fit, np.float64)
-    deviation = fit.std(0)
-    return np.asarray((fit - fit.mean(0)) / np.where(deviation > 1e-6, deviation, np.inf))
+    ordered = np.sort(fit, axis=0)  # rounding errors of sums depend on the order, and the user's order must not matter
+    deviation = ordered.std(0)
+    return np.asarray((fit - ordered.mean(0)) / np.where(deviation > 1e-6, deviation, np.inf))
 
 
 def _log_odds(p: Floats, tail: float = 1e-9) -> Floats:

@@ -6,7 +6,7 @@ N images, K candidate classes per image.
 import numpy as np
 from numpy.typing import NDArray
 
-from srrs.screening.decision.agreement import above_chance
+from srrs.screening.decision.agreement import above_chance, is_uninformed
 from srrs.screening.decision.choice import Choice
 from srrs.screening.decision.hypotheses import IMAGES, ZERO_SHOT, Hypothesis, Sample
 from srrs.screening.decision.prepare import PREDICTIONS
@@ -20,6 +20,12 @@ USELESS = 0.05
 LIMITS = (
     "The estimate cannot see mistakes that look like the other class: a wrong label between two classes that neither "
     "the model nor the other images of the class tell apart counts as right."
+)
+
+UNINFORMED = (
+    "This audit cannot tell right labels from wrong ones: no source of evidence predicts the given labels more often "
+    "than by chance. Either the features do not show the classes, or the labels are random. Check that the labels "
+    "belong to these images, use another model, or label more images per class."
 )
 
 
@@ -58,7 +64,8 @@ def report_of(sample: Sample, choice: Choice) -> Report:
     if ZERO_SHOT in hypothesis.scores:
         of_labels = next(source.agreement for source in sources if source.name == ZERO_SHOT)
         knows = share[ZERO_SHOT] >= USELESS and max(of_labels, choice.agreement or 0.0) >= above_chance(sample)
-    trusted = knows is not False and hypothesis.fit.rate < 0.75
+    uninformed = is_uninformed(sample, hypothesis)
+    trusted = knows is not False and hypothesis.fit.rate < 0.75 and not uninformed
     return Report(
         sources,
         max(share, key=lambda name: share[name]),
@@ -67,16 +74,18 @@ def report_of(sample: Sample, choice: Choice) -> Report:
         knows,
         tuple(int(k) for k in contradictions),
         trusted,
-        _advice(knows, choice),
+        _advice(knows, choice, uninformed),
         LIMITS,
     )
 
 
-def _advice(knows: bool | None, choice: Choice) -> tuple[str, ...]:
+def _advice(knows: bool | None, choice: Choice, uninformed: bool) -> tuple[str, ...]:
     """Return the sentences of advice for the user.
 
-    `knows` is the value of `Report.model_knows`.
+    `knows` is the value of `Report.model_knows`, and `uninformed` that of `is_uninformed`.
     """
+    if uninformed:
+        return (UNINFORMED,)
     hypothesis, contradictions = choice.hypothesis, choice.contradictions
     sentences = []
     if knows is False:
