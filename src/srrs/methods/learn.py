@@ -92,30 +92,6 @@ def co_regularized(
     return loss
 
 
-def paced(q: float = 0.25, consistency: float = 0.5) -> Loss:
-    """Return the sum of rescaled generalized cross-entropies, plus the disagreement of two tuners (paper, Eq. 3).
-
-    The gradient of generalized cross-entropy is the gradient of cross-entropy times p^q, where p is the probability of
-    the target class. With many classes, p is small at first, and learning is slow. Therefore the loss of each tuner is
-    divided by the mean of p^q over the step. Samples with a small p still count less than others, but the gradient is
-    about as large as with cross-entropy. `consistency` is the weight of the disagreement of the first two tuners.
-    """
-    base = generalized(q)
-
-    def loss(logits: Tensor, batch: LabeledBatch) -> Tensor:
-        log_probs = logits.log_softmax(2)
-        total = logits.new_zeros(())
-        for number, each in enumerate(log_probs):
-            factor = (batch.soft * each.detach().exp() ** q).sum(1)
-            pace = _weighted_mean(factor, batch.weight).clamp(min=1e-3)
-            total = total + base(logits[number : number + 1], batch) / pace
-        if len(log_probs) > 1 and consistency:
-            total = total + consistency * _weighted_mean(losses.jeffreys(log_probs[0], log_probs[1]), batch.weight)
-        return total
-
-    return loss
-
-
 def as_given() -> Prepare:
     """Return the `prepare` stage that leaves the rows of a step unchanged."""
 
