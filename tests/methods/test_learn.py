@@ -14,6 +14,7 @@ from srrs.methods.learn import (
     double_softmax,
     generalized,
     mixup_unmatched,
+    paced,
 )
 from srrs.methods.stages import LabeledBatch
 from srrs.records import Batch
@@ -85,6 +86,7 @@ def test_co_regularization_is_the_sum_of_its_parts(learners: int) -> None:
         generalized(0.5),
         co_regularized(),
         co_regularized(q=0.7, confidence=0.5),
+        paced(),
         double_softmax(),
     ],
 )
@@ -146,3 +148,19 @@ def test_the_same_generator_mixes_the_same() -> None:
     a, b, c = (mixup_unmatched(0.5)(rows(matched), np.random.default_rng(seed)).inputs.features for seed in (1, 1, 2))
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
+
+
+def test_a_paced_loss_weighs_samples_as_gce_does_and_steps_as_far_as_cross_entropy() -> None:
+    draw = torch.Generator().manual_seed(5)
+    logits = torch.randn(1, 30, 4, generator=draw, requires_grad=True)
+    soft = torch.eye(4)[torch.arange(30) % 4]
+
+    def gradient(loss) -> torch.Tensor:
+        (found,) = torch.autograd.grad(loss(logits, taught(soft, torch.ones(30))), logits)
+        return found
+
+    plain, robust, found = gradient(cross_entropy()), gradient(generalized(0.6)), gradient(paced(0.6))
+    factor = (soft * logits[0].detach().softmax(1) ** 0.6).sum(1)
+    assert_close(found, robust / factor.mean())
+    assert_close(found[0], plain[0] * (factor / factor.mean())[:, None])
+    assert_close(gradient(paced(0.0)), plain)

@@ -92,6 +92,27 @@ def co_regularized(
     return loss
 
 
+def paced(q: float = 0.25) -> Loss:
+    """Return the sum of the tuners' rescaled generalized cross-entropies.
+
+    The gradient of generalized cross-entropy is the gradient of cross-entropy times p^q, where p is the probability of
+    the target class. With many classes, p is small at first, and learning is slow. Therefore the loss of each tuner is
+    divided by the mean of p^q over the step. Samples with a small p still count less than others, but the gradient is
+    about as large as with cross-entropy.
+    """
+    base = generalized(q)
+
+    def loss(logits: Tensor, batch: LabeledBatch) -> Tensor:
+        total = logits.new_zeros(())
+        for number, log_probs in enumerate(logits.log_softmax(2)):
+            factor = (batch.soft * log_probs.detach().exp() ** q).sum(1)
+            pace = _weighted_mean(factor, batch.weight).clamp(min=1e-3)
+            total = total + base(logits[number : number + 1], batch) / pace
+        return total
+
+    return loss
+
+
 def as_given() -> Prepare:
     """Return the `prepare` stage that leaves the rows of a step unchanged."""
 

@@ -51,7 +51,7 @@ def srrs(trust: Trust = "auto") -> Method:
         screen=screen.decision(trust),
         rectify=rectify.posterior(),
         rescreen=rescreen.reported(),
-        loss=learn.cross_entropy(),
+        loss=learn.paced(q=0.25),
         warm_up_loss=learn.cross_entropy(),
         prepare=learn.as_given(),
         anchor=10.0,
