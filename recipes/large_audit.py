@@ -97,7 +97,7 @@ def main() -> None:
     print("|---|---:|---:|---:|---:|---:|")
     spent = used.ru_utime + used.ru_stime
     print(
-        f"| {asked.samples:,} x {asked.size}, {asked.classes:,} | {used.ru_maxrss / 1e6:.1f} | "
+        f"| {asked.samples:,} x {asked.size}, {asked.classes:,} | {1024 * used.ru_maxrss / 1e9:.1f} | "
         f"{seconds:.0f} | {spent:.0f} | {product:.0f} | {spent / product:.1f} |"
     )
 
