@@ -91,6 +91,44 @@ def test_lists_without_a_fixed_size_and_missing_vectors_are_read(tmp_path: Path)
     assert np.array_equal(read([[1, 2], None, [3, 4]]), [[1, 2], [np.nan] * 2, [3, 4]], equal_nan=True)
     with pytest.raises(DataError, match=r"Lance dataset at .*x\.lance, but cannot read it: .* several lengths"):
         read([[1, 2], [1], [3, 4]])
+    with pytest.raises(DataError, match="several lengths"):
+        read([[1, 0, 0], [0], [0, 1]])
+    with pytest.raises(DataError, match="the column embeddings has no vectors"):
+        read([None, None, None])
+
+
+def test_views_of_several_lengths_are_refused(tmp_path: Path) -> None:
+    views = pa.array([[[1, 0, 0], [0]], [[0, 1], [1, 0]]], pa.list_(pa.list_(pa.float32())))
+    lance.write_dataset(pa.table({"views": views}), str(tmp_path / "x.lance"))
+    with pytest.raises(DataError, match="several lengths"):
+        read_lance(tmp_path / "x.lance")
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.int64()), pa.list_(pa.float16()), pa.list_(pa.float32(), 2)])
+@pytest.mark.parametrize("missing", [(0, 1, 2), (2, 3), (5,), ()])
+def test_blocks_of_missing_vectors_are_nan(tmp_path: Path, monkeypatch, kind, missing) -> None:
+    monkeypatch.setattr(lance_tables, "AT_ONCE", 2)
+    expected = np.arange(12, dtype=np.float32).reshape(6, 2)
+    vectors = [None if row in missing else [int(value) for value in expected[row]] for row in range(6)]
+    lance.write_dataset(pa.table({"vector": pa.array(vectors, kind)}), str(tmp_path / "x.lance"))
+    expected[list(missing)] = np.nan
+    found = read_lance(tmp_path / "x.lance")["vector"]
+    assert found.dtype == (np.float16 if kind.value_type == pa.float16() else np.float32)
+    assert np.array_equal(found, expected, equal_nan=True)
+
+
+def test_columns_of_other_lists_are_not_read(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "vector": pa.array([[1.0, 0.0], [0.0, 1.0]]),
+            "tags": pa.array([["a"], []]),
+            "boxes": pa.array([[[0.0, 1.0]], [[0.0, 1.0], [2.0, 3.0]]]),
+            "views": pa.array([["a"], ["b"]]),
+            "label": ["x", "y"],
+        }
+    )
+    lance.write_dataset(table, str(tmp_path / "x.lance"))
+    assert set(read_lance(tmp_path / "x.lance")) == {"vector", "label"}
 
 
 def test_the_command_exports_a_folder_and_refuses_what_is_none(tmp_path: Path) -> None:
@@ -102,6 +140,10 @@ def test_the_command_exports_a_folder_and_refuses_what_is_none(tmp_path: Path) -
     assert run(folder, out) == f"written: {out}\n"
     assert len(read_embeddings(out)) == 7
     assert run(folder, out) == f"Expected nothing at {out}, but there is something. Remove it, or give another name."
+    with pytest.raises(
+        DataError, match=r"Expected a name that ends with \.lance, but got .*b\. Give the name .*b\.lance"
+    ):
+        write_lance(folder, tmp_path / "b")
     assert run(tmp_path, tmp_path / "b.lance").startswith(f"Expected a folder that srrs embed wrote at {tmp_path}, but")
     (folder / "features-00001-of-00002.safetensors").unlink()
     assert run(folder, tmp_path / "b.lance").startswith(f"Expected 2 parts in {folder}, but found 1")
@@ -153,6 +195,22 @@ def test_a_changed_dataset_is_read_without_the_checksums(tmp_path: Path) -> None
     more = dataset.to_table().slice(0, 1).set_column(1, "id", pa.array(["new"]))
     lance.write_dataset(more, dataset, mode="append")
     assert read_embeddings(path).ids == ("é1/0.png", "é1/1.png", "é1/2.png", "new")
+
+
+def test_a_copy_of_some_rows_is_read_without_the_checksums(tmp_path: Path) -> None:
+    path = write_lance(embedded(tmp_path / "features", (3, 2), views=0), tmp_path / "all.lance")
+    some = lance.dataset(str(path)).to_table(filter="label = 'a'")
+    lance.write_dataset(some, str(tmp_path / "some.lance"))
+    assert read_embeddings(tmp_path / "some.lance").ids == ("é1/0.png", "é1/2.png", "é2/0.png")
+    assert set(read_lance(tmp_path / "some.lance")) == {
+        "embeddings",
+        "id",
+        "path",
+        "label",
+        "key",
+        "model",
+        "model_name",
+    }
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a FIFO")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from srrs.data.lance_tables import AT_ONCE, CHECKSUM, checksum
+from srrs.data.lance_tables import AT_ONCE, CHECKSUM, DATA_FILES, SUFFIX, checksum, data_files
 from srrs.data.parts import feature_files, part_contents
 from srrs.data.tables import Table
 from srrs.errors import DataError, MissingExtraError
@@ -27,8 +27,8 @@ def write_lance(source: Path, path: Path) -> Path:
     Raises
     ------
     DataError
-        The folder contains no features, or parts that do not belong together; there is something at `path`; or nothing
-        can be written there.
+        The folder contains no features, or parts that do not belong together; `path` does not end with `.lance`; there
+        is something at `path`; or nothing can be written there.
     MissingExtraError
         The package pylance is not installed.
     """
@@ -37,6 +37,8 @@ def write_lance(source: Path, path: Path) -> Path:
         from lance.fragment import write_fragments
     except ImportError:
         raise MissingExtraError("pylance", "lance", "A Lance dataset") from None
+    if path.suffix.lower() != SUFFIX:  # srrs would not read it as a Lance dataset
+        raise DataError(f"Expected a name that ends with {SUFFIX}, but got {path}. Give the name {path}{SUFFIX}.")
     if path.exists():
         raise DataError(f"Expected nothing at {path}, but there is something. Remove it, or give another name.")
     with atomic_folder(path) as part:
@@ -59,7 +61,7 @@ def write_lance(source: Path, path: Path) -> Path:
             if not fragments:
                 raise DataError(f"Expected features in {source}, but found none.")
             marks = {CHECKSUM + name: value for name, value in checksums.items()}
-            whole = schema.with_metadata(about | marks)
+            whole = schema.with_metadata(about | marks | {DATA_FILES: data_files(fragments)})
             lance.LanceDataset.commit(part, lance.LanceOperation.Overwrite(whole, fragments))
             sync(part)
         except OSError as error:
