@@ -187,6 +187,39 @@ def test_weights_that_are_not_finite_are_refused(copy: Path) -> None:
         load_model(str(copy))
 
 
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_a_full_memory_is_not_reported_as_a_damaged_file(copy: Path, monkeypatch, error: Exception) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(hub, "load_weights", fails)
+    with pytest.raises(type(error)):
+        load_model(str(copy))
+    error = TypeError("no such size")
+    with pytest.raises(ModelError, match=r"cannot be loaded\. Probably one of its files .*: TypeError no such size"):
+        load_model(str(copy))
+
+
+@pytest.mark.parametrize("part", ["snapshot_download", "get_repo_discussions"])
+def test_an_error_of_the_network_is_not_reported_as_a_damaged_file(monkeypatch, tmp_path: Path, part: str) -> None:
+    def found(name: str, local_files_only: bool, **_: object) -> str:
+        if local_files_only:
+            raise LocalEntryNotFoundError("not there")
+        return str(tmp_path)
+
+    def fails(name: str, local_files_only: bool = False, **_: object) -> str:
+        if local_files_only:
+            raise LocalEntryNotFoundError("not there")
+        raise RuntimeError("the connection was closed")
+
+    monkeypatch.setattr(hub, "snapshot_download", found)
+    monkeypatch.setattr(hub, part, fails)
+    monkeypatch.setattr(hub, "is_reachable", lambda name: True)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(ModelError, match=r"^The model 'somebody/some-model' cannot be fetched: the connection was"):
+        load_model("somebody/some-model")
+
+
 def test_the_network_is_asked_only_after_saying_for_what(monkeypatch, caplog) -> None:
     def asked(name: str) -> bool:
         assert "Fetching it from https://huggingface.co/somebody/some-model" in caplog.text

@@ -74,10 +74,11 @@ def load_model(
     where = choose_device(device)
     dtype = choose_precision(precision, where)
     kernel = kernel_for(where, dtype) if kernels == "auto" else "torch"
-    with loading(name_or_path):
-        if is_open_clip(name_or_path):
+    if is_open_clip(name_or_path):
+        with loading(name_or_path):
             return checked(load_open_clip(name_or_path, where, dtype, kernel))
-        folder = find_folder(name_or_path, "clip")
+    folder = find_folder(name_or_path, "clip")
+    with loading(name_or_path):
         model = load_weights(folder, DUAL_ENCODERS, name_or_path)
         tokenizer, preprocessing = load_tokenizer(folder, name_or_path), load_preprocessing(folder, name_or_path)
         fingerprint = digest(model, (folder / "config.json").read_bytes(), preprocessing, dtype, kernel)
@@ -94,16 +95,17 @@ def load_model(
 def loading(name: str) -> Iterator[None]:
     """Within this block, an error of another library becomes a ModelError that names the model.
 
-    The libraries raise nearly any error for a file that is damaged or was edited.
+    The libraries raise nearly any error for a file that is damaged or was edited. An error because the memory is full
+    stays as it is.
     """
     try:
         yield
-    except SrrsError:
+    except (SrrsError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         text = " ".join(f"{type(error).__name__} {error}".split())
         raise ModelError(
-            f"The model {name!r} cannot be loaded, because one of its files is damaged or does not fit the others: "
+            f"The model {name!r} cannot be loaded. Probably one of its files is damaged or does not fit the others: "
             f"{text[:200]}"
         ) from error
 
@@ -273,7 +275,7 @@ def _from_hub(name: str, *, local: bool, revision: str | None = None) -> Path | 
                 name, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*"], local_files_only=local
             )
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # HTTP errors of the client have no common public base class in all its versions
         if local:
             return None
         pinned = f" at revision {revision!r}" if revision else ""
@@ -283,7 +285,10 @@ def _from_hub(name: str, *, local: bool, revision: str | None = None) -> Path | 
     if local and revision is None:  # a converted revision that was fetched before is in another snapshot folder
         beside = sorted(f.parent for f in folder.parent.glob("*/*.safetensors") if (f.parent / "config.json").exists())
         return beside[0] if beside else None
-    converted = _converted_revision(name) if not local and revision is None else None
+    try:
+        converted = _converted_revision(name) if not local and revision is None else None
+    except Exception as error:
+        raise ModelError(f"The model {name!r} cannot be fetched: {_first_line(error)}") from error
     return _from_hub(name, local=False, revision=converted) if converted else None
 
 
