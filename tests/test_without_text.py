@@ -28,11 +28,14 @@ def bundled() -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(found.plain, np.float32), np.asarray(samples.labels)
 
 
-def audited(embeddings: np.ndarray, labels: np.ndarray, names: list[str] = NAMES) -> Audit:
+def audited(
+    embeddings: np.ndarray, labels: np.ndarray, names: list[str] = NAMES, descriptions: Path | None = None
+) -> Audit:
     inputs = read_inputs(embeddings, labels.tolist(), class_names=names, bare=True)
     settings = Settings.of(model="none", device="cpu")
     models = pipeline.load_models(settings, inputs.embeddings)
-    return pipeline.audit(pipeline.Request(inputs.samples, models, settings, features=inputs.features)).audit
+    request = pipeline.Request(inputs.samples, models, settings, features=inputs.features, descriptions=descriptions)
+    return pipeline.audit(request).audit
 
 
 @pytest.mark.parametrize("kind", ["sym", "pair"])
@@ -49,13 +52,17 @@ def test_labels_do_not_get_noisier_and_the_rate_of_scattered_mistakes_is_estimat
         assert audit.noise.low <= wrong <= audit.noise.high
 
 
-def test_nothing_is_tuned_and_nothing_is_predicted_by_an_untuned_model(bundled) -> None:
+def test_nothing_is_tuned_and_nothing_is_predicted_by_an_untuned_model(bundled, tmp_path: Path) -> None:
     embeddings, classes = bundled
     audit = audited(embeddings, classes)
     assert audit.tuned == ()
     assert audit.table.zero_shot.isna().all()
     assert audit.settings["text_passes"] == 0
     assert not any("No description" in finding.text for finding in audit.findings)
+    table = tmp_path / "described.json"
+    table.write_text('{"kind a": "with one letter"}')
+    told = audited(embeddings, classes, descriptions=table)
+    assert any("No description" in finding.text for finding in told.findings)
     assert any("other images had the most weight" in finding.text for finding in audit.findings)
     assert audit.trusted
 

@@ -78,7 +78,10 @@ def _run(
     if stages:
         listeners = [*listeners, _reporting(stages(TUNING))]
     outcome = work(task, settings, method=method, checkpoint=request.checkpoint, listeners=listeners, verified=verified)
-    notes = [*notes, *class_name_notes(samples, outcome, task)] if models.text is not None else []
+    if models.text is not None:
+        notes = [*notes, *class_name_notes(samples, outcome, task)]
+    elif request.descriptions is None:  # nobody uses or gave descriptions
+        notes = []
     test = _test_images(request, stages) if request.held_out else None
     unit = source.unit_features()
     near, similarity = neighbors_of_many(unit, source.keys) or (None, None)
