@@ -32,6 +32,16 @@ def test_ties_among_neighbors_are_broken_by_content_keys_not_by_the_order_of_row
     assert [audit.table.id[row] for row in nearest_trusted(audit, np.array([2]))[0] if row >= 0] == ["d", "a", "c"]
 
 
+def test_ties_among_equal_content_keys_are_broken_by_ids(rows, last_round):
+    features = np.ones((4, 2), dtype=np.float32)  # of d, b, a, c
+    keys = np.array([7, 3, 7, 7], dtype=np.uint64)
+    last = replace(last_round, evidence=replace(last_round.evidence, keys=keys))
+    audit = audit_of(rows, last, features=features)
+    audit = replace(audit, table=audit.table.assign(status="clean"))
+    row = audit.table.id.tolist().index("b")
+    assert [audit.table.id[at] for at in nearest_trusted(audit, np.array([row]))[0] if at >= 0] == ["a", "c", "d"]
+
+
 def test_neighbors_are_found_in_blocks_of_rows_as_among_all_pairs(monkeypatch):
     rng = np.random.default_rng(0)
     count, size = 300, 8

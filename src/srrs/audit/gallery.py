@@ -23,6 +23,7 @@ from srrs.audit.flags import is_trusted, twins_of
 from srrs.audit.rows import NUMBERS
 from srrs.audit.summary import STATUSES, Summary, codes, finite
 from srrs.core.blocks import ROWS
+from srrs.core.keyed import Keys
 from srrs.data.images import WORKERS, quiet
 from srrs.mapped import gathered, release
 from srrs.records import Ints
@@ -156,8 +157,9 @@ def nearest_trusted(audit: "Audit", rows: Ints, k: int = NEAREST) -> Ints:
     """Return, for each of the rows, the clean images with the most similar features: (len(rows), k), best first.
 
     The value -1 means no image. All values are -1 for an audit that was read from a file, because such an audit has no
-    features. Cosines are rounded to six decimals. Among equal cosines, the lower content key comes first. The rows are
-    compared with all clean images: for the few rows of a page, this takes less time than making an index.
+    features. Cosines are rounded to six decimals. Among equal cosines, the lower content key comes first, then the
+    lower id. The rows are compared with all clean images: for the few rows of a page, this takes less time than making
+    an index.
     """
     found = np.full((len(rows), k), -1, dtype=np.int64)
     if audit.at is None or audit.features is None or audit.round is None:
@@ -168,7 +170,7 @@ def nearest_trusted(audit: "Audit", rows: Ints, k: int = NEAREST) -> Ints:
     mine = gathered(audit.features, place[rows[asked]]).astype(np.float32)
     clean = (audit.table.status == "clean").to_numpy()[audit.at]
     rank = np.empty(len(clean), dtype=np.int64)
-    rank[np.argsort(audit.round.evidence.keys)] = np.arange(len(clean))
+    rank[_ordered(audit.round.evidence.keys, audit.table.id, audit.at)] = np.arange(len(clean))
     scores = np.full((len(asked), k), NO_SCORE)
     nearest = np.full((len(asked), k), -1, dtype=np.int64)
     for start in range(0, len(clean), ROWS):
@@ -184,6 +186,18 @@ def nearest_trusted(audit: "Audit", rows: Ints, k: int = NEAREST) -> Ints:
         scores, nearest = np.take_along_axis(scores, best, 1), np.take_along_axis(nearest, best, 1)
     found[asked] = np.take_along_axis(nearest, np.argsort(-scores, axis=1), 1)
     return found
+
+
+def _ordered(keys: Keys, ids: pd.Series, at: Ints) -> Ints:
+    """Return the order (n,) of the content keys (n,). Samples with equal keys are in the order of their ids.
+
+    In an audit of arrays, equal rows have equal keys. `at` (n,) are the rows of the samples in `ids`.
+    """
+    order = np.argsort(keys, kind="stable")
+    equal = keys[order][1:] == keys[order][:-1]
+    tied = np.flatnonzero(np.r_[False, equal] | np.r_[equal, False])
+    order[tied] = sorted(order[tied].tolist(), key=lambda sample: (keys[sample], ids.iat[int(at[sample])]))
+    return order
 
 
 def _columns(audit: "Audit", order: Ints) -> dict[str, list[Any]]:
