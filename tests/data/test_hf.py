@@ -50,7 +50,8 @@ def test_several_splits_and_unknown_columns_are_named(dataset, tmp_path: Path) -
         read(both)
     with pytest.raises(
         DataError,
-        match=r"the label \(color\) in the dataset, but found the columns picture, kind, id",
+        match=r"the label \(color\) in the dataset, but found the columns picture, kind, id\. "
+        r"Name it with --label \(label_column=\)\.$",
     ):
         read(dataset, label_column="color")
 

@@ -78,7 +78,7 @@ def columns_of(dataset: Any, options: ReadOptions) -> Table:
         name = asked or guess or _usual(kinds, usual)
         if name is None or name not in kinds:
             if asked or required:
-                raise no_column(role, (asked,) if asked else usual, "the dataset", kinds)
+                raise no_column(role, (asked,) if asked else usual, "the dataset", kinds, has_lines=False)
             continue
         table[role] = _pictures(dataset, name) if kinds[name] == "Image" else _values(dataset, name)
     return table

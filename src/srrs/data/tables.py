@@ -246,16 +246,18 @@ def find_column(
     raise no_column(what, wanted, source, table, named)
 
 
-def no_column(what: str, wanted: Sequence[str], source: str, found: Iterable[str], named: bool = True) -> DataError:
+def no_column(
+    what: str, wanted: Sequence[str], source: str, found: Iterable[str], named: bool = True, has_lines: bool = True
+) -> DataError:
     """Return the error for a missing column, with the option that names the column unless `named` is False.
 
     `what` is the content of the column (path, label or id), `wanted` are the names that it may have, and `found` are
-    the columns of the source.
+    the columns of the source. `has_lines` is False if the source is no table whose first line names the columns.
     """
-    cure = f"Name it with --{what} ({what}_column=), or name" if named else "Name"
+    cures = [f"ame it with --{what} ({what}_column=)"] * named + ["ame the columns in the first line"] * has_lines
     return DataError(
         f"Expected a column with the {what} ({', '.join(wanted)}) in {source}, but found the columns "
-        f"{', '.join(map(str, found))}. {cure} the columns in the first line."
+        f"{', '.join(map(str, found))}. N{', or n'.join(cures)}."
     )
 
 
