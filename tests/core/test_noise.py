@@ -186,6 +186,7 @@ def test_instance_dependent_noise_sends_like_pictures_to_like_labels() -> None:
         ("sym:0.2+tail:10", "sym", "", 10),
         ("open:0.2:a+b+tail:2.5", "open", "a+b", 2.5),
         ("human+tail:4", "human", "", 4),
+        ("sym:0.2+tail:1234567", "sym", "", 1234567),
     ],
 )
 def test_a_long_tail_stands_behind_the_noise(text: str, kind: str, source: str, tail: float) -> None:

@@ -68,7 +68,7 @@ class NoiseSpec:
 
     def __str__(self) -> str:
         rate = None if self.rate is None else f"{self.rate:g}"
-        tail = "" if self.tail is None else f"+tail:{self.tail:g}"
+        tail = "" if self.tail is None else "+tail:" + f"{self.tail:f}".rstrip("0").rstrip(".")  # no exponent
         return ":".join(filter(None, (self.kind, rate, self.source))) + tail
 
 
