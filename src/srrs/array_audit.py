@@ -98,7 +98,7 @@ def zero_shot_logits(features: Floats, class_vectors: Floats) -> Floats:
     """Return logits (N, C) of features (N, D) and class vectors (C, D): 100 times the cosine, as in CLIP.
 
     The last bits of a product can depend on the position of a row. Therefore the rows are multiplied in the order of
-    their content keys, and equal rows get equal logits.
+    their content keys. Within a block, equal rows get the logits of the first one.
     """
     vectors = (class_vectors / np.linalg.norm(class_vectors, axis=1, keepdims=True).clip(1e-12)).astype(np.float32)
     logits = empty((len(features), len(vectors)), np.float32)
