@@ -16,8 +16,8 @@ source, because their fit is the self-confidence."""
 LARGEST = 9.2
 """Limit of the log odds if several hypotheses are averaged, so that a very certain one does not dominate the mean."""
 SLOPE = 0.25
-"""Slope of the logistic function that maps the sum to 0..1. It is so small that the scores of the worst labels do not become
-exactly 0."""
+"""Slope of the logistic function that maps the sum to 0..1. It is so small that the scores of the worst labels do not
+become 0."""
 
 
 def log_odds(posterior: Floats, given: Bools) -> Floats:
