@@ -75,6 +75,7 @@ def test_the_bits_of_a_record_are_its_test_photographs():
         ({"correct": "c0ff"}, "one bit for each of 4 test images, but has 4 hex digits"),
         ({"accuracy": 0.75}, "accuracy is 0.75, but 0.5000 of the bits of correct are set"),
         ({"extra": 1}, "there is no extra"),
+        ({"predicted": pack_classes([0, 1, 2, 3])}, "predicted and truth must be given together"),
         ({"predicted": "a", "truth": "a"}, "not base64 of compressed numbers"),
         ({"predicted": pack_classes([0, 1, 2]), "truth": pack_classes([0, 1, 2])}, "number for each of 4 test images"),
         ({"predicted": pack_classes([0] * 9999), "truth": pack_classes([0] * 4)}, "number for each of 4 test images"),

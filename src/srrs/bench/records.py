@@ -141,6 +141,8 @@ class Record:
         share = float(self.right.mean())
         if abs(share - self.accuracy) > 1e-3:
             raise ValueError(f"accuracy is {self.accuracy}, but {share:.4f} of the bits of correct are set")
+        if bool(self.predicted) != bool(self.truth):
+            raise ValueError("predicted and truth must be given together")
         if (classes := self.test_classes) and not np.array_equal(classes.predicted == classes.truth, self.right):
             raise ValueError("correct must tell where predicted and truth are equal, but it does not")
 
@@ -150,7 +152,7 @@ class Record:
         return unpack(self.correct, self.test_samples)
 
     @property
-    def test_classes(self) -> "TestClasses | None":
+    def test_classes(self) -> TestClasses | None:
         """Return the predicted and true classes of the test images; None if the record has none."""
         if not self.predicted or not self.truth:
             return None

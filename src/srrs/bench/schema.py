@@ -57,7 +57,7 @@ def unpack_classes(text: str, count: int) -> Ints:
         expand = zlib.decompressobj()
         content = expand.decompress(base64.b64decode(text, validate=True), 2 * count + 1)
     except (ValueError, zlib.error) as error:
-        raise ValueError(f"it is not base64 of compressed numbers: {error}") from None
+        raise ValueError(f"predicted or truth is not base64 of compressed numbers: {error}") from None
     if len(content) != 2 * count:
-        raise ValueError(f"it must hold one number for each of {count} test images")
+        raise ValueError(f"predicted and truth must hold one number for each of {count} test images")
     return np.frombuffer(content, "<u2").astype(np.int64)

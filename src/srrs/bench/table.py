@@ -213,7 +213,7 @@ def paired(
     Raises
     ------
     DataError
-        No row has the title `ours`; or an error of `table`.
+        No row has the title `ours`, or no other row shares noise and seeds with it; or an error of `table`.
     SettingsError
         A metric is not in `RESAMPLED`.
     """
@@ -222,7 +222,10 @@ def paired(
     found = cells(records)
     if ours not in {cell.row for cell in found}:
         raise DataError(f"Expected runs of {ours}, but found only {', '.join(sorted({c.row for c in found}))}.")
-    return _frame([row for name in metrics for row in _differences(found, ours, name, seed)], PAIRED)
+    rows = [row for name in metrics for row in _differences(found, ours, name, seed)]
+    if not rows:
+        raise DataError(f"Expected another method with the noise and the seeds of {ours}, but found none.")
+    return _frame(rows, PAIRED)
 
 
 def _differences(found: Sequence[Cell], ours: str, name: str, seed: int) -> Iterator[tuple[Any, ...]]:
@@ -241,10 +244,7 @@ def _differences(found: Sequence[Cell], ours: str, name: str, seed: int) -> Iter
 
 
 def against_best(differences: pd.DataFrame) -> pd.DataFrame:
-    """Return the best other row of each cell and metric of the result of `paired`, with a column `holds`.
-
-    `holds` is true if our row is not significantly lower than the best other row (`high` is at least 0).
-    """
+    """Return the best other row of each cell and metric of the result of `paired`."""
     cell = ["table", "metric", "noise_kind", "noise_rate"]
     best = differences.loc[differences.groupby(cell, dropna=False, sort=False)["theirs"].idxmax()]
-    return best.assign(holds=best["high"] >= 0).reset_index(drop=True)
+    return best.reset_index(drop=True)

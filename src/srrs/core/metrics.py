@@ -15,6 +15,9 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 Bools = NDArray[np.bool_]
 
+DRAWS_AT_ONCE = 100
+"""Number of bootstrap draws whose counts are in memory at the same time."""
+
 
 def accuracy(predicted: Ints, truth: Ints) -> float:
     """Return the share of correct predictions (N,), from 0 to 1."""
@@ -130,19 +133,25 @@ def resample_macro_f1(predicted: Ints, truth: Ints, generator: np.random.Generat
     so the difference of their results is a paired bootstrap. The score of a draw is the mean over the classes that
     occur in the draw.
     """
-    predicted, truth = np.atleast_2d(predicted), np.asarray(truth)
     runs, samples = predicted.shape
-    drawn = generator.multinomial(samples, np.full(samples, 1 / samples), draws).T.astype(np.float64)  # (N, draws)
     times = generator.multinomial(runs, np.full(runs, 1 / runs), draws)
+    scores = []
+    for start in range(0, draws, DRAWS_AT_ONCE):
+        count = min(DRAWS_AT_ONCE, draws - start)
+        drawn = generator.multinomial(samples, np.full(samples, 1 / samples), count).T.astype(np.float64)
+        scores.append(np.stack([_macro_f1_of_draws(each, truth, drawn) for each in predicted], axis=1))
+    means: Floats = (times * np.concatenate(scores)).sum(1) / runs
+    return means
+
+
+def _macro_f1_of_draws(predicted: Ints, truth: Ints, drawn: Floats) -> Floats:
+    """Return the macro-F1 (draws,) of predictions (N,), where `drawn` (N, draws) counts how often each is drawn."""
     classes = int(max(predicted.max(), truth.max())) + 1
     support = _counts(truth, drawn, classes)
-    scores = []
-    for each in predicted:
-        right = _counts(np.where(each == truth, truth, classes), drawn, classes + 1)[:classes]
-        f1 = 2 * right / np.maximum(support + _counts(each, drawn, classes), 1)
-        scores.append(f1.sum(0) / (support > 0).sum(0))  # the F1 of a class without samples in the draw is 0
-    means: Floats = (times.T * np.stack(scores)).sum(0) / runs
-    return means
+    right = _counts(np.where(predicted == truth, truth, classes), drawn, classes + 1)[:classes]
+    f1 = 2 * right / np.maximum(support + _counts(predicted, drawn, classes), 1)
+    score: Floats = f1.sum(0) / (support > 0).sum(0)  # the F1 of a class without samples in the draw is 0
+    return score
 
 
 def _counts(numbers: Ints, drawn: Floats, classes: int) -> Floats:

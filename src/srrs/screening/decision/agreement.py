@@ -115,8 +115,8 @@ def above_chance(sample: Sample) -> float:
 def is_uninformed(sample: Sample, hypothesis: Hypothesis) -> bool:
     """Return whether no source of a hypothesis has information about the classes.
 
-    This is the case if the given labels and the predictions of the sources agree, in pairs, no more often than by
-    chance (see `above_chance`). Then the data do not show whether the sources are useless or all labels are random.
+    This is the case if no two of the given labels and the predictions of the sources agree more often than by chance
+    (see `above_chance`). Then the data do not show whether the sources are useless or all labels are random.
     """
     views = [np.asarray(sample.given.argmax(1)), *(sample.predicted(scores) for scores in hypothesis.scores.values())]
     return all((one == other).mean() < above_chance(sample) for one, other in combinations(views, 2))

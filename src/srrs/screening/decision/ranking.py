@@ -14,11 +14,10 @@ WEIGHT, WEIGHT_ALONE = 0.5, 20.0
 """Weight of the standardized fit relative to the log odds. WEIGHT_ALONE applies if the given predictions are the only
 source, because their fit is the self-confidence."""
 LARGEST = 9.2
-"""Of several hypotheses, the log odds are limited to this value, so that a very certain one does not dominate the
-mean."""
+"""Limit of the log odds if several hypotheses are averaged, so that a very certain one does not dominate the mean."""
 SLOPE = 0.25
-"""Slope of the logistic function that maps the sum to 0..1. It is small enough that scores do not become exactly 0 or
-1."""
+"""Slope of the logistic function that maps the sum to 0..1. It is so small that the scores of the worst labels do not
+become 0."""
 
 
 def log_odds(posterior: Floats, given: Bools) -> Floats:
@@ -45,7 +44,7 @@ def quality_of(ranked: Floats, p_outside: Floats, *, predictions_alone: bool) ->
     """
     weight = WEIGHT_ALONE if predictions_alone else WEIGHT
     odds = ranked[:, :, 0] if ranked.shape[1] == 1 else np.clip(ranked[:, :, 0], -LARGEST, LARGEST)
-    value = (odds + weight * _standardized(ranked[:, :, 1])).mean(1) - np.maximum(_log_odds(p_outside), 0)
+    value = (odds + weight * _standardized(ranked[:, :, 1])).mean(1) - np.maximum(_logit(p_outside), 0)
     return np.asarray(1 / (1 + np.exp(-SLOPE * value)))
 
 
@@ -56,6 +55,6 @@ def _standardized(fit: Floats) -> Floats:
     return np.asarray((fit - ordered.mean(0)) / np.where(deviation > 1e-6, deviation, np.inf))
 
 
-def _log_odds(p: Floats, tail: float = 1e-9) -> Floats:
+def _logit(p: Floats, tail: float = 1e-9) -> Floats:
     p = np.clip(np.asarray(p, np.float64), tail, 1 - tail)
     return np.asarray(np.log(p) - np.log1p(-p))
