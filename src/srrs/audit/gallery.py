@@ -177,6 +177,9 @@ def nearest_trusted(audit: "Audit", rows: Ints, k: int = NEAREST) -> Ints:
         block = np.flatnonzero(clean[start : start + ROWS]) + start
         cosines = mine @ gathered(audit.features, block).astype(np.float32).T
         release(audit.features)
+        # Few images of a block are among the best of any row. Only these are ranked.
+        hopeful = (cosines >= 1e-6 * (scores.min(axis=1) // 2**32 - 1)[:, None]).any(axis=0)
+        block, cosines = block[hopeful], cosines[:, hopeful]
         # One whole number per pair that orders first by cosine, then by rank.
         score = np.rint(cosines * 1e6).astype(np.int64) * 2**32 - rank[block]
         score[place[rows[asked]][:, None] == block] = NO_SCORE
