@@ -30,6 +30,12 @@ def test_the_lowest_quality_comes_first(audit) -> None:
     assert review_order(audit, 2).tolist() == wanted[:2]
 
 
+def test_names_that_are_no_text_are_ordered_too(audit) -> None:
+    """The name of a file may have bytes that are not UTF-8."""
+    renamed = audit.table.assign(id=audit.table.id.replace("b", "b\udcff"))
+    assert review_order(replace(audit, table=renamed), 9).tolist() == review_order(audit, 9).tolist()
+
+
 def test_an_audit_of_a_file_has_the_same_order(audit, tmp_path) -> None:
     back = Audit.from_json(audit.to_json(tmp_path / "audit.json"))
     assert review_order(back, 3).tolist() == review_order(audit, 3).tolist()

@@ -163,13 +163,13 @@ def test_the_bootstrap_of_macro_f1_is_that_of_a_plain_loop():
     truth = runs[0].test_classes.truth
     generator = np.random.default_rng(1)
     plain = []
-    for _ in range(1500):
+    for _ in range(500):
         images = generator.integers(len(truth), size=len(truth))
         scores = [macro_f1(guessed[run][images], truth[images]) for run in generator.integers(3, size=3)]
         plain.append(np.mean(scores))
-    ours = resample_macro_f1(guessed, truth, np.random.default_rng(2), 3000)
+    ours = resample_macro_f1(guessed, truth, np.random.default_rng(2), 2000)
     assert stats.ks_2samp(plain, ours).pvalue > 0.01
-    assert ours.std() == pytest.approx(np.std(plain), rel=0.06)
+    assert ours.std() == pytest.approx(np.std(plain), rel=0.1)
 
 
 def test_macro_f1_marks_what_cannot_be_told_from_the_best():

@@ -1,6 +1,7 @@
 """The images that a person should review first, if there is not enough time for all of them."""
 
 import os
+from heapq import nsmallest
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,11 @@ def review_order(audit: Audit, budget: int) -> Ints:
 
     Unusable images and images with a decision are left out. The order does not depend on the order of the rows.
     """
-    table = audit.table[["quality", "id", "flags"]].reset_index(drop=True)
-    undecided = table[table.quality.notna() & ~table["flags"].map(is_trusted).astype(bool)]
-    return undecided.sort_values(["quality", "id"]).index.to_numpy()[:budget]
+    quality, ids = audit.table.quality.to_numpy(), audit.table.id.tolist()
+    undecided = audit.table.quality.notna() & ~audit.table["flags"].map(is_trusted).astype(bool)
+    rows = np.flatnonzero(undecided.to_numpy())
+    first = nsmallest(budget, rows.tolist(), key=lambda row: (quality[row], ids[row]))
+    return np.array(first, dtype=np.int64)
 
 
 def write_review(audit: Audit, order: Ints, path: str | os.PathLike[str]) -> Path:
