@@ -301,7 +301,7 @@ def test_known_weights_in_the_hubs_cache_are_read_without_asking_the_hub(monkeyp
     monkeypatch.setattr(
         openclip_weights, "load", lambda library, source, name: openclip_weights._fetch(library, source.tag, name)
     )
-    with pytest.raises(AttributeError):  # the path in the place of a model
+    with pytest.raises(ModelError, match="'PosixPath' object has no attribute 'eval'"):  # the path in place of a model
         load_model("open_clip:RN50/openai")
     assert asked == [
         ("timm/resnet50_clip.openai", f) for f in ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
