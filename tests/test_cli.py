@@ -17,8 +17,8 @@ from huggingface_hub import constants
 from PIL import Image
 from safetensors.numpy import load_file
 
+from commands import run_srrs
 from srrs import RobustClassifier
-from srrs.cli import main
 from srrs.training.state import save
 
 FAST = ("--method", "coop", "--matcher", "none", "--device", "cpu", "--set", "steps=4", "--set", "views=1")
@@ -38,12 +38,7 @@ def srrs(monkeypatch, capsys) -> Run:
     """`srrs` in this process, since starting one takes seconds."""
 
     def run(*words: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["srrs", *map(str, words)])
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
+        status = run_srrs(monkeypatch, *words)
         return Outcome(status, *capsys.readouterr())
 
     return run

@@ -1,15 +1,14 @@
 """`srrs apply` as users meet it; what it does to files is tested beside audit/."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from audits import hand_audit
+from commands import run_srrs
 from srrs.audit.table import Finding
-from srrs.cli import main
 
 NAMES = ("cat/1.png", "cat/2.png", "dog/1.png", "dog/cut.png")
 
@@ -36,12 +35,7 @@ def apply(work, monkeypatch, capsys):
     monkeypatch.chdir(work / "elsewhere")
 
     def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["srrs", *map(str, words)])
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
+        status = run_srrs(monkeypatch, *words)
         return (status, *capsys.readouterr())
 
     return run

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from commands import run_srrs
 from srrs import io
-from srrs.cli import main
 
 FAST = ("--matcher", "none", "--device", "cpu", "--set", "steps=3", "--views", "1")
 
@@ -20,12 +20,7 @@ def srrs(monkeypatch, capsys):
     """Run `srrs`; return its status and what it says."""
 
     def run(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["srrs", *map(str, words)])
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
+        status = run_srrs(monkeypatch, *words)
         return status, capsys.readouterr().err
 
     return run

@@ -175,6 +175,7 @@ def _verdicts(inputs: Inputs, sample: Sample, choice: Choice, found: Found, mixt
     best = np.asarray(found.posterior.argmax(1), np.int64)
     odds = 1 + CAUTION * inputs.classes / n
     pays = (found.posterior[np.arange(n), best] > odds * of_given) & ~is_outside & choice.proven
+    uninformed = is_uninformed(sample, choice.hypothesis)  # then every noise rate is possible
     quality = quality_of(found.ranked, p_outside, predictions_alone=_alone(choice.hypothesis))
     return Verdicts(
         posterior=found.posterior,
@@ -183,9 +184,11 @@ def _verdicts(inputs: Inputs, sample: Sample, choice: Choice, found: Found, mixt
         quality=quality,
         group=group,
         target=np.where(pays, best, labels),
-        noise=_noise(sample, choice, p_clean, mixture),
+        noise=NoiseEstimate(float(1 - p_clean.mean()), 0.0, 1.0)
+        if uninformed
+        else _noise(sample, choice, p_clean, mixture),
         transition=choice.hypothesis.fit.matrix,
-        report=report_of(sample, choice),
+        report=report_of(sample, choice, uninformed),
     )
 
 
@@ -197,12 +200,9 @@ def _noise(sample: Sample, choice: Choice, p_clean: Floats, mixture: Mixture) ->
     """Return the noise rate and its range.
 
     The range contains the rates with evidence of two powers and the rates of other plausible hypotheses
-    (`Choice.rates`). It is widened by images of no class, the sampling error and `MODEL_ERROR`. If no source has
-    information about the classes, every rate is possible.
+    (`Choice.rates`). It is widened by images of no class, the sampling error and `MODEL_ERROR`.
     """
     hypothesis = choice.hypothesis
-    if is_uninformed(sample, hypothesis):
-        return NoiseEstimate(float(1 - p_clean.mean()), 0.0, 1.0)
     rates = [hypothesis.fit.rate, *choice.rates] + ([choice.first_rate] if hypothesis.name == "labels" else [])
     rate = float(1 - p_clean.mean())  # images of another class and images of no class
     if not sample.unseen:  # every source learned from the labels: the mean of the rates before and after the refit

@@ -6,7 +6,7 @@ N images, K candidate classes per image.
 import numpy as np
 from numpy.typing import NDArray
 
-from srrs.screening.decision.agreement import above_chance, is_uninformed
+from srrs.screening.decision.agreement import above_chance
 from srrs.screening.decision.choice import Choice
 from srrs.screening.decision.hypotheses import IMAGES, ZERO_SHOT, Hypothesis, Sample
 from srrs.screening.decision.prepare import PREDICTIONS
@@ -56,15 +56,14 @@ def influence(hypothesis: Hypothesis) -> dict[str, float]:
     return {name: value / total for name, value in spread.items()}
 
 
-def report_of(sample: Sample, choice: Choice) -> Report:
-    """Return the report on the chosen hypothesis."""
+def report_of(sample: Sample, choice: Choice, uninformed: bool) -> Report:
+    """Return the report on the chosen hypothesis. `uninformed` is the value of `is_uninformed`."""
     hypothesis, contradictions = choice.hypothesis, choice.contradictions
     sources, share = sources_of(sample, hypothesis), influence(hypothesis)
     knows = False if choice.ignored else None
     if ZERO_SHOT in hypothesis.scores:
         of_labels = next(source.agreement for source in sources if source.name == ZERO_SHOT)
         knows = share[ZERO_SHOT] >= USELESS and max(of_labels, choice.agreement or 0.0) >= above_chance(sample)
-    uninformed = is_uninformed(sample, hypothesis)
     trusted = knows is not False and hypothesis.fit.rate < 0.75 and not uninformed
     return Report(
         sources,
