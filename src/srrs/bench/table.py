@@ -171,12 +171,12 @@ def _bounds(draws: Floats | None, level: float = 0.95) -> Bounds:
     return Bounds(float(low), float(high))
 
 
-def _draws(cell: Cell, name: str, seed: int) -> Floats | None:
-    """Return bootstrap draws of the mean of a metric over images and seeds; None if it has no interval."""
+def _draws(cell: Cell, name: str, seed: int, seeds: set[int] | None = None) -> Floats | None:
+    """Return bootstrap draws of the mean of a metric over images and all or some seeds; None without an interval."""
     generator = np.random.default_rng(seed)
     if name == "accuracy":
-        return resample(cell.correct().astype(np.int8), generator)
-    classes = cell.test_classes() if name == "macro_f1" else None
+        return resample(cell.correct(seeds).astype(np.int8), generator)
+    classes = cell.test_classes(seeds) if name == "macro_f1" else None
     return None if classes is None else resample_macro_f1(*classes, generator)
 
 
@@ -188,11 +188,8 @@ def _difference_draws(one: Cell, other: Cell, name: str, seed: int) -> Floats | 
     if name == "accuracy":
         gain = one.correct(shared).astype(np.int8) - other.correct(shared)
         return resample(gain, np.random.default_rng(seed))
-    pair = (one.test_classes(shared), other.test_classes(shared)) if name == "macro_f1" else (None, None)
-    if pair[0] is None or pair[1] is None or not np.array_equal(pair[0].truth, pair[1].truth):
-        return None
-    a, b = (resample_macro_f1(*classes, np.random.default_rng(seed)) for classes in pair if classes is not None)
-    return a - b
+    a, b = (_draws(cell, name, seed, shared) for cell in (one, other))  # of the same images, because the seed is equal
+    return None if a is None or b is None else a - b
 
 
 def paired(
